@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_API_APP_H
+#define CORE_API_APP_H
+
+/*
+ * What a request handler can reach: one struct app a loop, made by
+ * core/cmd/serve.c.  The shared parts (plug, bus, auth, live) are the same
+ * for all loops and safe from any of them.
+ */
+
+#include "core/bus/bus.h"
+#include "core/cmd/settings.h"
+#include "core/loop/loop.h"
+#include "core/loop/pool.h"
+#include "core/net/http_client.h"
+#include "core/net/http_server.h"
+#include "core/net/router.h"
+#include "core/plug/plug.h"
+#include "core/store/store.h"
+
+struct auth;
+struct engine;
+
+struct app {
+	struct loop *loop;
+	struct store *store;
+	struct http_client *http;
+	struct http_server *server;
+	struct auth *auth; /* keys, throttle: shared */
+	struct engine *engine; /* runs of this loop */
+	struct bus *bus; /* shared */
+	struct plug *plug; /* shared */
+	struct pool *pool; /* shared */
+	const struct route_table *routes;
+	const struct settings *settings;
+	bool draining;
+	int64_t started_us;
+};
+
+static inline struct app *
+app_of(struct http_req *req)
+{
+	return http_app(req);
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CMD_SETTINGS_H
+#define CORE_CMD_SETTINGS_H
+
+/*
+ * Every setting of the program itself, one struct a section of conf.d.  The
+ * tables in settings.c are the documentation: `agent-studio conf show`, the
+ * sample files and agent-studio.conf(5) are made from them.
+ */
+
+#include "core/base/conf.h"
+
+struct server_settings {
+	const char *host;
+	int64_t port;
+	int64_t loops; /* 0: one a core */
+	const char *public_url;
+	struct as_list allowed_origins;
+	struct as_list trusted_proxies;
+	int64_t max_connections;
+	int64_t max_fibers;
+	int64_t max_body;
+	int64_t header_timeout;
+	int64_t body_timeout;
+	int64_t idle_timeout;
+	int64_t request_timeout;
+	int64_t drain_timeout;
+	int64_t ws_max_message;
+	int64_t sockets_per_user;
+	bool ws_echo;
+	const char *demo_dir; /* static files of /demo/ */
+};
+
+struct store_settings {
+	const char *url; /* "": SQLite in the data folder */
+	const char *migrations;
+	bool migrate; /* at start */
+	int64_t readers;
+	int64_t writers;
+	int64_t batch;
+	int64_t timeout;
+};
+
+struct auth_settings {
+	const char *signup; /* open invite closed auto */
+	int64_t access_ttl;
+	int64_t refresh_ttl;
+	int64_t attempts; /* of a password, per account and address */
+	int64_t attempts_window;
+	const char *issuer;
+};
+
+struct model_settings {
+	const char *fallback; /* conf: models.default; "auto" */
+	int64_t call_timeout;
+	int64_t idle_timeout;
+};
+
+struct run_settings {
+	int64_t max_steps;
+	int64_t max_tokens;
+	int64_t max_wall;
+	int64_t tool_timeout;
+	int64_t parallel_tools;
+	int64_t max_output; /* bytes of one tool result */
+};
+
+struct worker_settings {
+	bool embedded;
+	int64_t slots;
+	int64_t poll;
+};
+
+struct log_settings {
+	const char *level;
+};
+
+struct plugin_settings {
+	struct as_list dirs; /* searched before the installed folder */
+};
+
+struct settings {
+	const char *data_dir;
+	struct server_settings server;
+	struct store_settings store;
+	struct auth_settings auth;
+	struct model_settings models;
+	struct run_settings runs;
+	struct worker_settings worker;
+	struct log_settings log;
+	struct plugin_settings plugin;
+	struct conf *conf;
+};
+
+/* Reads every section.  False: problems were added to conf. */
+bool settings_load(struct settings *out, struct conf *conf);
+
+#endif

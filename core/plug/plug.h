@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_PLUG_PLUG_H
+#define CORE_PLUG_PLUG_H
+
+/*
+ * The plugin host: loads shared objects, keeps what they offer in registries,
+ * and makes calls to them.
+ *
+ * What a caller gets from a call is JSON and plain C that it owns; no pointer
+ * of the plugin survives a call.  A call runs on the caller's fiber, on the
+ * plugin's home loop or on the blocking pool, as its flags say; the caller
+ * only sees that it suspends.  The deadline is the fiber's; cancelling the
+ * fiber cancels the call.  A call ends exactly once.
+ *
+ * Loading happens before loops run; calls are for any loop's thread.
+ */
+
+#include <agentstudio/llm.h>
+#include <agentstudio/toolkit.h>
+#include <stdbool.h>
+
+#include "core/base/conf.h"
+#include "core/base/error.h"
+#include "core/base/uuid.h"
+#include "core/loop/fiber.h"
+
+struct http_client;
+struct json_object;
+struct plug; /* all plugins of the process */
+struct pool;
+struct schema;
+
+/* What the host needs from above; main binds it.  Members may be NULL: then
+ * the service answers AS_UNSUPPORTED. */
+struct plug_services {
+	void *arg;
+	struct http_client *(*http)(void *arg, struct loop *loop);
+	struct pool *pool;
+	struct loop *home; /* of plugins that are not AS_PARALLEL */
+	SUSPENDS enum as_status (*kv_get)(void *arg, const char *plugin,
+	    int scope, const char *owner, const char *key,
+	    struct json_object **out, struct error *err);
+	/* value NULL deletes; if_version >= 0 is a compare-and-set. */
+	SUSPENDS enum as_status (*kv_put)(void *arg, const char *plugin,
+	    int scope, const char *owner, const char *key,
+	    struct json_object *value, int64_t ttl_ms, int64_t if_version,
+	    struct error *err);
+};
+
+/* Who asks, copied into the call.  Text members may be NULL. */
+struct plug_caller {
+	struct uuid tenant_id, user_id, agent_id, thread_id, run_id;
+	const char *idem_key;
+	const char *correlation_id;
+	const char *traceparent;
+	const char *locale;
+	int attempt;
+};
+
+/* What a call says on its way; both run on the caller's fiber, and a status
+ * that is not AS_OK is what the plugin's emit returns.  Must not suspend. */
+struct plug_sink {
+	void *arg;
+	enum as_status (*delta)(void *arg, const struct as_delta *d);
+	enum as_status (*progress)(void *arg, double done, const char *what);
+};
+
+/*
+ * Create the host and load what conf.d enables from the folders (searched in
+ * order, files named <name>.so).  Mistakes become problems of conf; AS_INVALID
+ * if there was one.  plugin_dirs is NULL-terminated.
+ */
+enum as_status plug_new(struct conf *conf, const char *const *plugin_dirs,
+    const struct plug_services *services, struct plug **out);
+/* init and start; on a fiber of the home loop.  A plugin that fails is
+ * disabled with a log line; start is retried with back-off. */
+SUSPENDS void plug_start(struct plug *p);
+SUSPENDS void plug_stop(struct plug *p); /* waits for open calls */
+void plug_free(struct plug *p);
+
+/* ---- What there is; borrowed, valid as long as struct plug ------------- */
+
+struct plug_tool_info {
+	const char *toolkit; /* "calculator" */
+	const char *name; /* "calculator_evaluate" */
+	const char *doc;
+	const char *version; /* of the plugin */
+	enum as_effect effect;
+	bool needs_approval;
+	bool needs_connection;
+	bool has_verify;
+	bool sequential;
+	int64_t timeout_ms;
+	int64_t key_valid_ms;
+	struct json_object *input_schema; /* shared: do not change */
+	struct json_object *output_schema; /* or NULL */
+};
+
+struct plug_toolkit_info {
+	const char *slug, *name, *description, *version, *service;
+	size_t n_tools;
+};
+
+struct plug_model_info {
+	const char *id; /* "openai/gpt-4o-mini" */
+	const char *provider, *name, *title, *abilities;
+	int64_t window, max_output;
+	uint32_t dim;
+	bool is_default;
+};
+
+size_t plug_toolkit_count(struct plug *p);
+const struct plug_toolkit_info *plug_toolkit(struct plug *p, size_t i);
+const struct plug_toolkit_info *plug_toolkit_find(struct plug *p,
+    const char *slug);
+/* Tools of one toolkit, in the plugin's order. */
+const struct plug_tool_info *plug_toolkit_tool(struct plug *p,
+    const char *slug, size_t i); /* NULL beyond the last */
+const struct plug_tool_info *plug_tool_find(struct plug *p, const char *name);
+
+size_t plug_model_count(struct plug *p);
+const struct plug_model_info *plug_model(struct plug *p, size_t i);
+/*
+ * "provider/model", "model" or NULL (the default) to an enabled provider and a
+ * model name.  False: no such provider or model.  A provider without a list
+ * takes any name.
+ */
+bool plug_model_resolve(struct plug *p, const char *id, char *full,
+    size_t full_len);
+const struct plug_model_info *plug_model_find(struct plug *p,
+    const char *full); /* NULL for names that are not listed */
+
+/* ---- Calls ------------------------------------------------------------- */
+
+/*
+ * Run a tool.  The arguments are validated first (VALIDATION_FAILED with
+ * details).  *result is JSON (a string for text), owned by the caller.
+ * err->extra may have "maybe_done": true and "plugin_code".
+ */
+SUSPENDS enum as_status plug_tool_call(struct plug *p,
+    const struct plug_caller *who, const char *tool, struct json_object *args,
+    const struct plug_sink *sink, struct json_object **result,
+    struct error *err);
+/* AS_OK: it happened, *result; AS_NOTFOUND: it did not; else unknown. */
+SUSPENDS enum as_status plug_tool_verify(struct plug *p,
+    const struct plug_caller *who, const char *tool, struct json_object *args,
+    struct json_object **result, struct error *err);
+
+struct plug_chat_end {
+	enum as_chat_why why;
+	int64_t input, output, cached, reasoning; /* tokens, -1 unknown */
+};
+
+/*
+ * One model request, streamed into sink->delta.  AS_OK only after AS_DELTA_END;
+ * a stream that breaks is UPSTREAM_UNAVAILABLE.  usage is filled also after
+ * failures, as far as known.
+ */
+SUSPENDS enum as_status plug_chat(struct plug *p,
+    const struct plug_caller *who, const char *model /* full id */,
+    struct json_object *messages, struct json_object *tools,
+    struct json_object *settings, const struct plug_sink *sink,
+    struct plug_chat_end *end, struct error *err);
+
+/* *vectors: n rows of *dim floats, malloc()ed. */
+SUSPENDS enum as_status plug_embed(struct plug *p,
+    const struct plug_caller *who, const char *model, const char *const *texts,
+    uint32_t n, bool is_query, float **vectors, uint32_t *dim,
+    struct error *err);
+
+struct plug_identity {
+	char *subject, *email, *name, *avatar_url; /* malloc()ed or NULL */
+	bool email_verified, is_admin;
+	const char *backend; /* plugin's section name, borrowed */
+};
+void plug_identity_clear(struct plug_identity *id);
+
+enum plug_auth_op { PLUG_LOGIN = 1, PLUG_SIGNUP, PLUG_VERIFY };
+/* credentials: an object; for PLUG_VERIFY {"token"}.  Tries the backends in
+ * the order of their sections until one knows; AS_AUTH if none. */
+SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
+    const struct plug_caller *who, struct json_object *credentials,
+    struct plug_identity *out, struct error *err);
+
+/* ---- For operators ------------------------------------------------------ */
+
+/* [{name, plugin, kind, version, file, state, error, calls, errors}] */
+struct json_object *plug_list(struct plug *p);
+/* One plugin's description as text: options, tools, models. */
+enum as_status plug_describe_file(const char *path, struct json_object **out,
+    struct error *err);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_STORE_STORE_H
+#define CORE_STORE_STORE_H
+
+/*
+ * SQL, on either of two databases.
+ *
+ * A statement is a static struct sql: one text with $1 parameters that both
+ * dialects take, or one text for each.  It is prepared once a connection.
+ * One request is one atomic unit; there is no open transaction between
+ * requests, so nothing ever suspends inside one.
+ *
+ * AS_OK of a write means durable: it has been committed and synced.  TIMEOUT
+ * and CANCELED of a write mean unknown: so every write carries a compare-and-
+ * set or an idempotency key.  Writes of many fibers share a commit; one that
+ * fails does not harm its neighbours.
+ *
+ * SQL may call now_us(): microseconds UTC of the database's clock, which tests
+ * can set (store_clock_set).  Times are BIGINT microseconds, ids UUIDs (uuid on
+ * PostgreSQL, BLOB(16) on SQLite), JSON is text, booleans are booleans.
+ *
+ * One struct store a loop; all functions on that loop's thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "core/base/uuid.h"
+#include "core/loop/fiber.h"
+
+struct pool;
+struct store;
+struct store_db; /* one database, shared by the stores of all loops */
+
+enum store_dialect { STORE_SQLITE = 1, STORE_POSTGRES };
+
+struct store_config {
+	/* "sqlite:/path/file.db", or a libpq URI or conninfo string. */
+	const char *url;
+	const char *migrations_dir; /* holds sqlite/ and postgres/ */
+	unsigned readers; /* a loop; PostgreSQL connections or SQLite threads */
+	unsigned writers; /* a loop; PostgreSQL only (SQLite has one) */
+	unsigned batch_max; /* writes that share a commit; default 64 */
+	int64_t statement_timeout_ms; /* default 10,000 */
+};
+
+struct sql {
+	const char *text; /* both dialects; or NULL and the two below */
+	const char *sqlite;
+	const char *postgres;
+	/* The store's own: a small number given at first use. */
+	unsigned id_;
+};
+
+#define SQL(name, t) static struct sql name = { .text = (t) }
+#define SQL_BOTH(name, lite, pg)                                               \
+	static struct sql name = { .sqlite = (lite), .postgres = (pg) }
+
+enum sql_type {
+	SQL_TYPE_NULL = 0,
+	SQL_TYPE_INT,
+	SQL_TYPE_NUM,
+	SQL_TYPE_BOOL,
+	SQL_TYPE_TEXT,
+	SQL_TYPE_BYTES,
+	SQL_TYPE_UUID
+};
+
+/* Copied before the function first suspends. */
+struct sql_arg {
+	enum sql_type type;
+	size_t len;
+	union {
+		int64_t i;
+		double n;
+		const void *p;
+		struct uuid u;
+	} v;
+};
+
+#define SQL_NULL ((struct sql_arg){ .type = SQL_TYPE_NULL })
+#define SQL_INT(x) ((struct sql_arg){ .type = SQL_TYPE_INT, .v.i = (x) })
+#define SQL_NUM(x) ((struct sql_arg){ .type = SQL_TYPE_NUM, .v.n = (x) })
+#define SQL_BOOL(x) ((struct sql_arg){ .type = SQL_TYPE_BOOL, .v.i = (x) })
+#define SQL_UUID(x) ((struct sql_arg){ .type = SQL_TYPE_UUID, .v.u = (x) })
+#define SQL_BYTES(ptr, n)                                                      \
+	((struct sql_arg){ .type = SQL_TYPE_BYTES, .len = (n), .v.p = (ptr) })
+struct sql_arg sql_text(const char *s); /* NULL gives NULL */
+struct sql_arg sql_textn(const char *s, size_t len);
+struct sql_arg sql_uuid_or_null(struct uuid id); /* the nil UUID gives NULL */
+struct sql_arg sql_time(int64_t us); /* 0 gives NULL */
+#define SQL_TEXT(s) sql_text(s)
+
+struct sql_call {
+	struct sql *sql;
+	const struct sql_arg *args;
+	int n_args;
+};
+
+/* The answer to one statement; the caller frees it. */
+struct rows;
+int rows_count(const struct rows *r); /* 0 for NULL */
+int64_t rows_affected(const struct rows *r);
+bool rows_is_null(const struct rows *r, int row, int col);
+int64_t rows_int(const struct rows *r, int row, int col); /* NULL: 0 */
+double rows_num(const struct rows *r, int row, int col);
+bool rows_bool(const struct rows *r, int row, int col);
+/* NUL-terminated, valid until rows_free; NULL for NULL. */
+const char *rows_text(const struct rows *r, int row, int col);
+const void *rows_bytes(const struct rows *r, int row, int col, size_t *len);
+struct uuid rows_uuid(const struct rows *r, int row, int col); /* NULL: nil */
+void rows_free(struct rows *r); /* NULL does nothing */
+
+/*
+ * Open the database.  Blocks; before loops run, or on the pool.  The data
+ * folder of SQLite is locked: a second process gets a clear error.
+ */
+enum as_status store_db_open(const struct store_config *config,
+    struct store_db **out, struct error *err);
+void store_db_close(struct store_db *db); /* after its stores */
+enum store_dialect store_db_dialect(const struct store_db *db);
+
+/* The loop's view; connects in the background and reconnects with back-off. */
+struct store *store_new(struct store_db *db, struct loop *loop);
+void store_free(struct store *store);
+enum store_dialect store_dialect(const struct store *store);
+bool store_is_up(const struct store *store);
+
+/* A read.  *out is owned by the caller; NULL unless AS_OK. */
+SUSPENDS enum as_status store_query(struct store *store, struct sql *sql,
+    const struct sql_arg *args, int n_args, struct rows **out,
+    struct error *err);
+
+/* A write alone, its own fate.  out may be NULL. */
+SUSPENDS enum as_status store_exec(struct store *store, struct sql *sql,
+    const struct sql_arg *args, int n_args, struct rows **out,
+    struct error *err);
+
+/*
+ * Several statements, one fate: all or none, in order.  out[i] belongs to
+ * calls[i]; out may be NULL.  A unique or foreign key violation is
+ * AS_CONFLICT (code CONFLICT, detail names the constraint).
+ */
+SUSPENDS enum as_status store_batch(struct store *store,
+    const struct sql_call *calls, int n_calls, struct rows **out,
+    struct error *err);
+
+/* Blocking, without a loop; for migrations, tools and tests. */
+enum as_status store_db_run(struct store_db *db, const char *text,
+    const struct sql_arg *args, int n_args, struct rows **out,
+    struct error *err);
+
+/* Tests: now_us() is us from now on; 0: the real clock again. */
+enum as_status store_clock_set(struct store_db *db, int64_t us);
+
+/*
+ * Bring the schema to this binary's version; each file in its transaction.
+ * Refuses a database whose min_compatible is above ours, with the remedy.
+ * check_only: AS_CONFLICT when something is to be done, nothing is changed.
+ */
+enum as_status store_migrate(struct store_db *db, bool check_only,
+    int *n_applied, struct error *err);
+
+#endif
