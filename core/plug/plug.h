@@ -37,10 +37,20 @@ struct plug_services {
 	struct http_client *(*http)(void *arg, struct loop *loop);
 	struct pool *pool;
 	struct loop *home; /* of plugins that are not AS_PARALLEL */
+	/*
+	 * Values by (plugin, scope, owner, key); scope is an as_kv_scope, owner
+	 * the id of the user, thread or run, "" for the plugin itself.  They
+	 * run on the caller's fiber.  NOT_FOUND if there is none; versions
+	 * start with 1.
+	 */
 	SUSPENDS enum as_status (*kv_get)(void *arg, const char *plugin,
 	    int scope, const char *owner, const char *key,
-	    struct json_object **out, struct error *err);
-	/* value NULL deletes; if_version >= 0 is a compare-and-set. */
+	    struct json_object **out, int64_t *version, struct error *err);
+	/*
+	 * value NULL deletes.  if_version >= 0 is a compare-and-set: 0 wants
+	 * that there is none, n > 0 that the version kv_get told is still
+	 * there; CONFLICT if not.  -1 always writes.
+	 */
 	SUSPENDS enum as_status (*kv_put)(void *arg, const char *plugin,
 	    int scope, const char *owner, const char *key,
 	    struct json_object *value, int64_t ttl_ms, int64_t if_version,
@@ -76,7 +86,13 @@ enum as_status plug_new(struct conf *conf, const char *const *plugin_dirs,
  * disabled with a log line; start is retried with back-off. */
 SUSPENDS void plug_start(struct plug *p);
 SUSPENDS void plug_stop(struct plug *p); /* waits for open calls */
-void plug_free(struct plug *p);
+void plug_free(struct plug *p); /* after the loops have ended */
+
+/*
+ * Every call, service and result is encoded to bytes and decoded again, as it
+ * would be for a plugin in another process.  For tests; before the first call.
+ */
+void plug_loopback(struct plug *p, bool on);
 
 /* ---- What there is; borrowed, valid as long as struct plug ------------- */
 
@@ -175,19 +191,35 @@ struct plug_identity {
 };
 void plug_identity_clear(struct plug_identity *id);
 
-enum plug_auth_op { PLUG_LOGIN = 1, PLUG_SIGNUP, PLUG_VERIFY };
-/* credentials: an object; for PLUG_VERIFY {"token"}.  Tries the backends in
- * the order of their sections until one knows; AS_AUTH if none. */
+enum plug_auth_op { PLUG_LOGIN = 1, PLUG_SIGNUP, PLUG_VERIFY, PLUG_UPDATE };
+/*
+ * credentials: an object, {"email","password","display_name"?} or what the
+ * backend's fields say; for PLUG_VERIFY {"token"}, for PLUG_UPDATE (a change of
+ * the password) {"subject","current_password","password"}.  Tries the backends
+ * in the order of their sections until one knows; AS_AUTH if none.  Codes:
+ * INVALID_CREDENTIALS, EMAIL_TAKEN, VALIDATION_FAILED with details, UNSUPPORTED
+ * if no backend does this, NOT_FOUND for an unknown subject.
+ */
 SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
     const struct plug_caller *who, struct json_object *credentials,
     struct plug_identity *out, struct error *err);
 
 /* ---- For operators ------------------------------------------------------ */
 
-/* [{name, plugin, kind, version, file, state, error, calls, errors}] */
+/*
+ * [{name, plugin, kinds, version, summary, file, state, error, calls, errors}];
+ * state is one of loaded, serving, retrying, failed, disabled.
+ */
 struct json_object *plug_list(struct plug *p);
-/* One plugin's description as text: options, tools, models. */
+/*
+ * What the file says of itself: {name, summary, version, abi, flags, grants,
+ * kinds, options: [{name, type, default, range, flags, doc}], tools: [{name,
+ * doc, effect, flags, input_schema, output_schema}], models}.  Nothing of it
+ * runs but its entry point and, with default options, its list of models.
+ */
 enum as_status plug_describe_file(const char *path, struct json_object **out,
     struct error *err);
+/* Where <name>.so is: the first of the folders, malloc()ed, or NULL. */
+char *plug_find_file(const char *const *plugin_dirs, const char *name);
 
 #endif
