@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# noinst_LTLIBRARIES += libagent.la
+# CORE_LIBS += libagent.la
+# libagent_la_SOURCES =

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# noinst_LTLIBRARIES += libcmd.la
+# CORE_LIBS += libcmd.la
+# libcmd_la_SOURCES =

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LTLIBRARIES += tests/libtap.la
+tests_libtap_la_SOURCES = tests/tap.c tests/tap.h
