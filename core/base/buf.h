@@ -26,7 +26,8 @@ void buf_add_str(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 void buf_drain(struct buf *b, size_t len); /* drop from the front */
 void buf_reset(struct buf *b); /* empty, keeps its memory */
 char *buf_take(struct buf *b); /* caller frees; never NULL; b is empty */

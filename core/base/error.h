@@ -59,7 +59,8 @@ void error_member_str(struct error *err, const char *key, const char *s);
 
 /*
  * What a plugin or a lower layer reported, as a public error: AS_BUSY is 429
- * with its retry_after, AS_UPSTREAM 502, ...  Never passes on AS_OK.
+ * with its retry_after, AS_UPSTREAM 502, ...  Never passes on AS_OK.  The service,
+ * the retry hint and the further members that err already has are kept.
  */
 enum as_status error_from_status(struct error *err, enum as_status status,
     const char *detail);

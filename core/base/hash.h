@@ -28,7 +28,10 @@ void hash_field_int(struct hash *h, int64_t i);
 void hash_end(struct hash *h, uint8_t out[HASH_LEN]);
 void hash_text(const void *p, size_t len, char out[HASH_TEXT]); /* hex */
 
-/* Lower-case base32 (RFC 4648 alphabet) without padding, cut to n chars. */
+/*
+ * Lower-case base32 (RFC 4648 alphabet) without padding, cut to n chars; out
+ * has n + 1 bytes.
+ */
 void hash_base32(const uint8_t *p, size_t len, char *out, size_t n);
 
 #endif

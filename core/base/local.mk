@@ -1,4 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += libbase.la
-# CORE_LIBS += libbase.la
-# libbase_la_SOURCES =
+noinst_LTLIBRARIES += libbase.la
+CORE_LIBS += libbase.la
+libbase_la_SOURCES = \
+	core/base/arena.c core/base/arena.h \
+	core/base/buf.c core/base/buf.h \
+	core/base/clock.c core/base/clock.h \
+	core/base/error.c core/base/error.h core/base/error.def \
+	core/base/hash.c core/base/hash.h \
+	core/base/json.c core/base/json.h core/base/json_parse.c \
+	core/base/log.c core/base/log.h \
+	core/base/mem.c core/base/mem.h \
+	core/base/text.c core/base/text.h core/base/text_time.c \
+	core/base/uuid.c core/base/uuid.h

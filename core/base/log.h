@@ -29,7 +29,10 @@ void log_line(enum log_level level, const char *area,
 /* Gives the correlation id of what runs just now, or NULL; set by core/loop. */
 extern const char *(*log_correlation)(void);
 
-/* A secret that must never appear in a line: it is replaced by "***". */
+/*
+ * A secret that must never appear in a line: it is replaced by "***".  One of
+ * fewer than 4 bytes hides nothing and is ignored.
+ */
 void log_redact(const char *secret);
 
 #define log_debug(area, ...) log_line(LOG_DEBUG, area, NULL, __VA_ARGS__)

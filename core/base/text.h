@@ -16,6 +16,9 @@ struct buf;
 /* Valid UTF-8 (RFC 3629: no surrogates, no overlongs).  U+0000 is valid. */
 bool text_is_utf8(const char *s, size_t len);
 
+/* How many bytes at the start of s are valid UTF-8. */
+size_t text_utf8_prefix(const char *s, size_t len);
+
 /*
  * How many bytes of s are whole characters: len, or less by the 1 to 3 bytes
  * of a character that is cut at the end.
@@ -28,7 +31,10 @@ void text_add_clean(struct buf *b, const char *s, size_t len);
 /* Whole string is a decimal integer within [min, max]. */
 bool text_to_int(const char *s, int64_t min, int64_t max, int64_t *out);
 
-/* "20ms" "3s" "5m" "2h" "1d" to milliseconds; "64k" "8M" "1G" to bytes. */
+/*
+ * "20ms" "3s" "5m" "2h" "1d" to milliseconds; "64k" "8M" "1G" to bytes.  A
+ * number alone is milliseconds or bytes.
+ */
 bool text_to_ms(const char *s, int64_t *out);
 bool text_to_bytes(const char *s, int64_t *out);
 
