@@ -38,8 +38,12 @@ struct http_request {
 	const char *const *allow; /* host:port a guarded one may reach */
 	int64_t connect_ms; /* default 5,000 */
 	int64_t idle_ms; /* silence; default 30,000 */
-	size_t max_body; /* 0: 8 MiB */
+	size_t max_body; /* of http_read_all; 0: 8 MiB */
 	int max_redirects; /* -1: none; 0: default of 5 */
+	/* A redirect to another host is the answer itself, not followed. */
+	bool same_host;
+	/* The setting that has `allow`, for the guard's sentence; or NULL. */
+	const char *allow_name;
 };
 
 struct http_response_head {
@@ -54,8 +58,12 @@ void http_client_free(struct http_client *c); /* its streams are closed */
 /*
  * Sends, and returns when the head of the final answer is there.  The deadline
  * is the fiber's.  If *out is not NULL it must be closed, also after failure.
- * UNAVAILABLE: no connection; TIMEOUT; FORBIDDEN: the guard said no.
+ * UNAVAILABLE: no connection; TIMEOUT: the deadline, or idle_ms of silence;
+ * FORBIDDEN: the guard said no; INVALID: a URL, method or header that cannot
+ * be sent; UPSTREAM: the answer is not HTTP, or redirects to nowhere.
  * err->extra has "sent": true when bytes of the request may have left.
+ * Nothing is sent twice, unless its method may be repeated and the other side
+ * had closed an idle connection.
  */
 SUSPENDS enum as_status http_open(struct http_client *c,
     const struct http_request *req, struct http_stream **out,
