@@ -22,7 +22,11 @@
 #include "core/base/error.h"
 #include "core/loop/loop.h"
 
-enum fiber_exit { FIBER_WOKEN, FIBER_TIMEOUT, FIBER_CANCELED };
+enum fiber_exit {
+	FIBER_WOKEN,
+	FIBER_TIMEOUT,
+	FIBER_CANCELED
+};
 
 /* Names one suspension.  A wake with an old ticket does nothing. */
 struct fiber_wait {

@@ -5,12 +5,15 @@
 /*
  * One event loop: one thread, its fibers, timers, descriptors and mailbox.
  *
- * A turn: I/O callbacks and the mailbox, the clock, every ready fiber once,
- * then the turn hooks (where drivers flush what fibers queued).  That order is
- * the batching.  Callbacks recover their object, store the result and wake;
- * they run on the loop's own stack and must not suspend.
+ * A turn: I/O callbacks and the mailbox, the clock, the timers that are due,
+ * every ready fiber once, then the turn hooks (where drivers flush what fibers
+ * queued).  That order is the batching.  Callbacks recover their object, store
+ * the result and wake; they run on the loop's own stack and must not suspend.
  *
- * Only loop_post is for any thread.
+ * Under clock_fake the timers follow the fake clock: the loop looks at it
+ * every millisecond, so clock_advance alone makes them fire.
+ *
+ * loop_post, loop_lag, loop_ticks and fiber_count are for any thread.
  */
 
 #include <stdbool.h>
@@ -43,14 +46,23 @@ struct loop_timer {
 	uint64_t at_ms; /* 0: not armed */
 };
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+enum {
+	LOOP_READ = 1,
+	LOOP_WRITE = 2
+};
 struct loop_watch; /* a descriptor that is watched */
 typedef void (*loop_watch_fn)(int fd, int what, void *arg);
 
 struct loop *loop_new(void);
-void loop_free(struct loop *loop); /* all fibers must have ended */
-void loop_run(struct loop *loop); /* until loop_stop */
-void loop_stop(struct loop *loop); /* from the loop's own thread */
+/* Drains first; NULL does nothing.  Free what watches or posts before it. */
+void loop_free(struct loop *loop);
+void loop_run(struct loop *loop); /* until loop_stop; may be run again */
+/*
+ * After loop_run: refuses new fibers, cancels those that are left, turns until
+ * they have ended, and delivers what is still in the mailbox.
+ */
+void loop_drain(struct loop *loop);
+void loop_stop(struct loop *loop); /* own thread; ends after this turn */
 struct loop *loop_self(void); /* of this thread while it runs, or NULL */
 struct event_base *loop_base(struct loop *loop); /* for core/net only */
 
@@ -69,8 +81,8 @@ struct loop_watch *loop_watch(struct loop *loop, int fd, int what,
 void loop_watch_set(struct loop_watch *w, int what);
 void loop_watch_free(struct loop_watch *w); /* NULL does nothing */
 
-/* Seconds between the two latest turns' ends, worst of the last 10 s. */
+/* Seconds that one turn kept the descriptors waiting, worst of 10 s. */
 double loop_lag(const struct loop *loop);
-uint64_t loop_ticks(const struct loop *loop); /* any thread */
+uint64_t loop_ticks(const struct loop *loop); /* turns so far */
 
 #endif
