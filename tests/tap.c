@@ -81,8 +81,8 @@ on_suite_cleanup_failure(const CU_pSuite suite)
 int
 tap_run(CU_SuiteInfo *suites)
 {
-	if (CU_initialize_registry() != CUE_SUCCESS
-	    || CU_register_suites(suites) != CUE_SUCCESS) {
+	if (CU_initialize_registry() != CUE_SUCCESS ||
+	    CU_register_suites(suites) != CUE_SUCCESS) {
 		printf("Bail out! %s\n", CU_get_error_msg());
 		return 1;
 	}
