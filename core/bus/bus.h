@@ -10,7 +10,9 @@
  * read the log.
  *
  * bus_publish is for any thread; the rest belongs to the subscriber's loop,
- * and fn runs on it, from the loop's own stack.
+ * and fn runs on it, from the loop's own stack: never inside bus_publish, for
+ * the publisher's own loop at the end of its turn.  fn may subscribe, publish
+ * and unsubscribe anything.
  */
 
 #include <stdint.h>
@@ -38,13 +40,18 @@ typedef void (*bus_fn)(const struct bus_msg *m, void *arg);
 
 struct bus *bus_new_memory(void);
 void bus_free(struct bus *bus);
-/* Every loop that subscribes joins first and leaves before it ends. */
+/*
+ * Every loop that subscribes joins first, and leaves before it is freed, on
+ * its own thread, when all have unsubscribed.  At most 64 loops.  A loop that
+ * does not keep up loses messages: bus_dropped_total counts them.
+ */
 void bus_join(struct bus *bus, struct loop *loop);
 void bus_leave(struct bus *bus, struct loop *loop);
 
 void bus_publish(struct bus *bus, const struct bus_msg *m);
 struct bus_sub *bus_subscribe(struct bus *bus, struct uuid topic, bus_fn fn,
     void *arg);
-void bus_unsubscribe(struct bus_sub *sub); /* fn is not called any more */
+/* fn is not called any more; NULL does nothing. */
+void bus_unsubscribe(struct bus_sub *sub);
 
 #endif
