@@ -47,12 +47,14 @@ const char *const *conf_groups(struct conf *c, const char *path);
 const char *conf_peek(struct conf *c, const char *path);
 
 /*
- * Fill `out` (conf_size bytes, zeroed by this) from the group at path.
- * stride: sizeof(struct as_field) on the table's side.  Strings, lists and
- * JSON values live as long as the conf.  Every member of the group must be in
- * the table or in extra (a NULL-terminated list of further names); AS_SECRET
- * values are resolved ("file:", "env:", "cred:", inline), wiped on conf_free
- * and made known to log_redact.  False: problems were added.
+ * Fill the members of `out` that the table describes from the group at path
+ * ("" is the top).  stride: sizeof(struct as_field) on the table's side.
+ * Strings, lists and JSON values (a struct json_object behind the pointer)
+ * live as long as the conf.  Every setting of the group must be in the table
+ * or in extra (a NULL-terminated list of further names, or NULL); groups in it
+ * are sections of their own.  AS_SECRET values are resolved ("file:", "env:",
+ * "cred:", inline), wiped on conf_free and made known to log_redact.  False:
+ * problems were added, and out holds defaults in their places.
  */
 bool conf_section(struct conf *c, const char *path,
     const struct as_field *fields, size_t stride, void *out,
@@ -64,7 +66,13 @@ bool conf_section(struct conf *c, const char *path,
 bool conf_section_ready(struct conf *c, const char *path,
     const struct as_field *fields, size_t stride);
 
-/* Groups that no conf_section has read are problems: unknown sections. */
+/* This group is known, but nobody reads it: a disabled plugin. */
+void conf_ignore(struct conf *c, const char *path);
+
+/*
+ * Groups that neither conf_section nor conf_ignore has seen are problems:
+ * unknown sections.
+ */
 void conf_finish(struct conf *c);
 
 /* At the place of a setting (or 0/NULL). */

@@ -125,17 +125,21 @@ number_text(char *out, size_t size, double d)
 	}
 }
 
-void
-jput_num(struct json_object *o, const char *key, double d)
+struct json_object *
+jnum(double d)
 {
 	char text[40];
 
-	if (!isfinite(d)) {
-		jput_null(o, key);
-		return;
-	}
+	if (!isfinite(d))
+		return NULL;
 	number_text(text, sizeof(text), d);
-	jput(o, key, json_object_new_double_s(d, text));
+	return json_object_new_double_s(d, text);
+}
+
+void
+jput_num(struct json_object *o, const char *key, double d)
+{
+	jput(o, key, jnum(d));
 }
 
 void

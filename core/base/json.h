@@ -49,6 +49,8 @@ void jput_str(struct json_object *o, const char *key, const char *s);
 void jput_strn(struct json_object *o, const char *key, const char *s,
     size_t len);
 void jput_int(struct json_object *o, const char *key, int64_t i);
+/* The shortest text that reads back as d; not finite is null. */
+struct json_object *jnum(double d);
 void jput_num(struct json_object *o, const char *key, double d);
 void jput_bool(struct json_object *o, const char *key, bool b);
 void jput_null(struct json_object *o, const char *key);

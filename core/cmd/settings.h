@@ -75,7 +75,7 @@ struct log_settings {
 	const char *level;
 };
 
-struct plugin_settings {
+struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	struct as_list dirs; /* searched before the installed folder */
 };
 
@@ -92,7 +92,18 @@ struct settings {
 	struct conf *conf;
 };
 
-/* Reads every section.  False: problems were added to conf. */
+/*
+ * Reads every section.  False: problems were added to conf.  Empty folders are
+ * replaced by the installed ones.
+ */
 bool settings_load(struct settings *out, struct conf *conf);
+
+/* The i-th section, for samples and manuals; NULL beyond the last. */
+struct settings_section {
+	const char *name; /* "" is the top */
+	const struct as_field *fields;
+	size_t offset; /* of its struct in struct settings */
+};
+const struct settings_section *settings_section(size_t i);
 
 #endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/cmd/settings.h"
+
+#include <string.h>
+
+#include "core/base/mem.h"
+
+/*
+ * The tables are the truth about settings: names, defaults, limits and
+ * sentences.  conf.d/ holds what field_sample makes of them.
+ */
+
+static const struct as_field top_fields[] = {
+	AS_STR(struct settings, data_dir, "var", 0,
+	    "Folder of the database, the keys and the files of this "
+	    "installation; it is made if it is not there."),
+	AS_END
+};
+
+static const struct as_field server_fields[] = {
+	AS_STR(struct server_settings, host, "127.0.0.1", 0,
+	    "Address to listen on. Anything but loopback closes sign-up "
+	    "unless auth.signup says otherwise."),
+	AS_INT(struct server_settings, port, 8080, 0, 65535, 0,
+	    "Port to listen on; 0 takes a free one."),
+	AS_INT(struct server_settings, loops, 1, 0, 64, 0,
+	    "Event loops, each a thread; 0 is one for each core."),
+	AS_STR(struct server_settings, public_url, "", 0,
+	    "How browsers reach this server, such as "
+	    "https://studio.example.org; with https the session cookie is "
+	    "marked Secure."),
+	AS_LIST(struct server_settings, allowed_origins, 0, 100, 0,
+	    "Other origins whose pages may call the API (CORS)."),
+	AS_LIST(struct server_settings, trusted_proxies, 0, 100, 0,
+	    "Addresses of proxies whose X-Forwarded-For is believed."),
+	AS_INT(struct server_settings, max_connections, 10000, 1, 1000000, 0,
+	    "Connections at once on each loop; beyond them new ones wait in "
+	    "the system's queue."),
+	AS_INT(struct server_settings, max_fibers, 20000, 16, 30000, 0,
+	    "Requests and runs at once on each loop; beyond them the answer "
+	    "is 503."),
+	AS_SIZE(struct server_settings, max_body, 1 << 20, 1 << 10, 1 << 30, 0,
+	    "Largest body of a request."),
+	AS_MS(struct server_settings, header_timeout, 10000, 100, 3600000, 0,
+	    "Time to send the head of a request, as a whole."),
+	AS_MS(struct server_settings, body_timeout, 30000, 100, 3600000, 0,
+	    "Time to send the body of a request, as a whole."),
+	AS_MS(struct server_settings, idle_timeout, 75000, 100, 3600000, 0,
+	    "How long a connection may wait for its next request."),
+	AS_MS(struct server_settings, request_timeout, 30000, 100, 3600000, 0,
+	    "Deadline for answering a request; streams have none."),
+	AS_MS(struct server_settings, drain_timeout, 30000, 0, 3600000, 0,
+	    "How long a stopping server waits for open requests and runs."),
+	AS_SIZE(struct server_settings, ws_max_message, 1 << 20, 1 << 10,
+	    64 << 20, 0, "Largest message that a WebSocket takes."),
+	AS_INT(struct server_settings, sockets_per_user, 100, 1, 1000000, 0,
+	    "Live streams (WebSocket and SSE) of one user at once on this "
+	    "server."),
+	AS_BOOL(struct server_settings, ws_echo, false, AS_HIDDEN_FIELD,
+	    "Serve /ws/echo, for conformance suites only."),
+	AS_STR(struct server_settings, demo_dir, "", 0,
+	    "Folder of the demo page; empty is the installed one."),
+	AS_END
+};
+
+static const struct as_field store_fields[] = {
+	AS_STR(struct store_settings, url, "", 0,
+	    "Where data is kept: empty for SQLite in the data folder, or "
+	    "postgresql://user@host/database."),
+	AS_STR(struct store_settings, migrations, "", 0,
+	    "Folder of the migrations; empty is the installed one."),
+	AS_BOOL(struct store_settings, migrate, true, 0,
+	    "Bring the database up to date at start; otherwise run "
+	    "agent-studio migrate."),
+	AS_INT(struct store_settings, readers, 2, 1, 64, 0,
+	    "Readers of each loop: connections to PostgreSQL, threads on "
+	    "SQLite."),
+	AS_INT(struct store_settings, writers, 8, 1, 64, 0,
+	    "Writing connections of each loop to PostgreSQL; SQLite has one "
+	    "writer."),
+	AS_INT(struct store_settings, batch, 64, 1, 1000, 0,
+	    "Writes that may share one commit."),
+	AS_MS(struct store_settings, timeout, 10000, 100, 600000, 0,
+	    "Deadline of one statement."),
+	AS_END
+};
+
+static const struct as_field auth_fields[] = {
+	AS_CHOICE(struct auth_settings, signup, "auto open invite closed", 0,
+	    "Who may make an account; auto is open as long as the server "
+	    "listens on loopback only, else closed. The very first account "
+	    "may always be made and is the administrator's."),
+	AS_MS(struct auth_settings, access_ttl, 900000, 10000, 86400000, 0,
+	    "How long an access token is valid."),
+	AS_MS(struct auth_settings, refresh_ttl, 2592000000.0, 60000,
+	    31536000000.0, 0, "How long a session lives after its last use."),
+	AS_INT(struct auth_settings, attempts, 10, 1, 1000, 0,
+	    "Wrong passwords for one account, or from one address, before "
+	    "further ones are refused."),
+	AS_MS(struct auth_settings, attempts_window, 900000, 1000, 86400000, 0,
+	    "The time in which they are counted."),
+	AS_STR(struct auth_settings, issuer, "agent-studio", 0,
+	    "Issuer named in access tokens; servers that share a database "
+	    "share it."),
+	AS_END
+};
+
+/* The outside name of the first row is a word of C. */
+static const struct as_field model_fields[] = {
+	{ .name = "default",
+	    .doc = "Model of agents that name none, as provider/model; auto "
+		   "is the first enabled of openai, anthropic and demo.",
+	    .type = AS_FIELD_STR,
+	    .offset = AS_OFFSET_(struct model_settings, fallback, const char *),
+	    .width = sizeof(const char *),
+	    .text = "auto" },
+	AS_MS(struct model_settings, call_timeout, 120000, 100, 3600000, 0,
+	    "Deadline of one call of a model."),
+	AS_MS(struct model_settings, idle_timeout, 30000, 100, 3600000, 0,
+	    "How long a model's stream may be silent."),
+	AS_END
+};
+
+static const struct as_field run_fields[] = {
+	AS_INT(struct run_settings, max_steps, 50, 1, 1000, 0,
+	    "Steps of one run before it ends with LIMIT_REACHED; a step is "
+	    "one call of the model or one round of tools."),
+	AS_INT(struct run_settings, max_tokens, 200000, 1, 1000000000, 0,
+	    "Tokens of one run, input and output of all its calls."),
+	AS_MS(struct run_settings, max_wall, 900000, 1000, 86400000, 0,
+	    "Time of one run from its start."),
+	AS_MS(struct run_settings, tool_timeout, 60000, 100, 3600000, 0,
+	    "Deadline of one call of a tool that has none of its own."),
+	AS_INT(struct run_settings, parallel_tools, 16, 1, 256, 0,
+	    "Tools that one step calls at the same time."),
+	AS_SIZE(struct run_settings, max_output, 256 << 10, 1 << 10, 64 << 20,
+	    0, "Largest result of a tool; what is longer is cut."),
+	AS_END
+};
+
+static const struct as_field worker_fields[] = {
+	AS_BOOL(struct worker_settings, embedded, true, 0,
+	    "Runs are executed by the server itself, without a worker "
+	    "process."),
+	AS_INT(struct worker_settings, slots, 64, 1, 10000, 0,
+	    "Runs that one process executes at the same time."),
+	AS_MS(struct worker_settings, poll, 2000, 10, 600000, 0,
+	    "How often a worker looks for work that nobody rang for."),
+	AS_END
+};
+
+static const struct as_field log_fields[] = {
+	AS_STR(struct log_settings, level, "info", 0,
+	    "debug, info, warning or error; areas may have their own, such as "
+	    "\"info,net=debug\"."),
+	AS_END
+};
+
+static const struct as_field plugin_fields[] = {
+	AS_LIST(struct plugin_settings, dirs, 0, 32, 0,
+	    "Folders searched for plugins before the installed one."),
+	AS_END
+};
+
+static const struct settings_section sections[] = {
+	{ "server", server_fields, offsetof(struct settings, server) },
+	{ "store", store_fields, offsetof(struct settings, store) },
+	{ "auth", auth_fields, offsetof(struct settings, auth) },
+	{ "models", model_fields, offsetof(struct settings, models) },
+	{ "runs", run_fields, offsetof(struct settings, runs) },
+	{ "worker", worker_fields, offsetof(struct settings, worker) },
+	{ "log", log_fields, offsetof(struct settings, log) },
+	{ "plugins", plugin_fields, offsetof(struct settings, plugin) },
+	/* Last: by then the names of all sections are known. */
+	{ "", top_fields, 0 },
+};
+
+const struct settings_section *
+settings_section(size_t i)
+{
+	return i < N_ITEMS(sections) ? &sections[i] : NULL;
+}
+
+static void
+default_text(const char **setting, const char *text)
+{
+	if ((*setting)[0] == '\0')
+		*setting = text;
+}
+
+bool
+settings_load(struct settings *out, struct conf *conf)
+{
+	const struct settings_section *s;
+	bool ok = true;
+	size_t i;
+
+	memset(out, 0, sizeof(*out));
+	out->conf = conf;
+	for (i = 0; (s = settings_section(i)) != NULL; i++)
+		if (!conf_section(conf, s->name, s->fields,
+			sizeof(struct as_field), (char *)out + s->offset, NULL))
+			ok = false;
+	default_text(&out->store.migrations, DATA_DIR_MIGRATIONS);
+	default_text(&out->server.demo_dir, DEMO_DIR);
+	return ok;
+}
