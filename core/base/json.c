@@ -45,9 +45,15 @@ int64_t
 jget_int(struct json_object *o, const char *key, int64_t dflt)
 {
 	struct json_object *v = jget(o, key);
+	double d;
 
-	return json_object_is_type(v, json_type_int) ? json_object_get_int64(v)
-						     : dflt;
+	if (json_object_is_type(v, json_type_int))
+		return json_object_get_int64(v);
+	if (!json_object_is_type(v, json_type_double))
+		return dflt;
+	d = json_object_get_double(v);
+	return d == floor(d) && fabs(d) <= 9007199254740992.0 ? (int64_t)d
+							      : dflt;
 }
 
 bool

@@ -37,6 +37,7 @@ const char *json_text(struct json_object *v);
 /* Readers: a missing member or another type gives the default. */
 struct json_object *jget(struct json_object *o, const char *key); /* borrowed */
 const char *jget_str(struct json_object *o, const char *key, const char *dflt);
+/* Also of a number like 3.0, which JSON Schema counts as an integer. */
 int64_t jget_int(struct json_object *o, const char *key, int64_t dflt);
 bool jget_bool(struct json_object *o, const char *key, bool dflt);
 bool jget_uuid(struct json_object *o, const char *key, struct uuid *out);

@@ -36,7 +36,8 @@ const struct schema *schema_by_name(const struct schema_set *set,
 enum as_status schema_compile(const char *json, struct schema **out,
     struct error *err);
 void schema_free(struct schema *schema);
-struct json_object *schema_json(const struct schema *schema); /* borrowed */
+/* Borrowed; json-c changes what it prints, so a thread prints a copy. */
+struct json_object *schema_json(const struct schema *schema);
 
 /*
  * AS_OK, or AS_INVALID with every wrong field noted by error_field (at most
