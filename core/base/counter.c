@@ -294,9 +294,9 @@ add_number(struct buf *b, double d)
 }
 
 static void
-expose_counter(struct buf *b, const struct family *f, const struct series *s)
+expose_counter(struct buf *b, const struct family *f, struct series *s)
 {
-	const struct counter *c = container_of(s, const struct counter, series);
+	const struct counter *c = container_of(s, struct counter, series);
 
 	buf_add_str(b, f->name);
 	if (s->labels[0] != '\0')
@@ -317,10 +317,9 @@ expose_bucket(struct buf *b, const struct family *f, const struct series *s,
 }
 
 static void
-expose_histogram(struct buf *b, const struct family *f, const struct series *s)
+expose_histogram(struct buf *b, const struct family *f, struct series *s)
 {
-	const struct histogram *h = container_of(s, const struct histogram,
-	    series);
+	const struct histogram *h = container_of(s, struct histogram, series);
 	const char *open = s->labels[0] != '\0' ? "{" : "";
 	const char *close = s->labels[0] != '\0' ? "}" : "";
 	uint64_t n = 0;
@@ -343,7 +342,7 @@ expose_family(struct buf *b, const struct family *f)
 {
 	static const char *const types[] = { "", "counter", "gauge",
 		"histogram" };
-	const struct series *s;
+	struct series *s;
 
 	buf_printf(b, "# HELP %s ", f->name);
 	escape(b, f->help, false);

@@ -98,21 +98,41 @@ levels_free(struct levels *l)
 	free(l);
 }
 
-bool
-log_configure(const char *levels)
+static struct levels *
+levels_new(const char *text)
 {
 	struct levels *l = xcalloc(1, sizeof(*l));
-	char *copy = xstrdup(levels), *rest = copy, *word;
+	char *copy = xstrdup(text), *rest = copy, *word;
 	bool ok = true;
 
 	l->standard = LOG_INFO;
 	while (ok && (word = strsep(&rest, ",")) != NULL)
 		ok = add_area(l, word);
 	free(copy);
-	if (!ok) {
-		levels_free(l);
+	if (ok)
+		return l;
+	levels_free(l);
+	return NULL;
+}
+
+bool
+log_levels_ok(const char *levels)
+{
+	struct levels *l = levels_new(levels);
+
+	if (l == NULL)
 		return false;
-	}
+	levels_free(l);
+	return true;
+}
+
+bool
+log_configure(const char *levels)
+{
+	struct levels *l = levels_new(levels);
+
+	if (l == NULL)
+		return false;
 	pthread_mutex_lock(&lock);
 	l->older = atomic_load(&current);
 	atomic_store(&current, l);

@@ -15,6 +15,7 @@ enum log_level { LOG_DEBUG = 1, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 /* "debug" ...; also "info,plugin.x=debug": the default and single areas. */
 bool log_configure(const char *levels);
+bool log_levels_ok(const char *levels); /* would log_configure take them? */
 void log_to_fd(int fd);
 bool log_enabled(enum log_level level, const char *area);
 

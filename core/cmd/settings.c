@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
 
 /*
  * The tables are the truth about settings: names, defaults, limits and
@@ -188,6 +190,27 @@ default_text(const char **setting, const char *text)
 		*setting = text;
 }
 
+/* What a field table cannot say. */
+static bool
+check_texts(const struct settings *s, struct conf *conf)
+{
+	size_t before = conf_problem_count(conf);
+
+	if (s->server.public_url[0] != '\0' &&
+	    !text_has_prefix(s->server.public_url, "https://") &&
+	    !text_has_prefix(s->server.public_url, "http://"))
+		conf_problem_at(conf, "server.public_url",
+		    "server.public_url: expected an http or https URL, "
+		    "got '%.100s'",
+		    s->server.public_url);
+	if (!log_levels_ok(s->log.level))
+		conf_problem_at(conf, "log.level",
+		    "log.level: expected levels such as \"info\" or "
+		    "\"info,net=debug\", got '%.100s'",
+		    s->log.level);
+	return conf_problem_count(conf) == before;
+}
+
 bool
 settings_load(struct settings *out, struct conf *conf)
 {
@@ -201,7 +224,22 @@ settings_load(struct settings *out, struct conf *conf)
 		if (!conf_section(conf, s->name, s->fields,
 			sizeof(struct as_field), (char *)out + s->offset, NULL))
 			ok = false;
+	if (!check_texts(out, conf))
+		ok = false;
 	default_text(&out->store.migrations, DATA_DIR_MIGRATIONS);
 	default_text(&out->server.demo_dir, DEMO_DIR);
 	return ok;
+}
+
+const char **
+settings_plugin_dirs(const struct settings *settings)
+{
+	const struct as_list *list = &settings->plugin.dirs;
+	const char **dirs = xcalloc(list->n + 2, sizeof(*dirs));
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		dirs[i] = list->items[i];
+	dirs[i] = PLUGIN_DIR;
+	return dirs;
 }

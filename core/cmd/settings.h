@@ -98,6 +98,9 @@ struct settings {
  */
 bool settings_load(struct settings *out, struct conf *conf);
 
+/* Folders to look for plugins in, NULL-terminated; the caller frees it. */
+const char **settings_plugin_dirs(const struct settings *settings);
+
 /* The i-th section, for samples and manuals; NULL beyond the last. */
 struct settings_section {
 	const char *name; /* "" is the top */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CMD_CHECK_H
+#define CORE_CMD_CHECK_H
+
+#include "core/cmd/settings.h"
+
+/*
+ * Read all sections and load the plugins that are enabled, only to see whether
+ * that works; print what is wrong on standard error.
+ */
+bool check_conf(struct conf *conf, struct settings *settings);
+
+/* Subcommands; argv[0] is their name.  They return the exit status. */
+int cmd_check(int argc, char **argv);
+int cmd_conf(int argc, char **argv);
+
+#endif
