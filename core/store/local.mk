@@ -1,4 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += libstore.la
-# CORE_LIBS += libstore.la
-# libstore_la_SOURCES =
+noinst_LTLIBRARIES += libstore.la
+CORE_LIBS += libstore.la
+libstore_la_SOURCES = \
+	core/store/blob.c core/store/blob.h \
+	core/store/kv.c core/store/kv.h \
+	core/store/migrate.c \
+	core/store/store.c core/store/store.h core/store/store_priv.h \
+	core/store/store_args.c core/store/store_error.c \
+	core/store/store_rows.c \
+	core/store/store_pg.c core/store/store_pg.h \
+	core/store/store_pg_conn.c core/store/store_pg_pipe.c \
+	core/store/store_pg_value.c \
+	core/store/store_sqlite.c core/store/store_sqlite.h \
+	core/store/store_sqlite_conn.c core/store/store_sqlite_reader.c \
+	core/store/store_sqlite_writer.c
+
+noinst_LTLIBRARIES += tests/libstoreenv.la
+tests_libstoreenv_la_SOURCES = \
+	tests/integration/store_env.c tests/integration/store_env.h
+STORE_TEST_LIBS = tests/libstoreenv.la libstore.la libloop.la libbase.la \
+	$(TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_store
+tests_integration_t_store_SOURCES = tests/integration/t_store.c
+tests_integration_t_store_LDADD = $(STORE_TEST_LIBS)

@@ -34,7 +34,10 @@ struct pool;
 struct store;
 struct store_db; /* one database, shared by the stores of all loops */
 
-enum store_dialect { STORE_SQLITE = 1, STORE_POSTGRES };
+enum store_dialect {
+	STORE_SQLITE = 1,
+	STORE_POSTGRES
+};
 
 struct store_config {
 	/* "sqlite:/path/file.db", or a libpq URI or conninfo string. */
@@ -55,7 +58,7 @@ struct sql {
 };
 
 #define SQL(name, t) static struct sql name = { .text = (t) }
-#define SQL_BOTH(name, lite, pg)                                               \
+#define SQL_BOTH(name, lite, pg) \
 	static struct sql name = { .sqlite = (lite), .postgres = (pg) }
 
 enum sql_type {
@@ -85,7 +88,7 @@ struct sql_arg {
 #define SQL_NUM(x) ((struct sql_arg){ .type = SQL_TYPE_NUM, .v.n = (x) })
 #define SQL_BOOL(x) ((struct sql_arg){ .type = SQL_TYPE_BOOL, .v.i = (x) })
 #define SQL_UUID(x) ((struct sql_arg){ .type = SQL_TYPE_UUID, .v.u = (x) })
-#define SQL_BYTES(ptr, n)                                                      \
+#define SQL_BYTES(ptr, n) \
 	((struct sql_arg){ .type = SQL_TYPE_BYTES, .len = (n), .v.p = (ptr) })
 struct sql_arg sql_text(const char *s); /* NULL gives NULL */
 struct sql_arg sql_textn(const char *s, size_t len);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_STORE_STORE_PG_H
+#define CORE_STORE_STORE_PG_H
+
+/*
+ * The PostgreSQL driver's own types.  Everything belongs to the loop's thread.
+ *
+ * A connection keeps a queue of requests that wait and a queue of items that
+ * the server owes an answer for, in the order in which they were sent.  A Sync
+ * ends a group of items: the statements between two Syncs are one transaction
+ * of the server.
+ */
+
+#include <libpq-fe.h>
+#include <pthread.h>
+
+#include "core/store/store_priv.h"
+
+enum pg_state {
+	PG_DOWN = 1, /* waits for its timer */
+	PG_CONNECTING,
+	PG_SETTLING, /* the session's settings are on their way */
+	PG_UP
+};
+
+enum pg_item_kind {
+	PG_PREPARE = 1,
+	PG_CALL,
+	PG_SETUP,
+	PG_SYNC
+};
+
+#define PG_TRIES_MAX 3
+
+struct pg_item {
+	struct pg_item *next;
+	enum pg_item_kind kind;
+	bool answered;
+	struct store_req *req; /* PG_PREPARE, PG_CALL */
+	int call; /* index of the request's call */
+	/* PG_SYNC of writes: the requests that share its transaction. */
+	struct store_req *group;
+	int64_t sent_us;
+};
+
+struct pg_conn {
+	struct pg_store *store;
+	PGconn *pg;
+	enum pg_state state;
+	bool is_writer;
+	struct loop_watch *watch;
+	struct loop_timer timer;
+	unsigned attempts; /* to connect that failed since it was last up */
+	/* Requests not sent yet. */
+	struct store_req *wait, **wait_tail;
+	unsigned n_wait;
+	/* What the server owes. */
+	struct pg_item *head, **tail;
+	unsigned n_sent; /* requests */
+	unsigned n_syncs;
+	bool group_failed; /* the transaction that is being answered */
+	/* Prepared under the name "s<epoch>_<id>". */
+	bool *prepared; /* by id */
+	unsigned n_prepared;
+	unsigned epoch;
+	struct loop_hook hook;
+};
+
+struct pg_store {
+	struct store base;
+	unsigned n_conns, n_readers;
+	bool freeing;
+	struct pg_conn conns[];
+};
+
+struct pg_db {
+	struct store_db base;
+	pthread_mutex_t lock; /* of admin */
+	PGconn *admin;
+	PQconninfoOption *options; /* parsed, for the loops' connections */
+};
+
+static inline struct pg_db *
+pg_db_of(struct store_db *db)
+{
+	return (struct pg_db *)(void *)db;
+}
+
+static inline struct pg_store *
+pg_store_of(struct store *store)
+{
+	return (struct pg_store *)(void *)store;
+}
+
+/* store_pg_value.c */
+struct pg_params {
+	int n;
+	const char *values[STORE_ARGS_MAX];
+	int lengths[STORE_ARGS_MAX];
+	int formats[STORE_ARGS_MAX];
+	Oid types[STORE_ARGS_MAX];
+	char text[STORE_ARGS_MAX][40];
+};
+void pg_params_set(struct pg_params *p, const struct sql_arg *args, int n);
+struct rows *pg_rows(PGresult *res); /* takes res */
+/* A failed result, or NULL: the connection itself, as an error. */
+enum as_status pg_error(PGconn *pg, const PGresult *res, struct error *err);
+bool pg_is_state(const PGresult *res, const char *sqlstate);
+
+/* store_pg_conn.c */
+void pg_conn_init(struct pg_conn *c, struct pg_store *store, bool is_writer);
+void pg_conn_fini(struct pg_conn *c); /* all requests are dropped */
+void pg_conn_lost(struct pg_conn *c, const char *why);
+void pg_conn_settled(struct pg_conn *c, const PGresult *res);
+PGconn *pg_connect(struct pg_db *db, bool is_writer, bool blocking);
+void pg_flush(struct pg_conn *c);
+
+/* store_pg_pipe.c */
+void pg_push(struct pg_conn *c, struct store_req *r);
+void pg_flush_later(struct pg_conn *c); /* at the end of this turn */
+bool pg_send_setup(struct pg_conn *c);
+void pg_answers(struct pg_conn *c);
+void pg_owed_lost(struct pg_conn *c, const char *why);
+void pg_waiting_lost(struct pg_conn *c, const char *why);
+
+/* store_pg.c */
+void pg_refuse(struct store_req *r, const char *why);
+
+#endif

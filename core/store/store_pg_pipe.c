@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/store/store_pg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+/*
+ * The pipeline: what is sent, and what comes back for it, in the same order.
+ *
+ * Reads queued in one turn share a Sync; one that fails makes the server skip
+ * the rest of its group, which is sent again.  Writes are sent when nothing is
+ * in flight: all that wait become one transaction with one Sync, whose result
+ * is the only thing that wakes their fibers.  If such a batch fails, it was
+ * rolled back as a whole, and each of its requests is sent again alone.
+ */
+
+#define GROUP_BYTES (1024 * 1024)
+
+/* ---- Queues ------------------------------------------------------------ */
+
+static void
+wait_append(struct pg_conn *c, struct store_req *r)
+{
+	r->next = NULL;
+	*c->wait_tail = r;
+	c->wait_tail = &r->next;
+	c->n_wait++;
+}
+
+static struct store_req *
+wait_pop(struct pg_conn *c)
+{
+	struct store_req *r = c->wait;
+
+	c->wait = r->next;
+	if (c->wait == NULL)
+		c->wait_tail = &c->wait;
+	c->n_wait--;
+	r->next = NULL;
+	return r;
+}
+
+static void
+wait_prepend(struct pg_conn *c, struct store_req *r)
+{
+	r->next = c->wait;
+	c->wait = r;
+	if (r->next == NULL)
+		c->wait_tail = &r->next;
+	c->n_wait++;
+}
+
+static struct pg_item *
+item_push(struct pg_conn *c, enum pg_item_kind kind, struct store_req *r,
+    int call)
+{
+	struct pg_item *it = xcalloc(1, sizeof(*it));
+
+	it->kind = kind;
+	it->req = r;
+	it->call = call;
+	*c->tail = it;
+	c->tail = &it->next;
+	return it;
+}
+
+static void
+item_pop(struct pg_conn *c)
+{
+	struct pg_item *it = c->head;
+
+	c->head = it->next;
+	if (c->head == NULL)
+		c->tail = &c->head;
+	free(it);
+}
+
+void
+pg_push(struct pg_conn *c, struct store_req *r)
+{
+	wait_append(c, r);
+	if (c->state == PG_UP)
+		pg_flush_later(c);
+}
+
+/* ---- Sending ----------------------------------------------------------- */
+
+static bool *
+prepared_at(struct pg_conn *c, unsigned id)
+{
+	unsigned n = c->n_prepared;
+
+	if (id >= n) {
+		c->n_prepared = id + 32;
+		c->prepared = xrealloc(c->prepared,
+		    c->n_prepared * sizeof(*c->prepared));
+		memset(c->prepared + n, 0,
+		    (c->n_prepared - n) * sizeof(*c->prepared));
+	}
+	return &c->prepared[id];
+}
+
+/* The item comes first: so it is found if sending fails. */
+static bool
+send_call(struct pg_conn *c, struct store_req *r, int i)
+{
+	const struct store_call *call = &r->calls[i];
+	bool *prepared = prepared_at(c, call->id);
+	struct pg_params p;
+	char name[32];
+
+	pg_params_set(&p, call->args, call->n_args);
+	snprintf(name, sizeof(name), "s%u_%u", c->epoch, call->id);
+	if (!*prepared) {
+		item_push(c, PG_PREPARE, r, i);
+		if (!PQsendPrepare(c->pg, name,
+			store_sql_text(call->sql, STORE_POSTGRES), p.n,
+			p.types))
+			return false;
+		*prepared = true;
+	}
+	item_push(c, PG_CALL, r, i);
+	return PQsendQueryPrepared(c->pg, name, p.n, p.values, p.lengths,
+	    p.formats, 1);
+}
+
+static bool
+send_req(struct pg_conn *c, struct store_req *r)
+{
+	c->n_sent++;
+	for (int i = 0; i < r->n_calls; i++)
+		if (!send_call(c, r, i))
+			return false;
+	return true;
+}
+
+static bool
+send_sync(struct pg_conn *c, struct store_req *group)
+{
+	struct pg_item *it;
+
+	if (!PQpipelineSync(c->pg))
+		return false;
+	it = item_push(c, PG_SYNC, NULL, 0);
+	it->group = group;
+	it->sent_us = clock_mono_us();
+	c->n_syncs++;
+	return true;
+}
+
+/* One Sync behind all reads that wait. */
+static bool
+send_reads(struct pg_conn *c)
+{
+	struct store_req *r;
+
+	while (c->wait != NULL) {
+		r = wait_pop(c);
+		if (atomic_load(&r->dropped)) {
+			store_req_end(r);
+			continue;
+		}
+		if (!send_req(c, r))
+			return false;
+	}
+	return send_sync(c, NULL);
+}
+
+/* The next transaction: one request that must be alone, or a batch. */
+static bool
+send_group(struct pg_conn *c)
+{
+	unsigned max = c->store->base.db->config.batch_max, n = 0;
+	struct store_req *head = NULL, **tail = &head, *r;
+	bool ok = true;
+	size_t bytes = 0;
+
+	while (c->wait != NULL && n < max && ok) {
+		r = c->wait;
+		bytes += r->size;
+		if (n > 0 && (r->alone || bytes > GROUP_BYTES))
+			break;
+		wait_pop(c);
+		if (atomic_load(&r->dropped)) {
+			store_req_end(r);
+			continue;
+		}
+		*tail = r;
+		tail = &r->next;
+		n++;
+		histogram_observe(store_metrics()->wait,
+		    (double)(clock_mono_us() - r->queued_us) / 1e6);
+		ok = send_req(c, r);
+		if (r->alone)
+			break;
+	}
+	if (n == 0)
+		return true;
+	/* Also when sending failed: so the group is found when it is lost. */
+	if (!ok) {
+		item_push(c, PG_SYNC, NULL, 0)->group = head;
+		c->n_syncs++;
+		return false;
+	}
+	return send_sync(c, head);
+}
+
+static bool
+send_writes(struct pg_conn *c)
+{
+	bool alone;
+
+	if (c->n_syncs > 0)
+		return true;
+	do {
+		alone = c->wait != NULL && c->wait->alone;
+		if (!send_group(c))
+			return false;
+	} while (alone && c->wait != NULL && c->wait->alone);
+	return true;
+}
+
+static void
+pg_turn(struct loop_hook *h)
+{
+	struct pg_conn *c = container_of(h, struct pg_conn, hook);
+	bool ok;
+
+	if (c->state != PG_UP || c->wait == NULL)
+		return;
+	ok = c->is_writer ? send_writes(c) : send_reads(c);
+	if (ok)
+		pg_flush(c);
+	else
+		pg_conn_lost(c, PQerrorMessage(c->pg));
+}
+
+void
+pg_flush_later(struct pg_conn *c)
+{
+	c->hook.fn = pg_turn;
+	if (!c->hook.queued)
+		loop_at_turn_end(c->store->base.loop, &c->hook);
+}
+
+/* The session's settings; the first thing a connection is asked. */
+bool
+pg_send_setup(struct pg_conn *c)
+{
+	char timeout[24];
+	const char *values[2];
+
+	snprintf(timeout, sizeof(timeout), "%lld",
+	    (long long)c->store->base.db->config.statement_timeout_ms);
+	values[0] = timeout;
+	values[1] = c->is_writer ? "off" : "on";
+	if (!PQsendQueryParams(c->pg,
+		"SELECT set_config('statement_timeout', $1, false), "
+		"set_config('default_transaction_read_only', $2, false), "
+		"set_config('idle_in_transaction_session_timeout', '10s', "
+		"false), set_config('jit', 'off', false)",
+		2, NULL, values, NULL, NULL, 1))
+		return false;
+	item_push(c, PG_SETUP, NULL, 0);
+	return send_sync(c, NULL);
+}
+
+/* ---- Answers ----------------------------------------------------------- */
+
+/* Worth another try on the same connection, without harm. */
+static bool
+retry_may_help(struct pg_conn *c, const struct store_req *r,
+    const PGresult *res)
+{
+	if (r->tries >= PG_TRIES_MAX)
+		return false;
+	if (pg_is_state(res, "40001") || pg_is_state(res, "40P01"))
+		return true;
+	if (!pg_is_state(res, "26000") && !pg_is_state(res, "0A000"))
+		return false;
+	/* Statements are gone or planned for a table that has changed. */
+	if (c->n_prepared > 0)
+		memset(c->prepared, 0, c->n_prepared * sizeof(*c->prepared));
+	c->epoch++;
+	return true;
+}
+
+static void
+item_failed(struct pg_conn *c, struct pg_item *it, const PGresult *res)
+{
+	struct store_req *r = it->req;
+
+	c->group_failed = true;
+	if (it->kind == PG_PREPARE)
+		*prepared_at(c, r->calls[it->call].id) = false;
+	r->status = pg_error(c->pg, res, &r->err);
+	if (retry_may_help(c, r, res)) {
+		r->tries++;
+		r->alone = true;
+		r->status = AS_BUSY; /* until its Sync or its end */
+	} else if (r->status == AS_INTERNAL)
+		log_err("store", "%s in: %.400s", r->err.detail,
+		    store_sql_text(r->calls[it->call].sql, STORE_POSTGRES));
+}
+
+static void
+item_result(struct pg_conn *c, struct pg_item *it, PGresult *res)
+{
+	ExecStatusType st = PQresultStatus(res);
+	struct store_req *r = it->req;
+
+	it->answered = true;
+	if (it->kind == PG_SETUP) {
+		pg_conn_settled(c, res);
+	} else if (st == PGRES_PIPELINE_ABORTED) {
+		if (it->kind == PG_PREPARE)
+			*prepared_at(c, r->calls[it->call].id) = false;
+		else if (!c->is_writer && r->status == AS_OK)
+			r->status = AS_BUSY;
+	} else if (it->kind == PG_SYNC) {
+		/* The commit itself has failed. */
+		c->group_failed = true;
+		for (r = it->group; r != NULL; r = r->next)
+			if (r->status == AS_OK)
+				r->status = pg_error(c->pg, res, &r->err);
+	} else if (st == PGRES_FATAL_ERROR || st == PGRES_BAD_RESPONSE) {
+		item_failed(c, it, res);
+	} else if (it->kind == PG_CALL && r->rows[it->call] == NULL) {
+		r->rows[it->call] = pg_rows(res);
+		return;
+	}
+	PQclear(res);
+}
+
+/* A read ends with its own answer. */
+static void
+read_ended(struct pg_conn *c, struct store_req *r)
+{
+	c->n_sent--;
+	if (r->status != AS_BUSY) {
+		store_req_end(r);
+		return;
+	}
+	store_req_reset(r);
+	pg_push(c, r);
+}
+
+static void
+group_committed(struct pg_conn *c, struct store_req *r)
+{
+	struct store_req *next;
+
+	for (; r != NULL; r = next) {
+		next = r->next;
+		c->n_sent--;
+		store_req_end(r);
+	}
+}
+
+/* In their order, before all that waits. */
+static void
+group_resend(struct pg_conn *c, struct store_req *r)
+{
+	struct store_req *next, *reversed = NULL;
+
+	for (; r != NULL; r = next) {
+		next = r->next;
+		c->n_sent--;
+		counter_add(store_metrics()->resent, 1);
+		store_req_reset(r);
+		r->alone = true;
+		r->next = reversed;
+		reversed = r;
+	}
+	for (r = reversed; r != NULL; r = next) {
+		next = r->next;
+		wait_prepend(c, r);
+	}
+}
+
+static void
+sync_done(struct pg_conn *c, struct pg_item *it)
+{
+	struct store_req *r = it->group;
+	bool failed = c->group_failed;
+
+	c->group_failed = false;
+	c->n_syncs--;
+	if (r == NULL)
+		return;
+	counter_add(store_metrics()->batches, 1);
+	histogram_observe(store_metrics()->commit,
+	    (double)(clock_mono_us() - it->sent_us) / 1e6);
+	if (failed && (r->next != NULL || r->status == AS_BUSY))
+		group_resend(c, r);
+	else
+		group_committed(c, r);
+}
+
+static void
+item_done(struct pg_conn *c)
+{
+	struct pg_item *it = c->head;
+	struct store_req *r = it->req;
+	bool ends_read = it->kind == PG_CALL && !c->is_writer;
+
+	if (it->kind == PG_SYNC) {
+		it->answered = false; /* an error; its Sync is to come */
+		return;
+	}
+	item_pop(c);
+	if (ends_read)
+		read_ended(c, r);
+}
+
+/* False: nothing more to read, or the connection has gone. */
+static bool
+answer(struct pg_conn *c)
+{
+	PGresult *res;
+
+	if (c->head == NULL || PQisBusy(c->pg))
+		return false;
+	res = PQgetResult(c->pg);
+	if (res == NULL) {
+		if (!c->head->answered)
+			return false;
+		item_done(c);
+	} else if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
+		PQclear(res);
+		MUST(c->head->kind == PG_SYNC);
+		sync_done(c, c->head);
+		item_pop(c);
+	} else if (pg_is_state(res, "57P")) {
+		char why[200];
+
+		snprintf(why, sizeof(why), "%s", PQresultErrorMessage(res));
+		PQclear(res);
+		pg_conn_lost(c, why);
+		return false;
+	} else
+		item_result(c, c->head, res);
+	return c->pg != NULL;
+}
+
+void
+pg_answers(struct pg_conn *c)
+{
+	while (answer(c))
+		;
+	if (c->pg != NULL && PQstatus(c->pg) == CONNECTION_BAD)
+		pg_conn_lost(c, PQerrorMessage(c->pg));
+	else if (c->state == PG_UP && c->wait != NULL)
+		pg_flush_later(c);
+}
+
+/* ---- The end ----------------------------------------------------------- */
+
+static void
+owed_read_lost(struct pg_conn *c, struct store_req *r, const char *why)
+{
+	store_req_reset(r);
+	if (r->tries++ > 0 || c->store->freeing)
+		pg_refuse(r, why);
+	else
+		store_postgres.submit(&c->store->base, r);
+}
+
+static void
+owed_writes_lost(struct store_req *r, const char *why)
+{
+	struct store_req *next;
+
+	for (; r != NULL; r = next) {
+		next = r->next;
+		store_req_reset(r);
+		store_error_unknown(&r->err);
+		pg_refuse(r, why);
+	}
+}
+
+/* The connection is gone: reads go once more, writes are unknown. */
+void
+pg_owed_lost(struct pg_conn *c, const char *why)
+{
+	struct pg_item *it = c->head, *next;
+	struct store_req *last = NULL;
+
+	c->head = NULL;
+	c->tail = &c->head;
+	c->n_sent = c->n_syncs = 0;
+	c->group_failed = false;
+	for (; it != NULL; it = next) {
+		next = it->next;
+		if (it->kind == PG_SYNC)
+			owed_writes_lost(it->group, why);
+		else if (!c->is_writer && it->req != NULL && it->req != last)
+			owed_read_lost(c, last = it->req, why);
+		free(it);
+	}
+}
+
+/* Nothing of these was sent. */
+void
+pg_waiting_lost(struct pg_conn *c, const char *why)
+{
+	struct store_req *r = c->wait, *next;
+
+	c->wait = NULL;
+	c->wait_tail = &c->wait;
+	c->n_wait = 0;
+	for (; r != NULL; r = next) {
+		next = r->next;
+		if (c->store->freeing)
+			pg_refuse(r, why);
+		else
+			store_postgres.submit(&c->store->base, r);
+	}
+}

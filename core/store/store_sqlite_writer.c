@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/store/store_sqlite.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+/*
+ * The one thread that writes.
+ *
+ * It takes what has queued while the last commit ran and commits it as one
+ * transaction, each request in a savepoint of its own.  A request is answered
+ * after the COMMIT has returned, never before.  If the transaction as a whole
+ * fails, each request is run again alone, so that none suffers for another.
+ */
+
+#define BATCH_BYTES (1024 * 1024)
+#define PROBE_MS 1000
+
+SQL(BEGIN_TX, "BEGIN IMMEDIATE");
+SQL(COMMIT_TX, "COMMIT");
+SQL(ROLLBACK_TX, "ROLLBACK");
+SQL(SAVE_TX, "SAVEPOINT r");
+SQL(RELEASE_TX, "RELEASE r");
+SQL(UNDO_TX, "ROLLBACK TO r");
+SQL(PROBE_TX,
+    "INSERT INTO node_settings (key, value) VALUES ('store_probe', now_us()) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value");
+
+/* ---- Queue ------------------------------------------------------------- */
+
+void
+lite_queue_init(struct lite_queue *q)
+{
+	pthread_condattr_t attr;
+
+	memset(q, 0, sizeof(*q));
+	q->tail = &q->head;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->more, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void
+lite_queue_fini(struct lite_queue *q)
+{
+	pthread_cond_destroy(&q->more);
+}
+
+void
+lite_push(struct lite_db *db, struct lite_queue *q, struct store_req *r)
+{
+	bool wake;
+
+	r->queued_us = clock_mono_us();
+	pthread_mutex_lock(&db->lock);
+	r->next = NULL;
+	*q->tail = r;
+	q->tail = &r->next;
+	q->n++;
+	lite_store_of(r->store)->n_open++;
+	wake = q->idle > 0;
+	pthread_mutex_unlock(&db->lock);
+	if (wake)
+		pthread_cond_signal(&q->more);
+}
+
+static bool
+queue_wait(struct lite_db *db, struct lite_queue *q, int timeout_ms)
+{
+	struct timespec ts;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += timeout_ms / 1000;
+	q->idle++;
+	while (q->head == NULL && !atomic_load(&db->stopping) && rc == 0)
+		rc = timeout_ms == 0
+			 ? pthread_cond_wait(&q->more, &db->lock)
+			 : pthread_cond_timedwait(&q->more, &db->lock, &ts);
+	q->idle--;
+	return q->head != NULL;
+}
+
+struct store_req *
+lite_take(struct lite_db *db, struct lite_queue *q, unsigned max,
+    int timeout_ms)
+{
+	struct store_req *head = NULL, *last = NULL;
+	size_t bytes = 0;
+
+	pthread_mutex_lock(&db->lock);
+	if (q->head != NULL || queue_wait(db, q, timeout_ms)) {
+		head = last = q->head;
+		bytes = head->size;
+		while (--max > 0 && last->next != NULL &&
+		       (bytes += last->next->size) <= BATCH_BYTES) {
+			q->n--;
+			last = last->next;
+		}
+		q->n--;
+		q->head = last->next;
+		if (q->head == NULL)
+			q->tail = &q->head;
+		last->next = NULL;
+	}
+	pthread_mutex_unlock(&db->lock);
+	return head;
+}
+
+void
+lite_give_back(struct lite_db *db, struct store_req *r)
+{
+	struct lite_store *s = lite_store_of(r->store);
+
+	store_req_post(r);
+	pthread_mutex_lock(&db->lock);
+	if (--s->n_open == 0)
+		pthread_cond_broadcast(&db->ended);
+	pthread_mutex_unlock(&db->lock);
+}
+
+/* ---- Transactions ------------------------------------------------------ */
+
+static enum as_status
+tx(struct lite_conn *c, struct sql *sql, struct error *err)
+{
+	struct store_call call = { .sql = sql, .id = store_sql_id(sql) };
+
+	return lite_call(c, &call, NULL, err);
+}
+
+static bool
+tx_is_open(struct lite_conn *c)
+{
+	return sqlite3_get_autocommit(c->db) == 0;
+}
+
+static void
+tx_rollback(struct lite_conn *c)
+{
+	if (tx_is_open(c))
+		tx(c, &ROLLBACK_TX, NULL);
+}
+
+static enum as_status
+req_calls(struct lite_conn *c, struct store_req *r)
+{
+	for (int i = 0; i < r->n_calls && r->status == AS_OK; i++)
+		r->status = lite_call(c, &r->calls[i], &r->rows[i], &r->err);
+	return r->status;
+}
+
+static void
+set_up(struct lite_db *db, bool up)
+{
+	if (atomic_exchange(&db->up, up) == up)
+		return;
+	if (up)
+		log_info("store", "%s takes writes again", db->path);
+	else
+		log_err("store", "%s: a commit failed: %s", db->path,
+		    sqlite3_errmsg(db->writer_conn->db));
+}
+
+static void
+req_alone(struct lite_db *db, struct store_req *r)
+{
+	struct lite_conn *c = db->writer_conn;
+
+	if (atomic_load(&r->dropped))
+		return;
+	r->status = tx(c, &BEGIN_TX, &r->err);
+	if (r->status == AS_OK && req_calls(c, r) == AS_OK) {
+		r->status = tx(c, &COMMIT_TX, &r->err);
+		if (r->status != AS_OK)
+			store_error_unknown(&r->err);
+	}
+	tx_rollback(c);
+	if (r->status == AS_OK || r->status == AS_UNAVAILABLE)
+		set_up(db, r->status == AS_OK);
+}
+
+/* False: the transaction is gone, with all that was in it. */
+static bool
+req_in_batch(struct lite_conn *c, struct store_req *r)
+{
+	if (atomic_load(&r->dropped))
+		return true;
+	if (tx(c, &SAVE_TX, &r->err) != AS_OK)
+		return false;
+	if (req_calls(c, r) != AS_OK) {
+		if (!tx_is_open(c) || tx(c, &UNDO_TX, NULL) != AS_OK)
+			return false;
+	}
+	return tx(c, &RELEASE_TX, NULL) == AS_OK;
+}
+
+static bool
+batch_together(struct lite_db *db, struct store_req *head)
+{
+	struct lite_conn *c = db->writer_conn;
+	bool ok = tx(c, &BEGIN_TX, NULL) == AS_OK;
+
+	for (struct store_req *r = head; ok && r != NULL; r = r->next)
+		ok = req_in_batch(c, r);
+	ok = ok && tx(c, &COMMIT_TX, NULL) == AS_OK;
+	tx_rollback(c);
+	if (ok)
+		set_up(db, true);
+	return ok;
+}
+
+static void
+batch_run(struct lite_db *db, struct store_req *head)
+{
+	int64_t start = clock_mono_us();
+
+	for (struct store_req *r = head; r != NULL; r = r->next)
+		histogram_observe(store_metrics()->wait,
+		    (double)(start - r->queued_us) / 1e6);
+	if (head->next == NULL) {
+		req_alone(db, head);
+	} else if (!batch_together(db, head)) {
+		for (struct store_req *r = head; r != NULL; r = r->next) {
+			store_req_reset(r);
+			req_alone(db, r);
+			counter_add(store_metrics()->resent, 1);
+		}
+	}
+	counter_add(store_metrics()->batches, 1);
+	histogram_observe(store_metrics()->commit,
+	    (double)(clock_mono_us() - start) / 1e6);
+}
+
+/* Nobody may write while the store says that it is down: so we do. */
+static void
+probe(struct lite_db *db)
+{
+	struct lite_conn *c = db->writer_conn;
+
+	if (tx(c, &PROBE_TX, NULL) == AS_OK)
+		set_up(db, true);
+}
+
+void *
+lite_writer_main(void *arg)
+{
+	struct lite_db *db = arg;
+	struct store_req *head, *next;
+	bool up;
+
+	while (!atomic_load(&db->stopping)) {
+		up = atomic_load(&db->up);
+		head = lite_take(db, &db->writes, db->base.config.batch_max,
+		    up ? 0 : PROBE_MS);
+		if (head == NULL && !up)
+			probe(db);
+		if (head == NULL)
+			continue;
+		batch_run(db, head);
+		for (; head != NULL; head = next) {
+			next = head->next;
+			lite_give_back(db, head);
+		}
+	}
+	return NULL;
+}
