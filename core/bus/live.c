@@ -102,6 +102,7 @@ live_append(struct live *l, struct uuid thread_id, const char *text, size_t len,
 		m->message_id = e->message_id;
 		m->attempt = e->attempt;
 		m->offset = (int64_t)e->text.len;
+		m->len = len;
 		buf_add(&e->text, text, len);
 	}
 	pthread_mutex_unlock(&l->mu);

@@ -1,4 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += libchat.la
-# CORE_LIBS += libchat.la
-# libchat_la_SOURCES =
+noinst_LTLIBRARIES += libchat.la
+CORE_LIBS += libchat.la
+libchat_la_SOURCES = \
+	core/chat/chat.h \
+	core/chat/log.c \
+	core/chat/runs.c \
+	core/chat/send.c \
+	core/chat/snapshot.c core/chat/snapshot.h \
+	core/chat/stream.c core/chat/stream.h \
+	core/chat/thread.c

@@ -1,4 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += librun.la
-# CORE_LIBS += librun.la
-# librun_la_SOURCES =
+noinst_LTLIBRARIES += librun.la
+CORE_LIBS += librun.la
+librun_la_SOURCES = \
+	core/run/answer.c \
+	core/run/batch.c core/run/batch.h \
+	core/run/engine.c core/run/engine.h \
+	core/run/event.c core/run/event.h \
+	core/run/finish.c \
+	core/run/history.c core/run/history.h \
+	core/run/prompt.c core/run/prompt.h \
+	core/run/run.c core/run/run.h \
+	core/run/run_claim.c core/run/run_read.c core/run/run_store_sql.c \
+	core/run/run_store.h \
+	core/run/tools.c \
+	core/run/wire.c \
+	core/run/work.c core/run/work.h

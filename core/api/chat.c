@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/api/chat_ctx.h"
+#include "core/api/handlers.h"
+#include "core/api/page.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+
+/* /api/chat: threads, messages, and the stream that answers a message. */
+
+struct chat_ctx
+chat_ctx_of(struct http_req *req)
+{
+	struct app *app = app_of(req);
+	const struct principal *who = api_who(req);
+	struct chat_ctx ctx = {
+		.store = app->store,
+		.plug = app->plug,
+		.engine = app->engine,
+		.bus = app->bus,
+		.arena = http_arena(req),
+		.correlation_id = http_correlation_id(req),
+		.traceparent = http_traceparent(req),
+	};
+
+	if (who != NULL)
+		ctx.who = *who;
+	return ctx;
+}
+
+struct stream_config
+stream_config_of(struct app *app, const struct principal *who)
+{
+	struct stream_config c = {
+		.loop = app->loop,
+		.store = app->store,
+		.bus = app->bus,
+		.live = app->live,
+		.ctx = { .store = app->store,
+		    .plug = app->plug,
+		    .engine = app->engine,
+		    .bus = app->bus,
+		    .who = *who },
+	};
+
+	return c;
+}
+
+enum as_status
+query_uuid(struct http_req *req, const char *name, struct uuid *out,
+    struct error *err)
+{
+	const char *s = http_query(req, name);
+
+	memset(out, 0, sizeof(*out));
+	if (s != NULL && !uuid_parse(s, out))
+		return error_field(err, name, "must be a UUID");
+	return AS_OK;
+}
+
+/* The path's id; a template says that it is a UUID, so it is one. */
+static struct uuid
+path_id(struct http_req *req)
+{
+	return http_param_uuid(req, "id");
+}
+
+void
+chat_sessions_list(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *items = NULL;
+	struct error err = { 0 };
+	struct chat_page list = { 0 };
+	struct page page;
+	struct uuid agent;
+	enum as_status st;
+
+	st = page_read(req, &page, &err);
+	if (st == AS_OK)
+		st = query_uuid(req, "agent_id", &agent, &err);
+	if (st == AS_OK) {
+		list.limit = page.limit;
+		list.after = page.after;
+		st = thread_list(&ctx, agent, &list, &items, &err);
+	}
+	if (st != AS_OK)
+		api_fail(req, &err);
+	else
+		page_reply(req, items,
+		    list.more ? page_cursor(req, list.last) : NULL);
+}
+
+void
+chat_sessions_create(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *body, *thread = NULL;
+	struct error err = { 0 };
+	struct uuid agent;
+	enum as_status st;
+
+	st = api_body(req, &body, &err);
+	if (st == AS_OK && !jget_uuid(body, "agent_id", &agent))
+		st = error_field(&err, "agent_id", "must be a UUID");
+	if (st == AS_OK)
+		st = thread_create(&ctx, agent, jget_str(body, "title", ""),
+		    &thread, &err);
+	if (st != AS_OK)
+		api_fail(req, &err);
+	else
+		api_created(req, thread);
+}
+
+void
+chat_session_get(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *thread = NULL, *items = NULL;
+	struct error err = { 0 };
+	struct page page;
+	int64_t next = 0;
+	enum as_status st;
+
+	st = page_read(req, &page, &err);
+	if (st == AS_OK)
+		st = thread_get(&ctx, path_id(req), &thread, &err);
+	if (st == AS_OK)
+		st = thread_messages(&ctx, path_id(req), page.after_int,
+		    page.limit, &items, &next, &err);
+	if (st != AS_OK) {
+		json_object_put(thread);
+		api_fail(req, &err);
+		return;
+	}
+	jput(thread, "messages", items);
+	jput_str(thread, "next_cursor",
+	    next > 0 ? page_cursor_int(req, next) : NULL);
+	http_reply_json(req, 200, thread);
+}
+
+/* The length counts U+0000 too, so that it is seen and refused. */
+static enum as_status
+send_body(struct http_req *req, const char **content, size_t *len,
+    struct json_object **body, struct error *err)
+{
+	struct json_object *v;
+	enum as_status st = api_body(req, body, err);
+
+	if (st != AS_OK)
+		return st;
+	v = jget(*body, "content");
+	*content = json_object_get_string(v);
+	*len = (size_t)json_object_get_string_len(v);
+	return AS_OK;
+}
+
+void
+chat_message_post(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *body, *answer = NULL;
+	struct error err = { 0 };
+	struct chat_sent sent;
+	const char *content;
+	size_t len;
+	enum as_status st;
+
+	st = send_body(req, &content, &len, &body, &err);
+	if (st == AS_OK)
+		st = chat_send(&ctx, path_id(req), content, len,
+		    jget_str(body, "client_message_id", NULL), &sent, &err);
+	if (st == AS_OK)
+		st = chat_sent_json(&ctx, &sent, &answer, &err);
+	if (st != AS_OK)
+		api_fail(req, &err);
+	else
+		http_reply_json(req, 202, answer);
+}
+
+void
+chat_interactive_stream(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct stream_config config;
+	struct json_object *body;
+	struct error err = { 0 };
+	struct chat_sent sent;
+	struct uuid thread;
+	const char *content;
+	size_t len;
+	enum as_status st;
+
+	st = send_body(req, &content, &len, &body, &err);
+	if (st == AS_OK && !jget_uuid(body, "thread_id", &thread))
+		st = error_field(&err, "thread_id", "must be a UUID");
+	if (st == AS_OK)
+		st = chat_send(&ctx, thread, content, len,
+		    jget_str(body, "client_message_id", NULL), &sent, &err);
+	if (st != AS_OK) {
+		api_fail(req, &err);
+		return;
+	}
+	config = stream_config_of(app_of(req), &ctx.who);
+	config.thread_id = thread;
+	config.run_id = sent.run_id;
+	config.after = sent.seq_before;
+	events_stream(req, &config);
+}
+
+void
+chat_session_events(struct http_req *req)
+{
+	events_serve(req, LOG_OF_THREAD, path_id(req), path_id(req));
+}

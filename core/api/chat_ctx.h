@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_API_CHAT_CTX_H
+#define CORE_API_CHAT_CTX_H
+
+/* What the handlers of threads, runs and streams share. */
+
+#include "core/api/api.h"
+#include "core/chat/stream.h"
+
+/* Valid as long as the request. */
+struct chat_ctx chat_ctx_of(struct http_req *req);
+/* Everything but thread, run and cursor; the context outlives the request:
+ * its texts are left out. */
+struct stream_config stream_config_of(struct app *app,
+    const struct principal *who);
+/* Tells the engine of every loop that the run's row says cancelling. */
+void cancel_notify_all(struct app *app, struct uuid run_id);
+/* ?agent_id= and the like: nil when absent, VALIDATION_FAILED when broken. */
+enum as_status query_uuid(struct http_req *req, const char *name,
+    struct uuid *out, struct error *err);
+
+/*
+ * Serve a log: JSON pages with ?after= &limit= &wait=, or, if the client
+ * accepts text/event-stream, the stream.
+ */
+SUSPENDS void events_serve(struct http_req *req, enum log_of of, struct uuid id,
+    struct uuid thread_id);
+/* The SSE stream alone, as the answer to this request. */
+void events_stream(struct http_req *req, const struct stream_config *config);
+
+#endif

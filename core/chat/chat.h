@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CHAT_CHAT_H
+#define CORE_CHAT_CHAT_H
+
+/*
+ * Threads, messages and runs as people see them.
+ *
+ * Reads with its own SQL, scoped to tenant and user in the query itself: what
+ * is not yours does not exist.  Writes through run_store.h.
+ */
+
+#include "core/auth/principal.h"
+#include "core/base/arena.h"
+#include "core/base/error.h"
+#include "core/run/engine.h"
+
+#define CHAT_CONTENT_MAX (256 * 1024)
+#define CHAT_TITLE_LEN 60 /* characters of the first message */
+
+struct json_object;
+
+/* What a chat operation needs of its loop and its request. */
+struct chat_ctx {
+	struct store *store;
+	struct plug *plug;
+	struct engine *engine;
+	struct bus *bus;
+	struct arena *arena;
+	struct principal who;
+	const char *correlation_id;
+	const char *traceparent; /* "" if none */
+};
+
+/* One page of a list: up to limit items beyond the key, newest first. */
+struct chat_page {
+	int64_t limit;
+	struct uuid after; /* nil: from the start */
+	struct uuid last; /* set: key of the last item */
+	bool more; /* set */
+};
+
+/* ---- Threads -------------------------------------------------------------- */
+
+SUSPENDS enum as_status thread_list(const struct chat_ctx *ctx,
+    struct uuid agent_id, struct chat_page *page, struct json_object **items,
+    struct error *err);
+SUSPENDS enum as_status thread_create(const struct chat_ctx *ctx,
+    struct uuid agent_id, const char *title, struct json_object **out,
+    struct error *err);
+SUSPENDS enum as_status thread_get(const struct chat_ctx *ctx, struct uuid id,
+    struct json_object **out, struct error *err);
+
+/*
+ * Messages before the one with `before` (0: the newest), at most limit, oldest
+ * first.  *next is the sequence to go on with, 0 at the beginning.
+ */
+SUSPENDS enum as_status thread_messages(const struct chat_ctx *ctx,
+    struct uuid id, int64_t before, int64_t limit, struct json_object **items,
+    int64_t *next, struct error *err);
+
+/* ---- Sending -------------------------------------------------------------- */
+
+struct chat_sent {
+	struct uuid run_id;
+	int64_t seq_before; /* head of the thread before this message */
+	bool replayed; /* the client_message_id was known already */
+};
+
+/*
+ * A person's message and the run that answers it, in one transaction; the run
+ * starts on this loop if it has a slot.  THREAD_BUSY with active_run_id,
+ * AGENT_NOT_READY, NOT_FOUND, VALIDATION_FAILED.
+ */
+SUSPENDS enum as_status chat_send(const struct chat_ctx *ctx, struct uuid id,
+    const char *content, size_t len, const char *client_message_id,
+    struct chat_sent *out, struct error *err);
+SUSPENDS enum as_status chat_sent_json(const struct chat_ctx *ctx,
+    const struct chat_sent *sent, struct json_object **out, struct error *err);
+
+/* ---- Runs ----------------------------------------------------------------- */
+
+struct run_filter {
+	struct uuid thread_id, agent_id; /* nil: any */
+	enum run_status status; /* 0: any */
+};
+
+/* Admins see the runs of their tenant, others their own. */
+SUSPENDS enum as_status run_list(const struct chat_ctx *ctx,
+    const struct run_filter *filter, struct chat_page *page,
+    struct json_object **items, struct error *err);
+SUSPENDS enum as_status run_read(const struct chat_ctx *ctx, struct uuid id,
+    struct json_object **out, struct error *err);
+/* May the principal see it, and whose thread is it? */
+SUSPENDS enum as_status run_find(const struct chat_ctx *ctx, struct uuid id,
+    struct uuid *thread_id, enum run_status *status, int64_t *head,
+    struct error *err);
+
+/*
+ * Ask for the end.  Harmless when it has ended already.  *was_running: its
+ * owner must be notified (engine_notify_cancel on every loop).
+ */
+SUSPENDS enum as_status chat_cancel(const struct chat_ctx *ctx, struct uuid id,
+    bool rollback, const char *reason, bool *was_running, struct error *err);
+/* All open runs of an agent that is being deleted. */
+SUSPENDS enum as_status chat_cancel_agent(const struct chat_ctx *ctx,
+    struct uuid agent_id, struct error *err);
+
+/* ---- The log -------------------------------------------------------------- */
+
+enum log_of {
+	LOG_OF_THREAD = 1,
+	LOG_OF_RUN
+};
+
+struct log_event {
+	int64_t seq, run_seq;
+	struct uuid run_id;
+	struct rcbuf *frame; /* to be unref'ed */
+	char type[24];
+};
+
+/* Durable events beyond `after`, oldest first, at most max. */
+SUSPENDS enum as_status log_read(struct store *store, enum log_of of,
+    struct uuid id, int64_t after, int max, struct log_event **out, int *n,
+    struct error *err);
+void log_events_free(struct log_event *events, int n);
+/* The head of the log; also tells whether it exists for this person. */
+SUSPENDS enum as_status log_head(const struct chat_ctx *ctx, enum log_of of,
+    struct uuid id, int64_t *head, struct error *err);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/chat/chat.h"
+#include "core/run/work.h"
+
+/* Runs as people and admins see them. */
+
+#define RUN_COLUMNS \
+	"id, thread_id, agent_id, kind, status, model, step, head_seq, error," \
+	" correlation_id, created_by_user_id, checkpoint_ns, checkpoint_id," \
+	" cancel_requested_at, usage, created_at, started_at, completed_at"
+
+/* Mine, or of my tenant if I am an admin. */
+#define RUN_VISIBLE "tenant_id = $1 AND ($2 = 1 OR user_id = $3)"
+
+static void
+put_id_or_null(struct json_object *o, const char *key, struct uuid id)
+{
+	if (uuid_is_nil(id))
+		jput_null(o, key);
+	else
+		jput_uuid(o, key, id);
+}
+
+static struct json_object *
+run_json(const struct rows *r, int i)
+{
+	struct json_object *o = jobj();
+	struct run_usage usage;
+
+	jput_uuid(o, "id", rows_uuid(r, i, 0));
+	jput_uuid(o, "thread_id", rows_uuid(r, i, 1));
+	jput_uuid(o, "agent_id", rows_uuid(r, i, 2));
+	jput_str(o, "kind", rows_text(r, i, 3));
+	jput_str(o, "status", rows_text(r, i, 4));
+	jput_str(o, "model", rows_text(r, i, 5));
+	jput_int(o, "step", rows_int(r, i, 6));
+	jput_int(o, "head_run_seq", rows_int(r, i, 7));
+	if (rows_is_null(r, i, 8))
+		jput_null(o, "error");
+	else
+		jput_json(o, "error", rows_text(r, i, 8));
+	jput_str(o, "correlation_id", rows_text(r, i, 9));
+	put_id_or_null(o, "created_by_user_id", rows_uuid(r, i, 10));
+	jput_str(o, "checkpoint_ns", rows_text(r, i, 11));
+	put_id_or_null(o, "checkpoint_id", rows_uuid(r, i, 12));
+	jput_time(o, "cancel_requested_at", rows_int(r, i, 13));
+	run_usage_parse(&usage, rows_text(r, i, 14));
+	jput(o, "usage", run_usage_json(&usage));
+	jput_time(o, "created_at", rows_int(r, i, 15));
+	jput_time(o, "started_at", rows_int(r, i, 16));
+	jput_time(o, "completed_at", rows_int(r, i, 17));
+	return o;
+}
+
+static int
+is_admin(const struct chat_ctx *ctx)
+{
+	return ctx->who.role >= ROLE_ADMIN ? 1 : 0;
+}
+
+SQL(RUN_LIST,
+    "SELECT " RUN_COLUMNS " FROM runs WHERE " RUN_VISIBLE
+    " AND ($4 IS NULL OR thread_id = $4) AND ($5 IS NULL OR agent_id = $5)"
+    " AND ($6 IS NULL OR status = $6) AND ($7 IS NULL OR id < $7)"
+    " ORDER BY id DESC LIMIT $8");
+
+SUSPENDS enum as_status
+run_list(const struct chat_ctx *ctx, const struct run_filter *filter,
+    struct chat_page *page, struct json_object **items, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
+		SQL_INT(is_admin(ctx)), SQL_UUID(ctx->who.user_id),
+		sql_uuid_or_null(filter->thread_id),
+		sql_uuid_or_null(filter->agent_id),
+		SQL_TEXT(filter->status != 0 ? run_status_name(filter->status)
+					     : NULL),
+		sql_uuid_or_null(page->after), SQL_INT(page->limit + 1) };
+	struct rows *r = NULL;
+	enum as_status st;
+	int n;
+
+	st = store_query(ctx->store, &RUN_LIST, args, 8, &r, err);
+	if (st != AS_OK)
+		return st;
+	n = rows_count(r);
+	page->more = n > page->limit;
+	if (page->more)
+		n = (int)page->limit;
+	*items = jarr();
+	for (int i = 0; i < n; i++)
+		json_object_array_add(*items, run_json(r, i));
+	if (n > 0)
+		page->last = rows_uuid(r, n - 1, 0);
+	rows_free(r);
+	return AS_OK;
+}
+
+SQL(RUN_GET,
+    "SELECT " RUN_COLUMNS " FROM runs WHERE " RUN_VISIBLE " AND id = $4");
+
+static SUSPENDS enum as_status
+run_row(const struct chat_ctx *ctx, struct uuid id, struct rows **r,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
+		SQL_INT(is_admin(ctx)), SQL_UUID(ctx->who.user_id),
+		SQL_UUID(id) };
+	char text[UUID_TEXT];
+	enum as_status st;
+
+	st = store_query(ctx->store, &RUN_GET, args, 4, r, err);
+	if (st == AS_OK && rows_count(*r) == 0) {
+		uuid_format(id, text);
+		st = error_not_found(err, "run", text);
+	}
+	return st;
+}
+
+SUSPENDS enum as_status
+run_read(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
+    struct error *err)
+{
+	struct rows *r = NULL;
+	enum as_status st = run_row(ctx, id, &r, err);
+
+	if (st == AS_OK)
+		*out = run_json(r, 0);
+	rows_free(r);
+	return st;
+}
+
+SUSPENDS enum as_status
+run_find(const struct chat_ctx *ctx, struct uuid id, struct uuid *thread_id,
+    enum run_status *status, int64_t *head, struct error *err)
+{
+	struct rows *r = NULL;
+	enum as_status st = run_row(ctx, id, &r, err);
+
+	if (st == AS_OK) {
+		*thread_id = rows_uuid(r, 0, 1);
+		*status = run_status_by_name(rows_text(r, 0, 4));
+		*head = rows_int(r, 0, 7);
+	}
+	rows_free(r);
+	return st;
+}
+
+/* ---- Cancel ----------------------------------------------------------------- */
+
+/* One try with the heads as they are; AS_CONFLICT: somebody was faster. */
+static SUSPENDS enum as_status
+cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
+    bool rollback, const char *reason, struct error *err)
+{
+	bool running = s->status == RUN_RUNNING;
+	enum run_status end = rollback ? RUN_ROLLED_BACK : RUN_CANCELLED;
+	struct event_list events = { 0 };
+	struct run_commit c = {
+		.run_id = s->id,
+		.thread_id = s->thread_id,
+		.commit_id = engine_new_id(ctx->engine),
+		.from = s->status,
+		.to = running ? RUN_CANCELLING : end,
+		.fence = s->fence,
+		.step = s->step,
+		.heads = s->heads,
+		.bump_fence = !running,
+		.thread_idle = !running,
+		.void_messages = !running && rollback,
+		.cancel_mode = rollback ? "discard" : "keep",
+		.events = &events,
+		.now_us = engine_now_us(ctx->engine),
+	};
+	enum as_status st;
+
+	event_add_status(&events, c.to, reason, NULL, NULL);
+	st = run_store_commit(ctx->store, &c, err);
+	if (st == AS_OK)
+		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,
+		    &events, c.now_us);
+	event_list_clear(&events);
+	return st;
+}
+
+SUSPENDS enum as_status
+chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
+    const char *reason, bool *was_running, struct error *err)
+{
+	struct run_state s;
+	struct uuid thread;
+	enum run_status status;
+	int64_t head;
+	enum as_status st = run_find(ctx, id, &thread, &status, &head, err);
+
+	*was_running = false;
+	for (int i = 0; i < 16 && st == AS_OK; i++) {
+		st = run_store_state(ctx->store, id, ctx->arena, &s, err);
+		if (st != AS_OK || !run_is_open(s.status) ||
+		    s.status == RUN_CANCELLING)
+			return st;
+		st = cancel_once(ctx, &s, rollback, reason, err);
+		if (st == AS_OK) {
+			*was_running = s.status == RUN_RUNNING;
+			return AS_OK;
+		}
+		if (st == AS_CONFLICT) {
+			error_clear(err);
+			st = AS_OK;
+		}
+	}
+	return st != AS_OK ? st
+			   : error_set(err, ERR_CONFLICT,
+				 "the run changes too fast; try again");
+}
+
+SQL(OPEN_OF_AGENT, "SELECT id FROM runs WHERE tenant_id = $1 AND agent_id = $2"
+		   " AND holds_thread");
+
+SUSPENDS enum as_status
+chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
+		SQL_UUID(agent_id) };
+	struct chat_ctx as_admin = *ctx;
+	struct rows *r = NULL;
+	bool running;
+	enum as_status st;
+
+	/* Of other people's threads too: the agent is gone for everybody. */
+	as_admin.who.role = ROLE_ADMIN;
+	st = store_query(ctx->store, &OPEN_OF_AGENT, args, 2, &r, err);
+	for (int i = 0; st == AS_OK && i < rows_count(r); i++) {
+		st = chat_cancel(&as_admin, rows_uuid(r, i, 0), false,
+		    "agent_deleted", &running, err);
+		if (running)
+			engine_notify_cancel(ctx->engine, rows_uuid(r, i, 0));
+	}
+	rows_free(r);
+	return st;
+}

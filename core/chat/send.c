@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/chat/chat.h"
+#include "core/run/work.h"
+
+/*
+ * From a person's words to a run.  The thread's heads are read, everything is
+ * composed, and one request writes it all if the heads still hold; otherwise
+ * the thread is looked at again.
+ */
+
+#define SEND_TRIES 16
+
+struct sending {
+	const struct chat_ctx *ctx;
+	struct thread_state thread;
+	struct agent *agent;
+	const char *content, *client_message_id;
+	char model[256];
+	struct uuid run_id, message_id;
+};
+
+static enum as_status
+content_check(const char *s, size_t len, struct error *err)
+{
+	if (len == 0)
+		return error_field(err, "content", "must not be empty");
+	if (len > CHAT_CONTENT_MAX)
+		return error_field(err, "content", "is longer than %d KiB",
+		    CHAT_CONTENT_MAX / 1024);
+	if (memchr(s, 0, len) != NULL)
+		return error_field(err, "content", "contains U+0000");
+	if (!text_is_utf8(s, len))
+		return error_field(err, "content", "is not valid UTF-8");
+	return AS_OK;
+}
+
+static enum as_status
+busy(const struct sending *s, struct error *err)
+{
+	enum as_status st = error_set(err, ERR_THREAD_BUSY,
+	    "a run is at work in this thread");
+	char id[UUID_TEXT];
+
+	uuid_format(s->thread.active_run_id, id);
+	error_member_str(err, "active_run_id", id);
+	return st;
+}
+
+/* May this agent be talked to, and with which model? */
+static SUSPENDS enum as_status
+agent_check(struct sending *s, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	enum as_status st;
+
+	st = agent_load(ctx->store, s->thread.agent_id, ctx->arena, &s->agent,
+	    err);
+	if (st != AS_OK)
+		return st;
+	if (s->agent->deleted)
+		return error_set(err, ERR_AGENT_NOT_READY,
+		    "the agent has been deleted");
+	if (!s->agent->is_public &&
+	    !uuid_equal(s->agent->user_id, ctx->who.user_id))
+		return error_set(err, ERR_AGENT_NOT_READY,
+		    "the agent is not public any more");
+	if (strcmp(s->agent->state, "ready") != 0)
+		return error_set(err, ERR_AGENT_NOT_READY,
+		    "the agent's state is %s", s->agent->state);
+	if (!plug_model_resolve(ctx->plug, s->agent->model_name, s->model,
+		sizeof(s->model)))
+		return error_set(err, ERR_AGENT_NOT_READY,
+		    "its model '%s' is not available",
+		    s->agent->model_name != NULL ? s->agent->model_name
+						 : "default");
+	return AS_OK;
+}
+
+/* The start of the first message, cut at a character. */
+static const char *
+title_from(struct arena *arena, const char *content)
+{
+	const char *end = content;
+	int n = 0;
+
+	while (*end != '\0' && *end != '\n' && n < CHAT_TITLE_LEN) {
+		end++;
+		while (((unsigned char)*end & 0xc0) == 0x80)
+			end++;
+		n++;
+	}
+	return arena_strndup(arena, content, (size_t)(end - content));
+}
+
+static void
+message_fill(struct sending *s, struct run_message *m, int64_t now_us)
+{
+	struct json_object *parts = jarr(), *part = jobj();
+
+	jput_str(part, "type", "text");
+	jput_str(part, "text", s->content);
+	json_object_array_add(parts, part);
+	m->id = s->message_id;
+	m->parent_id = s->thread.last_message_id;
+	m->role = "user";
+	m->content = s->content;
+	m->parts = arena_strdup(s->ctx->arena, json_text(parts));
+	m->state = "final";
+	m->client_message_id = s->client_message_id;
+	m->sequence = s->thread.heads.msg_seq;
+	m->created_at = now_us;
+	json_object_put(parts);
+}
+
+static void
+events_fill(struct sending *s, struct event_list *events,
+    const struct run_message *m, bool owned, struct uuid answer_id)
+{
+	struct json_object *body = jobj();
+
+	jput(body, "message", run_message_json(m, s->thread.id, s->run_id));
+	event_add(events, "message_created", body);
+	event_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
+	    owned ? "started" : "created", NULL, NULL);
+	if (!owned)
+		return;
+	body = jobj();
+	jput_uuid(body, "message_id", answer_id);
+	jput_int(body, "attempt", 1);
+	jput_str(body, "role", "assistant");
+	jput_str(body, "model", s->model);
+	event_add(events, "message_start", body);
+}
+
+static SUSPENDS enum as_status
+send_once(struct sending *s, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	struct engine *e = ctx->engine;
+	bool owned = engine_has_slot(e);
+	struct uuid answer_id = engine_new_id(e);
+	struct event_list events = { 0 };
+	struct run_create c = {
+		.run_id = s->run_id,
+		.thread_id = s->thread.id,
+		.agent_id = s->thread.agent_id,
+		.tenant_id = s->thread.tenant_id,
+		.user_id = ctx->who.user_id,
+		.model = s->model,
+		.correlation_id = ctx->correlation_id,
+		.traceparent = ctx->traceparent,
+		.heads = s->thread.heads,
+		.owner_epoch = owned ? engine_epoch(e) : 0,
+		.now_us = engine_now_us(e),
+		.events = &events,
+	};
+	enum as_status st;
+
+	c.heads.run_seq = 0;
+	c.title = title_from(ctx->arena, s->content);
+	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
+	message_fill(s, &c.message, c.now_us);
+	events_fill(s, &events, &c.message, owned, answer_id);
+	st = run_store_create(ctx->store, &c, err);
+	if (st == AS_OK) {
+		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
+		    &events, c.now_us);
+		if (owned)
+			engine_start(e, s->run_id, s->thread.id, answer_id,
+			    NULL);
+	}
+	event_list_clear(&events);
+	return st;
+}
+
+/* Was it sent before under this client_message_id?  Then that is the answer. */
+static SUSPENDS enum as_status
+find_replay(struct sending *s, struct chat_sent *out, struct error *err)
+{
+	enum as_status st;
+
+	if (s->client_message_id == NULL)
+		return AS_OK;
+	st = run_store_by_client_id(s->ctx->store, s->thread.id,
+	    s->client_message_id, &s->message_id, &out->run_id, err);
+	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
+	return st;
+}
+
+SUSPENDS enum as_status
+chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
+    size_t len, const char *client_message_id, struct chat_sent *out,
+    struct error *err)
+{
+	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
+	enum as_status st = content_check(content, len, err);
+
+	memset(out, 0, sizeof(*out));
+	s->ctx = ctx;
+	s->content = content;
+	s->client_message_id = client_message_id;
+	for (int i = 0; i < SEND_TRIES && st == AS_OK; i++) {
+		st = run_store_thread(ctx->store, id, ctx->who.tenant_id,
+		    ctx->who.user_id, &s->thread, err);
+		if (st == AS_OK)
+			st = find_replay(s, out, err);
+		if (st != AS_OK || out->replayed)
+			return st;
+		if (s->agent == NULL && (st = agent_check(s, err)) != AS_OK)
+			return st;
+		if (!uuid_is_nil(s->thread.active_run_id))
+			return busy(s, err);
+		out->seq_before = s->thread.heads.seq;
+		out->run_id = s->run_id = engine_new_id(ctx->engine);
+		s->message_id = engine_new_id(ctx->engine);
+		st = send_once(s, err);
+		if (st != AS_CONFLICT)
+			return st;
+		error_clear(err);
+		st = AS_OK;
+	}
+	return st != AS_OK ? st
+			   : error_set(err, ERR_CONFLICT,
+				 "the thread changes too fast; try again");
+}
+
+SQL(USER_MESSAGE,
+    "SELECT id, sequence, content, parts, client_message_id, parent_id, state,"
+    " created_at, thread_id FROM messages WHERE run_id = $1 AND step = 0"
+    " AND role = 'user'");
+
+SUSPENDS enum as_status
+chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
+    struct json_object **out, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(sent->run_id) };
+	struct json_object *run = NULL;
+	struct run_message m = { .role = "user" };
+	struct rows *r = NULL;
+	enum as_status st;
+
+	st = run_read(ctx, sent->run_id, &run, err);
+	if (st == AS_OK)
+		st = store_query(ctx->store, &USER_MESSAGE, args, 1, &r, err);
+	if (st == AS_OK && rows_count(r) == 1) {
+		m.id = rows_uuid(r, 0, 0);
+		m.sequence = rows_int(r, 0, 1);
+		m.content = rows_text(r, 0, 2);
+		m.parts = rows_text(r, 0, 3);
+		m.client_message_id = rows_text(r, 0, 4);
+		m.parent_id = rows_uuid(r, 0, 5);
+		m.state = rows_text(r, 0, 6);
+		m.created_at = rows_int(r, 0, 7);
+		*out = jobj();
+		jput(*out, "message",
+		    run_message_json(&m, rows_uuid(r, 0, 8), sent->run_id));
+		jput(*out, "run", json_object_get(run));
+	} else if (st == AS_OK)
+		st = error_set(err, ERR_INTERNAL, "a run without its message");
+	rows_free(r);
+	json_object_put(run);
+	return st;
+}

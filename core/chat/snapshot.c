@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/chat/snapshot.h"
+
+#include <string.h>
+
+#include "core/base/json.h"
+
+/* See snapshot.h. */
+
+static struct rcbuf *
+frame_of(struct json_object *o)
+{
+	const char *text = json_text(o);
+	struct rcbuf *r = rcbuf_new(text, strlen(text));
+
+	json_object_put(o);
+	return r;
+}
+
+static struct json_object *
+frame_start(const char *type)
+{
+	struct json_object *o = jobj();
+
+	jput_int(o, "v", 1);
+	jput_str(o, "type", type);
+	return o;
+}
+
+/* The answer that is being written, as far as it has come. */
+static struct json_object *
+partial_json(const struct stream_config *c, struct snapshot *out)
+{
+	struct json_object *o;
+	struct live_text t;
+
+	if (!live_get(c->live, c->thread_id, (struct uuid){ { 0 } }, 0, &t))
+		return NULL;
+	out->message_id = t.message_id;
+	out->text_pos = (int64_t)t.text.len;
+	o = jobj();
+	jput_uuid(o, "message_id", t.message_id);
+	jput_int(o, "attempt", t.attempt);
+	jput_int(o, "offset", 0);
+	jput_strn(o, "text", t.text.data, t.text.len);
+	buf_free(&t.text);
+	return o;
+}
+
+static SUSPENDS enum as_status
+snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
+    struct json_object *thread, struct snapshot *out)
+{
+	struct json_object *messages = NULL, *run = NULL, *o;
+	struct uuid run_id;
+	int64_t next;
+	enum as_status st;
+
+	st = thread_messages(ctx, c->thread_id, 0, SNAPSHOT_MESSAGES, &messages,
+	    &next, NULL);
+	if (st == AS_OK && jget_uuid(thread, "active_run_id", &run_id) &&
+	    (st = run_read(ctx, run_id, &run, NULL)) == AS_OK)
+		st = run_store_open_message(ctx->store, run_id,
+		    &out->message_id, NULL);
+	if (st != AS_OK) {
+		json_object_put(messages);
+		return st;
+	}
+	o = frame_start("snapshot");
+	jput_int(o, "snapshot_seq", out->seq);
+	jput(o, "messages", messages);
+	jput(o, "run", run);
+	jput(o, "open_requests", jarr());
+	jput(o, "partial", partial_json(c, out));
+	out->frame = frame_of(o);
+	return AS_OK;
+}
+
+SUSPENDS enum as_status
+snapshot_read(const struct stream_config *c, struct snapshot *out)
+{
+	struct json_object *thread = NULL, *o;
+	struct chat_ctx ctx = c->ctx;
+	enum as_status st;
+	char id[UUID_TEXT];
+
+	ctx.arena = arena_new(NULL);
+	st = thread_get(&ctx, c->thread_id, &thread, NULL);
+	if (st == AS_OK) {
+		out->seq = jget_int(thread, "head_seq", 0);
+		uuid_format(c->thread_id, id);
+		o = frame_start("ready");
+		jput_str(o, "thread_id", id);
+		jput_int(o, "head_seq", out->seq);
+		out->ready = frame_of(o);
+		if (c->snapshot)
+			st = snapshot_fill(&ctx, c, thread, out);
+	}
+	json_object_put(thread);
+	arena_free(ctx.arena);
+	return st;
+}
+
+void
+snapshot_clear(struct snapshot *s)
+{
+	rcbuf_unref(s->ready);
+	rcbuf_unref(s->frame);
+	s->ready = s->frame = NULL;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CHAT_SNAPSHOT_H
+#define CORE_CHAT_SNAPSHOT_H
+
+/*
+ * What somebody who joins a thread is told at once: `ready`, and a snapshot of
+ * everything up to snapshot_seq.  The head is read first, so what the messages
+ * hold beyond it comes again as events: doubled, never missing.
+ */
+
+#include "core/chat/stream.h"
+
+#define SNAPSHOT_MESSAGES 50
+
+struct snapshot {
+	struct rcbuf *ready, *frame;
+	int64_t seq;
+	struct uuid message_id; /* being written; nil: none */
+	int64_t text_pos; /* of it, in the snapshot */
+};
+
+SUSPENDS enum as_status snapshot_read(const struct stream_config *c,
+    struct snapshot *out);
+void snapshot_clear(struct snapshot *s);
+
+#endif

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/chat/stream.h"
+
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/chat/snapshot.h"
+
+/*
+ * The struct has up to two owners: whoever opened it, and the catching-up
+ * fiber.  `closed` tells the fiber that nobody listens; the last owner frees.
+ * Invariant: outside the fiber, everything up to `cursor` has been sent and,
+ * of the open message, `text_pos` bytes.
+ */
+
+#define PAGE 200
+
+struct stream {
+	struct stream_config c;
+	struct stream_ops ops;
+	void *arg;
+	struct bus_sub *sub;
+	struct loop_timer slow;
+	struct loop_hook last; /* frees it when nobody stands in it any more */
+	struct fiber_wait wait; /* of the catching-up fiber, for drain */
+	int64_t cursor;
+	struct uuid message_id; /* that is being written; nil: none */
+	int64_t text_pos;
+	int attempt;
+	int generation; /* of the cursor: raised by resume */
+	bool catching, dirty, lagging, closed, begun;
+};
+
+static SUSPENDS void stream_catch_up(void *arg);
+
+/* ---- Sending -------------------------------------------------------------------- */
+
+static bool
+is_full(struct stream *s)
+{
+	return s->ops.pending(s->arg) > STREAM_HIGH_WATER;
+}
+
+/* The value of a member of a frame that is known to stand in its head. */
+static bool
+frame_uuid(const struct rcbuf *frame, const char *key, struct uuid *out)
+{
+	const char *at = strstr(frame->data, key);
+	char id[UUID_TEXT] = "";
+
+	if (at == NULL || strlen(at + strlen(key)) < UUID_TEXT)
+		return false;
+	memcpy(id, at + strlen(key), UUID_TEXT - 1);
+	return uuid_parse(id, out);
+}
+
+/* Follows which message is being written. */
+static void
+note_message(struct stream *s, const char *type, const struct rcbuf *frame)
+{
+	bool start = strcmp(type, "message_start") == 0 ||
+		     strcmp(type, "message_reset") == 0;
+
+	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id))
+		s->text_pos = 0;
+	else if (strcmp(type, "message_end") == 0)
+		memset(&s->message_id, 0, sizeof(s->message_id));
+}
+
+/* run_status ends the stream of a run. */
+static bool
+ends_run(const struct stream *s, const char *type, const struct uuid run_id,
+    const struct rcbuf *frame)
+{
+	return !uuid_is_nil(s->c.run_id) && strcmp(type, "run_status") == 0 &&
+	       uuid_equal(run_id, s->c.run_id) &&
+	       strstr(frame->data, "\"status\":\"end\"") != NULL;
+}
+
+static void
+stream_end(struct stream *s, enum stream_over why)
+{
+	struct stream_ops ops = s->ops;
+	void *arg = s->arg;
+
+	stream_close(s);
+	ops.over(arg, why);
+}
+
+/* False: the stream is closed. */
+static bool
+send_durable(struct stream *s, int64_t seq, int64_t run_seq, struct uuid run_id,
+    const char *type, struct rcbuf *frame)
+{
+	s->cursor = s->c.by_run ? run_seq : seq;
+	note_message(s, type, frame);
+	s->ops.send(s->arg, type, s->cursor, frame);
+	if (s->closed)
+		return false;
+	if (!ends_run(s, type, run_id, frame))
+		return true;
+	stream_end(s, STREAM_RUN_ENDED);
+	return false;
+}
+
+/* What has been written beyond text_pos, as one delta. */
+static void
+send_text(struct stream *s)
+{
+	struct rcbuf *frame;
+	struct live_text t;
+
+	if (uuid_is_nil(s->message_id) || !live_get(s->c.live, s->c.thread_id,
+					      s->message_id, s->text_pos, &t))
+		return;
+	frame = event_delta_frame("message_delta", t.run_id, t.message_id,
+	    t.attempt, t.offset, t.text.data, t.text.len);
+	s->text_pos = t.offset + (int64_t)t.text.len;
+	buf_free(&t.text);
+	s->ops.send(s->arg, "message_delta", -1, frame);
+	rcbuf_unref(frame);
+}
+
+/* ---- From the bus ------------------------------------------------------------------ */
+
+static void
+catch_up_start(struct stream *s)
+{
+	struct fiber_ref f;
+
+	if (s->catching) {
+		s->dirty = true;
+		return;
+	}
+	s->catching = true;
+	f = fiber_spawn(s->c.loop, "stream catch-up", stream_catch_up, s);
+	if (f.f == NULL) {
+		s->catching = false;
+		stream_end(s, STREAM_BROKEN);
+	}
+}
+
+static void
+on_slow(struct loop_timer *t)
+{
+	struct stream *s = container_of(t, struct stream, slow);
+
+	stream_end(s, STREAM_SLOW);
+}
+
+static void
+lag_start(struct stream *s)
+{
+	if (s->lagging)
+		return;
+	s->lagging = true;
+	s->slow.fn = on_slow;
+	loop_timer_set(s->c.loop, &s->slow,
+	    loop_now_ms(s->c.loop) + STREAM_SLOW_MS);
+}
+
+static void
+on_durable(struct stream *s, const struct bus_msg *m)
+{
+	int64_t at = s->c.by_run ? m->run_seq : m->seq;
+	char type[24] = "";
+	const char *p;
+
+	if (at <= s->cursor)
+		return;
+	if (at != s->cursor + 1) {
+		catch_up_start(s);
+		return;
+	}
+	if (is_full(s)) {
+		lag_start(s);
+		return;
+	}
+	p = strstr(m->frame->data, "\"type\":\"");
+	for (size_t i = 0; p != NULL && i < sizeof(type) - 1 && p[8 + i] != '"';
+	     i++)
+		type[i] = p[8 + i];
+	(void)send_durable(s, m->seq, m->run_seq, m->run_id, type, m->frame);
+}
+
+static void
+on_delta(struct stream *s, const struct bus_msg *m)
+{
+	if (is_full(s)) {
+		lag_start(s);
+		return;
+	}
+	if (uuid_is_nil(m->message_id)) { /* reasoning: not kept anywhere */
+		s->ops.send(s->arg, "reasoning_delta", -1, m->frame);
+		return;
+	}
+	if (!uuid_equal(m->message_id, s->message_id))
+		return; /* its start has not come by yet, or it is over */
+	if (m->offset == s->text_pos) {
+		s->text_pos += (int64_t)m->len;
+		s->ops.send(s->arg, "message_delta", -1, m->frame);
+	} else if (m->offset + (int64_t)m->len > s->text_pos)
+		send_text(s);
+}
+
+static void
+on_bus(const struct bus_msg *m, void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->c.by_run && !uuid_equal(m->run_id, s->c.run_id))
+		return;
+	if (s->catching)
+		s->dirty = s->dirty || m->seq > 0;
+	else if (s->lagging)
+		return;
+	else if (m->seq > 0)
+		on_durable(s, m);
+	else
+		on_delta(s, m);
+}
+
+/* ---- Catching up --------------------------------------------------------------------- */
+
+/* Waits until the reader has taken what was sent; false: give up. */
+static SUSPENDS bool
+wait_drained(struct stream *s)
+{
+	uint64_t until = loop_now_ms(s->c.loop) + STREAM_SLOW_MS;
+
+	while (!s->closed && is_full(s)) {
+		s->wait = fiber_prepare();
+		if (fiber_suspend(until) != FIBER_WOKEN) {
+			if (!s->closed && is_full(s))
+				stream_end(s, STREAM_SLOW);
+			return false;
+		}
+	}
+	return !s->closed;
+}
+
+/* Sends one page; *n = 0: there is nothing more.  False: closed. */
+static SUSPENDS bool
+page_send(struct stream *s, int *n)
+{
+	enum log_of of = s->c.by_run ? LOG_OF_RUN : LOG_OF_THREAD;
+	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
+	int generation = s->generation;
+	struct error err = { 0 };
+	struct log_event *events;
+	enum as_status st;
+	int got;
+
+	st = log_read(s->c.store, of, id, s->cursor, PAGE, &events, n, &err);
+	if (st != AS_OK && !s->closed) {
+		log_warn("stream", "log not read: %s", err.detail);
+		stream_end(s, STREAM_BROKEN);
+	}
+	error_clear(&err);
+	got = *n;
+	for (int i = 0; !s->closed && generation == s->generation && i < got;
+	     i++) {
+		if (!send_durable(s, events[i].seq, events[i].run_seq,
+			events[i].run_id, events[i].type, events[i].frame) ||
+		    !wait_drained(s))
+			break;
+	}
+	log_events_free(events, got);
+	if (generation != s->generation) /* a resume came in between */
+		*n = 1;
+	return !s->closed;
+}
+
+/* Has the run that this stream follows ended? */
+static SUSPENDS bool
+run_is_over(struct stream *s)
+{
+	enum run_status status;
+	struct uuid thread;
+	int64_t head;
+
+	if (uuid_is_nil(s->c.run_id) ||
+	    run_find(&s->c.ctx, s->c.run_id, &thread, &status, &head, NULL) !=
+		AS_OK)
+		return false;
+	return !run_is_open(status);
+}
+
+static SUSPENDS bool
+stream_begin(struct stream *s)
+{
+	struct snapshot snap = { 0 };
+	enum as_status st;
+
+	s->begun = true;
+	if (!s->c.snapshot && !s->c.ready)
+		return true;
+	st = snapshot_read(&s->c, &snap);
+	if (st != AS_OK && !s->closed)
+		stream_end(s, STREAM_BROKEN);
+	if (!s->closed)
+		s->ops.send(s->arg, "ready", -1, snap.ready);
+	if (!s->closed && s->c.snapshot) {
+		s->cursor = snap.seq;
+		s->message_id = snap.message_id;
+		s->text_pos = snap.text_pos;
+		s->ops.send(s->arg, "snapshot", s->cursor, snap.frame);
+	}
+	snapshot_clear(&snap);
+	return !s->closed;
+}
+
+static void
+on_last(struct loop_hook *h)
+{
+	free(container_of(h, struct stream, last));
+}
+
+static void
+free_later(struct stream *s)
+{
+	s->last.fn = on_last;
+	loop_at_turn_end(s->c.loop, &s->last);
+}
+
+static SUSPENDS void
+stream_catch_up(void *arg)
+{
+	struct stream *s = arg;
+	int n;
+
+	fiber_deadline_set(loop_now_ms(s->c.loop) + 10 * STREAM_SLOW_MS);
+	if (s->begun || stream_begin(s)) {
+		bool over;
+
+		/* An end that is seen before the last page is in that page. */
+		do {
+			over = !s->closed && run_is_over(s);
+			s->dirty = false;
+			n = 1;
+			while (!s->closed && n > 0 && page_send(s, &n))
+				continue;
+		} while (!s->closed && s->dirty);
+		if (!s->closed && over)
+			stream_end(s, STREAM_RUN_ENDED);
+	}
+	s->catching = false;
+	if (s->closed)
+		free_later(s);
+	else
+		send_text(s);
+}
+
+/* ---- For the opener --------------------------------------------------------------------- */
+
+struct stream *
+stream_open(const struct stream_config *config, const struct stream_ops *ops,
+    void *arg)
+{
+	struct stream *s = xcalloc(1, sizeof(*s));
+
+	s->c = *config;
+	s->c.ctx.arena = NULL;
+	s->ops = *ops;
+	s->arg = arg;
+	s->cursor = config->after;
+	s->sub = bus_subscribe(config->bus, config->thread_id, on_bus, s);
+	s->catching = true;
+	if (fiber_spawn(config->loop, "stream catch-up", stream_catch_up, s)
+		.f == NULL) {
+		bus_unsubscribe(s->sub);
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void
+stream_resume(struct stream *s, int64_t after)
+{
+	s->cursor = after;
+	s->generation++;
+	memset(&s->message_id, 0, sizeof(s->message_id));
+	s->text_pos = 0;
+	catch_up_start(s);
+}
+
+void
+stream_drained(struct stream *s)
+{
+	fiber_wake(s->wait);
+	if (!s->lagging)
+		return;
+	s->lagging = false;
+	loop_timer_clear(&s->slow);
+	catch_up_start(s);
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (s == NULL || s->closed)
+		return;
+	s->closed = true;
+	bus_unsubscribe(s->sub);
+	loop_timer_clear(&s->slow);
+	if (s->catching)
+		fiber_wake(s->wait);
+	else
+		free_later(s);
+}

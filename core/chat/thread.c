@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/chat/chat.h"
+#include "core/run/work.h"
+
+/* Threads and their messages, for those who own them. */
+
+#define THREAD_COLUMNS \
+	"id, user_id, agent_id, title, status, head_seq, active_run_id," \
+	" created_at, updated_at"
+
+static struct json_object *
+thread_json(const struct rows *r, int row)
+{
+	struct json_object *o = jobj();
+
+	jput_uuid(o, "id", rows_uuid(r, row, 0));
+	jput_uuid(o, "user_id", rows_uuid(r, row, 1));
+	jput_uuid(o, "agent_id", rows_uuid(r, row, 2));
+	jput_str(o, "title", rows_text(r, row, 3));
+	jput_str(o, "status", rows_text(r, row, 4));
+	jput_int(o, "head_seq", rows_int(r, row, 5));
+	if (rows_is_null(r, row, 6))
+		jput_null(o, "active_run_id");
+	else
+		jput_uuid(o, "active_run_id", rows_uuid(r, row, 6));
+	jput_time(o, "created_at", rows_int(r, row, 7));
+	jput_time(o, "updated_at", rows_int(r, row, 8));
+	return o;
+}
+
+SQL(THREAD_LIST, "SELECT " THREAD_COLUMNS " FROM threads WHERE tenant_id = $1"
+		 " AND user_id = $2 AND ($3 IS NULL OR agent_id = $3)"
+		 " AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5");
+
+SUSPENDS enum as_status
+thread_list(const struct chat_ctx *ctx, struct uuid agent_id,
+    struct chat_page *page, struct json_object **items, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
+		SQL_UUID(ctx->who.user_id), sql_uuid_or_null(agent_id),
+		sql_uuid_or_null(page->after), SQL_INT(page->limit + 1) };
+	struct rows *r = NULL;
+	enum as_status st;
+	int n;
+
+	st = store_query(ctx->store, &THREAD_LIST, args, 5, &r, err);
+	if (st != AS_OK)
+		return st;
+	n = rows_count(r);
+	page->more = n > page->limit;
+	if (page->more)
+		n = (int)page->limit;
+	*items = jarr();
+	for (int i = 0; i < n; i++)
+		json_object_array_add(*items, thread_json(r, i));
+	if (n > 0)
+		page->last = rows_uuid(r, n - 1, 0);
+	rows_free(r);
+	return AS_OK;
+}
+
+SUSPENDS enum as_status
+thread_create(const struct chat_ctx *ctx, struct uuid agent_id,
+    const char *title, struct json_object **out, struct error *err)
+{
+	struct uuid id = engine_new_id(ctx->engine);
+	struct agent *agent;
+	enum as_status st;
+
+	st = agent_get(ctx->store, &ctx->who, agent_id, ctx->arena, &agent,
+	    err);
+	if (st == AS_OK)
+		st = run_store_thread_create(ctx->store, id, ctx->who.tenant_id,
+		    ctx->who.user_id, agent_id, title, err);
+	return st == AS_OK ? thread_get(ctx, id, out, err) : st;
+}
+
+SQL(THREAD_GET,
+    "SELECT " THREAD_COLUMNS " FROM threads WHERE id = $1 AND tenant_id = $2"
+    " AND user_id = $3");
+
+SUSPENDS enum as_status
+thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
+		SQL_UUID(ctx->who.user_id) };
+	struct rows *r = NULL;
+	char text[UUID_TEXT];
+	enum as_status st;
+
+	st = store_query(ctx->store, &THREAD_GET, args, 3, &r, err);
+	if (st == AS_OK && rows_count(r) == 0) {
+		uuid_format(id, text);
+		st = error_not_found(err, "thread", text);
+	}
+	if (st == AS_OK)
+		*out = thread_json(r, 0);
+	rows_free(r);
+	return st;
+}
+
+/* ---- Messages --------------------------------------------------------------- */
+
+SQL(MESSAGE_PAGE,
+    "SELECT m.id, m.run_id, m.sequence, m.role, m.content, m.parts,"
+    " m.tool_name, m.tool_call_id, m.state, m.client_message_id, m.parent_id,"
+    " m.usage, m.created_at FROM messages m JOIN threads t"
+    " ON t.id = m.thread_id WHERE m.thread_id = $1 AND t.tenant_id = $2"
+    " AND t.user_id = $3 AND ($4 = 0 OR m.sequence < $4)"
+    " ORDER BY m.sequence DESC LIMIT $5");
+
+static struct json_object *
+message_json(const struct rows *r, int i, struct uuid thread_id)
+{
+	struct run_message m = {
+		.id = rows_uuid(r, i, 0),
+		.sequence = rows_int(r, i, 2),
+		.role = rows_text(r, i, 3),
+		.content = rows_text(r, i, 4),
+		.parts = rows_text(r, i, 5),
+		.tool_name = rows_text(r, i, 6),
+		.tool_call_id = rows_text(r, i, 7),
+		.state = rows_text(r, i, 8),
+		.client_message_id = rows_text(r, i, 9),
+		.parent_id = rows_uuid(r, i, 10),
+		.usage = rows_text(r, i, 11),
+		.created_at = rows_int(r, i, 12),
+	};
+
+	return run_message_json(&m, thread_id, rows_uuid(r, i, 1));
+}
+
+SUSPENDS enum as_status
+thread_messages(const struct chat_ctx *ctx, struct uuid id, int64_t before,
+    int64_t limit, struct json_object **items, int64_t *next, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
+		SQL_UUID(ctx->who.user_id), SQL_INT(before),
+		SQL_INT(limit + 1) };
+	struct rows *r = NULL;
+	enum as_status st;
+	int n;
+
+	st = store_query(ctx->store, &MESSAGE_PAGE, args, 5, &r, err);
+	if (st != AS_OK)
+		return st;
+	n = rows_count(r);
+	*next = 0;
+	if (n > limit) {
+		n = (int)limit;
+		*next = rows_int(r, n - 1, 2);
+	}
+	*items = jarr();
+	for (int i = n - 1; i >= 0; i--)
+		json_object_array_add(*items, message_json(r, i, id));
+	rows_free(r);
+	return AS_OK;
+}

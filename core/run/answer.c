@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/run/history.h"
+#include "core/run/prompt.h"
+#include "core/run/work.h"
+
+/*
+ * The model's turn: one request on a child fiber, its text shown as it comes,
+ * its whole answer committed at the end together with the intent of every tool
+ * call it asks for.  Nothing of it is acted on before that commit.
+ */
+
+struct answer_call {
+	struct uuid id; /* of the invocation */
+	char *call_id, *name;
+	struct buf args;
+	bool seen;
+};
+
+struct answer {
+	struct work *w;
+	struct json_object *messages, *tools;
+	struct fiber_ref fiber;
+	struct buf text, reasoning;
+	struct json_object *extras; /* array */
+	struct answer_call calls[WORK_CALLS_MAX];
+	int n_calls;
+	struct plug_chat_end end;
+	struct error err;
+	enum as_status st;
+	bool done;
+};
+
+/* ---- The child --------------------------------------------------------------- */
+
+static void
+piece_show(struct answer *a, const char *text, size_t len)
+{
+	struct work *w = a->w;
+	struct bus_msg m = { 0 };
+
+	if (!live_append(w->e->c.live, w->thread_id, text, len, &m))
+		return;
+	m.frame = event_delta_frame("message_delta", m.run_id, m.message_id,
+	    m.attempt, m.offset, text, len);
+	bus_publish(w->e->c.bus, &m);
+	rcbuf_unref(m.frame);
+}
+
+static void
+reasoning_show(struct answer *a, const char *text, size_t len)
+{
+	struct work *w = a->w;
+	struct bus_msg m = { .topic = w->thread_id, .run_id = w->run_id };
+
+	m.frame = event_delta_frame("reasoning_delta", w->run_id, w->message_id,
+	    w->state.fence, (int64_t)a->reasoning.len, text, len);
+	bus_publish(w->e->c.bus, &m);
+	rcbuf_unref(m.frame);
+}
+
+static enum as_status
+call_delta(struct answer *a, const struct as_delta *d)
+{
+	struct answer_call *c;
+
+	if (d->index >= WORK_CALLS_MAX)
+		return AS_LIMIT;
+	c = &a->calls[d->index];
+	if ((int)d->index >= a->n_calls)
+		a->n_calls = (int)d->index + 1;
+	if (d->type == AS_DELTA_TOOL && !c->seen) {
+		c->seen = true;
+		c->call_id = xstrdup(d->id);
+		c->name = xstrdup(d->name != NULL ? d->name : "");
+	} else if (d->type == AS_DELTA_ARGS) {
+		if (c->args.len + d->len > WORK_TEXT_MAX)
+			return AS_LIMIT;
+		buf_add(&c->args, d->text, d->len);
+	}
+	return AS_OK;
+}
+
+static enum as_status
+answer_delta(void *arg, const struct as_delta *d)
+{
+	struct answer *a = arg;
+
+	if (work_must_stop(a->w))
+		return AS_CANCELED;
+	switch (d->type) {
+	case AS_DELTA_TEXT:
+		if (a->text.len + d->len > WORK_TEXT_MAX)
+			return AS_LIMIT;
+		buf_add(&a->text, d->text, d->len);
+		piece_show(a, d->text, d->len);
+		return AS_OK;
+	case AS_DELTA_REASONING:
+		if (a->reasoning.len + d->len > WORK_TEXT_MAX)
+			return AS_LIMIT;
+		reasoning_show(a, d->text, d->len);
+		buf_add(&a->reasoning, d->text, d->len);
+		return AS_OK;
+	case AS_DELTA_TOOL:
+	case AS_DELTA_ARGS:
+		return call_delta(a, d);
+	case AS_DELTA_EXTRA:
+		json_object_array_add(a->extras,
+		    json_object_get((struct json_object *)(uintptr_t)d->value));
+		return AS_OK;
+	default:
+		return AS_OK;
+	}
+}
+
+static SUSPENDS void
+answer_main(void *arg)
+{
+	struct answer *a = arg;
+	struct work *w = a->w;
+	struct plug_sink sink = { .arg = a, .delta = answer_delta };
+	uint64_t ms = (uint64_t)w->e->c.limits.call_timeout_ms;
+	struct plug_caller who;
+	char key[RUN_IDEM_KEY];
+
+	if (work_wall_left(w) < ms)
+		ms = work_wall_left(w);
+	fiber_deadline_set(loop_now_ms(w->e->c.loop) + ms);
+	fiber_correlation_set(w->state.correlation_id);
+	work_caller(w, &who);
+	run_idem_key(w->run_id, "", w->state.step, 0, 0, key);
+	who.idem_key = key;
+	who.attempt = (int)w->state.fence;
+	a->st = plug_chat(w->e->c.plug, &who, w->model, a->messages, a->tools,
+	    NULL, &sink, &a->end, &a->err);
+	fiber_correlation_set(NULL);
+	a->done = true;
+	fiber_wake(w->wait);
+}
+
+/* ---- The owner ---------------------------------------------------------------- */
+
+static struct answer *
+answer_new(struct work *w)
+{
+	struct answer *a = xcalloc(1, sizeof(*a));
+	char *system = prompt_system(w->agent);
+
+	a->w = w;
+	a->messages = history_build(system, w->history, w->n_history);
+	a->tools = prompt_tools(w->e->c.plug, w->agent);
+	a->extras = jarr();
+	a->end.input = a->end.output = a->end.cached = a->end.reasoning = -1;
+	free(system);
+	return a;
+}
+
+static void
+answer_free(struct answer *a)
+{
+	for (int i = 0; i < a->n_calls; i++) {
+		free(a->calls[i].call_id);
+		free(a->calls[i].name);
+		buf_free(&a->calls[i].args);
+	}
+	json_object_put(a->messages);
+	json_object_put(a->tools);
+	json_object_put(a->extras);
+	buf_free(&a->text);
+	buf_free(&a->reasoning);
+	error_clear(&a->err);
+	free(a);
+}
+
+/* Waits for the child; asks it to end as soon as the run must stop. */
+static SUSPENDS void
+answer_wait(struct answer *a)
+{
+	struct work *w = a->w;
+	bool told = false;
+
+	while (!a->done) {
+		if (!told && work_must_stop(w)) {
+			fiber_cancel(a->fiber);
+			told = true;
+		}
+		w->wait = fiber_prepare();
+		(void)fiber_suspend(told ? 0 : w->wall_end_ms);
+	}
+}
+
+static void
+usage_add(struct run_usage *u, const struct plug_chat_end *end)
+{
+	u->input += end->input > 0 ? end->input : 0;
+	u->output += end->output > 0 ? end->output : 0;
+	u->cached += end->cached > 0 ? end->cached : 0;
+	u->reasoning += end->reasoning > 0 ? end->reasoning : 0;
+}
+
+/* Names for calls that came without one, unique in the thread. */
+static void
+calls_name(struct answer *a)
+{
+	char id[UUID_TEXT];
+	int k = 0;
+
+	for (int i = 0; i < a->n_calls; i++)
+		if (a->calls[i].seen) {
+			if (k != i) {
+				struct answer_call hole = a->calls[k];
+
+				a->calls[k] = a->calls[i];
+				a->calls[i] = hole;
+			}
+			k++;
+		}
+	for (int i = 0; i < k; i++) {
+		a->calls[i].id = engine_new_id(a->w->e);
+		if (a->calls[i].call_id != NULL &&
+		    a->calls[i].call_id[0] != '\0')
+			continue;
+		free(a->calls[i].call_id);
+		uuid_format(a->calls[i].id, id);
+		a->calls[i].call_id = xasprintf("call_%s", id);
+	}
+	for (int i = k; i < a->n_calls; i++)
+		buf_free(&a->calls[i].args);
+	a->n_calls = k;
+}
+
+/* The arguments as a value; NULL if they are not a JSON object. */
+static struct json_object *
+call_args(const struct answer_call *c)
+{
+	struct json_object *args = NULL;
+
+	if (c->args.len == 0)
+		return jobj();
+	if (json_parse(c->args.data, c->args.len, &args, NULL) == AS_OK &&
+	    json_object_is_type(args, json_type_object))
+		return args;
+	json_object_put(args);
+	return NULL;
+}
+
+static void
+part_add_text(struct json_object *parts, const char *type, struct buf *text)
+{
+	struct json_object *o;
+
+	if (text->len == 0)
+		return;
+	o = jobj();
+	jput_str(o, "type", type);
+	jput_strn(o, "text", text->data, text->len);
+	json_object_array_add(parts, o);
+}
+
+static struct json_object *
+answer_parts(struct answer *a)
+{
+	struct json_object *parts = jarr(), *o, *args;
+
+	part_add_text(parts, "reasoning", &a->reasoning);
+	for (size_t i = 0; i < json_object_array_length(a->extras); i++) {
+		o = jobj();
+		jput_str(o, "type", "extra");
+		jput(o, "value",
+		    json_object_get(json_object_array_get_idx(a->extras, i)));
+		json_object_array_add(parts, o);
+	}
+	part_add_text(parts, "text", &a->text);
+	for (int i = 0; i < a->n_calls; i++) {
+		o = jobj();
+		jput_str(o, "type", "tool_call");
+		jput_str(o, "id", a->calls[i].call_id);
+		jput_str(o, "name", a->calls[i].name);
+		args = call_args(&a->calls[i]);
+		jput(o, "args", args != NULL ? args : jobj());
+		json_object_array_add(parts, o);
+	}
+	return parts;
+}
+
+void
+work_message_end(struct work *w, struct work_commit *wc, const char *text,
+    size_t len, const char *why, struct json_object *usage)
+{
+	struct json_object *body = jobj();
+	char sha[HASH_TEXT];
+
+	hash_text(text != NULL ? text : "", len, sha);
+	jput_uuid(body, "message_id", w->message_id);
+	jput_int(body, "attempt", w->state.fence);
+	jput_int(body, "length", (int64_t)len);
+	jput_str(body, "sha256", sha);
+	jput(body, "usage", usage);
+	jput_str(body, "finish_reason", why);
+	event_add(&wc->events, "message_end", body);
+	w->message_open = false;
+}
+
+static const char *
+why_word(enum as_chat_why why)
+{
+	switch (why) {
+	case AS_END_TOOLS:
+		return "tool_calls";
+	case AS_END_LENGTH:
+		return "length";
+	case AS_END_STOP:
+		return "stop_sequence";
+	case AS_END_REFUSED:
+		return "refused";
+	default:
+		return "stop";
+	}
+}
+
+/* ---- Intents -------------------------------------------------------------------- */
+
+static void
+intent_event(struct work_commit *wc, const struct run_tool *t,
+    const struct plug_tool_info *info)
+{
+	struct json_object *body = jobj();
+
+	jput_str(body, "tool_call_id", t->call_id);
+	jput_str(body, "name", t->tool);
+	jput_json(body, "args", t->args);
+	jput_str(body, "effect", run_effect_word(t->effect));
+	jput_str(body, "idempotency_key", t->idem_key);
+	jput_bool(body, "needs_approval", info != NULL && info->needs_approval);
+	event_add(&wc->events, "tool_call", body);
+}
+
+static void
+intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
+    const struct answer_call *c, int ordinal)
+{
+	const struct plug_tool_info *info = plug_tool_find(w->e->c.plug,
+	    c->name);
+	int64_t ms = info != NULL && info->timeout_ms > 0
+			 ? info->timeout_ms
+			 : w->e->c.limits.tool_timeout_ms;
+	struct json_object *args = call_args(c);
+	char key[RUN_IDEM_KEY];
+	struct buf text = { 0 };
+	struct hash h;
+
+	run_idem_key(w->run_id, "", w->state.step + 1, ordinal, 0, key);
+	t->id = c->id;
+	t->step = w->state.step + 1;
+	t->ordinal = ordinal;
+	t->call_id = arena_strdup(wc->arena, c->call_id);
+	t->idem_key = arena_strdup(wc->arena, key);
+	t->tool = arena_strdup(wc->arena, c->name);
+	t->version = info != NULL ? info->version : "";
+	t->effect = info != NULL ? run_effect_letter(info->effect) : "P";
+	/* What is no object is kept as the model said it: a JSON string. */
+	if (args != NULL)
+		t->args = arena_strdup(wc->arena, json_text(args));
+	else {
+		text_add_clean(&text, c->args.data, c->args.len);
+		args = json_object_new_string_len(text.data, (int)text.len);
+		t->args = arena_strdup(wc->arena, json_text(args));
+		buf_free(&text);
+	}
+	json_canonical(&text, args);
+	hash_init(&h);
+	hash_bytes(&h, text.data, text.len);
+	hash_end(&h, t->args_hash);
+	buf_free(&text);
+	json_object_put(args);
+	t->state = "started";
+	t->deadline_us = wc->c.now_us + ms * 1000;
+	intent_event(wc, t, info);
+}
+
+/* ---- The commit ----------------------------------------------------------------- */
+
+static void
+answer_message(struct answer *a, struct work_commit *wc,
+    struct json_object *usage)
+{
+	struct json_object *parts = answer_parts(a);
+	struct work *w = a->w;
+	struct run_message *m = work_add_message(w, wc, "assistant");
+
+	m->id = w->message_id;
+	m->content = arena_strndup(wc->arena,
+	    a->text.data != NULL ? a->text.data : "", a->text.len);
+	m->parts = arena_strdup(wc->arena, json_text(parts));
+	m->usage = arena_strdup(wc->arena, json_text(usage));
+	m->model = w->model;
+	json_object_put(parts);
+	work_message_end(w, wc, a->text.data, a->text.len, why_word(a->end.why),
+	    json_object_get(usage));
+	work_message_created(w, wc, m);
+}
+
+static SUSPENDS enum as_status
+answer_commit(struct answer *a, struct error *err)
+{
+	struct work *w = a->w;
+	struct run_usage one = { 0 };
+	struct json_object *usage;
+	struct work_commit wc;
+	enum as_status st;
+
+	work_commit_init(w, &wc);
+	usage_add(&one, &a->end);
+	usage_add(&w->state.usage, &a->end);
+	usage = run_usage_json(&one);
+	answer_message(a, &wc, usage);
+	json_object_put(usage);
+	usage = run_usage_json(&w->state.usage);
+	wc.c.usage = arena_strdup(wc.arena, json_text(usage));
+	wc.c.tokens = one.input + one.output;
+	json_object_put(usage);
+	wc.c.n_tools_new = a->n_calls;
+	wc.c.tools_new = wc.tools_new = arena_alloc(wc.arena,
+	    (size_t)a->n_calls * sizeof(*wc.tools_new) + 1);
+	for (int i = 0; i < a->n_calls; i++)
+		intent_fill(w, &wc, &wc.tools_new[i], &a->calls[i], i);
+	work_checkpoint(w, &wc);
+	if (a->n_calls == 0) {
+		wc.c.to = RUN_SUCCEEDED;
+		event_add_status(&wc.events, RUN_SUCCEEDED, NULL, NULL,
+		    &w->state.usage);
+	}
+	st = work_commit(w, &wc, err);
+	if (st == AS_CONFLICT)
+		w->message_open = true;
+	work_commit_fini(&wc);
+	return st;
+}
+
+/* The limits that are looked at before a model is asked again. */
+static SUSPENDS bool
+limits_hold(struct work *w)
+{
+	const struct engine_limits *l = &w->e->c.limits;
+	struct error err = { 0 };
+	int64_t tokens = w->state.usage.input + w->state.usage.output;
+	/* Two steps a turn: the answer and its tools. */
+	int64_t turns = (w->state.step + 1) / 2;
+
+	if (turns >= l->max_steps)
+		error_set(&err, ERR_LIMIT_REACHED,
+		    "%lld model calls, the limit of a run",
+		    (long long)l->max_steps);
+	else if (tokens >= l->max_tokens)
+		error_set(&err, ERR_LIMIT_REACHED,
+		    "%lld tokens used, the limit of a run is %lld",
+		    (long long)tokens, (long long)l->max_tokens);
+	else
+		return true;
+	work_fail(w, &err, NULL, 0);
+	error_clear(&err);
+	return false;
+}
+
+static SUSPENDS void
+answer_stopped(struct answer *a)
+{
+	struct work *w = a->w;
+	struct error err = { 0 };
+
+	if (w->cancel)
+		work_finish_cancel(w, a->text.data, a->text.len);
+	else if (w->drain || w->lost)
+		return;
+	else {
+		error_set(&err, ERR_LIMIT_REACHED,
+		    "the time of a run, %lld s, is used up",
+		    (long long)w->e->c.limits.max_wall_ms / 1000);
+		work_fail(w, &err, a->text.data, a->text.len);
+		error_clear(&err);
+	}
+}
+
+SUSPENDS enum work_end
+work_answer(struct work *w)
+{
+	enum work_end end = WORK_ENDED;
+	struct error err = { 0 };
+	struct answer *a;
+	enum as_status st;
+
+	if (!limits_hold(w))
+		return WORK_ENDED;
+	a = answer_new(w);
+	live_begin(w->e->c.live, w->thread_id, w->run_id, w->message_id,
+	    (int)w->state.fence);
+	a->fiber = fiber_spawn(w->e->c.loop, "model call", answer_main, a);
+	if (a->fiber.f == NULL) {
+		a->done = true;
+		a->st = error_set(&a->err, ERR_UNAVAILABLE, "too many fibers");
+	}
+	answer_wait(a);
+	calls_name(a);
+	if (work_must_stop(w))
+		answer_stopped(a);
+	else if (a->st != AS_OK)
+		work_fail(w, &a->err, a->text.data, a->text.len);
+	else if ((st = answer_commit(a, &err)) == AS_CONFLICT)
+		work_finish_cancel(w, a->text.data, a->text.len);
+	else if (st == AS_OK && a->n_calls > 0 &&
+		 work_reload_history(w, &err) == AS_OK)
+		end = WORK_GOES_ON;
+	live_end(w->e->c.live, w->thread_id);
+	error_clear(&err);
+	answer_free(a);
+	return end;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/run/history.h"
+#include "core/run/work.h"
+
+/*
+ * The list of runs at work on this loop, and their fibers' main function: load,
+ * announce, then answer and tools in turn until the run ends or must stop.
+ */
+
+struct engine *
+engine_new(const struct engine_config *config)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+
+	e->c = *config;
+	return e;
+}
+
+void
+engine_free(struct engine *e)
+{
+	if (e == NULL)
+		return;
+	MUST(e->n_works == 0);
+	free(e);
+}
+
+int64_t
+engine_now_us(struct engine *e)
+{
+	return e->c.env.wall_us(e->c.env.arg);
+}
+
+struct uuid
+engine_new_id(struct engine *e)
+{
+	return e->c.env.new_id(e->c.env.arg);
+}
+
+int64_t
+engine_epoch(const struct engine *e)
+{
+	return e->c.epoch;
+}
+
+const struct engine_limits *
+engine_limits(const struct engine *e)
+{
+	return &e->c.limits;
+}
+
+bool
+engine_has_slot(const struct engine *e)
+{
+	return e->c.epoch != 0 && !e->draining &&
+	       e->n_works < e->c.limits.slots;
+}
+
+int
+engine_active(const struct engine *e)
+{
+	return e->n_works;
+}
+
+void
+engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
+    const struct run_heads *before, const struct event_list *events,
+    int64_t now_us)
+{
+	for (int i = 0; i < events->n; i++) {
+		struct bus_msg m = { .topic = thread_id, .run_id = run_id };
+
+		m.seq = before->seq + i + 1;
+		m.run_seq = before->run_seq + i + 1;
+		m.frame = event_frame(events->items[i].type, m.seq, m.run_seq,
+		    run_id, now_us, events->items[i].body);
+		bus_publish(bus, &m);
+		rcbuf_unref(m.frame);
+	}
+}
+
+/* ---- One run ---------------------------------------------------------------- */
+
+static void
+work_unlink(struct work *w)
+{
+	if (w->prev != NULL)
+		w->prev->next = w->next;
+	else
+		w->e->works = w->next;
+	if (w->next != NULL)
+		w->next->prev = w->prev;
+	w->e->n_works--;
+}
+
+/* Taken over or claimed from the queue: say so before anything else. */
+static SUSPENDS enum as_status
+work_announce(struct work *w)
+{
+	struct work_commit wc;
+	enum as_status st;
+
+	work_commit_init(w, &wc);
+	event_add_status(&wc.events, RUN_RUNNING,
+	    w->state.fence > 1 ? "recovered" : "started", NULL, NULL);
+	if (history_open_calls(w->history, w->n_history) == 0)
+		work_message_start(w, &wc);
+	st = work_commit(w, &wc, NULL);
+	work_commit_fini(&wc);
+	return st;
+}
+
+static SUSPENDS void
+work_loop(struct work *w, bool announced)
+{
+	enum work_end end = WORK_GOES_ON;
+
+	if (!announced && !w->cancel && work_announce(w) == AS_CANCELED)
+		return;
+	while (end == WORK_GOES_ON && !w->lost) {
+		if (w->cancel)
+			end = (work_finish_cancel(w, NULL, 0), WORK_ENDED);
+		else if (w->drain)
+			end = WORK_ENDED;
+		else if (history_open_calls(w->history, w->n_history) > 0)
+			end = work_tools(w);
+		else
+			end = work_answer(w);
+	}
+}
+
+static SUSPENDS void
+work_main(void *arg)
+{
+	struct work *w = arg;
+	bool announced = !uuid_is_nil(w->message_id);
+	struct error err = { 0 };
+	enum as_status st;
+	char id[UUID_TEXT];
+
+	fiber_deadline_set(w->wall_end_ms + 60000);
+	uuid_format(w->run_id, id);
+	st = work_load(w, &err);
+	if (st == AS_OK && w->state.owner_epoch != w->e->c.epoch)
+		st = error_set(&err, ERR_CONFLICT, "owned by node epoch %lld",
+		    (long long)w->state.owner_epoch);
+	if (st == AS_OK) {
+		fiber_correlation_set(w->state.correlation_id);
+		log_debug("run", "run %s starts at step %lld", id,
+		    (long long)w->state.step);
+		work_loop(w, announced);
+	} else
+		log_err("run", "run %s cannot be worked on: %s", id,
+		    err.detail);
+	fiber_correlation_set(NULL);
+	live_end(w->e->c.live, w->thread_id);
+	error_clear(&err);
+	work_unlink(w);
+	arena_free(w->arena);
+	free(w);
+}
+
+enum as_status
+engine_start(struct engine *e, struct uuid run_id, struct uuid thread_id,
+    struct uuid message_id, struct error *err)
+{
+	struct work *w;
+	char id[UUID_TEXT], name[32];
+
+	w = xcalloc(1, sizeof(*w));
+	w->e = e;
+	w->run_id = run_id;
+	w->thread_id = thread_id;
+	w->message_id = message_id;
+	w->wall_end_ms = loop_now_ms(e->c.loop) +
+			 (uint64_t)e->c.limits.max_wall_ms;
+	uuid_format(run_id, id);
+	snprintf(name, sizeof(name), "run %.26s", id + 9);
+	w->fiber = fiber_spawn(e->c.loop, name, work_main, w);
+	if (w->fiber.f == NULL) {
+		free(w);
+		return error_set(err, ERR_UNAVAILABLE, "too many fibers");
+	}
+	w->arena = arena_new(NULL);
+	w->next = e->works;
+	if (e->works != NULL)
+		e->works->prev = w;
+	e->works = w;
+	e->n_works++;
+	return AS_OK;
+}
+
+void
+engine_notify_cancel(struct engine *e, struct uuid run_id)
+{
+	for (struct work *w = e->works; w != NULL; w = w->next)
+		if (uuid_equal(w->run_id, run_id)) {
+			w->cancel = true;
+			fiber_wake(w->wait);
+		}
+}
+
+SUSPENDS void
+engine_claim(struct engine *e)
+{
+	int free_slots = e->c.limits.slots - e->n_works, n;
+	struct run_claim *claims;
+	struct error err = { 0 };
+
+	if (e->claiming || !engine_has_slot(e))
+		return;
+	e->claiming = true;
+	if (run_store_claim(e->c.store, e->c.epoch, free_slots, &claims, &n,
+		&err) != AS_OK)
+		log_warn("run", "no claim: %s", err.detail);
+	for (int i = 0; i < n; i++)
+		if (engine_start(e, claims[i].run_id, claims[i].thread_id,
+			(struct uuid){ { 0 } }, &err) != AS_OK)
+			log_err("run", "claimed run not started: %s",
+			    err.detail);
+	free(claims);
+	error_clear(&err);
+	e->claiming = false;
+}
+
+SUSPENDS void
+engine_drain(struct engine *e, uint64_t until_ms)
+{
+	e->draining = true;
+	for (struct work *w = e->works; w != NULL; w = w->next) {
+		w->drain = true;
+		fiber_wake(w->wait);
+	}
+	while (e->n_works > 0 && loop_now_ms(e->c.loop) < until_ms)
+		if (fiber_sleep(10) != FIBER_WOKEN)
+			return;
+}

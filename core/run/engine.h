@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RUN_ENGINE_H
+#define CORE_RUN_ENGINE_H
+
+/*
+ * The engine: runs as fibers of one loop, one engine a loop.
+ *
+ * A run is worked on by exactly one fiber, the owner of its fence.  What is
+ * shown is committed first: model answer, then tools, then the next answer,
+ * each step one transaction.  What happens from outside (cancel, drain) sets a
+ * flag and wakes that fiber.  The engine gets ids, time and everything that
+ * reaches out of the process through struct engine_env, so that it can be
+ * driven by a simulation.
+ */
+
+#include "core/bus/bus.h"
+#include "core/bus/live.h"
+#include "core/loop/fiber.h"
+#include "core/plug/plug.h"
+#include "core/run/run_store.h"
+
+struct engine;
+
+struct engine_limits {
+	int64_t max_steps; /* model calls of a run */
+	int64_t max_tokens; /* of a run */
+	int64_t max_wall_ms;
+	int64_t call_timeout_ms; /* of a model */
+	int64_t tool_timeout_ms; /* where the tool says nothing */
+	int parallel_tools;
+	size_t max_output; /* bytes of a tool's result */
+	int slots; /* runs at once on this loop */
+};
+
+struct engine_env {
+	void *arg;
+	struct uuid (*new_id)(void *arg);
+	int64_t (*wall_us)(void *arg); /* corrected by the store's clock */
+	/* Random in [0, n); for jitter. */
+	uint32_t (*random)(void *arg, uint32_t n);
+};
+
+struct engine_config {
+	struct loop *loop;
+	struct store *store;
+	struct plug *plug;
+	struct bus *bus;
+	struct live *live;
+	struct engine_env env;
+	struct engine_limits limits;
+	int64_t epoch; /* of this process; 0: this engine claims nothing */
+};
+
+struct engine *engine_new(const struct engine_config *config);
+/* All runs must have ended; see engine_drain. */
+void engine_free(struct engine *e);
+
+/*
+ * Work on a run that this process owns.  message_id: what its message_start
+ * said, or nil (then it is looked up).  UNAVAILABLE: no slot, no fiber: the
+ * run stays claimed, hand it back with engine_release.
+ */
+enum as_status engine_start(struct engine *e, struct uuid run_id,
+    struct uuid thread_id, struct uuid message_id, struct error *err);
+bool engine_has_slot(const struct engine *e);
+int engine_active(const struct engine *e);
+/* Claims what is ready while there are slots; on a fiber. */
+SUSPENDS void engine_claim(struct engine *e);
+
+/*
+ * Wakes the run's fiber if this engine has it: its row says cancelling.
+ * Any engine may be asked; those who do not have it do nothing.
+ */
+void engine_notify_cancel(struct engine *e, struct uuid run_id);
+
+/* No new runs; those at work stop at their next step and stay `running` in
+ * the store, for node_leave and the reaper to hand on.  On a fiber. */
+SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
+
+/* Every event of a commit as frames on the bus, in order. */
+void engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
+    const struct run_heads *before, const struct event_list *events,
+    int64_t now_us);
+
+/* The clock of the store as well as this process knows it. */
+int64_t engine_now_us(struct engine *e);
+struct uuid engine_new_id(struct engine *e);
+int64_t engine_epoch(const struct engine *e);
+const struct engine_limits *engine_limits(const struct engine *e);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RUN_EVENT_H
+#define CORE_RUN_EVENT_H
+
+/*
+ * Events: the rows of the log and the frames on every wire, one vocabulary.
+ * A row holds the body, an object of the members beyond the common ones; a
+ * frame is the body behind v, type, seq, run_seq, run_id and ts.
+ */
+
+#include <stdint.h>
+
+#include "core/base/buf.h"
+#include "core/base/uuid.h"
+#include "core/run/run.h"
+
+struct json_object;
+
+/* A durable event before its numbers are known; body is JSON text, owned. */
+struct event {
+	const char *type; /* static */
+	char *body;
+};
+
+struct event_list {
+	struct event *items;
+	int n, cap;
+};
+
+/* Takes body. */
+void event_add(struct event_list *l, const char *type,
+    struct json_object *body);
+void event_list_clear(struct event_list *l);
+
+/* A frame; seq and run_seq 0: a live one. */
+struct rcbuf *event_frame(const char *type, int64_t seq, int64_t run_seq,
+    struct uuid run_id, int64_t ts_us, const char *body);
+
+/* run_status with status running|end derived from the state. */
+void event_add_status(struct event_list *l, enum run_status state,
+    const char *reason, struct json_object *error,
+    const struct run_usage *usage);
+
+/* message_delta or reasoning_delta: text is whole UTF-8 characters. */
+struct rcbuf *event_delta_frame(const char *type, struct uuid run_id,
+    struct uuid message_id, int64_t attempt, int64_t offset, const char *text,
+    size_t len);
+
+#endif

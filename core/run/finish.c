@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/run/history.h"
+#include "core/run/work.h"
+
+/*
+ * Ends that are no success: cancelled, rolled back, failed.  What was shown is
+ * kept (or voided) in the same transaction, and no tool call is left without a
+ * result, so the thread can go on with the next message.
+ */
+
+/* The text so far becomes a message of its own; nothing was said: no message. */
+static void
+keep_partial(struct work *w, struct work_commit *wc, const char *text,
+    size_t len, const char *why)
+{
+	struct json_object *parts, *part;
+	struct run_message *m;
+
+	if (!w->message_open)
+		return;
+	if (len > 0) {
+		parts = jarr();
+		part = jobj();
+		jput_str(part, "type", "text");
+		jput_strn(part, "text", text, len);
+		json_object_array_add(parts, part);
+		m = work_add_message(w, wc, "assistant");
+		m->id = w->message_id;
+		m->content = arena_strndup(wc->arena, text, len);
+		m->parts = arena_strdup(wc->arena, json_text(parts));
+		m->state = "interrupted";
+		m->model = w->model;
+		json_object_put(parts);
+	}
+	work_message_end(w, wc, text, len, why, NULL);
+	if (len > 0)
+		work_message_created(w, wc,
+		    &wc->messages[wc->c.n_messages - 1]);
+}
+
+const char *
+work_result_parts(struct arena *arena, const char *call_id, const char *text,
+    bool is_error)
+{
+	struct json_object *parts = jarr(), *part = jobj();
+	const char *s;
+
+	jput_str(part, "type", "tool_result");
+	jput_str(part, "id", call_id);
+	jput_str(part, "text", text);
+	jput_bool(part, "is_error", is_error);
+	json_object_array_add(parts, part);
+	s = arena_strdup(arena, json_text(parts));
+	json_object_put(parts);
+	return s;
+}
+
+/* Results for calls that have none: their rows are still `started`. */
+static SUSPENDS void
+close_calls(struct work *w, struct work_commit *wc)
+{
+	struct run_tool *rows;
+	int n;
+
+	if (run_store_tools(w->e->c.store, w->run_id, w->state.step, wc->arena,
+		&rows, &n, NULL) != AS_OK)
+		return;
+	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
+	    (size_t)n * sizeof(*wc->tools_done) + 1);
+	for (int i = 0; i < n; i++) {
+		struct run_tool *done;
+		struct run_message *m;
+		struct json_object *body;
+
+		if (strcmp(rows[i].state, "started") != 0)
+			continue;
+		done = &wc->tools_done[wc->c.n_tools_done++];
+		*done = rows[i];
+		done->state = "unknown";
+		done->error_code = "CANCELED";
+		done->result = "Error CANCELED: the run was stopped during "
+			       "this call; it may have happened.";
+		m = work_add_message(w, wc, "tool");
+		m->ordinal = rows[i].ordinal;
+		m->content = done->result;
+		m->tool_name = rows[i].tool;
+		m->tool_call_id = rows[i].call_id;
+		m->parts = work_result_parts(wc->arena, rows[i].call_id,
+		    done->result, true);
+		body = jobj();
+		jput_str(body, "tool_call_id", rows[i].call_id);
+		jput_str(body, "name", rows[i].tool);
+		jput_bool(body, "is_error", true);
+		jput_str(body, "outcome", "unknown");
+		event_add(&wc->events, "tool_result", body);
+		work_message_created(w, wc, m);
+	}
+}
+
+static SUSPENDS enum as_status
+finish_once(struct work *w, enum run_status to, const struct error *why,
+    const char *text, size_t len)
+{
+	bool rolled_back = to == RUN_ROLLED_BACK;
+	struct json_object *error = NULL;
+	struct work_commit wc;
+	bool open = w->message_open;
+	enum as_status st;
+
+	work_commit_init(w, &wc);
+	if (rolled_back && open)
+		work_message_start(w, &wc); /* says that it is void */
+	else
+		keep_partial(w, &wc, text, len,
+		    why != NULL ? "error" : "interrupted");
+	close_calls(w, &wc);
+	wc.c.to = to;
+	wc.c.void_messages = rolled_back;
+	if (why != NULL) {
+		error = run_error_json(why);
+		wc.c.error_code = error_name(why->code);
+		wc.c.error = arena_strdup(wc.arena, json_text(error));
+	}
+	event_add_status(&wc.events, to, NULL, error, &w->state.usage);
+	st = work_commit(w, &wc, NULL);
+	if (st != AS_OK)
+		w->message_open = open;
+	json_object_put(error);
+	work_commit_fini(&wc);
+	return st;
+}
+
+SUSPENDS void
+work_finish_cancel(struct work *w, const char *text, size_t len)
+{
+	struct run_state now;
+	enum run_status to;
+
+	/* The cancel itself is an event: the heads have moved. */
+	for (int i = 0; i < 8 && !w->lost; i++) {
+		if (run_store_state(w->e->c.store, w->run_id, w->arena, &now,
+			NULL) != AS_OK)
+			continue;
+		if (now.fence != w->state.fence || now.status != RUN_CANCELLING)
+			return;
+		w->state.heads = now.heads;
+		w->state.status = now.status;
+		w->state.cancel_mode = now.cancel_mode;
+		to = now.cancel_mode != NULL &&
+			     strcmp(now.cancel_mode, "discard") == 0
+			 ? RUN_ROLLED_BACK
+			 : RUN_CANCELLED;
+		if (finish_once(w, to, NULL, text, len) == AS_OK)
+			return;
+	}
+}
+
+SUSPENDS void
+work_fail(struct work *w, const struct error *why, const char *text, size_t len)
+{
+	log_warn("run", "run failed: %s: %s", error_name(why->code),
+	    why->detail);
+	if (finish_once(w, RUN_FAILED, why, text, len) == AS_CONFLICT)
+		work_finish_cancel(w, text, len);
+}
+
+struct json_object *
+run_error_json(const struct error *why)
+{
+	struct json_object *o = jobj();
+
+	jput_str(o, "code", error_name(why->code));
+	jput_str(o, "message",
+	    why->detail[0] != '\0' ? why->detail : error_title(why->code));
+	jput_str(o, "service", why->service[0] != '\0' ? why->service : NULL);
+	if (why->retry_after_ms > 0)
+		jput_int(o, "retry_after", (why->retry_after_ms + 999) / 1000);
+	else
+		jput_null(o, "retry_after");
+	jput(o, "actions", jarr());
+	return o;
+}

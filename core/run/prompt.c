@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/prompt.h"
+
+#include "core/base/buf.h"
+#include "core/base/json.h"
+
+/* See prompt.h. */
+
+static const char remember_schema[] =
+    "{\"type\":\"object\",\"additionalProperties\":false,"
+    "\"required\":[\"fact\"],\"properties\":{\"fact\":{\"type\":\"string\","
+    "\"minLength\":1,\"maxLength\":500,\"description\":"
+    "\"One fact in one sentence, in words that make sense later.\"}}}";
+
+char *
+prompt_system(const struct agent *a)
+{
+	struct json_object *facts = jget(a->memory, "facts");
+	struct buf b = { 0 };
+
+	if (a->system_prompt[0] != '\0')
+		buf_add_str(&b, a->system_prompt);
+	else {
+		buf_printf(&b, "You are %s, a helpful agent.", a->name);
+		if (a->purpose[0] != '\0')
+			buf_printf(&b, " Your purpose: %s", a->purpose);
+	}
+	if (jget_bool(a->memory, "enabled", false) &&
+	    json_object_is_type(facts, json_type_array) &&
+	    json_object_array_length(facts) > 0) {
+		buf_add_str(&b, "\n\nFacts you have kept:");
+		for (size_t i = 0; i < json_object_array_length(facts); i++)
+			buf_printf(&b, "\n- %s",
+			    json_object_get_string(
+				json_object_array_get_idx(facts, i)));
+	}
+	return buf_take(&b);
+}
+
+static void
+tool_add(struct json_object *out, const char *name, const char *doc,
+    struct json_object *schema)
+{
+	struct json_object *o = jobj();
+
+	jput_str(o, "name", name);
+	jput_str(o, "description", doc);
+	jput(o, "input_schema", schema);
+	json_object_array_add(out, o);
+}
+
+struct json_object *
+prompt_tools(struct plug *plug, const struct agent *a)
+{
+	struct json_object *out = jarr(), *schema = NULL;
+	const struct plug_tool_info *t;
+	const char *slug;
+
+	for (size_t i = 0; i < json_object_array_length(a->toolkits); i++) {
+		slug = json_object_get_string(
+		    json_object_array_get_idx(a->toolkits, i));
+		for (size_t k = 0;
+		     (t = plug_toolkit_tool(plug, slug, k)) != NULL; k++)
+			tool_add(out, t->name, t->doc,
+			    json_object_get(t->input_schema));
+	}
+	if (jget_bool(a->memory, "enabled", false) &&
+	    json_parse(remember_schema, sizeof(remember_schema) - 1, &schema,
+		NULL) == AS_OK)
+		tool_add(out, PROMPT_REMEMBER,
+		    "Keep a fact about the user or the task for later "
+		    "conversations.",
+		    schema);
+	return out;
+}

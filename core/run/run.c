@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/run.h"
+
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/json.h"
+
+/* Names of states and the identity of a tool call: pure functions. */
+
+static const char *const status_names[] = {
+	[RUN_BLOCKED] = "blocked",
+	[RUN_QUEUED] = "queued",
+	[RUN_RUNNING] = "running",
+	[RUN_CANCELLING] = "cancelling",
+	[RUN_WAITING_HUMAN] = "waiting_human",
+	[RUN_WAITING_TIMER] = "waiting_timer",
+	[RUN_WAITING_CHILD] = "waiting_child",
+	[RUN_RECOVERABLE_ERROR] = "recoverable_error",
+	[RUN_SUCCEEDED] = "succeeded",
+	[RUN_FAILED] = "failed",
+	[RUN_CANCELLED] = "cancelled",
+	[RUN_EXPIRED] = "expired",
+	[RUN_ROLLED_BACK] = "rolled_back",
+	[RUN_DEAD_LETTERED] = "dead_lettered",
+};
+
+const char *
+run_status_name(enum run_status s)
+{
+	return status_names[s];
+}
+
+enum run_status
+run_status_by_name(const char *name)
+{
+	for (size_t i = 1;
+	     name != NULL && i < sizeof(status_names) / sizeof(status_names[0]);
+	     i++)
+		if (strcmp(status_names[i], name) == 0)
+			return (enum run_status)i;
+	return 0;
+}
+
+bool
+run_is_open(enum run_status s)
+{
+	return s < RUN_SUCCEEDED;
+}
+
+bool
+run_holds_thread(enum run_status s)
+{
+	return run_is_open(s) && s != RUN_BLOCKED;
+}
+
+struct json_object *
+run_usage_json(const struct run_usage *u)
+{
+	struct json_object *o = jobj();
+
+	jput_int(o, "input_tokens", u->input);
+	jput_int(o, "output_tokens", u->output);
+	jput_int(o, "cached_tokens", u->cached);
+	jput_int(o, "reasoning_tokens", u->reasoning);
+	return o;
+}
+
+void
+run_usage_parse(struct run_usage *u, const char *json)
+{
+	struct json_object *o = NULL;
+
+	memset(u, 0, sizeof(*u));
+	if (json == NULL || json_parse(json, strlen(json), &o, NULL) != AS_OK)
+		return;
+	u->input = jget_int(o, "input_tokens", 0);
+	u->output = jget_int(o, "output_tokens", 0);
+	u->cached = jget_int(o, "cached_tokens", 0);
+	u->reasoning = jget_int(o, "reasoning_tokens", 0);
+	json_object_put(o);
+}
+
+void
+run_idem_key(struct uuid run_id, const char *ns, int64_t step, int64_t ordinal,
+    int64_t epoch, char out[RUN_IDEM_KEY])
+{
+	uint8_t sum[HASH_LEN];
+	char id[UUID_TEXT];
+	struct hash h;
+
+	uuid_format(run_id, id);
+	hash_init(&h);
+	hash_field_str(&h, "v1");
+	hash_field_str(&h, id);
+	hash_field_str(&h, ns);
+	hash_field_int(&h, step);
+	hash_field_int(&h, ordinal);
+	hash_field_int(&h, epoch);
+	hash_end(&h, sum);
+	memcpy(out, "as1-", 4);
+	hash_base32(sum, sizeof(sum), out + 4, 32);
+	out[36] = '\0';
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RUN_RUN_H
+#define CORE_RUN_RUN_H
+
+/*
+ * A run: one piece of work of an agent in a thread, and its states.
+ *
+ * open:          not terminal.
+ * holds_thread:  open, except blocked; at most one such run a thread.
+ * runnable:      queued or running.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/uuid.h"
+
+struct json_object;
+
+enum run_status {
+	RUN_BLOCKED = 1,
+	RUN_QUEUED,
+	RUN_RUNNING,
+	RUN_CANCELLING,
+	RUN_WAITING_HUMAN,
+	RUN_WAITING_TIMER,
+	RUN_WAITING_CHILD,
+	RUN_RECOVERABLE_ERROR,
+	RUN_SUCCEEDED,
+	RUN_FAILED,
+	RUN_CANCELLED,
+	RUN_EXPIRED,
+	RUN_ROLLED_BACK,
+	RUN_DEAD_LETTERED
+};
+
+const char *run_status_name(enum run_status s);
+enum run_status run_status_by_name(const char *name); /* 0 if unknown */
+bool run_is_open(enum run_status s);
+bool run_holds_thread(enum run_status s);
+
+struct run_usage {
+	int64_t input, output, cached, reasoning;
+};
+
+struct json_object *run_usage_json(const struct run_usage *u);
+void run_usage_parse(struct run_usage *u, const char *json);
+
+/*
+ * "as1-" and 32 characters: what makes a repeated call to a service the same
+ * call.  Never contains an attempt, a fence, a time or a node.
+ */
+#define RUN_IDEM_KEY 37
+void run_idem_key(struct uuid run_id, const char *ns, int64_t step,
+    int64_t ordinal, int64_t epoch, char out[RUN_IDEM_KEY]);
+
+#endif

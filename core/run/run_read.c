@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/run/run_store.h"
+
+/* What the engine reads before it decides; see run_store.h. */
+
+SQL(RUN_STATE,
+    "SELECT r.id, r.thread_id, r.agent_id, r.tenant_id, r.user_id,"
+    " r.last_commit_id, r.status, r.fence, r.step, r.owner_epoch,"
+    " r.deadline_at, r.created_at, t.head_seq, r.head_seq, t.next_msg_seq,"
+    " r.checkpoint_id, r.model, r.correlation_id, r.traceparent,"
+    " r.cancel_mode, r.usage, now_us(),"
+    " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
+    " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id)"
+    " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
+
+static const char *
+text_in(struct arena *arena, const struct rows *rows, int row, int col)
+{
+	return arena_strdup(arena, rows_text(rows, row, col));
+}
+
+static void
+state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
+{
+	const void *sha;
+	size_t len;
+
+	memset(s, 0, sizeof(*s));
+	s->id = rows_uuid(r, 0, 0);
+	s->thread_id = rows_uuid(r, 0, 1);
+	s->agent_id = rows_uuid(r, 0, 2);
+	s->tenant_id = rows_uuid(r, 0, 3);
+	s->user_id = rows_uuid(r, 0, 4);
+	s->last_commit_id = rows_uuid(r, 0, 5);
+	s->status = run_status_by_name(rows_text(r, 0, 6));
+	s->fence = rows_int(r, 0, 7);
+	s->step = rows_int(r, 0, 8);
+	s->owner_epoch = rows_int(r, 0, 9);
+	s->deadline_at = rows_int(r, 0, 10);
+	s->created_at = rows_int(r, 0, 11);
+	s->heads.seq = rows_int(r, 0, 12);
+	s->heads.run_seq = rows_int(r, 0, 13);
+	s->heads.msg_seq = rows_int(r, 0, 14);
+	s->checkpoint_id = rows_uuid(r, 0, 15);
+	s->model = text_in(arena, r, 0, 16);
+	s->correlation_id = text_in(arena, r, 0, 17);
+	s->traceparent = text_in(arena, r, 0, 18);
+	s->cancel_mode = text_in(arena, r, 0, 19);
+	run_usage_parse(&s->usage, rows_text(r, 0, 20));
+	s->now_us = rows_int(r, 0, 21);
+	sha = rows_bytes(r, 0, 22, &len);
+	if (sha != NULL && len == HASH_LEN)
+		memcpy(s->checkpoint_hash, sha, HASH_LEN);
+}
+
+SUSPENDS enum as_status
+run_store_state(struct store *store, struct uuid run_id, struct arena *arena,
+    struct run_state *out, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+	struct rows *rows = NULL;
+	char id[UUID_TEXT];
+	enum as_status st;
+
+	st = store_query(store, &RUN_STATE, args, 1, &rows, err);
+	if (st == AS_OK && rows_count(rows) == 0) {
+		uuid_format(run_id, id);
+		st = error_not_found(err, "run", id);
+	}
+	if (st == AS_OK)
+		state_from_row(out, rows, arena);
+	rows_free(rows);
+	return st;
+}
+
+SQL(THREAD_STATE,
+    "SELECT id, tenant_id, user_id, agent_id, active_run_id, head_seq,"
+    " next_msg_seq, now_us(), title <> '', (SELECT m.id FROM messages m"
+    " WHERE m.thread_id = threads.id AND m.state IN ('final', 'interrupted')"
+    " ORDER BY m.sequence DESC LIMIT 1)"
+    " FROM threads WHERE id = $1 AND tenant_id = $2 AND user_id = $3");
+
+SUSPENDS enum as_status
+run_store_thread(struct store *store, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(thread_id), SQL_UUID(tenant_id),
+		SQL_UUID(user_id) };
+	struct rows *r = NULL;
+	char id[UUID_TEXT];
+	enum as_status st;
+
+	st = store_query(store, &THREAD_STATE, args, 3, &r, err);
+	if (st == AS_OK && rows_count(r) == 0) {
+		uuid_format(thread_id, id);
+		st = error_not_found(err, "thread", id);
+	}
+	if (st == AS_OK) {
+		memset(out, 0, sizeof(*out));
+		out->id = rows_uuid(r, 0, 0);
+		out->tenant_id = rows_uuid(r, 0, 1);
+		out->user_id = rows_uuid(r, 0, 2);
+		out->agent_id = rows_uuid(r, 0, 3);
+		out->active_run_id = rows_uuid(r, 0, 4);
+		out->heads.seq = rows_int(r, 0, 5);
+		out->heads.msg_seq = rows_int(r, 0, 6);
+		out->now_us = rows_int(r, 0, 7);
+		out->has_title = rows_bool(r, 0, 8);
+		out->last_message_id = rows_uuid(r, 0, 9);
+	}
+	rows_free(r);
+	return st;
+}
+
+SQL(HISTORY,
+    "SELECT id, role, content, parts, tool_call_id, state, run_id, step,"
+    " sequence FROM messages WHERE thread_id = $1"
+    " AND state IN ('final', 'interrupted') ORDER BY sequence");
+
+SUSPENDS enum as_status
+run_store_history(struct store *store, struct uuid thread_id,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(thread_id) };
+	struct run_history_row *h;
+	struct rows *r = NULL;
+	enum as_status st;
+
+	*out = NULL;
+	*n = 0;
+	st = store_query(store, &HISTORY, args, 1, &r, err);
+	if (st != AS_OK)
+		return st;
+	*n = rows_count(r);
+	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
+	for (int i = 0; i < *n; i++) {
+		h = &(*out)[i];
+		h->id = rows_uuid(r, i, 0);
+		h->role = text_in(arena, r, i, 1);
+		h->content = text_in(arena, r, i, 2);
+		h->parts = text_in(arena, r, i, 3);
+		h->tool_call_id = text_in(arena, r, i, 4);
+		h->state = text_in(arena, r, i, 5);
+		h->run_id = rows_uuid(r, i, 6);
+		h->step = rows_int(r, i, 7);
+		h->sequence = rows_int(r, i, 8);
+	}
+	rows_free(r);
+	return AS_OK;
+}
+
+SQL(STEP_TOOLS,
+    "SELECT id, step, ordinal, tool_call_id, idem_key, tool, tool_version,"
+    " args, effect, state, result, error_code, dispatch_deadline"
+    " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal");
+
+SUSPENDS enum as_status
+run_store_tools(struct store *store, struct uuid run_id, int64_t step,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id), SQL_INT(step) };
+	struct rows *r = NULL;
+	struct run_tool *t;
+	enum as_status st;
+
+	*out = NULL;
+	*n = 0;
+	st = store_query(store, &STEP_TOOLS, args, 2, &r, err);
+	if (st != AS_OK)
+		return st;
+	*n = rows_count(r);
+	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
+	for (int i = 0; i < *n; i++) {
+		t = &(*out)[i];
+		t->id = rows_uuid(r, i, 0);
+		t->step = rows_int(r, i, 1);
+		t->ordinal = rows_int(r, i, 2);
+		t->call_id = text_in(arena, r, i, 3);
+		t->idem_key = text_in(arena, r, i, 4);
+		t->tool = text_in(arena, r, i, 5);
+		t->version = text_in(arena, r, i, 6);
+		t->args = text_in(arena, r, i, 7);
+		t->effect = text_in(arena, r, i, 8);
+		t->state = text_in(arena, r, i, 9);
+		t->result = text_in(arena, r, i, 10);
+		t->error_code = text_in(arena, r, i, 11);
+		t->deadline_us = rows_int(r, i, 12);
+	}
+	rows_free(r);
+	return AS_OK;
+}
+
+SQL(LAST_START, "SELECT type, payload FROM run_events WHERE run_id = $1"
+		" AND type IN ('message_start', 'message_reset', 'message_end')"
+		" ORDER BY run_seq DESC LIMIT 1");
+
+SUSPENDS enum as_status
+run_store_open_message(struct store *store, struct uuid run_id,
+    struct uuid *out, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+	struct json_object *body = NULL;
+	struct rows *r = NULL;
+	const char *text;
+	enum as_status st;
+
+	memset(out, 0, sizeof(*out));
+	st = store_query(store, &LAST_START, args, 1, &r, err);
+	if (st == AS_OK && rows_count(r) == 1 &&
+	    strcmp(rows_text(r, 0, 0), "message_end") != 0) {
+		text = rows_text(r, 0, 1);
+		if (json_parse(text, strlen(text), &body, NULL) == AS_OK)
+			jget_uuid(body, "message_id", out);
+		json_object_put(body);
+	}
+	rows_free(r);
+	return st;
+}
+
+SQL(BY_CLIENT_ID, "SELECT id, run_id FROM messages WHERE thread_id = $1"
+		  " AND client_message_id = $2");
+
+SUSPENDS enum as_status
+run_store_by_client_id(struct store *store, struct uuid thread_id,
+    const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(thread_id),
+		SQL_TEXT(client_message_id) };
+	struct rows *r = NULL;
+	enum as_status st;
+
+	memset(message_id, 0, sizeof(*message_id));
+	memset(run_id, 0, sizeof(*run_id));
+	st = store_query(store, &BY_CLIENT_ID, args, 2, &r, err);
+	if (st == AS_OK && rows_count(r) == 1) {
+		*message_id = rows_uuid(r, 0, 0);
+		*run_id = rows_uuid(r, 0, 1);
+	}
+	rows_free(r);
+	return st;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RUN_RUN_STORE_H
+#define CORE_RUN_RUN_STORE_H
+
+/*
+ * The atomic operations of the run engine.
+ *
+ * Each is one request to the store that happens whole or not at all.  Each
+ * repeats what it believes (status, fence, step, the heads of the logs) in its
+ * own statement; a belief that has become wrong is AS_CONFLICT with nothing
+ * written.  run_store_sql.c is the only file that writes threads, messages,
+ * runs, run_events, checkpoints, tool_invocations and jobs.
+ *
+ * Callers know the heads of thread and run beforehand, so every event and
+ * message is composed with its final numbers before it is written.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/arena.h"
+#include "core/base/error.h"
+#include "core/base/uuid.h"
+#include "core/run/event.h"
+#include "core/run/run.h"
+#include "core/store/store.h"
+
+struct json_object;
+
+/* Heads of the logs of one thread and one run, as the caller believes. */
+struct run_heads {
+	int64_t seq; /* threads.head_seq */
+	int64_t run_seq; /* runs.head_seq */
+	int64_t msg_seq; /* threads.next_msg_seq */
+};
+
+struct run_message {
+	struct uuid id, parent_id;
+	const char *role, *content, *parts; /* parts: JSON text */
+	const char *tool_name, *tool_call_id;
+	const char *state; /* final interrupted */
+	const char *client_message_id, *model, *usage;
+	int64_t step, ordinal;
+	int64_t sequence; /* set by the caller from heads.msg_seq */
+	int64_t created_at;
+};
+
+struct run_tool {
+	struct uuid id;
+	int64_t step, ordinal;
+	const char *call_id; /* the model's name of the call */
+	const char *idem_key, *tool, *version, *args;
+	uint8_t args_hash[32];
+	const char *effect; /* P K N V U */
+	const char
+	    *state; /* started succeeded failed unknown cancelled skipped */
+	const char *result, *error_code; /* result: text as the model sees it */
+	int64_t deadline_us;
+};
+
+/* An empty thread of user and agent. */
+SUSPENDS enum as_status run_store_thread_create(struct store *store,
+    struct uuid id, struct uuid tenant_id, struct uuid user_id,
+    struct uuid agent_id, const char *title, struct error *err);
+
+/* ---- Create ------------------------------------------------------------ */
+
+struct run_create {
+	struct uuid run_id, thread_id, agent_id, tenant_id, user_id;
+	const char *model, *correlation_id, *traceparent;
+	const char *title; /* for a thread that has none */
+	struct run_message message; /* the user's */
+	struct run_heads heads; /* of the thread; run_seq 0 */
+	int64_t owner_epoch; /* not 0: born running, owned, fence 1 */
+	int64_t deadline_at, now_us;
+	const struct event_list *events;
+};
+
+/*
+ * Message, run, events and job in one.  AS_CONFLICT: the thread has moved or is
+ * busy, or the client_message_id is known: look with run_store_thread.
+ */
+SUSPENDS enum as_status run_store_create(struct store *store,
+    const struct run_create *c, struct error *err);
+
+/* ---- Commit ------------------------------------------------------------ */
+
+struct run_commit {
+	struct uuid run_id, thread_id;
+	struct uuid commit_id; /* names this write for the indeterminate case */
+	/* Beliefs. */
+	enum run_status from;
+	int64_t fence; /* < 0: an outsider's write (cancel) */
+	int64_t step;
+	struct run_heads heads;
+	/* Effects. */
+	enum run_status to;
+	bool advance; /* step + 1 */
+	bool bump_fence;
+	bool thread_idle; /* the run gives the thread back */
+	const char *cancel_mode; /* not NULL: a cancel is asked for */
+	bool void_messages; /* roll the run's messages back */
+	const struct event_list *events;
+	const struct run_message *messages;
+	int n_messages;
+	const struct run_tool *tools_new; /* intents */
+	int n_tools_new;
+	const struct run_tool *tools_done; /* by id: state and result */
+	int n_tools_done;
+	struct uuid checkpoint_id; /* nil: none */
+	const char *checkpoint_manifest;
+	uint8_t checkpoint_hash[32];
+	const char *usage; /* JSON of the run, NULL: unchanged */
+	int64_t tokens; /* that this commit adds */
+	const char *error_code, *error; /* JSON */
+	int64_t now_us;
+};
+
+/*
+ * AS_OK: written and durable.  AS_CONFLICT: a belief was wrong, nothing is
+ * written.  UNAVAILABLE with "unknown": compare run_state.last_commit_id.
+ */
+SUSPENDS enum as_status run_store_commit(struct store *store,
+    const struct run_commit *c, struct error *err);
+
+/* ---- Claim, nodes, recovery -------------------------------------------- */
+
+struct run_claim {
+	struct uuid run_id, thread_id;
+};
+
+/* Takes up to max ready jobs, oldest first; each run becomes running with a
+ * new fence.  *out is malloc()ed. */
+SUSPENDS enum as_status run_store_claim(struct store *store, int64_t epoch,
+    int max, struct run_claim **out, int *n, struct error *err);
+
+/* A new epoch for this process, leased for ttl_us. */
+SUSPENDS enum as_status run_store_node_join(struct store *store,
+    const char *name, const char *build, int64_t ttl_us, int64_t *epoch,
+    struct error *err);
+/* AS_CONFLICT: the lease had run out; this epoch is dead for good. */
+SUSPENDS enum as_status run_store_node_renew(struct store *store, int64_t epoch,
+    int64_t ttl_us, struct error *err);
+/* Hand everything back at once: the lease ends now. */
+SUSPENDS enum as_status run_store_node_leave(struct store *store, int64_t epoch,
+    struct error *err);
+/* all: every other epoch is dead (the database was locked by us alone). */
+SUSPENDS enum as_status run_store_reap(struct store *store, int64_t epoch,
+    bool all, int *n, struct error *err);
+
+/* ---- Reads ------------------------------------------------------------- */
+
+struct run_state {
+	struct uuid id, thread_id, agent_id, tenant_id, user_id;
+	struct uuid last_commit_id;
+	enum run_status status;
+	int64_t fence, step, owner_epoch, deadline_at, created_at;
+	struct run_heads heads;
+	struct uuid checkpoint_id;
+	const char *model, *correlation_id, *traceparent, *cancel_mode;
+	uint8_t checkpoint_hash[32]; /* zero: none yet */
+	struct run_usage usage;
+	int64_t now_us; /* the store's clock at the read */
+};
+
+/* Strings live in the arena. */
+SUSPENDS enum as_status run_store_state(struct store *store, struct uuid run_id,
+    struct arena *arena, struct run_state *out, struct error *err);
+
+struct thread_state {
+	struct uuid id, tenant_id, user_id, agent_id, active_run_id;
+	struct uuid last_message_id;
+	struct run_heads heads;
+	int64_t now_us;
+	bool has_title;
+};
+
+/* The thread as `user` may write to it; NOT_FOUND otherwise. */
+SUSPENDS enum as_status run_store_thread(struct store *store,
+    struct uuid thread_id, struct uuid tenant_id, struct uuid user_id,
+    struct thread_state *out, struct error *err);
+
+struct run_history_row {
+	struct uuid id;
+	const char *role, *content, *parts, *tool_call_id, *state;
+	struct uuid run_id;
+	int64_t step, sequence;
+};
+
+/* The thread's messages that count, oldest first, in the arena. */
+SUSPENDS enum as_status run_store_history(struct store *store,
+    struct uuid thread_id, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err);
+
+/* Tool calls of one step of a run, by ordinal, in the arena. */
+SUSPENDS enum as_status run_store_tools(struct store *store, struct uuid run_id,
+    int64_t step, struct arena *arena, struct run_tool **out, int *n,
+    struct error *err);
+
+/* The message that was begun and not ended, or nil. */
+SUSPENDS enum as_status run_store_open_message(struct store *store,
+    struct uuid run_id, struct uuid *out, struct error *err);
+
+/* A message by its client_message_id: the run it started, or nil. */
+SUSPENDS enum as_status run_store_by_client_id(struct store *store,
+    struct uuid thread_id, const char *client_message_id,
+    struct uuid *message_id, struct uuid *run_id, struct error *err);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/run/work.h"
+
+/*
+ * What all phases of a run share: its state as last committed, and the one
+ * way to commit.  w->state changes only here, after the store has said so.
+ */
+
+#define COMMIT_TRIES 12
+
+SUSPENDS enum as_status
+work_reload_history(struct work *w, struct error *err)
+{
+	return run_store_history(w->e->c.store, w->thread_id, w->arena,
+	    &w->history, &w->n_history, err);
+}
+
+SUSPENDS enum as_status
+work_load(struct work *w, struct error *err)
+{
+	struct store *store = w->e->c.store;
+	enum as_status st;
+
+	st = run_store_state(store, w->run_id, w->arena, &w->state, err);
+	if (st == AS_OK)
+		st = agent_load(store, w->state.agent_id, w->arena, &w->agent,
+		    err);
+	if (st == AS_OK)
+		st = work_reload_history(w, err);
+	if (st == AS_OK && uuid_is_nil(w->message_id))
+		st = run_store_open_message(store, w->run_id, &w->message_id,
+		    err);
+	w->model = w->state.model;
+	w->message_open = !uuid_is_nil(w->message_id);
+	w->cancel = w->state.status == RUN_CANCELLING;
+	w->resumed = w->state.fence > 1;
+	return st;
+}
+
+bool
+work_must_stop(const struct work *w)
+{
+	return w->cancel || w->drain || w->lost || work_wall_left(w) == 0;
+}
+
+uint64_t
+work_wall_left(const struct work *w)
+{
+	uint64_t now = loop_now_ms(w->e->c.loop);
+
+	return w->wall_end_ms > now ? w->wall_end_ms - now : 0;
+}
+
+void
+work_caller(const struct work *w, struct plug_caller *who)
+{
+	memset(who, 0, sizeof(*who));
+	who->tenant_id = w->state.tenant_id;
+	who->user_id = w->state.user_id;
+	who->agent_id = w->state.agent_id;
+	who->thread_id = w->thread_id;
+	who->run_id = w->run_id;
+	who->correlation_id = w->state.correlation_id;
+	who->traceparent = w->state.traceparent;
+	who->attempt = 1;
+}
+
+/* ---- Building a commit ------------------------------------------------------ */
+
+void
+work_commit_init(struct work *w, struct work_commit *wc)
+{
+	struct run_commit *c = &wc->c;
+
+	memset(wc, 0, sizeof(*wc));
+	wc->arena = arena_new(NULL);
+	c->run_id = w->run_id;
+	c->thread_id = w->thread_id;
+	c->from = c->to = w->state.status;
+	c->fence = w->state.fence;
+	c->step = w->state.step;
+	c->heads = w->state.heads;
+	c->events = &wc->events;
+	c->now_us = engine_now_us(w->e);
+}
+
+void
+work_commit_fini(struct work_commit *wc)
+{
+	event_list_clear(&wc->events);
+	arena_free(wc->arena);
+}
+
+/* All messages of a commit stand in one array, grown one by one. */
+struct run_message *
+work_add_message(struct work *w, struct work_commit *wc, const char *role)
+{
+	struct run_message *all, *m;
+	size_t n = (size_t)wc->c.n_messages;
+
+	all = arena_alloc(wc->arena, (n + 1) * sizeof(*all));
+	if (n > 0)
+		memcpy(all, wc->messages, n * sizeof(*all));
+	wc->c.messages = wc->messages = all;
+	m = &all[n];
+	wc->c.n_messages++;
+	m->id = engine_new_id(w->e);
+	m->role = role;
+	m->content = "";
+	m->parts = "[]";
+	m->state = "final";
+	m->step = w->state.step + 1;
+	m->sequence = wc->c.heads.msg_seq + (int64_t)n;
+	m->created_at = wc->c.now_us;
+	return m;
+}
+
+void
+work_message_created(struct work *w, struct work_commit *wc,
+    const struct run_message *m)
+{
+	struct json_object *body = jobj();
+
+	jput(body, "message", run_message_json(m, w->thread_id, w->run_id));
+	event_add(&wc->events, "message_created", body);
+}
+
+void
+work_message_start(struct work *w, struct work_commit *wc)
+{
+	struct json_object *body = jobj();
+	bool again = w->message_open;
+
+	if (!again)
+		w->message_id = engine_new_id(w->e);
+	w->message_open = true;
+	jput_uuid(body, "message_id", w->message_id);
+	jput_int(body, "attempt", w->state.fence);
+	if (!again) {
+		jput_str(body, "role", "assistant");
+		jput_str(body, "model", w->model);
+	}
+	event_add(&wc->events, again ? "message_reset" : "message_start", body);
+}
+
+/*
+ * The state of the interactive graph is its messages, so a checkpoint is their
+ * head; its hash covers the one before and every message of this commit.
+ */
+void
+work_checkpoint(struct work *w, struct work_commit *wc)
+{
+	struct run_commit *c = &wc->c;
+	struct json_object *body = jobj(), *manifest = jobj();
+	char hex[HASH_TEXT], id[UUID_TEXT];
+	struct hash h;
+
+	hash_init(&h);
+	hash_field(&h, w->state.checkpoint_hash, HASH_LEN);
+	for (int i = 0; i < c->n_messages; i++) {
+		uuid_format(wc->messages[i].id, id);
+		hash_field_str(&h, id);
+		hash_field_str(&h, wc->messages[i].role);
+		hash_field_str(&h, wc->messages[i].parts);
+	}
+	hash_end(&h, c->checkpoint_hash);
+	c->checkpoint_id = engine_new_id(w->e);
+	jput_int(manifest, "messages", c->heads.msg_seq + c->n_messages - 1);
+	c->checkpoint_manifest = arena_strdup(wc->arena, json_text(manifest));
+	json_object_put(manifest);
+	text_hex(hex, c->checkpoint_hash, HASH_LEN);
+	jput_uuid(body, "checkpoint_id", c->checkpoint_id);
+	jput_str(body, "ns", "");
+	jput_int(body, "step", c->step + 1);
+	jput_str(body, "state_hash", hex);
+	event_add(&wc->events, "checkpoint", body);
+	c->advance = true;
+}
+
+/* ---- Committing ------------------------------------------------------------- */
+
+static void
+state_apply(struct work *w, const struct run_commit *c)
+{
+	w->state.heads.seq += c->events->n;
+	w->state.heads.run_seq += c->events->n;
+	w->state.heads.msg_seq += c->n_messages;
+	w->state.step += c->advance ? 1 : 0;
+	w->state.status = c->to;
+	if (!uuid_is_nil(c->checkpoint_id)) {
+		w->state.checkpoint_id = c->checkpoint_id;
+		memcpy(w->state.checkpoint_hash, c->checkpoint_hash, HASH_LEN);
+	}
+}
+
+/*
+ * What the row says after a miss or an unknown outcome.  AS_OK: it was ours
+ * and is written; AS_BUSY: not written, the same commit may be tried again.
+ */
+static SUSPENDS enum as_status
+commit_resolve(struct work *w, struct run_commit *c, struct error *err)
+{
+	struct run_state now;
+	enum as_status st;
+
+	st = run_store_state(w->e->c.store, w->run_id, w->arena, &now, err);
+	if (st != AS_OK)
+		return st == AS_NOTFOUND ? AS_CANCELED : AS_BUSY;
+	if (uuid_equal(now.last_commit_id, c->commit_id))
+		return AS_OK;
+	if (now.fence != w->state.fence || now.step != w->state.step ||
+	    (now.status != RUN_RUNNING && now.status != RUN_CANCELLING)) {
+		w->lost = true;
+		return AS_CANCELED;
+	}
+	w->state.heads = now.heads;
+	w->state.status = now.status;
+	w->state.cancel_mode = now.cancel_mode;
+	c->heads = now.heads;
+	if (now.status == RUN_CANCELLING && c->from == RUN_RUNNING) {
+		w->cancel = true;
+		return AS_CONFLICT;
+	}
+	return AS_BUSY;
+}
+
+static uint64_t
+backoff_ms(struct work *w, int attempt)
+{
+	uint32_t cap = 50u << (attempt < 6 ? attempt : 6);
+
+	return 10 + w->e->c.env.random(w->e->c.env.arg, cap);
+}
+
+SUSPENDS enum as_status
+work_commit(struct work *w, struct work_commit *wc, struct error *err)
+{
+	struct run_commit *c = &wc->c;
+	enum as_status st = AS_UNAVAILABLE;
+
+	c->thread_idle = !run_holds_thread(c->to);
+	c->commit_id = engine_new_id(w->e);
+	for (int i = 0; i < COMMIT_TRIES; i++) {
+		error_clear(err);
+		st = run_store_commit(w->e->c.store, c, err);
+		if (st == AS_CANCELED)
+			break;
+		if (st != AS_OK && st != AS_CONFLICT &&
+		    fiber_sleep(backoff_ms(w, i)) != FIBER_WOKEN)
+			break;
+		if (st != AS_OK)
+			st = commit_resolve(w, c, err);
+		if (st != AS_BUSY)
+			break;
+	}
+	if (st == AS_OK) {
+		engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
+		    c->events, c->now_us);
+		state_apply(w, c);
+	} else if (st != AS_CONFLICT) {
+		w->lost = true;
+		log_warn("run", "commit of step %lld given up: %s",
+		    (long long)c->step, err != NULL ? err->detail : "");
+	}
+	return st;
+}
