@@ -141,19 +141,19 @@ indent(struct buf *out, int depth)
 static void
 sample_doc(struct buf *out, int depth, const char *doc)
 {
-	size_t room = 78 - 8 * (size_t)depth, used = room, len;
+	size_t room = 78 - 8 * (size_t)depth, used = 0, len;
 
 	for (; *doc != '\0'; doc += len, doc += strspn(doc, " ")) {
 		len = strcspn(doc, " ");
-		if (used + 1 + len > room) {
-			if (used < room || out->data[out->len - 1] != '\n')
+		if (used > 0 && used + 1 + len <= room) {
+			buf_add_char(out, ' ');
+			used++;
+		} else {
+			if (used > 0)
 				buf_add_char(out, '\n');
 			indent(out, depth);
 			buf_add_str(out, "# ");
 			used = 0;
-		} else {
-			buf_add_char(out, ' ');
-			used++;
 		}
 		buf_add(out, doc, len);
 		used += len;
@@ -161,7 +161,7 @@ sample_doc(struct buf *out, int depth, const char *doc)
 	buf_add_char(out, '\n');
 }
 
-/* libconfig text: the escapes of JSON that it knows are enough here. */
+/* A text in libconfig's quotes. */
 static void
 sample_string(struct buf *out, const char *s)
 {
