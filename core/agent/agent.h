@@ -18,6 +18,11 @@
 struct json_object;
 struct plug;
 
+/* The JSON members of an agent as they are stored: compact text. */
+struct agent_text {
+	const char *memory, *toolkits, *task_prompts, *job_prompts;
+};
+
 struct agent {
 	struct uuid id, tenant_id, user_id;
 	const char *name, *description, *purpose, *system_prompt;
@@ -31,6 +36,7 @@ struct agent {
 	int64_t version;
 	int64_t created_at, updated_at;
 	bool deleted;
+	struct agent_text text;
 };
 
 #define AGENT_FACTS_MAX 100
@@ -49,6 +55,55 @@ SUSPENDS enum as_status agent_load(struct store *store, struct uuid id,
 SUSPENDS enum as_status agent_remember(struct store *store, struct uuid id,
     const char *fact, struct error *err);
 
+/* ---- As its owner works with it ---------------------------------------- */
+
+/*
+ * As agent_get, but memory, toolkits and prompts are there as text only: cheap,
+ * for agent_encode.  To others than its owner the facts are not shown.
+ */
+SUSPENDS enum as_status agent_show(struct store *store,
+    const struct principal *who, struct uuid id, struct arena *arena,
+    struct agent **out, struct error *err);
+
+struct agent_query {
+	bool with_public;
+	int64_t limit;
+	struct uuid before; /* ids below this one; nil: from the newest */
+};
+
+/* Newest first, as agent_show; *out is an array of *n in the arena. */
+SUSPENDS enum as_status agent_list(struct store *store,
+    const struct principal *who, const struct agent_query *query,
+    struct arena *arena, struct agent **out, size_t *n, struct error *err);
+
+/* body has passed its schema; what is left out goes to its default. */
+SUSPENDS enum as_status agent_create(struct store *store, struct plug *plug,
+    const struct principal *who, struct json_object *body, struct arena *arena,
+    struct agent **out, struct error *err);
+
+enum agent_change {
+	AGENT_REPLACE = 1,
+	AGENT_MERGE
+};
+
+/*
+ * Replaces, or merges (RFC 7396).  Members that nobody may write are accepted
+ * as they are.  if_version > 0: VERSION_CONFLICT with current_version if it is
+ * another one; else the last write wins.  FORBIDDEN: somebody else's.
+ */
+SUSPENDS enum as_status agent_update(struct store *store, struct plug *plug,
+    const struct principal *who, struct uuid id, enum agent_change how,
+    struct json_object *body, int64_t if_version, struct arena *arena,
+    struct agent **out, struct error *err);
+
+/* Leaves a tombstone; the caller cancels its open runs. */
+SUSPENDS enum as_status agent_delete(struct store *store,
+    const struct principal *who, struct uuid id, int64_t if_version,
+    struct error *err);
+
+/* The agent as the API shows it, as text and as a value. */
+struct buf;
+void agent_encode(struct buf *b, const struct agent *a);
 struct json_object *agent_json(const struct agent *a);
 
 #endif

@@ -1,4 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += libagent.la
-# CORE_LIBS += libagent.la
-# libagent_la_SOURCES =
+noinst_LTLIBRARIES += libagent.la
+CORE_LIBS += libagent.la
+libagent_la_SOURCES = \
+	core/agent/agent.c \
+	core/agent/agent.h \
+	core/agent/agent_write.c \
+	core/agent/internal.h

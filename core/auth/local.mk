@@ -1,4 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += libauth.la
-# CORE_LIBS += libauth.la
-# libauth_la_SOURCES =
+noinst_LTLIBRARIES += libauth.la
+CORE_LIBS += libauth.la
+libauth_la_SOURCES = \
+	core/auth/audit.c \
+	core/auth/auth.c \
+	core/auth/auth.h \
+	core/auth/cache.c \
+	core/auth/cache.h \
+	core/auth/idempotency_store.c \
+	core/auth/idempotency_store.h \
+	core/auth/internal.h \
+	core/auth/jwt.c \
+	core/auth/jwt.h \
+	core/auth/principal.c \
+	core/auth/principal.h \
+	core/auth/secret.c \
+	core/auth/session.c \
+	core/auth/throttle.c \
+	core/auth/user.c
+
+check_PROGRAMS += tests/unit/t_jwt
+tests_unit_t_jwt_SOURCES = tests/unit/t_jwt.c
+tests_unit_t_jwt_LDADD = libauth.la libbase.la $(TEST_LIBS)
+
+if ENABLE_FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_jwt
+tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c
+tests_fuzz_fuzz_jwt_LDADD = libauth.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_jwt_LDFLAGS = $(FUZZ_LINKFLAGS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/jwt tests/fuzz/jwt.dict

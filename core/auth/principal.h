@@ -8,7 +8,11 @@
 
 #include "core/base/uuid.h"
 
-enum role { ROLE_MEMBER = 1, ROLE_ADMIN, ROLE_OWNER };
+enum role {
+	ROLE_MEMBER = 1,
+	ROLE_ADMIN,
+	ROLE_OWNER
+};
 
 struct principal {
 	struct uuid user_id;
