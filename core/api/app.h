@@ -18,8 +18,11 @@
 #include "core/plug/plug.h"
 #include "core/store/store.h"
 
+struct api;
 struct auth;
 struct engine;
+struct live;
+struct session;
 
 struct app {
 	struct loop *loop;
@@ -29,10 +32,14 @@ struct app {
 	struct auth *auth; /* keys, throttle: shared */
 	struct engine *engine; /* runs of this loop */
 	struct bus *bus; /* shared */
+	struct live *live; /* shared */
+	struct app *const *all; /* of all loops, NULL-terminated */
 	struct plug *plug; /* shared */
 	struct pool *pool; /* shared */
+	const struct api *api; /* schemas, OpenAPI text: shared */
 	const struct route_table *routes;
 	const struct settings *settings;
+	struct session *sockets; /* of ws.c */
 	bool draining;
 	int64_t started_us;
 };

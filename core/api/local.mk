@@ -1,4 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-# noinst_LTLIBRARIES += libapi.la
-# CORE_LIBS += libapi.la
-# libapi_la_SOURCES =
+noinst_LTLIBRARIES += libapi.la
+CORE_LIBS += libapi.la
+libapi_la_SOURCES = \
+	core/api/agents_api.c \
+	core/api/api.c \
+	core/api/api.h \
+	core/api/app.h \
+	core/api/auth_api.c \
+	core/api/chat.c \
+	core/api/chat_ctx.h \
+	core/api/events.c \
+	core/api/handlers.h \
+	core/api/health_api.c \
+	core/api/idempotency.c \
+	core/api/internal.h \
+	core/api/models_api.c \
+	core/api/openapi.c \
+	core/api/openapi.h \
+	core/api/page.c \
+	core/api/page.h \
+	core/api/root.c \
+	core/api/routes.c \
+	core/api/routes.h \
+	core/api/runs.c \
+	core/api/schemas.c \
+	core/api/schemas.h \
+	core/api/toolkits_api.c \
+	core/api/ws.c
+
+check_PROGRAMS += tests/unit/t_page
+tests_unit_t_page_SOURCES = tests/unit/t_page.c
+tests_unit_t_page_LDADD = libapi.la libbase.la $(TEST_LIBS)

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_API_HANDLERS_H
+#define CORE_API_HANDLERS_H
+
+/*
+ * The handlers that the route table names.  Each runs on its request's fiber,
+ * may suspend, decodes, calls the domain and answers exactly once.
+ */
+
+struct http_req;
+
+/* auth_api.c */
+void auth_signup(struct http_req *req);
+void auth_login(struct http_req *req);
+void auth_refresh(struct http_req *req);
+void auth_logout(struct http_req *req);
+void auth_me(struct http_req *req);
+void auth_me_change(struct http_req *req);
+
+/* agents_api.c */
+void agents_list(struct http_req *req);
+void agents_create(struct http_req *req);
+void agent_read(struct http_req *req);
+void agent_replace(struct http_req *req);
+void agent_change(struct http_req *req);
+void agent_remove(struct http_req *req);
+
+/* models_api.c, toolkits_api.c */
+void models_list(struct http_req *req);
+void toolkits_list(struct http_req *req);
+void toolkit_read(struct http_req *req);
+void toolkit_tools(struct http_req *req);
+
+/* chat.c, events.c, runs.c, ws.c */
+void chat_sessions_list(struct http_req *req);
+void chat_sessions_create(struct http_req *req);
+void chat_session_get(struct http_req *req);
+void chat_message_post(struct http_req *req);
+void chat_interactive_stream(struct http_req *req);
+void chat_session_events(struct http_req *req);
+void runs_list(struct http_req *req);
+void run_get(struct http_req *req);
+void run_events(struct http_req *req);
+void run_cancel(struct http_req *req);
+void ws_chat(struct http_req *req);
+
+/* health_api.c, openapi.c, root.c */
+void health_live(struct http_req *req);
+void health_ready(struct http_req *req);
+void health_metrics(struct http_req *req);
+void openapi_document(struct http_req *req);
+void root_redirect(struct http_req *req);
+void root_demo(struct http_req *req);
+void root_ws_echo(struct http_req *req);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "core/api/handlers.h"
+#include "core/api/internal.h"
+#include "core/base/buf.h"
+#include "core/base/counter.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/loop/fiber.h"
+
+/*
+ * For those who watch the process: is it alive, can it work, how much does it
+ * do.  A loop may only be looked at from its own thread, so each sets its
+ * gauges itself, once a second.
+ */
+
+#define GAUGE_MS 1000
+
+void
+health_live(struct http_req *req)
+{
+	struct json_object *o = jobj();
+
+	jput_str(o, "status", "ok");
+	http_reply_json(req, 200, o);
+}
+
+void
+health_ready(struct http_req *req)
+{
+	struct app *app = app_of(req);
+	bool up = store_is_up(app->store);
+	struct json_object *o = jobj(), *checks = jobj();
+	const char *status = "ready";
+
+	if (app->draining)
+		status = "draining";
+	else if (!up)
+		status = "degraded";
+	jput_str(o, "status", status);
+	jput_str(checks, "store", up ? "ok" : "down");
+	jput_str(checks, "realtime", "in_memory");
+	jput(o, "checks", checks);
+	http_reply_json(req, app->draining || !up ? 503 : 200, o);
+}
+
+void
+health_metrics(struct http_req *req)
+{
+	struct buf b = { 0 };
+
+	counter_expose(&b);
+	http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8",
+	    b.data != NULL ? b.data : "", b.len);
+	buf_free(&b);
+}
+
+/* ---- Gauges ------------------------------------------------------------ */
+
+struct api_gauges {
+	struct loop_timer timer;
+	struct app *app;
+	struct counter *fibers, *lag, *connections, *store_up;
+};
+
+static void
+gauges_set(struct loop_timer *t)
+{
+	struct api_gauges *g = container_of(t, struct api_gauges, timer);
+	struct app *app = g->app;
+
+	counter_set(g->fibers, fiber_count(app->loop));
+	counter_set(g->lag, loop_lag(app->loop));
+	if (app->server != NULL)
+		counter_set(g->connections,
+		    http_server_connections(app->server));
+	counter_set(g->store_up, store_is_up(app->store) ? 1 : 0);
+	loop_timer_set(app->loop, t, loop_now_ms(app->loop) + GAUGE_MS);
+}
+
+static struct counter *
+gauge_new(const char *name, const char *help, const char *index)
+{
+	const char *values[] = { index };
+
+	return counter_get(GAUGE, name, help, "loop", values);
+}
+
+struct api_gauges *
+api_gauges_start(struct app *app, int index)
+{
+	struct api_gauges *g = xcalloc(1, sizeof(*g));
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", index);
+	g->app = app;
+	g->timer.fn = gauges_set;
+	g->fibers = gauge_new("agent_studio_fibers", "Fibers that run or wait.",
+	    text);
+	g->lag = gauge_new("agent_studio_loop_lag_seconds",
+	    "The longest turn of the last 10 s.", text);
+	g->connections = gauge_new("agent_studio_connections",
+	    "Open client connections.", text);
+	g->store_up = gauge_new("agent_studio_store_up",
+	    "1 if the database answers.", text);
+	gauges_set(&g->timer);
+	return g;
+}
+
+void
+api_gauges_stop(struct api_gauges *g)
+{
+	if (g == NULL)
+		return;
+	loop_timer_clear(&g->timer);
+	free(g);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_API_INTERNAL_H
+#define CORE_API_INTERNAL_H
+
+/* What the files of core/api share beyond api.h. */
+
+#include "core/api/api.h"
+#include "core/auth/auth.h"
+
+/* The hook: also for handlers of open routes that want to know. */
+SUSPENDS enum as_status api_authenticate(struct http_req *req,
+    struct error *err);
+/* ORIGIN_FORBIDDEN for what another site's page makes a browser send. */
+enum as_status api_origin_check(struct http_req *req, struct error *err);
+struct auth_ctx api_auth_ctx(struct http_req *req);
+/* Where what a POST has made is. */
+const char *api_location(struct http_req *req, const char *id);
+
+/* idempotency.c: hooks. */
+SUSPENDS enum as_status idempotency_begin(struct http_req *req, bool *answered,
+    struct error *err);
+SUSPENDS void idempotency_end(struct http_req *req, int status,
+    const char *body, size_t len);
+
+#endif

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/api/schemas.h"
+
+#include <stddef.h>
+
+#include "core/base/mem.h"
+
+/*
+ * One row a shape; "$ref" names another row.  What a client may send refuses
+ * unknown members; what it gets is described in full, every member there.
+ * Members marked readOnly may be sent back; the domain compares them.
+ */
+
+/* JSON as it is, without a backslash before each quote. */
+#define JSON(...) #__VA_ARGS__
+
+/* clang-format off */
+#define ID JSON({ "type": "string", "format": "uuid" })
+#define ID_OR_NULL JSON({ "type": ["string", "null"], "format": "uuid" })
+#define TIME JSON({ "type": "string", "format": "date-time" })
+#define TIME_OR_NULL JSON({ "type": ["string", "null"], "format": "date-time" })
+#define LIMIT "\"limit\":" JSON({ "type": "integer", "minimum": 1, \
+	"maximum": 200, "default": 50 })
+#define CURSOR "\"cursor\":" JSON({ "type": "string", "maxLength": 256 })
+#define QUERY(...) \
+	"{\"type\":\"object\",\"additionalProperties\":false," \
+	"\"properties\":{" __VA_ARGS__ "}}"
+#define PAGE(of) \
+	"{\"type\":\"object\",\"required\":[\"items\",\"next_cursor\"]," \
+	"\"properties\":{\"items\":{\"type\":\"array\",\"items\":" \
+	"{\"$ref\":\"" of "\"}},\"next_cursor\":{\"type\":" \
+	"[\"string\",\"null\"]}}}"
+#define RUN_STATES JSON(["blocked", "queued", "running", "cancelling", \
+	"waiting_human", "waiting_timer", "waiting_child", \
+	"recoverable_error", "succeeded", "failed", "cancelled", "expired", \
+	"rolled_back", "dead_lettered"])
+
+static const struct {
+	const char *name;
+	const char *text;
+} table[] = {
+
+/* ---- Errors ---------------------------------------------------------- */
+
+{ "Error", JSON({
+	"type": "object",
+	"description": "RFC 9457 with further members by code.",
+	"required": ["error", "code", "title", "status", "detail", "type",
+	    "instance", "correlation_id"],
+	"properties": {
+		"error": { "type": "string" },
+		"code": { "type": "string" },
+		"title": { "type": "string" },
+		"status": { "type": "integer" },
+		"detail": { "type": ["string", "null"] },
+		"type": { "type": "string" },
+		"instance": { "type": ["string", "null"] },
+		"correlation_id": { "type": ["string", "null"] },
+		"details": {
+			"type": "object",
+			"additionalProperties": {
+				"type": "array",
+				"items": { "type": "string" }
+			}
+		},
+		"resource": { "type": "string" },
+		"id": { "type": "string" },
+		"service": { "type": "string" },
+		"retry_after": { "type": "number" },
+		"active_run_id": { "type": "string", "format": "uuid" },
+		"current_version": { "type": "integer" }
+	}
+}) },
+
+/* ---- Auth ------------------------------------------------------------ */
+
+{ "SignUp", JSON({
+	"type": "object",
+	"required": ["email", "password"],
+	"additionalProperties": false,
+	"properties": {
+		"email": { "type": "string", "format": "email", "maxLength": 254 },
+		"password": { "type": "string", "minLength": 1, "maxLength": 1024,
+		    "description": "8 to 1024 bytes." },
+		"display_name": { "type": "string", "maxLength": 200 }
+	},
+	"examples": [{ "email": "ada@example.org", "password": "correct horse" }]
+}) },
+{ "LogIn", JSON({
+	"type": "object",
+	"required": ["email", "password"],
+	"additionalProperties": false,
+	"properties": {
+		"email": { "type": "string", "maxLength": 254 },
+		"password": { "type": "string", "maxLength": 1024 }
+	},
+	"examples": [{ "email": "ada@example.org", "password": "correct horse" }]
+}) },
+{ "Refresh", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"refresh_token": { "type": "string", "minLength": 1,
+		    "maxLength": 256,
+		    "description": "Absent: the cookie is the credential." }
+	}
+}) },
+{ "Empty", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {}
+}) },
+{ "Session", JSON({
+	"type": "object",
+	"required": ["access_token", "token_type", "expires_in",
+	    "refresh_token", "user"],
+	"properties": {
+		"access_token": { "type": "string" },
+		"token_type": { "const": "bearer" },
+		"expires_in": { "type": "integer" },
+		"refresh_token": { "type": "string" },
+		"user": { "$ref": "User" }
+	}
+}) },
+{ "User", "{\"type\":\"object\",\"required\":[\"id\",\"email\","
+	"\"display_name\",\"avatar_url\",\"role\",\"created_at\","
+	"\"updated_at\"],\"properties\":{"
+	"\"id\":" ID ","
+	"\"email\":" JSON({ "type": "string", "format": "email" }) ","
+	"\"display_name\":" JSON({ "type": "string" }) ","
+	"\"avatar_url\":" JSON({ "type": ["string", "null"], "format": "uri" }) ","
+	"\"role\":" JSON({ "enum": ["member", "admin", "owner"] }) ","
+	"\"created_at\":" TIME ",\"updated_at\":" TIME "}}" },
+{ "UserPatch", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"id": { "type": "string", "readOnly": true },
+		"email": { "type": "string", "readOnly": true },
+		"role": { "type": "string", "readOnly": true },
+		"created_at": { "type": "string", "readOnly": true },
+		"updated_at": { "type": "string", "readOnly": true },
+		"display_name": { "type": ["string", "null"],
+		    "maxLength": 200 },
+		"avatar_url": { "type": ["string", "null"], "format": "uri",
+		    "maxLength": 2000 },
+		"password": { "type": "string", "minLength": 1,
+		    "maxLength": 1024,
+		    "description": "8 to 1024 bytes; with current_password." },
+		"current_password": { "type": "string", "maxLength": 1024 }
+	}
+}) },
+
+/* ---- Agents ---------------------------------------------------------- */
+
+{ "Memory", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"enabled": { "type": "boolean", "default": false },
+		"facts": {
+			"type": "array",
+			"maxItems": 100,
+			"items": { "type": "string", "minLength": 1,
+			    "maxLength": 500 },
+			"default": []
+		}
+	}
+}) },
+{ "MemoryPatch", JSON({
+	"type": ["object", "null"],
+	"additionalProperties": false,
+	"properties": {
+		"enabled": { "type": ["boolean", "null"] },
+		"facts": {
+			"type": ["array", "null"],
+			"maxItems": 100,
+			"items": { "type": "string", "minLength": 1,
+			    "maxLength": 500 }
+		}
+	}
+}) },
+{ "Prompts", JSON({
+	"type": "array",
+	"maxItems": 20,
+	"items": { "type": "string", "minLength": 1, "maxLength": 1000 },
+	"default": []
+}) },
+{ "Slugs", JSON({
+	"type": "array",
+	"maxItems": 50,
+	"uniqueItems": true,
+	"items": { "type": "string", "minLength": 1, "maxLength": 64 },
+	"default": []
+}) },
+{ "Agent", JSON({
+	"type": "object",
+	"required": ["id", "user_id", "name", "description", "purpose",
+	    "system_prompt", "model_name", "memory", "agent_state",
+	    "toolkits", "suggested_task_prompts", "suggested_job_prompts",
+	    "is_public", "version", "created_at", "updated_at"],
+	"properties": {
+		"id": { "type": "string", "format": "uuid", "readOnly": true },
+		"user_id": { "type": "string", "format": "uuid",
+		    "readOnly": true },
+		"name": { "type": "string" },
+		"description": { "type": "string" },
+		"purpose": { "type": "string" },
+		"system_prompt": { "type": "string" },
+		"model_name": { "type": ["string", "null"] },
+		"memory": { "$ref": "Memory" },
+		"agent_state": { "enum": ["draft", "ready", "paused", "error"] },
+		"toolkits": { "$ref": "Slugs" },
+		"suggested_task_prompts": { "$ref": "Prompts" },
+		"suggested_job_prompts": { "$ref": "Prompts" },
+		"is_public": { "type": "boolean" },
+		"version": { "type": "integer", "readOnly": true },
+		"created_at": { "type": "string", "format": "date-time",
+		    "readOnly": true },
+		"updated_at": { "type": "string", "format": "date-time",
+		    "readOnly": true }
+	}
+}) },
+{ "AgentCreate", JSON({
+	"type": "object",
+	"required": ["name"],
+	"additionalProperties": false,
+	"properties": {
+		"name": { "type": "string", "minLength": 1, "maxLength": 200 },
+		"description": { "type": "string", "maxLength": 4000,
+		    "default": "" },
+		"purpose": { "type": "string", "maxLength": 4000,
+		    "default": "" },
+		"system_prompt": { "type": "string", "maxLength": 100000,
+		    "default": "" },
+		"model_name": { "type": ["string", "null"], "minLength": 1,
+		    "maxLength": 200, "default": null },
+		"memory": { "$ref": "Memory" },
+		"agent_state": { "enum": ["draft", "ready", "paused"],
+		    "default": "ready" },
+		"toolkits": { "$ref": "Slugs" },
+		"suggested_task_prompts": { "$ref": "Prompts" },
+		"suggested_job_prompts": { "$ref": "Prompts" },
+		"is_public": { "type": "boolean", "default": false }
+	},
+	"examples": [{ "name": "Helper", "toolkits": ["calculator"] }]
+}) },
+{ "AgentReplace", JSON({
+	"type": "object",
+	"required": ["name"],
+	"additionalProperties": false,
+	"properties": {
+		"id": { "type": "string", "readOnly": true },
+		"user_id": { "type": "string", "readOnly": true },
+		"version": { "type": "integer", "readOnly": true },
+		"created_at": { "type": "string", "readOnly": true },
+		"updated_at": { "type": "string", "readOnly": true },
+		"name": { "type": "string", "minLength": 1, "maxLength": 200 },
+		"description": { "type": "string", "maxLength": 4000,
+		    "default": "" },
+		"purpose": { "type": "string", "maxLength": 4000,
+		    "default": "" },
+		"system_prompt": { "type": "string", "maxLength": 100000,
+		    "default": "" },
+		"model_name": { "type": ["string", "null"], "minLength": 1,
+		    "maxLength": 200, "default": null },
+		"memory": { "$ref": "Memory" },
+		"agent_state": { "enum": ["draft", "ready", "paused", "error"],
+		    "default": "ready" },
+		"toolkits": { "$ref": "Slugs" },
+		"suggested_task_prompts": { "$ref": "Prompts" },
+		"suggested_job_prompts": { "$ref": "Prompts" },
+		"is_public": { "type": "boolean", "default": false }
+	}
+}) },
+{ "AgentPatch", JSON({
+	"type": "object",
+	"description": "RFC 7396: null sets a member to its default.",
+	"additionalProperties": false,
+	"properties": {
+		"id": { "type": "string", "readOnly": true },
+		"user_id": { "type": "string", "readOnly": true },
+		"version": { "type": "integer", "readOnly": true },
+		"created_at": { "type": "string", "readOnly": true },
+		"updated_at": { "type": "string", "readOnly": true },
+		"name": { "type": "string", "minLength": 1, "maxLength": 200 },
+		"description": { "type": ["string", "null"],
+		    "maxLength": 4000 },
+		"purpose": { "type": ["string", "null"], "maxLength": 4000 },
+		"system_prompt": { "type": ["string", "null"],
+		    "maxLength": 100000 },
+		"model_name": { "type": ["string", "null"], "minLength": 1,
+		    "maxLength": 200 },
+		"memory": { "$ref": "MemoryPatch" },
+		"agent_state": { "enum": ["draft", "ready", "paused", "error",
+		    null] },
+		"toolkits": { "anyOf": [{ "type": "null" },
+		    { "$ref": "Slugs" }] },
+		"suggested_task_prompts": { "anyOf": [{ "type": "null" },
+		    { "$ref": "Prompts" }] },
+		"suggested_job_prompts": { "anyOf": [{ "type": "null" },
+		    { "$ref": "Prompts" }] },
+		"is_public": { "type": ["boolean", "null"] }
+	}
+}) },
+{ "AgentPage", PAGE("Agent") },
+{ "AgentsQuery", QUERY(LIMIT "," CURSOR ",\"public\":"
+	JSON({ "enum": ["true", "false"], "default": "false" })) },
+
+/* ---- Models and toolkits --------------------------------------------- */
+
+{ "PageQuery", QUERY(LIMIT "," CURSOR) },
+{ "Model", JSON({
+	"type": "object",
+	"required": ["id", "provider", "name", "title", "is_default",
+	    "window", "max_output", "abilities", "dim"],
+	"properties": {
+		"id": { "type": "string" },
+		"provider": { "type": "string" },
+		"name": { "type": "string" },
+		"title": { "type": "string" },
+		"is_default": { "type": "boolean" },
+		"window": { "type": ["integer", "null"] },
+		"max_output": { "type": ["integer", "null"] },
+		"abilities": { "type": "array", "items": { "type": "string" } },
+		"dim": { "type": ["integer", "null"] }
+	}
+}) },
+{ "ModelPage", PAGE("Model") },
+{ "Toolkit", JSON({
+	"type": "object",
+	"required": ["slug", "name", "description", "version", "tools_count",
+	    "needs_connection", "service"],
+	"properties": {
+		"slug": { "type": "string" },
+		"name": { "type": "string" },
+		"description": { "type": "string" },
+		"version": { "type": "string" },
+		"tools_count": { "type": "integer" },
+		"needs_connection": { "type": "boolean" },
+		"service": { "type": ["string", "null"] }
+	}
+}) },
+{ "ToolkitPage", PAGE("Toolkit") },
+{ "Tool", JSON({
+	"type": "object",
+	"required": ["name", "description", "input_schema", "output_schema",
+	    "effect", "needs_approval", "needs_connection", "version"],
+	"properties": {
+		"name": { "type": "string" },
+		"description": { "type": "string" },
+		"input_schema": { "type": "object" },
+		"output_schema": { "type": ["object", "null"] },
+		"effect": { "enum": ["none", "repeat", "keyed", "verified",
+		    "once"] },
+		"needs_approval": { "type": "boolean" },
+		"needs_connection": { "type": "boolean" },
+		"version": { "type": "string" }
+	}
+}) },
+{ "ToolPage", PAGE("Tool") },
+
+/* ---- Threads, messages, runs ------------------------------------------ */
+
+{ "ThreadCreate", JSON({
+	"type": "object",
+	"required": ["agent_id"],
+	"additionalProperties": false,
+	"properties": {
+		"agent_id": { "type": "string", "format": "uuid" },
+		"title": { "type": "string", "maxLength": 200, "default": "" }
+	}
+}) },
+{ "Thread", "{\"type\":\"object\",\"required\":[\"id\",\"user_id\","
+	"\"agent_id\",\"title\",\"status\",\"head_seq\",\"active_run_id\","
+	"\"created_at\",\"updated_at\"],\"properties\":{"
+	"\"id\":" ID ",\"user_id\":" ID ",\"agent_id\":" ID ","
+	"\"title\":" JSON({ "type": "string" }) ","
+	"\"status\":" JSON({ "enum": ["idle", "busy", "waiting", "error"] }) ","
+	"\"head_seq\":" JSON({ "type": "integer" }) ","
+	"\"active_run_id\":" ID_OR_NULL ","
+	"\"created_at\":" TIME ",\"updated_at\":" TIME "}}" },
+{ "ThreadFull", JSON({
+	"allOf": [
+		{ "$ref": "Thread" },
+		{
+			"type": "object",
+			"required": ["messages", "next_cursor"],
+			"properties": {
+				"messages": {
+					"type": "array",
+					"description": "The newest, oldest first.",
+					"items": { "$ref": "Message" }
+				},
+				"next_cursor": {
+					"type": ["string", "null"],
+					"description": "Of the older ones."
+				}
+			}
+		}
+	]
+}) },
+{ "ThreadPage", PAGE("Thread") },
+{ "ThreadsQuery", QUERY(LIMIT "," CURSOR ",\"agent_id\":" ID) },
+{ "MessageCreate", JSON({
+	"type": "object",
+	"required": ["content"],
+	"additionalProperties": false,
+	"properties": {
+		"content": { "type": "string", "minLength": 1,
+		    "maxLength": 262144,
+		    "description": "1 byte to 256 KiB, no U+0000." },
+		"client_message_id": { "type": ["string", "null"],
+		    "minLength": 1, "maxLength": 128,
+		    "description": "Repeats are answered with what the first one made." }
+	},
+	"examples": [{ "content": "What is 17 * 23?" }]
+}) },
+{ "StreamCreate", JSON({
+	"type": "object",
+	"required": ["thread_id", "content"],
+	"additionalProperties": false,
+	"properties": {
+		"thread_id": { "type": "string", "format": "uuid" },
+		"content": { "type": "string", "minLength": 1,
+		    "maxLength": 262144 }
+	}
+}) },
+{ "Part", JSON({
+	"type": "object",
+	"required": ["type"],
+	"properties": {
+		"type": { "enum": ["text", "reasoning", "tool_call",
+		    "tool_result"] },
+		"text": { "type": "string" },
+		"id": { "type": "string" },
+		"name": { "type": "string" },
+		"args": { "type": "object" },
+		"is_error": { "type": "boolean" }
+	}
+}) },
+{ "Usage", JSON({
+	"type": "object",
+	"required": ["input_tokens", "output_tokens", "cached_tokens",
+	    "reasoning_tokens"],
+	"properties": {
+		"input_tokens": { "type": "integer" },
+		"output_tokens": { "type": "integer" },
+		"cached_tokens": { "type": "integer" },
+		"reasoning_tokens": { "type": "integer" }
+	}
+}) },
+{ "UsageOrNull", JSON({
+	"anyOf": [{ "type": "null" }, { "$ref": "Usage" }]
+}) },
+{ "Message", "{\"type\":\"object\",\"required\":[\"id\",\"thread_id\","
+	"\"run_id\",\"sequence\",\"role\",\"content\",\"parts\",\"tool_name\","
+	"\"tool_call_id\",\"state\",\"client_message_id\",\"parent_id\","
+	"\"usage\",\"created_at\"],\"properties\":{"
+	"\"id\":" ID ",\"thread_id\":" ID ",\"run_id\":" ID_OR_NULL ","
+	"\"sequence\":" JSON({ "type": "integer" }) ","
+	"\"role\":" JSON({ "enum": ["user", "assistant", "tool", "system"] }) ","
+	"\"content\":" JSON({ "type": "string" }) ","
+	"\"parts\":" JSON({ "type": "array", "items": { "$ref": "Part" } }) ","
+	"\"tool_name\":" JSON({ "type": ["string", "null"] }) ","
+	"\"tool_call_id\":" JSON({ "type": ["string", "null"] }) ","
+	"\"state\":" JSON({ "enum": ["final", "staged", "interrupted",
+	    "rolled_back", "superseded"] }) ","
+	"\"client_message_id\":" JSON({ "type": ["string", "null"] }) ","
+	"\"parent_id\":" ID_OR_NULL ","
+	"\"usage\":" JSON({ "$ref": "UsageOrNull" }) ","
+	"\"created_at\":" TIME "}}" },
+{ "MessageAccepted", JSON({
+	"type": "object",
+	"required": ["message", "run"],
+	"properties": {
+		"message": { "$ref": "Message" },
+		"run": { "$ref": "Run" }
+	}
+}) },
+{ "RunError", JSON({
+	"type": ["object", "null"],
+	"required": ["code", "message", "service", "retry_after", "actions"],
+	"properties": {
+		"code": { "type": "string" },
+		"message": { "type": "string" },
+		"service": { "type": ["string", "null"] },
+		"retry_after": { "type": ["number", "null"] },
+		"actions": { "type": "array", "items": { "type": "string" } }
+	}
+}) },
+{ "Run", "{\"type\":\"object\",\"required\":[\"id\",\"thread_id\","
+	"\"agent_id\",\"kind\",\"status\",\"model\",\"step\",\"head_run_seq\","
+	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
+	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
+	"\"started_at\",\"completed_at\"],\"properties\":{"
+	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
+	"\"kind\":" JSON({ "enum": ["interactive", "ambient", "subagent",
+	    "replay"] }) ","
+	"\"status\":{\"enum\":" RUN_STATES "},"
+	"\"model\":" JSON({ "type": ["string", "null"] }) ","
+	"\"step\":" JSON({ "type": "integer" }) ","
+	"\"head_run_seq\":" JSON({ "type": "integer" }) ","
+	"\"error\":" JSON({ "$ref": "RunError" }) ","
+	"\"correlation_id\":" JSON({ "type": ["string", "null"] }) ","
+	"\"created_by_user_id\":" ID_OR_NULL ","
+	"\"checkpoint_ns\":" JSON({ "type": "string" }) ","
+	"\"checkpoint_id\":" ID_OR_NULL ","
+	"\"cancel_requested_at\":" TIME_OR_NULL ","
+	"\"usage\":" JSON({ "$ref": "Usage" }) ","
+	"\"created_at\":" TIME ",\"started_at\":" TIME_OR_NULL ","
+	"\"completed_at\":" TIME_OR_NULL "}}" },
+{ "RunPage", PAGE("Run") },
+{ "RunsQuery", QUERY(LIMIT "," CURSOR ",\"thread_id\":" ID
+	",\"agent_id\":" ID ",\"status\":{\"enum\":" RUN_STATES "}") },
+{ "RunCancel", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"action": { "enum": ["interrupt", "rollback"],
+		    "default": "interrupt" },
+		"reason": { "type": ["string", "null"], "maxLength": 500 }
+	}
+}) },
+
+/* ---- Events ----------------------------------------------------------- */
+
+{ "Event", "{\"type\":\"object\",\"required\":[\"v\",\"type\"],"
+	"\"description\":\"Further members by type; clients ignore types and "
+	"members that they do not know.\",\"properties\":{"
+	"\"v\":" JSON({ "const": 1 }) ","
+	"\"type\":" JSON({ "enum": ["ready", "snapshot", "run_status",
+	    "message_created", "message_start", "message_delta",
+	    "reasoning_delta", "message_reset", "message_end", "tool_call",
+	    "tool_progress", "tool_result", "hitl_request", "hitl_resolved",
+	    "checkpoint", "breaker", "error", "ping", "pong"] }) ","
+	"\"seq\":" JSON({ "type": "integer" }) ","
+	"\"run_seq\":" JSON({ "type": "integer" }) ","
+	"\"run_id\":" ID ",\"ts\":" TIME "}}" },
+{ "EventList", JSON({
+	"type": "object",
+	"required": ["items", "head"],
+	"properties": {
+		"items": { "type": "array", "items": { "$ref": "Event" } },
+		"head": { "type": "integer" }
+	}
+}) },
+{ "EventsQuery", QUERY(LIMIT ",\"after\":"
+	JSON({ "type": "integer", "minimum": 0, "default": 0 }) ",\"wait\":"
+	JSON({ "type": "integer", "minimum": 0, "maximum": 30,
+	    "description": "Seconds to wait for the first one.",
+	    "default": 0 })) },
+{ "SocketQuery", QUERY("\"after_seq\":"
+	JSON({ "type": "integer", "minimum": 0 })) },
+
+/* ---- Health ----------------------------------------------------------- */
+
+{ "Health", JSON({
+	"type": "object",
+	"required": ["status"],
+	"properties": { "status": { "const": "ok" } }
+}) },
+{ "Readiness", JSON({
+	"type": "object",
+	"required": ["status", "checks"],
+	"properties": {
+		"status": { "enum": ["ready", "draining", "degraded"] },
+		"checks": {
+			"type": "object",
+			"required": ["store", "realtime"],
+			"properties": {
+				"store": { "enum": ["ok", "down"] },
+				"realtime": { "type": "string" }
+			}
+		}
+	}
+}) },
+};
+/* clang-format on */
+
+const char *
+api_schema_name(size_t i)
+{
+	return i < N_ITEMS(table) ? table[i].name : NULL;
+}
+
+enum as_status
+api_schemas_new(struct schema_set **out, struct error *err)
+{
+	struct schema_set *set = schema_set_new();
+	enum as_status st = AS_OK;
+
+	*out = NULL;
+	for (size_t i = 0; i < N_ITEMS(table) && st == AS_OK; i++)
+		st = schema_set_add(set, table[i].name, table[i].text, err);
+	if (st == AS_OK)
+		st = schema_set_resolve(set, err);
+	if (st != AS_OK) {
+		schema_set_free(set);
+		return st;
+	}
+	*out = set;
+	return AS_OK;
+}
