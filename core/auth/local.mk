@@ -27,6 +27,6 @@ if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_jwt
 tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c
 tests_fuzz_fuzz_jwt_LDADD = libauth.la libbase.la $(DEP_LIBS)
-tests_fuzz_fuzz_jwt_LDFLAGS = $(FUZZ_LINKFLAGS)
+tests_fuzz_fuzz_jwt_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/jwt tests/fuzz/jwt.dict
