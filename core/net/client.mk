@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# The client half of this room.
+noinst_LTLIBRARIES += libclient.la
+CORE_LIBS += libclient.la
+libclient_la_SOURCES = \
+	core/net/http_client.c core/net/http_client.h \
+	core/net/http_guard.c \
+	core/net/http_hop.c core/net/http_hop.h \
+	core/net/sse_parser.c core/net/sse_parser.h
+
+check_PROGRAMS += tests/unit/t_sse_parser
+tests_unit_t_sse_parser_SOURCES = tests/unit/t_sse_parser.c
+tests_unit_t_sse_parser_LDADD = libclient.la libloop.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_http_client
+tests_integration_t_http_client_SOURCES = tests/integration/t_http_client.c
+tests_integration_t_http_client_LDADD = libclient.la libloop.la libbase.la \
+	$(TEST_LIBS)
+
+if ENABLE_FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_sse
+tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
+tests_fuzz_fuzz_sse_LDADD = libclient.la libloop.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_sse_LDFLAGS = $(FUZZ_LDFLAGS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/sse tests/fuzz/sse.dict
