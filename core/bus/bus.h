@@ -33,6 +33,7 @@ struct bus_msg {
 	struct uuid message_id;
 	int attempt;
 	int64_t offset;
+	size_t len; /* of the piece, in bytes */
 	struct rcbuf *frame; /* the event as JSON text; borrowed in fn */
 };
 

@@ -6,3 +6,7 @@ libbus_la_SOURCES = \
 	core/bus/bus.h core/bus/bus_memory.c \
 	core/bus/live.c core/bus/live.h \
 	core/bus/topics.c core/bus/topics.h
+
+check_PROGRAMS += tests/unit/t_bus
+tests_unit_t_bus_SOURCES = tests/unit/t_bus.c
+tests_unit_t_bus_LDADD = libbus.la libloop.la libbase.la $(TEST_LIBS)

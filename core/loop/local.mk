@@ -12,3 +12,11 @@ libloop_la_SOURCES = \
 	core/loop/switch.c core/loop/switch.h \
 	core/loop/timer.c \
 	core/loop/watch.c
+
+check_PROGRAMS += tests/unit/t_fiber tests/unit/t_loop tests/unit/t_pool
+tests_unit_t_fiber_SOURCES = tests/unit/t_fiber.c
+tests_unit_t_fiber_LDADD = libloop.la libbase.la $(TEST_LIBS)
+tests_unit_t_loop_SOURCES = tests/unit/t_loop.c
+tests_unit_t_loop_LDADD = libloop.la libbase.la $(TEST_LIBS)
+tests_unit_t_pool_SOURCES = tests/unit/t_pool.c
+tests_unit_t_pool_LDADD = libloop.la libbase.la $(TEST_LIBS)

@@ -101,7 +101,7 @@ loop_timer_clear(struct loop_timer *t)
 		timer_settle(l, i, last);
 }
 
-/* One that sets itself again for a past moment waits for the next turn. */
+/* Bounded: one that sets itself for a past moment cannot hold up the turn. */
 void
 timers_run(struct loop *l)
 {
