@@ -23,6 +23,7 @@ struct http_server;
 struct json_object;
 struct route_table;
 
+/* A number that is 0 stands for the usual value. */
 struct http_server_config {
 	const char *host; /* "127.0.0.1" */
 	uint16_t port; /* 0: a free one */
@@ -39,6 +40,9 @@ struct http_server_config {
 	const char *const *trusted_proxies; /* CIDRs, NULL-terminated */
 	const char *const *allowed_origins; /* CORS and Origin checks */
 	const char *public_url; /* or NULL */
+	size_t ws_max_message; /* 1 MiB */
+	unsigned ws_max_parts; /* fragments of one message; 1,024 */
+	int64_t ws_ping_ms; /* 20,000; two unanswered ones end a socket */
 };
 
 /*
@@ -47,8 +51,8 @@ struct http_server_config {
  */
 struct http_hooks {
 	/* Who is it; sets http_set_principal.  Not for open routes. */
-	SUSPENDS enum as_status (*authenticate)(struct http_req *req,
-	    struct error *err);
+	SUSPENDS enum as_status (
+	    *authenticate)(struct http_req *req, struct error *err);
 	/* Before and after a handler of a route with ROUTE_IDEMPOTENT. */
 	SUSPENDS enum as_status (*idem_begin)(struct http_req *req,
 	    bool *answered, struct error *err);
@@ -64,6 +68,7 @@ uint16_t http_server_port(const struct http_server *s);
 /* No new connections, keep-alive ends, WebSockets get 1001. */
 void http_server_drain(struct http_server *s);
 unsigned http_server_connections(const struct http_server *s);
+/* Sockets and streams get their on_close; no handler may be running. */
 void http_server_free(struct http_server *s);
 
 /* ---- The request; valid until its fiber ends -------------------------- */
@@ -89,6 +94,12 @@ struct json_object *http_json(struct http_req *req); /* validated; borrowed */
 enum as_status http_query_int(struct http_req *req, const char *name,
     int64_t dflt, int64_t min, int64_t max, int64_t *out, struct error *err);
 
+/*
+ * May a browser page of this request's origin act here?  True without Origin
+ * and Sec-Fetch-Site (no browser), for our own origin, for the allow-list.
+ */
+bool http_origin_allowed(struct http_req *req);
+
 void http_set_principal(struct http_req *req, void *principal);
 void *http_principal(struct http_req *req);
 
@@ -109,8 +120,9 @@ bool http_replied(struct http_req *req);
 
 /*
  * A stream outlives its request's fiber.  Sending never suspends.  It is
- * closed when the peer goes (on_close is called, once), or by sse_close.
- * A comment is sent every 15 s by itself.
+ * closed when the peer goes (on_close is called, once), or by sse_close; the
+ * struct is gone after either.  Callbacks come from the loop's own stack, never
+ * from inside one of these calls.  A comment is sent every 15 s by itself.
  */
 struct sse;
 struct rcbuf;
@@ -120,6 +132,7 @@ struct sse_ops {
 	void (*on_drain)(struct sse *s, void *arg); /* output below low water */
 };
 
+/* Never NULL: when the peer is gone already, on_close follows. */
 struct sse *sse_open(struct http_req *req, const struct sse_ops *ops,
     void *arg);
 /* event may be NULL, id < 0: none.  data must hold no newline. */

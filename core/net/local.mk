@@ -2,12 +2,28 @@
 noinst_LTLIBRARIES += libnet.la
 CORE_LIBS += libnet.la
 libnet_la_SOURCES = \
+	core/net/http_check.c \
+	core/net/http_conn.c \
+	core/net/http_impl.h \
+	core/net/http_origin.c \
 	core/net/http_parse.c core/net/http_parse.h \
+	core/net/http_peer.c \
+	core/net/http_reply.c \
+	core/net/http_req.c \
+	core/net/http_run.c \
+	core/net/http_server.c core/net/http_server.h \
 	core/net/http_target.c core/net/http_target.h \
-	core/net/router.c core/net/router.h
+	core/net/http_write.c \
+	core/net/router.c core/net/router.h \
+	core/net/sse.c \
+	core/net/static.c core/net/static.h \
+	core/net/ws.c core/net/ws.h \
+	core/net/ws_frame.c core/net/ws_frame.h
 
 check_PROGRAMS += tests/unit/t_http_parse tests/unit/t_router
 tests_unit_t_http_parse_SOURCES = tests/unit/t_http_parse.c
+tests_unit_t_http_parse_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 tests_unit_t_router_SOURCES = tests/unit/t_router.c
+tests_unit_t_router_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 
 include $(top_srcdir)/core/net/client.mk

@@ -22,6 +22,8 @@ enum ws_close_code {
 	WS_NORMAL = 1000,
 	WS_GOING_AWAY = 1001,
 	WS_PROTOCOL = 1002,
+	WS_NO_STATUS = 1005, /* these two only in on_close */
+	WS_ABNORMAL = 1006,
 	WS_BAD_DATA = 1007,
 	WS_POLICY = 1008,
 	WS_TOO_BIG = 1009,
@@ -38,7 +40,11 @@ struct ws_ops {
 	/* A whole message; text is valid UTF-8 and NUL-terminated. */
 	void (*on_message)(struct ws *ws, const char *p, size_t len,
 	    bool is_text, void *arg);
-	/* The socket is gone, exactly once; the struct is freed after it. */
+	/*
+	 * The socket is gone, exactly once; the struct is freed after it.
+	 * WS_NO_STATUS: the peer gave no code; WS_ABNORMAL: it went without
+	 * a word.
+	 */
 	void (*on_close)(struct ws *ws, int code, void *arg);
 	void (*on_drain)(struct ws *ws, void *arg); /* output below low water */
 };
@@ -48,12 +54,15 @@ struct ws_ops {
  * that is no valid handshake is refused with 400 or 426 and NULL returned.
  */
 struct ws *ws_accept(struct http_req *req, const struct ws_ops *ops, void *arg);
-void ws_send(struct ws *ws, struct rcbuf *payload); /* text; takes a ref */
+/* Text.  It takes a reference of its own; the caller keeps its. */
+void ws_send(struct ws *ws, struct rcbuf *payload);
 void ws_send_binary(struct ws *ws, struct rcbuf *payload);
 size_t ws_pending(const struct ws *ws);
 /* Starts the closing handshake; on_close follows.  reason at most 120 bytes. */
 void ws_close(struct ws *ws, int code, const char *reason);
 struct loop *ws_loop(const struct ws *ws);
-unsigned ws_count(void);
+unsigned ws_count(void); /* of all loops */
+/* A route's handler: sends back what it gets; for conformance suites. */
+void ws_echo(struct http_req *req);
 
 #endif

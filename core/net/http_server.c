@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/net/http_server.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/counter.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/net/http_impl.h"
+#include "core/net/ws.h"
+
+/*
+ * The server: its socket, its deadlines and the work at a turn's end.
+ *
+ * Every kind of deadline has one length, so each queue is in order of time and
+ * setting one costs a few pointers; a single loop timer stands at the
+ * earliest.
+ */
+
+#define ACCEPT_ROUNDS 64
+#define REFUSED_MAX 64 /* connections above the cap that get a 503 */
+#define ACCEPT_PAUSE_MS 100 /* when descriptors run out */
+
+/* ---- Deadlines --------------------------------------------------------- */
+
+static void
+dl_remove(struct http_conn *c)
+{
+	struct dl_queue *q = &c->server->dl[c->dl];
+
+	if (c->dl_prev != NULL)
+		c->dl_prev->dl_next = c->dl_next;
+	else
+		q->first = c->dl_next;
+	if (c->dl_next != NULL)
+		c->dl_next->dl_prev = c->dl_prev;
+	else
+		q->last = c->dl_prev;
+	c->dl_next = c->dl_prev = NULL;
+	c->dl = DL_NONE;
+}
+
+static void
+server_timer_by(struct http_server *s, uint64_t at)
+{
+	if (s->timer.at_ms == 0 || s->timer.at_ms > at)
+		loop_timer_set(s->loop, &s->timer, at);
+}
+
+void
+conn_deadline(struct http_conn *c, enum conn_deadline which)
+{
+	struct http_server *s = c->server;
+	struct dl_queue *q = &s->dl[which];
+
+	if (c->dl != DL_NONE)
+		dl_remove(c);
+	if (which == DL_NONE)
+		return;
+	c->dl = which;
+	c->dl_at = loop_now_ms(s->loop) + (uint64_t)q->length_ms;
+	c->dl_prev = q->last;
+	if (q->last != NULL)
+		q->last->dl_next = c;
+	else
+		q->first = c;
+	q->last = c;
+	server_timer_by(s, c->dl_at);
+}
+
+static void
+server_listen(struct http_server *s, bool on)
+{
+	if (s->listener == NULL)
+		return;
+	s->listener_paused = !on;
+	if (on)
+		event_add(s->listener, NULL);
+	else
+		event_del(s->listener);
+}
+
+static void
+server_on_timer(struct loop_timer *t)
+{
+	struct http_server *s = container_of(t, struct http_server, timer);
+	uint64_t now = loop_now_ms(s->loop);
+	int i;
+
+	if (s->listener_paused)
+		server_listen(s, true);
+	for (i = DL_IDLE; i < DL_N; i++) {
+		struct http_conn *c;
+
+		while ((c = s->dl[i].first) != NULL && c->dl_at <= now) {
+			dl_remove(c);
+			conn_expired(c, (enum conn_deadline)i);
+		}
+	}
+	for (i = DL_IDLE; i < DL_N; i++) {
+		if (s->dl[i].first != NULL)
+			server_timer_by(s, s->dl[i].first->dl_at);
+	}
+}
+
+/* ---- The turn's end ---------------------------------------------------- */
+
+void
+server_hook(struct http_server *s)
+{
+	if (!s->stopping)
+		loop_at_turn_end(s->loop, &s->hook);
+}
+
+static void
+server_turn_end(struct http_server *s)
+{
+	while (s->dirty != NULL || s->orphans != NULL) {
+		struct http_conn *c = s->dirty;
+		struct sse *orphan = s->orphans;
+
+		if (c != NULL) {
+			s->dirty = c->dirty_next;
+			c->dirty = false;
+			if (c->state == CONN_CLOSED)
+				conn_free(c);
+			else
+				conn_turn_end(c);
+		}
+		if (orphan != NULL) {
+			s->orphans = sse_orphan_next(orphan);
+			sse_gone(orphan);
+		}
+	}
+}
+
+static void
+server_on_hook(struct loop_hook *h)
+{
+	server_turn_end(container_of(h, struct http_server, hook));
+}
+
+/* ---- Accepting --------------------------------------------------------- */
+
+static void
+server_accepted(struct http_server *s, int fd, const struct sockaddr *sa)
+{
+	struct http_conn *c;
+
+	if (s->n_conns >= s->config.max_connections + REFUSED_MAX) {
+		close(fd);
+		return;
+	}
+	c = conn_new(s, fd, sa);
+	if (s->n_conns > s->config.max_connections)
+		conn_refuse(c, ERR_UNAVAILABLE, "too many connections");
+}
+
+static void
+server_on_accept(evutil_socket_t lfd, short what, void *arg)
+{
+	struct http_server *s = arg;
+	int i;
+
+	(void)what;
+	for (i = 0; i < ACCEPT_ROUNDS; i++) {
+		struct sockaddr_storage sa = { 0 };
+		socklen_t len = sizeof(sa);
+		int fd = accept4(lfd, (struct sockaddr *)&sa, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			server_accepted(s, fd, (struct sockaddr *)&sa);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		    errno == ENOBUFS) {
+			log_warn("http", "accept: %s", strerror(errno));
+			server_listen(s, false);
+			server_timer_by(s,
+			    loop_now_ms(s->loop) + ACCEPT_PAUSE_MS);
+		}
+		if (errno != EINTR && errno != ECONNABORTED)
+			return;
+	}
+}
+
+/* ---- Starting ---------------------------------------------------------- */
+
+static int
+socket_open(const struct http_server *s, const struct addrinfo *ai)
+{
+	int one = 1;
+	int fd = socket(ai->ai_family,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	/* What is accepted inherits the last two. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if ((s->config.reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT,
+					 &one, sizeof(one)) != 0) ||
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 ||
+	    listen(fd, 511) != 0) {
+		int e = errno;
+
+		close(fd);
+		errno = e;
+		return -1;
+	}
+	return fd;
+}
+
+static enum as_status
+server_bind(struct http_server *s, struct error *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo *list = NULL, *ai;
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+	char port[8];
+	int rc;
+
+	snprintf(port, sizeof(port), "%u", s->config.port);
+	rc = getaddrinfo(s->config.host, port, &hints, &list);
+	if (rc != 0)
+		return error_set(err, ERR_BAD_REQUEST, "server.host '%s': %s",
+		    s->config.host, gai_strerror(rc));
+	for (ai = list; ai != NULL && s->fd < 0; ai = ai->ai_next)
+		s->fd = socket_open(s, ai);
+	freeaddrinfo(list);
+	if (s->fd < 0)
+		return error_set(err, ERR_UNAVAILABLE,
+		    "cannot listen on %s port %u: %s", s->config.host,
+		    s->config.port, strerror(errno));
+	getsockname(s->fd, (struct sockaddr *)&sa, &len);
+	s->port = ntohs(sa.ss_family == AF_INET6
+			    ? ((struct sockaddr_in6 *)&sa)->sin6_port
+			    : ((struct sockaddr_in *)&sa)->sin_port);
+	return AS_OK;
+}
+
+static const char *const *
+list_copy(struct arena *a, const char *const *list)
+{
+	size_t i, n = 0;
+	char **copy;
+
+	while (list != NULL && list[n] != NULL)
+		n++;
+	copy = arena_alloc(a, (n + 1) * sizeof(*copy));
+	for (i = 0; i < n; i++)
+		copy[i] = arena_strdup(a, list[i]);
+	return (const char *const *)copy;
+}
+
+#define USUALLY(member, value) (member) = (member) != 0 ? (member) : (value)
+
+static void
+config_copy(struct http_server *s, const struct http_server_config *from)
+{
+	struct http_server_config *c = &s->config;
+
+	*c = *from;
+	c->host = arena_strdup(s->arena,
+	    from->host != NULL ? from->host : "127.0.0.1");
+	c->public_url = arena_strdup(s->arena, from->public_url);
+	c->trusted_proxies = list_copy(s->arena, from->trusted_proxies);
+	c->allowed_origins = list_copy(s->arena, from->allowed_origins);
+	USUALLY(c->max_connections, 10000);
+	USUALLY(c->max_headers, 100);
+	USUALLY(c->max_header_bytes, 16384);
+	USUALLY(c->max_uri, 8192);
+	USUALLY(c->max_body, 1u << 20);
+	USUALLY(c->header_timeout_ms, 10000);
+	USUALLY(c->body_timeout_ms, 30000);
+	USUALLY(c->idle_timeout_ms, 75000);
+	USUALLY(c->request_timeout_ms, 30000);
+	USUALLY(c->ws_max_message, 1u << 20);
+	USUALLY(c->ws_max_parts, 1024);
+	USUALLY(c->ws_ping_ms, 20000);
+	s->limits.max_headers = c->max_headers;
+	s->limits.max_header_bytes = c->max_header_bytes;
+	s->limits.max_uri = c->max_uri;
+	s->dl[DL_IDLE].length_ms = c->idle_timeout_ms;
+	s->dl[DL_HEAD].length_ms = c->header_timeout_ms;
+	s->dl[DL_BODY].length_ms = c->body_timeout_ms;
+	s->dl[DL_GONE].length_ms = 1000;
+	s->dl[DL_WRITE].length_ms = c->body_timeout_ms;
+	s->dl[DL_LINGER].length_ms = 2000;
+	s->dl[DL_SSE].length_ms = 15000;
+	s->dl[DL_WS].length_ms = c->ws_ping_ms;
+	s->dl[DL_WS_CLOSE].length_ms = 5000;
+}
+
+static enum as_status
+server_proxies(struct http_server *s, struct error *err)
+{
+	const char *const *list = s->config.trusted_proxies;
+	size_t n = 0;
+
+	while (list[n] != NULL)
+		n++;
+	s->proxies = arena_alloc(s->arena, (n + 1) * sizeof(*s->proxies));
+	for (; s->n_proxies < n; s->n_proxies++) {
+		if (!cidr_parse(list[s->n_proxies], &s->proxies[s->n_proxies]))
+			return error_set(err, ERR_BAD_REQUEST,
+			    "server.trusted_proxies: '%s' is not an address "
+			    "or address/bits",
+			    list[s->n_proxies]);
+	}
+	return AS_OK;
+}
+
+/* A socket that is gone is an error of write, not a signal. */
+static void
+ignore_sigpipe(void)
+{
+	struct sigaction sa;
+
+	if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+}
+
+enum as_status
+http_server_new(struct loop *loop, const struct http_server_config *config,
+    const struct route_table *routes, const struct http_hooks *hooks, void *app,
+    struct http_server **out, struct error *err)
+{
+	struct http_server *s = xcalloc(1, sizeof(*s));
+	enum as_status st;
+
+	*out = NULL;
+	s->loop = loop;
+	s->arena = arena_new(NULL);
+	s->routes = routes;
+	if (hooks != NULL)
+		s->hooks = *hooks;
+	s->app = app;
+	s->fd = -1;
+	s->hook.fn = server_on_hook;
+	s->timer.fn = server_on_timer;
+	config_copy(s, config);
+	s->stats = xcalloc(route_count(routes) + 1, sizeof(*s->stats));
+	s->gauge_conns = counter_get(GAUGE, "http_connections",
+	    "Open client connections.", NULL, NULL);
+	ignore_sigpipe();
+	st = server_proxies(s, err);
+	if (st == AS_OK)
+		st = server_bind(s, err);
+	if (st != AS_OK) {
+		http_server_free(s);
+		return st;
+	}
+	s->listener = event_new(loop_base(loop), s->fd, EV_READ | EV_PERSIST,
+	    server_on_accept, s);
+	MUST(s->listener != NULL);
+	server_listen(s, true);
+	*out = s;
+	return AS_OK;
+}
+
+uint16_t
+http_server_port(const struct http_server *s)
+{
+	return s->port;
+}
+
+unsigned
+http_server_connections(const struct http_server *s)
+{
+	return s->n_conns;
+}
+
+/* ---- Ending ------------------------------------------------------------ */
+
+static void
+server_unlisten(struct http_server *s)
+{
+	if (s->listener != NULL)
+		event_free(s->listener);
+	s->listener = NULL;
+	s->listener_paused = false;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}
+
+void
+http_server_drain(struct http_server *s)
+{
+	struct http_conn *c;
+
+	s->draining = true;
+	server_unlisten(s);
+	for (c = s->conns; c != NULL; c = c->next) {
+		if (c->state == CONN_IDLE && c->in.len == 0)
+			conn_close(c);
+		else if (c->state == CONN_WS && c->ws != NULL)
+			ws_close(c->ws, WS_GOING_AWAY, "server is stopping");
+		else if (c->state == CONN_SSE && c->sse != NULL)
+			sse_shut(c->sse);
+	}
+}
+
+void
+http_server_free(struct http_server *s)
+{
+	struct http_conn *c;
+	struct http_req *req;
+
+	if (s == NULL)
+		return;
+	s->stopping = true;
+	server_unlisten(s);
+	for (c = s->conns; c != NULL; c = c->next)
+		conn_close(c);
+	server_turn_end(s);
+	MUST(s->n_reqs == s->n_spare_reqs);
+	while ((req = s->spare_reqs) != NULL) {
+		s->spare_reqs = req->next;
+		http_parse_free(&req->parse);
+		buf_free(&req->extra);
+		buf_free(&req->held);
+		free(req);
+	}
+	loop_timer_clear(&s->timer);
+	if (s->spare_out != NULL)
+		evbuffer_free(s->spare_out);
+	ws_parser_free(s->ws_parser);
+	buf_free(&s->head);
+	free(s->stats);
+	arena_free(s->arena);
+	free(s);
+}
