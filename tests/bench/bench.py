@@ -1,0 +1,586 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The measurements of script/bench, which builds and starts what they need.
+
+Every limit is a ratio against a yardstick measured in the same run, or an
+absolute number of the design.  CPU time is that of a process with all its
+threads, from /proc, over requests that were answered.
+"""
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+BUILD = pathlib.Path(os.environ['BENCH_BUILD'])
+OUT = pathlib.Path(os.environ['BENCH_OUT'])
+CONF = os.environ['BENCH_CONF']
+POSTGRES = os.environ['BENCH_POSTGRES_URL']
+POSTGRES_PID = int(os.environ['BENCH_POSTGRES_PID'])
+PGBENCH = os.environ['BENCH_PGBENCH']
+TICK = os.sysconf('SC_CLK_TCK')
+USERS = 100
+CONNECTIONS = 32
+
+parser = argparse.ArgumentParser(add_help=False)
+parser.add_argument('--seconds', type=float, default=5)
+parser.add_argument('--agents', type=int, default=10000)
+parser.add_argument('names', nargs='*')
+options = parser.parse_args()
+NAMES = ['fiber', 'start', 'get', 'chat', 'token', 'sockets']
+for name in options.names:
+    if name not in NAMES:
+        sys.exit(f'bench: unknown name {name}; there are {" ".join(NAMES)}')
+chosen = options.names or NAMES
+
+rows = []
+children = []
+nginx_us = None
+
+
+def say(text):
+    print(f'== {text}', file=sys.stderr, flush=True)
+
+
+def row(what, value, limit=None, good=None, note=''):
+    rows.append((what, value, limit or '', good, note))
+    verdict = '' if good is None else ' ok' if good else ' MISSED'
+    say(f'{what}: {value} {f"(limit {limit})" if limit else ""}{verdict} '
+        f'{note}')
+
+
+# ---- processes ---------------------------------------------------------------
+
+def tree_of(pid):
+    """The process and all its descendants."""
+    pids = [pid]
+    for task in pathlib.Path(f'/proc/{pid}/task').glob('*/children'):
+        with contextlib.suppress(OSError):
+            for child in task.read_text().split():
+                pids += tree_of(int(child))
+    return pids
+
+
+def cpu_seconds(pid, tree=False):
+    total = 0
+    for one in tree_of(pid) if tree else [pid]:
+        with contextlib.suppress(OSError):
+            stat = pathlib.Path(f'/proc/{one}/stat').read_text()
+            fields = stat.rpartition(')')[2].split()
+            # Of the process, and of children that have ended.
+            total += sum(map(int, fields[11:15] if tree else fields[11:13]))
+    return total / TICK
+
+
+def start(*command, **more):
+    child = subprocess.Popen([str(c) for c in command], **more)
+    children.append(child)
+    return child
+
+
+def stop(child):
+    if child.poll() is None:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child in children:
+        children.remove(child)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+def request(port, method, path, body=None, token=None, connection=None):
+    c = connection or http.client.HTTPConnection('127.0.0.1', port,
+                                                 timeout=60)
+    headers = {'Content-Type': 'application/json'} if body else {}
+    if token:
+        headers['Authorization'] = f'Bearer {token}'
+    c.request(method, path, json.dumps(body) if body else None, headers)
+    answer = c.getresponse()
+    data = answer.read()
+    if not connection:
+        c.close()
+    if answer.status >= 300:
+        sys.exit(f'bench: {method} {path}: {answer.status} {data[:300]!r}')
+    return json.loads(data) if data else None
+
+
+def answers(port):
+    with contextlib.suppress(OSError):
+        with socket.create_connection(('127.0.0.1', port), 1) as s:
+            s.sendall(b'GET /healthz HTTP/1.1\r\nHost: bench\r\n'
+                      b'Connection: close\r\n\r\n')
+            return s.recv(64).startswith(b'HTTP/1.1 200')
+    return False
+
+
+class Host:
+    """One agent-studio serve."""
+
+    def __init__(self, name, *settings, database=None):
+        self.data = OUT / name
+        self.data.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.log = open(OUT / f'{name}.log', 'ab')
+        command = [BUILD / 'agent-studio', 'serve', '--data', self.data,
+                   '--port', self.port, '--conf', CONF, '--set',
+                   'log.level=warning']
+        if database:
+            command += ['--set', f'store.url={database}']
+        for setting in settings:
+            command += ['--set', setting]
+        begin = time.monotonic()
+        self.process = start(*command, stdout=self.log, stderr=self.log)
+        while not answers(self.port):
+            if self.process.poll() is not None:
+                sys.exit('bench: agent-studio ended:\n' + (
+                    OUT / f'{name}.log').read_text()[-3000:])
+            if time.monotonic() - begin > 60:
+                sys.exit('bench: agent-studio does not answer')
+            time.sleep(0.001)
+        self.start_seconds = time.monotonic() - begin
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def memory(self, field):
+        text = pathlib.Path(f'/proc/{self.pid}/smaps_rollup').read_text()
+        for line in text.splitlines():
+            if line.startswith(field + ':'):
+                return int(line.split()[1]) * 1024
+        raise ValueError(field)
+
+    def sign_up(self, email):
+        return request(self.port, 'POST', '/api/auth/signup', {
+            'email': email, 'password': 'correct horse battery'})
+
+    def stop(self):
+        stop(self.process)
+        self.log.close()
+
+
+def stub_model(pause_us):
+    child = start(BUILD / 'tests/bench/stub_model', pause_us,
+                  stdout=subprocess.PIPE, text=True)
+    return child, int(child.stdout.readline().split()[1])
+
+
+def values_of(text):
+    return {line.split()[0]: float(line.split()[1])
+            for line in text.splitlines() if len(line.split()) == 2}
+
+
+# ---- yardsticks --------------------------------------------------------------
+
+def raw_answer(port, path, token):
+    """Head and body as sent."""
+    with socket.create_connection(('127.0.0.1', port)) as s:
+        s.sendall(f'GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n'
+                  f'Authorization: Bearer {token}\r\n\r\n'.encode())
+        data = b''
+        while b'\r\n\r\n' not in data:
+            data += s.recv(65536)
+        head, body = data.split(b'\r\n\r\n', 1)
+        length = next(int(line.split(b':')[1]) for line in head.split(b'\r\n')
+                      if line.lower().startswith(b'content-length'))
+        while len(body) < length:
+            body += s.recv(65536)
+    return head.decode(), body.decode()
+
+
+def wrk(port, script, seconds):
+    out = subprocess.run(
+        ['wrk', '-t', '1', '-c', str(CONNECTIONS), '-d', f'{seconds:.0f}s',
+         '-s', str(script), f'http://127.0.0.1:{port}/'],
+        check=True, capture_output=True, text=True).stdout
+    for line in out.splitlines():
+        if 'Non-2xx' in line or 'Socket errors' in line:
+            sys.exit('bench: ' + out)
+    n = next(int(line.split()[0]) for line in out.splitlines()
+             if 'requests in' in line)
+    return n, n / seconds
+
+
+def wrk_script(name, targets):
+    """A random one of the targets (token, path) for each request."""
+    (OUT / f'{name}.txt').write_text(
+        ''.join(f'{token} {path}\n' for token, path in targets))
+    script = OUT / f'{name}.lua'
+    script.write_text('''
+local requests = {}
+function init()
+  math.randomseed(42)
+  for line in io.lines("%s") do
+    local token, path = line:match("^(%%S+) (%%S+)$")
+    requests[#requests + 1] = wrk.format("GET", path,
+      { ["Authorization"] = "Bearer " .. token })
+  end
+end
+function request()
+  return requests[math.random(#requests)]
+end
+''' % (OUT / f'{name}.txt'))
+    return script
+
+
+def nginx_start(head, body):
+    """nginx that answers what the host answered: same size, same headers."""
+    port = free_port()
+    own = {'content-type', 'content-length', 'date', 'server', 'connection'}
+    headers = [line.split(': ', 1) for line in head.split('\r\n')[1:]]
+    quote = lambda s: "'" + s.replace('\\', '\\\\').replace("'", "\\'") + "'"
+    more = '\n'.join(f'add_header {name} {quote(value)};'
+                     for name, value in headers if name.lower() not in own)
+    folder = OUT / 'nginx'
+    folder.mkdir(exist_ok=True)
+    (folder / 'nginx.conf').write_text(f'''
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  keepalive_requests 100000000;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    default_type application/json;
+    location / {{ {more}
+      return 200 {quote(body.replace('$', '.'))};
+    }}
+  }}
+}}
+''')
+    child = start('nginx', '-c', folder / 'nginx.conf', '-e',
+                  folder / 'error.log')
+    while True:
+        if child.poll() is not None:
+            sys.exit('bench: nginx ended; see ' + str(folder / 'error.log'))
+        with contextlib.suppress(OSError):
+            socket.create_connection(('127.0.0.1', port), 1).close()
+            return child, port
+        time.sleep(0.01)
+
+
+def nginx_measure(host, token, path):
+    """CPU time of nginx for one request, in microseconds."""
+    global nginx_us
+    if nginx_us is not None:
+        return nginx_us
+    head, body = raw_answer(host.port, path, token)
+    child, port = nginx_start(head, body)
+    theirs = '\r\n\r\n'.join(raw_answer(port, path, token))
+    ours = head + '\r\n\r\n' + body
+    script = wrk_script('nginx', [(token, path)])
+    wrk(port, script, 1)
+    before = cpu_seconds(child.pid)
+    n, rate = wrk(port, script, options.seconds)
+    nginx_us = (cpu_seconds(child.pid) - before) / n * 1e6
+    stop(child)
+    row('nginx, constant answer', f'{nginx_us:.1f} us CPU',
+        note=f'{rate:.0f}/s, {len(theirs)} bytes; ours are {len(ours)}')
+    return nginx_us
+
+
+def pgbench_tps():
+    """message + event + compare-and-set, in three small tables."""
+    script = OUT / 'turn.sql'
+    script.write_text('''
+\\set i random(1, 10000)
+BEGIN;
+UPDATE bench_runs SET step = step + 1, head_seq = head_seq + 1
+  WHERE id = :i AND status = 'running' AND fence = 1;
+INSERT INTO bench_messages SELECT gen_random_uuid(), id, step, 'assistant',
+  repeat('0123456789', 16), now() FROM bench_runs WHERE id = :i;
+INSERT INTO bench_events SELECT id, head_seq, 'message_created',
+  repeat('0123456789', 20), now() FROM bench_runs WHERE id = :i;
+COMMIT;
+''')
+    setup = OUT / 'setup.sql'
+    setup.write_text('''
+CREATE TABLE bench_runs (id bigint PRIMARY KEY, status text NOT NULL,
+  step bigint NOT NULL DEFAULT 0, head_seq bigint NOT NULL DEFAULT 0,
+  fence bigint NOT NULL DEFAULT 1) WITH (fillfactor = 50);
+CREATE TABLE bench_messages (id uuid PRIMARY KEY, run bigint NOT NULL,
+  sequence bigint NOT NULL, role text NOT NULL, content text NOT NULL,
+  created_at timestamptz NOT NULL, UNIQUE (run, sequence));
+CREATE TABLE bench_events (run bigint NOT NULL, seq bigint NOT NULL,
+  type text NOT NULL, payload text NOT NULL, created_at timestamptz NOT NULL,
+  PRIMARY KEY (run, seq));
+INSERT INTO bench_runs SELECT i, 'running' FROM generate_series(1, 10000) i;
+''')
+    psql = str(pathlib.Path(PGBENCH).with_name('psql'))
+    subprocess.run([psql, '-q', '-v', 'ON_ERROR_STOP=1', '-f', str(setup),
+                    POSTGRES], check=True)
+    out = subprocess.run(
+        [PGBENCH, '-n', '-M', 'prepared', '-c', '8', '-j', '1', '-T',
+         f'{options.seconds:.0f}', '-f', str(script), POSTGRES],
+        check=True, capture_output=True, text=True).stdout
+    tps = next(float(line.split()[2]) for line in out.splitlines()
+               if line.startswith('tps'))
+    row('pgbench, message + event + CAS, 8 clients', f'{tps:.0f} TPS')
+    return tps
+
+
+# ---- measurements ------------------------------------------------------------
+
+def bench_fiber():
+    out = subprocess.run([BUILD / 'tests/bench/fiber'], check=True,
+                         capture_output=True, text=True).stdout
+    v = values_of(out)
+    ratio = v['switch_ns'] / v['clock_ns']
+    row('suspend + resume of a fiber / clock_gettime', f'{ratio:.1f} x',
+        '5 x', ratio <= 5,
+        f'{v["switch_ns"]:.0f} ns / {v["clock_ns"]:.0f} ns')
+    row('waiting fiber, of 10,000', f'{v["park_bytes"] / 1024:.1f} KB',
+        '8 KB', v['park_bytes'] <= 8192)
+    row('handler on a fiber / on callbacks, CPU',
+        f'{v["handler_ratio"]:.3f} x', '1.1 x', v['handler_ratio'] <= 1.1,
+        f'{v["handler_fiber_ns"]:.0f} ns / {v["handler_callback_ns"]:.0f} ns')
+
+
+def bench_start():
+    host = Host('start')
+    host.sign_up('start@example.org')
+    host.stop()
+    times = []
+    resident = 0
+    for _ in range(7):
+        host = Host('start')
+        times.append(host.start_seconds)
+        resident = max(resident, host.memory('Rss'))
+        host.stop()
+    median = sorted(times)[len(times) // 2]
+    row('cold start to first 200', f'{median * 1000:.0f} ms', '250 ms',
+        median <= 0.25, f'worst of 7: {max(times) * 1000:.0f} ms')
+    row('idle resident memory', f'{resident / 2**20:.1f} MB', '20 MB',
+        resident <= 20 * 2**20)
+
+
+def fill(host):
+    """Agents of many users; what wrk is to ask for."""
+    say(f'making {options.agents} agents of {USERS} users')
+    targets = []
+    lock = threading.Lock()
+    tokens = [host.sign_up(f'user{i}@example.org')['access_token']
+              for i in range(USERS)]
+
+    def work(part):
+        c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
+        for i in part:
+            token = tokens[i % USERS]
+            agent = request(host.port, 'POST', '/api/agents/', {
+                'name': f'Agent {i}', 'system_prompt': 'Be brief. ' * 10,
+                'toolkits': ['calculator']}, token, c)
+            with lock:
+                targets.append((token, f'/api/agents/{agent["id"]}/'))
+        c.close()
+
+    threads = [threading.Thread(target=work,
+                                args=(range(n, options.agents, 16),))
+               for n in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if len(targets) != options.agents:
+        sys.exit('bench: some agents could not be made')
+    return targets
+
+
+def bench_get():
+    for store, database in (('SQLite', None), ('PostgreSQL', POSTGRES)):
+        host = Host(f'get-{store}', 'auth.signup=open',
+                    'auth.attempts=1000', database=database)
+        targets = fill(host)
+        limit = nginx_measure(host, *targets[0])
+        random.Random(1).shuffle(targets)
+        script = wrk_script(f'get-{store}', targets)
+        wrk(host.port, script, 2)
+        before = cpu_seconds(host.pid), cpu_seconds(POSTGRES_PID, True)
+        n, rate = wrk(host.port, script, options.seconds)
+        ours = (cpu_seconds(host.pid) - before[0]) / n * 1e6
+        theirs = (cpu_seconds(POSTGRES_PID, True) - before[1]) / n * 1e6
+        note = f'{ours:.1f} us CPU, {rate:.0f}/s'
+        if database:
+            note += f', the database server {theirs:.1f} us'
+        row(f'GET agent, {store} / nginx', f'{ours / limit:.2f} x', '3 x',
+            ours <= 3 * limit, note)
+        host.stop()
+
+
+def chat_host(name, stub_port, database=None):
+    return Host(name, 'auth.signup=open', 'auth.attempts=1000',
+                f'plugins.llm_openai.base_url=http://127.0.0.1:{stub_port}/v1',
+                'plugins.llm_openai.enabled=true',
+                'plugins.llm_openai.api_key=none',
+                'plugins.llm_openai.default_model=stub',
+                'models.default=openai/stub',
+                'server.sockets_per_user=100000',
+                'server.max_connections=20000', database=database)
+
+
+def threads_make(host, n):
+    token = host.sign_up(f'chat{random.random()}@example.org')['access_token']
+    agent = request(host.port, 'POST', '/api/agents/',
+                    {'name': 'Stub', 'model_name': 'openai/stub'}, token)
+    lines = []
+    for _ in range(n):
+        thread = request(host.port, 'POST', '/api/chat/sessions',
+                         {'agent_id': agent['id']}, token)
+        lines.append(f'{token} {thread["id"]}\n')
+    return ''.join(lines)
+
+
+def chat_load(host, lines, seconds):
+    done = subprocess.run(
+        [BUILD / 'tests/bench/chat_load', 'run', str(host.port),
+         str(seconds)], input=lines, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit('bench: ' + done.stderr + (
+            pathlib.Path(host.log.name).read_text()[-2000:]))
+    return values_of(done.stdout)
+
+
+def raw_sqlite(source):
+    new = OUT / 'raw.db'
+    out = subprocess.run([BUILD / 'tests/bench/raw_sqlite', source, new],
+                         check=True, capture_output=True, text=True).stdout
+    for path in OUT.glob('raw.db*'):
+        path.unlink()
+    return values_of(out)
+
+
+def nginx_for_chat():
+    if nginx_us is None:
+        host = Host('nginx')
+        token = host.sign_up('nginx@example.org')['access_token']
+        agent = request(host.port, 'POST', '/api/agents/', {'name': 'x'},
+                        token)
+        nginx_measure(host, token, f'/api/agents/{agent["id"]}/')
+        host.stop()
+    return nginx_us
+
+
+def bench_chat():
+    limit = nginx_for_chat()
+    tps = pgbench_tps()
+    for store, database in (('SQLite', None), ('PostgreSQL', POSTGRES)):
+        stub, port = stub_model(0)
+        host = chat_host(f'chat-{store}', port, database)
+        lines = threads_make(host, 64)
+        chat_load(host, lines, 1)
+        lines = threads_make(host, 64)
+        before = cpu_seconds(host.pid), cpu_seconds(POSTGRES_PID, True)
+        v = chat_load(host, lines, options.seconds)
+        ours = (cpu_seconds(host.pid) - before[0]) / v['runs'] * 1e6
+        theirs = (cpu_seconds(POSTGRES_PID, True) - before[1])
+        rate = v['runs'] / v['seconds']
+        note = f'{ours:.0f} us CPU'
+        if database:
+            note += (', the database server '
+                     f'{theirs / v["runs"] * 1e6:.0f} us')
+        row(f'chat turn, 20 tokens, {store} / nginx', f'{ours / limit:.1f} x',
+            '20 x', ours <= 20 * limit, note)
+        host.stop()
+        stop(stub)
+        if database:
+            row('chat turns, PostgreSQL / pgbench', f'{rate / tps:.2f} x',
+                '0.3 x', rate >= 0.3 * tps, f'{rate:.0f} runs/s')
+            continue
+        source = next(host.data.glob('*.db'), None) or next(
+            p for p in host.data.iterdir() if p.suffix.startswith('.sqlite'))
+        raw = raw_sqlite(source)
+        least = 0.3 * raw['turns_per_second']
+        row('chat turns, SQLite / the same rows in a C loop',
+            f'{rate / raw["turns_per_second"]:.2f} x', '0.3 x', rate >= least,
+            f'{rate:.0f} runs/s / {raw["turns_per_second"]:.0f}, '
+            f'{raw["rows_per_turn"]:.0f} rows a turn')
+
+
+def bench_token():
+    for store, database in (('SQLite', None), ('PostgreSQL', POSTGRES)):
+        stub, port = stub_model(20000)
+        host = chat_host(f'token-{store}', port, database)
+        lines = threads_make(host, 16)
+        v = chat_load(host, lines, max(options.seconds, 3))
+        host.stop()
+        stop(stub)
+        p99 = v['first_token_p99_ms']
+        row(f'first token, 16 streams, {store}, p99', f'{p99:.2f} ms', '5 ms',
+            p99 <= 5, f'p50 {v["first_token_p50_ms"]:.2f} ms, '
+            f'{v["first_tokens"]:.0f} runs')
+
+
+def bench_sockets():
+    n = 5000
+    stub, port = stub_model(0)
+    host = chat_host('sockets', port)
+    lines = threads_make(host, 1) * n
+    # What the first ones need once is not theirs.
+    warm = start(BUILD / 'tests/bench/chat_load', 'idle', host.port,
+                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    warm.stdin.write(lines[:len(lines) // n * 50])
+    warm.stdin.close()
+    warm.stdout.readline()
+    before = host.memory('Pss')
+    load = start(BUILD / 'tests/bench/chat_load', 'idle', host.port,
+                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    load.stdin.write(lines)
+    load.stdin.close()
+    opened = load.stdout.readline().split()
+    if not opened or int(opened[1]) != n:
+        sys.exit('bench: the sockets could not be opened')
+    time.sleep(2)  # fibers that have ended give their stacks back
+    each = (host.memory('Pss') - before) / n
+    row('idle WebSocket, of 5,000, PSS', f'{each / 1024:.2f} KB', '5 KB',
+        each <= 5 * 1024)
+    stop(load)
+    stop(warm)
+    host.stop()
+    stop(stub)
+
+
+def main():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        for name in NAMES:
+            if name in chosen:
+                say(name)
+                globals()[f'bench_{name}']()
+    finally:
+        for child in list(children):
+            stop(child)
+    print(f'{"":48}{"measured":>14}{"limit":>10}')
+    for what, value, limit, good, note in rows:
+        verdict = '' if good is None else 'ok' if good else 'MISSED'
+        print(f'{what:48}{value:>14}{limit:>10}  {verdict:7}{note}')
+    missed = sum(1 for r in rows if r[3] is False)
+    print(f'{missed} missed' if missed else 'every limit is met')
+    return 1 if missed else 0
+
+
+sys.exit(main())
