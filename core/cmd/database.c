@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/cmd/database.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/mem.h"
+
+/* From settings to an open database: SQLite in the data folder by default. */
+
+enum as_status
+database_open(const struct settings *s, struct store_db **out,
+    struct error *err)
+{
+	struct store_config c = {
+		.migrations_dir = s->store.migrations,
+		.readers = (unsigned)s->store.readers,
+		.writers = (unsigned)s->store.writers,
+		.batch_max = (unsigned)s->store.batch,
+		.statement_timeout_ms = s->store.timeout,
+	};
+	enum as_status st;
+	char *url;
+
+	*out = NULL;
+	if (mkdir(s->data_dir, 0700) != 0 && errno != EEXIST)
+		return error_set(err, ERR_UNAVAILABLE, "cannot make %s: %s",
+		    s->data_dir, strerror(errno));
+	url = s->store.url[0] != '\0'
+		  ? xstrdup(s->store.url)
+		  : xasprintf("sqlite:%s/agent-studio.db", s->data_dir);
+	c.url = url;
+	st = store_db_open(&c, out, err);
+	free(url);
+	return st;
+}

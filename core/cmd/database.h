@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CMD_DATABASE_H
+#define CORE_CMD_DATABASE_H
+
+#include "core/cmd/settings.h"
+#include "core/store/store.h"
+
+/*
+ * The database that the settings name; the data folder is made if it is not
+ * there.  Blocks.
+ */
+enum as_status database_open(const struct settings *s, struct store_db **out,
+    struct error *err);
+
+#endif
