@@ -139,14 +139,14 @@ hop_init(struct hop *h, const struct http_request *req, struct error *err)
 	const char *method = req->method;
 
 	if (method == NULL)
-		method = req->body != NULL ? "POST" : "GET";
+		method = req->body_len > 0 ? "POST" : "GET";
 	if (!is_token(method) || strlen(method) >= sizeof(h->method) ||
 	    strcasecmp(method, "CONNECT") == 0 ||
 	    strcasecmp(method, "TRACE") == 0)
 		return error_set(err, ERR_BAD_REQUEST,
 		    "method '%.30s' is not possible", method);
 	snprintf(h->method, sizeof(h->method), "%s", method);
-	h->with_body = req->body != NULL;
+	h->with_body = req->body_len > 0;
 	h->trust = req->trust;
 	return go_to(h, req->url, err);
 }

@@ -8,8 +8,7 @@
  */
 
 #define SLOTS_MAX 128
-#define ERROR_BODY_MAX (64u * 1024)
-#define WHOLE_BODY_MAX (8u * 1024 * 1024)
+#define WHOLE_MAX (8u * 1024 * 1024)
 
 /* A tool call; its place in the array is its index for the host. */
 struct slot {
@@ -202,7 +201,7 @@ read_events(struct answer *a, const struct as_http_response *res)
 
 /* The body as one JSON value, or NULL. */
 AS_SUSPENDS static enum as_status
-read_whole(struct as_call *call, const struct as_http_response *res, size_t max,
+read_whole(struct as_call *call, const struct as_http_response *res,
     const struct as_json **json)
 {
 	struct as_bytes piece;
@@ -212,9 +211,9 @@ read_whole(struct as_call *call, const struct as_http_response *res, size_t max,
 
 	*json = NULL;
 	while ((st = as_http_read(call, res, &piece)) == AS_OK) {
-		if (piece.len > max - len)
+		if (piece.len > WHOLE_MAX - len)
 			return as_fail(call, AS_LIMIT,
-			    "the answer is larger than %zu bytes", max);
+			    "the answer is larger than %u bytes", WHOLE_MAX);
 		if (len + piece.len > cap) {
 			cap = 2 * (len + piece.len);
 			if ((more = as_alloc(call, cap)) == NULL)
@@ -239,16 +238,11 @@ read_answer(struct answer *a, const struct as_http_response *res)
 	const struct as_json *json;
 	enum as_status st;
 
-	if (res->status < 200 || res->status >= 300) {
-		/* The status says enough if the body cannot be had. */
-		st = read_whole(a->call, res, ERROR_BODY_MAX, &json);
-		if (st == AS_CANCELED || st == AS_TIMEOUT)
-			return st;
-		return openai_failure(a->call, res, json);
-	}
+	if (res->status < 200 || res->status >= 300)
+		return openai_failure(a->call, res, res->json);
 	if (type == NULL || strncmp(type, "application/json", 16) != 0)
 		return read_events(a, res);
-	st = read_whole(a->call, res, WHOLE_BODY_MAX, &json);
+	st = read_whole(a->call, res, &json);
 	if (st == AS_OK && json == NULL)
 		st = as_fail(a->call, AS_UPSTREAM, "the answer is not JSON");
 	return st == AS_OK ? on_json(a, json) : st;

@@ -8,6 +8,7 @@
 
 #define HEADERS_MAX 40
 #define VALUE_MAX 500
+#define REFUSAL_MAX (64u * 1024) /* what there is of an answer not 2xx */
 
 struct conf {
 	struct as_list allow;
@@ -222,28 +223,32 @@ put_body(struct as_call *call, struct as_json *result,
 		cut ? "more than " : "", len));
 }
 
-/* At most max bytes; *cut: there are more. */
+/*
+ * At most max bytes; *cut: there are more.  An answer that is not 2xx has the
+ * start of its body with it.
+ */
 AS_SUSPENDS static enum as_status
 read_body(struct as_call *call, const struct as_http_response *res, size_t max,
     unsigned char **out, size_t *len, bool *cut)
 {
-	struct as_bytes piece;
-	enum as_status st;
+	struct as_bytes piece = res->body;
+	enum as_status st = AS_OK;
+	size_t n;
 
 	*len = 0;
-	*cut = false;
+	*cut = piece.len == REFUSAL_MAX;
 	if ((*out = as_alloc(call, max + 1)) == NULL)
 		return as_fail(call, AS_NOMEM, "no memory for the answer");
-	while ((st = as_http_read(call, res, &piece)) == AS_OK) {
-		if (piece.len > max - *len) {
-			memcpy(*out + *len, piece.ptr, max - *len);
-			*len = max;
+	do {
+		n = piece.len < max - *len ? piece.len : max - *len;
+		if (n > 0)
+			memcpy(*out + *len, piece.ptr, n);
+		*len += n;
+		if (n < piece.len) {
 			*cut = true;
 			return AS_OK;
 		}
-		memcpy(*out + *len, piece.ptr, piece.len);
-		*len += piece.len;
-	}
+	} while ((st = as_http_read(call, res, &piece)) == AS_OK);
 	return st == AS_EOF ? AS_OK : st;
 }
 
