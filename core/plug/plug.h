@@ -67,6 +67,12 @@ struct plug_caller {
 	int attempt;
 };
 
+/*
+ * The value of an AS_DELTA_EXTRA, borrowed until the sink returns.  Deltas are
+ * whole: valid UTF-8, tool calls with an id and a name, arguments after them.
+ */
+struct json_object *plug_value(const struct as_json *value);
+
 /* What a call says on its way; both run on the caller's fiber, and a status
  * that is not AS_OK is what the plugin's emit returns.  Must not suspend. */
 struct plug_sink {
@@ -130,8 +136,8 @@ const struct plug_toolkit_info *plug_toolkit(struct plug *p, size_t i);
 const struct plug_toolkit_info *plug_toolkit_find(struct plug *p,
     const char *slug);
 /* Tools of one toolkit, in the plugin's order. */
-const struct plug_tool_info *plug_toolkit_tool(struct plug *p,
-    const char *slug, size_t i); /* NULL beyond the last */
+const struct plug_tool_info *plug_toolkit_tool(struct plug *p, const char *slug,
+    size_t i); /* NULL beyond the last */
 const struct plug_tool_info *plug_tool_find(struct plug *p, const char *name);
 
 size_t plug_model_count(struct plug *p);
@@ -172,11 +178,10 @@ struct plug_chat_end {
  * a stream that breaks is UPSTREAM_UNAVAILABLE.  usage is filled also after
  * failures, as far as known.
  */
-SUSPENDS enum as_status plug_chat(struct plug *p,
-    const struct plug_caller *who, const char *model /* full id */,
-    struct json_object *messages, struct json_object *tools,
-    struct json_object *settings, const struct plug_sink *sink,
-    struct plug_chat_end *end, struct error *err);
+SUSPENDS enum as_status plug_chat(struct plug *p, const struct plug_caller *who,
+    const char *model /* full id */, struct json_object *messages,
+    struct json_object *tools, struct json_object *settings,
+    const struct plug_sink *sink, struct plug_chat_end *end, struct error *err);
 
 /* *vectors: n rows of *dim floats, malloc()ed. */
 SUSPENDS enum as_status plug_embed(struct plug *p,
@@ -191,7 +196,12 @@ struct plug_identity {
 };
 void plug_identity_clear(struct plug_identity *id);
 
-enum plug_auth_op { PLUG_LOGIN = 1, PLUG_SIGNUP, PLUG_VERIFY, PLUG_UPDATE };
+enum plug_auth_op {
+	PLUG_LOGIN = 1,
+	PLUG_SIGNUP,
+	PLUG_VERIFY,
+	PLUG_UPDATE
+};
 /*
  * credentials: an object, {"email","password","display_name"?} or what the
  * backend's fields say; for PLUG_VERIFY {"token"}, for PLUG_UPDATE (a change of

@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+plugins_LTLIBRARIES += plugins/auth_local/auth_local.la
+plugins_auth_local_auth_local_la_SOURCES = \
+	plugins/auth_local/auth_local.c
+plugins_auth_local_auth_local_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+plugins_auth_local_auth_local_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_auth_local_auth_local_la_LIBADD = $(SODIUM_LIBS)

@@ -1,1 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+plugins_LTLIBRARIES += plugins/toolkit_calculator/toolkit_calculator.la
+plugins_toolkit_calculator_toolkit_calculator_la_SOURCES = \
+	plugins/toolkit_calculator/toolkit_calculator.c \
+	plugins/toolkit_calculator/expression.c \
+	plugins/toolkit_calculator/expression.h
+plugins_toolkit_calculator_toolkit_calculator_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+plugins_toolkit_calculator_toolkit_calculator_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_toolkit_calculator_toolkit_calculator_la_LIBADD = -lm

@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+plugins_LTLIBRARIES += plugins/toolkit_clock/toolkit_clock.la
+plugins_toolkit_clock_toolkit_clock_la_SOURCES = \
+	plugins/toolkit_clock/toolkit_clock.c
+plugins_toolkit_clock_toolkit_clock_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+plugins_toolkit_clock_toolkit_clock_la_LDFLAGS = $(PLUGIN_LDFLAGS)

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plug/channel.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/clock.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/loop/pool.h"
+
+/* The plugin's side of a channel, suspended on a fiber or blocked on a thread. */
+
+void
+callee_hears(struct loop_msg *m)
+{
+	struct channel *ch = container_of(m, struct knock, msg)->ch;
+	struct fiber_wait wait;
+	struct fiber_ref fiber;
+	bool left;
+
+	pthread_mutex_lock(&ch->lock);
+	ch->to_callee.under_way = false;
+	wait = ch->callee;
+	fiber = ch->fiber;
+	left = ch->left;
+	pthread_mutex_unlock(&ch->lock);
+	if (left)
+		fiber_cancel(fiber);
+	else if (wait.f != NULL)
+		fiber_wake(wait);
+	channel_unref(ch);
+}
+
+struct channel_job {
+	struct pool_job job;
+	struct channel *ch;
+	bool started;
+};
+
+/* Takes f. */
+static enum as_status
+frame_push(struct channel *ch, struct frame *f, bool is_end)
+{
+	enum as_status st;
+
+	pthread_mutex_lock(&ch->lock);
+	st = ch->left ? AS_CANCELED : ch->said;
+	if (st == AS_OK && !is_end && ch->queued + f->len > MSG_MAX)
+		st = AS_LIMIT;
+	if (is_end && !ch->left)
+		st = AS_OK;
+	if (st == AS_OK) {
+		*ch->last = f;
+		ch->last = &f->next;
+		ch->queued += f->len;
+		ch->ended = is_end;
+		channel_knock(ch, &ch->to_caller, ch->caller_loop);
+		f = NULL;
+	}
+	pthread_mutex_unlock(&ch->lock);
+	free(f);
+	return st;
+}
+
+static enum as_status
+channel_emit(struct as_call *call, const struct msg *m)
+{
+	struct channel *ch = call->far;
+	struct frame *f;
+
+	if (m->kind == EMIT_LOG) {
+		unit_log(ch->unit, call->info.correlation_id, m->n, m->name);
+		return AS_OK;
+	}
+	if (m->kind == EMIT_COUNT) {
+		unit_count(ch->unit, m->name, m->x);
+		return AS_OK;
+	}
+	f = frame_new(m);
+	return f != NULL ? frame_push(ch, f, false) : AS_LIMIT;
+}
+
+static enum as_status
+overdue(struct as_call *call)
+{
+	return call_fail(call, AS_TIMEOUT,
+	    "the deadline of the call has passed");
+}
+
+/* With the lock held; false at that time (clock_mono_ms). */
+static bool
+thread_wait(struct channel *ch, int64_t until_ms)
+{
+	struct timespec ts;
+
+	if (until_ms == INT64_MAX) {
+		pthread_cond_wait(&ch->cond, &ch->lock);
+		return true;
+	}
+	ts.tv_sec = until_ms / 1000;
+	ts.tv_nsec = until_ms % 1000 * 1000000;
+	return pthread_cond_timedwait(&ch->cond, &ch->lock, &ts) == 0;
+}
+
+static enum as_status
+channel_sleep(struct as_call *call, int64_t ms)
+{
+	struct channel *ch = call->far;
+	int64_t now = clock_mono_ms(), until = now + ms;
+	bool late, left;
+
+	if (ch->home != NULL)
+		return fiber_wait_ms(call, ms);
+	pthread_mutex_lock(&ch->lock);
+	if (until > ch->deadline_ms)
+		until = ch->deadline_ms;
+	while (ms > 0 && !ch->left && thread_wait(ch, until))
+		continue;
+	left = ch->left;
+	pthread_mutex_unlock(&ch->lock);
+	late = ms > 0 ? until == ch->deadline_ms : now >= ch->deadline_ms;
+	return left ? AS_CANCELED : late ? overdue(call) : AS_OK;
+}
+
+/* The answer, or NULL with the reason; the lock is held at both ends. */
+static struct frame *
+answer_wait(struct as_call *call, struct channel *ch, enum as_status *st)
+{
+	enum fiber_exit x = FIBER_WOKEN;
+	struct frame *f;
+	bool in_time = true;
+
+	while (ch->answer == NULL && !ch->left && in_time && x == FIBER_WOKEN) {
+		if (ch->home == NULL) {
+			in_time = thread_wait(ch, ch->deadline_ms);
+			continue;
+		}
+		ch->callee = fiber_prepare();
+		pthread_mutex_unlock(&ch->lock);
+		x = fiber_suspend(0);
+		pthread_mutex_lock(&ch->lock);
+	}
+	f = ch->answer;
+	ch->answer = NULL;
+	*st = ch->left || x == FIBER_CANCELED ? AS_CANCELED : AS_TIMEOUT;
+	if (f == NULL && *st == AS_TIMEOUT)
+		overdue(call);
+	return f;
+}
+
+static void
+answer_decode(struct as_call *call, struct frame *f, struct answer *out)
+{
+	struct msg m;
+
+	if (!msg_decode(f->data, f->len, &m, call->arena)) {
+		out->status = AS_INTERNAL;
+		return;
+	}
+	out->status = (enum as_status)m.index;
+	out->n = m.n;
+	out->value = json_object_get(m.value);
+	out->len = m.len;
+	out->bytes = xmalloc(m.len + 1);
+	memcpy(out->bytes, m.bytes, m.len);
+	out->bytes[m.len] = '\0';
+}
+
+static void
+channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
+{
+	struct channel *ch = call->far;
+	struct frame *f = frame_new(m);
+
+	out->status = f != NULL ? frame_push(ch, f, false) : AS_LIMIT;
+	if (out->status != AS_OK)
+		return;
+	pthread_mutex_lock(&ch->lock);
+	f = answer_wait(call, ch, &out->status);
+	pthread_mutex_unlock(&ch->lock);
+	if (f != NULL)
+		answer_decode(call, f, out);
+	free(f);
+}
+
+static const struct link channel_link = {
+	.emit = channel_emit,
+	.serve = channel_serve,
+	.sleep = channel_sleep,
+};
+
+static void
+channel_end(struct channel *ch, enum as_status st, struct json_object *failure)
+{
+	struct msg m = { .kind = MSG_END, .n = st, .value = failure };
+	struct frame *f = frame_new(&m);
+
+	if (f == NULL) {
+		m.value = NULL;
+		f = frame_new(&m);
+	}
+	frame_push(ch, f, true);
+	json_object_put(failure);
+}
+
+/* From the first frame to the last, on whichever thread. */
+static void
+callee_run(struct channel *ch)
+{
+	struct arena *arena = arena_new(NULL);
+	struct json_object *failure = NULL;
+	enum as_status st = AS_INTERNAL;
+	struct as_call_info info;
+	struct msg op, who;
+
+	if (msg_decode(ch->op->data, ch->op->len, &op, arena) &&
+	    msg_decode(ch->info->data, ch->info->len, &who, arena)) {
+		info_from_json(who.value, &info);
+		st = call_run(ch->unit, &op, &info, &channel_link, ch,
+		    &failure);
+	}
+	channel_end(ch, st, failure);
+	arena_free(arena);
+	atomic_fetch_sub(&ch->unit->open, 1);
+}
+
+static void
+home_fiber(void *arg)
+{
+	struct channel *ch = arg;
+	int64_t left = ch->deadline_ms - clock_mono_ms();
+
+	if (ch->deadline_ms != INT64_MAX)
+		fiber_deadline_set(
+		    loop_now_ms(ch->home) + (uint64_t)(left > 0 ? left : 1));
+	callee_run(ch);
+	channel_unref(ch);
+}
+
+void
+home_starts(struct loop_msg *m)
+{
+	struct channel *ch = container_of(m, struct knock, msg)->ch;
+	struct fiber_ref fiber = fiber_spawn(ch->home, ch->unit->name,
+	    home_fiber, ch);
+
+	if (fiber.f == NULL) {
+		channel_end(ch, AS_UNAVAILABLE,
+		    failure_new("too many calls are open"));
+		atomic_fetch_sub(&ch->unit->open, 1);
+		channel_unref(ch);
+		return;
+	}
+	pthread_mutex_lock(&ch->lock);
+	ch->fiber = fiber;
+	pthread_mutex_unlock(&ch->lock);
+}
+
+static void
+pool_starts(struct pool_job *job)
+{
+	struct channel_job *cj = container_of(job, struct channel_job, job);
+
+	cj->started = true;
+	callee_run(cj->ch);
+}
+
+static void
+pool_ends(struct pool_job *job)
+{
+	struct channel_job *cj = container_of(job, struct channel_job, job);
+
+	if (!cj->started) {
+		channel_end(cj->ch, AS_UNAVAILABLE,
+		    failure_new("too much work is waiting for the pool"));
+		atomic_fetch_sub(&cj->ch->unit->open, 1);
+	}
+	channel_unref(cj->ch);
+	free(cj);
+}
+
+/* Waits for the job in the caller's place, who has frames to read. */
+static void
+pool_fiber(void *arg)
+{
+	struct channel *ch = arg;
+	struct channel_job *cj = xcalloc(1, sizeof(*cj));
+
+	cj->job.fn = pool_starts;
+	cj->job.free = pool_ends;
+	cj->ch = ch;
+	channel_ref(ch);
+	if (pool_run(ch->unit->plug->services.pool, &cj->job, NULL) == AS_OK)
+		pool_job_put(&cj->job);
+	channel_unref(ch);
+}
+
+bool
+callee_start(struct channel *ch)
+{
+	channel_ref(ch);
+	atomic_fetch_add(&ch->unit->open, 1);
+	if (ch->home != NULL) {
+		loop_post(ch->home, &ch->start.msg);
+		return true;
+	}
+	if (fiber_spawn(ch->caller_loop, "plugin-pool", pool_fiber, ch).f !=
+	    NULL)
+		return true;
+	atomic_fetch_sub(&ch->unit->open, 1);
+	channel_unref(ch);
+	return false;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/plug/call.h"
+#include "core/plug/unit.h"
+
+/*
+ * From loaded to serving and back.  All of it happens on fibers of the home
+ * loop.  A plugin that cannot start is tried again, ever more seldom, while the
+ * others serve; one whose init fails is out.
+ */
+
+#define RETRY_FIRST_MS 1000
+#define RETRY_LAST_MS 60000
+#define START_MS 30000 /* one attempt */
+#define STOP_MS 5000
+#define POLL_MS 10
+
+static enum as_status
+lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
+    struct error *err)
+{
+	struct exchange x = { .plug = u->plug,
+		.unit = u,
+		.lifecycle = true,
+		.op = { .kind = kind },
+		.timeout_ms = timeout_ms };
+
+	return exchange_run(&x, err);
+}
+
+static bool
+unit_init(struct unit *u)
+{
+	struct error err = { 0 };
+	bool ok = lifecycle(u, OP_INIT, 0, &err) == AS_OK;
+
+	if (!ok) {
+		log_err("plugin", "%s: init failed, it is disabled: %s",
+		    u->name, err.detail);
+		unit_fail(u, UNIT_FAILED, err.detail);
+	}
+	u->inited = ok;
+	error_clear(&err);
+	return ok;
+}
+
+static enum as_status
+unit_try(struct unit *u)
+{
+	struct error err = { 0 };
+	enum as_status st = lifecycle(u, OP_START, START_MS, &err);
+
+	if (st == AS_OK) {
+		models_ask(u);
+		unit_fail(u, UNIT_SERVING, "");
+		models_publish(u->plug);
+	} else if (st != AS_CANCELED) {
+		log_err("plugin", "%s: start failed, it is tried again: %s",
+		    u->name, err.detail);
+		unit_fail(u, UNIT_RETRYING, err.detail);
+	}
+	error_clear(&err);
+	return st;
+}
+
+static void
+unit_starter(void *arg)
+{
+	struct unit *u = arg;
+	uint64_t pause = RETRY_FIRST_MS;
+	enum as_status st = unit_try(u);
+
+	u->plug->n_starting--;
+	fiber_wake(u->plug->starting);
+	while (st != AS_OK && fiber_sleep(pause) == FIBER_WOKEN) {
+		st = unit_try(u);
+		pause = pause * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : pause * 2;
+	}
+}
+
+void
+plug_start(struct plug *p)
+{
+	struct unit *u;
+	size_t i;
+
+	for (i = 0; i < p->n_units; i++) {
+		u = p->units[i];
+		if (atomic_load(&u->state) != UNIT_LOADED || !unit_init(u))
+			continue;
+		p->n_starting++;
+		u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
+		if (u->starter.f == NULL) {
+			p->n_starting--;
+			unit_fail(u, UNIT_FAILED, "no fiber was left");
+		}
+	}
+	while (p->n_starting > 0) {
+		p->starting = fiber_prepare();
+		if (fiber_suspend(0) != FIBER_WOKEN)
+			break;
+	}
+	models_publish(p);
+}
+
+static void
+unit_stop(struct unit *u)
+{
+	struct error err = { 0 };
+
+	/* Calls that are open end by themselves or with their fibers. */
+	while (atomic_load(&u->open) > 0 && fiber_sleep(POLL_MS) == FIBER_WOKEN)
+		continue;
+	if (atomic_load(&u->open) > 0) {
+		log_warn("plugin",
+		    "%s: %u calls are still open: it is not "
+		    "ended",
+		    u->name, atomic_load(&u->open));
+		return;
+	}
+	if (lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
+		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
+	error_clear(&err);
+	if (lifecycle(u, OP_FINI, 0, &err) != AS_OK)
+		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
+	error_clear(&err);
+	u->inited = false;
+}
+
+void
+plug_stop(struct plug *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_units; i++) {
+		fiber_cancel(p->units[i]->starter);
+		if (p->units[i]->inited)
+			atomic_store(&p->units[i]->state, UNIT_STOPPED);
+	}
+	for (i = p->n_units; i-- > 0;) {
+		if (p->units[i]->inited)
+			unit_stop(p->units[i]);
+	}
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <agentstudio/plugin.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/loop/fiber.h"
+#include "core/plug/elf.h"
+#include "core/plug/unit.h"
+
+/*
+ * From a file to a description in our own sizes.
+ *
+ * A plugin is mapped from a private copy with a name of its own: the file in
+ * its folder may be replaced while we run, and two sections with the same
+ * plugin get two copies, with statics of their own.  Nothing of a plugin is
+ * read before the copy has been checked to be whole, and nothing of its
+ * description before the versions agree.
+ */
+
+#define NAME_LEN_MAX 64
+#define TABLE_MAX 256 /* rows of a table; beyond it has no end */
+
+static void
+adopt(void *to, size_t want, const void *from, size_t size)
+{
+	memset(to, 0, want);
+	if (from != NULL)
+		memcpy(to, from, size < want ? size : want);
+}
+
+/* Tables of kinds begin with their own size. */
+static void
+adopt_table(void *to, size_t want, const void *from)
+{
+	uint32_t size = 0;
+
+	if (from != NULL)
+		memcpy(&size, from, sizeof(size));
+	adopt(to, want, from, size);
+}
+
+static char *
+refuse_version(const char *path, const struct as_plugin *p)
+{
+	unsigned major = p->abi_major, minor = p->abi_minor;
+
+	if (major == AS_ABI_MAJOR && minor == AS_ABI_MINOR)
+		return NULL;
+	if (major == AS_ABI_MAJOR && minor > AS_ABI_MINOR)
+		return xasprintf("%s: needs SDK %u.%u, this agent-studio has "
+				 "%u.%u: upgrade agent-studio, or rebuild the "
+				 "plugin with -DAS_TARGET_MINOR=%u",
+		    path, major, minor, AS_ABI_MAJOR, AS_ABI_MINOR,
+		    AS_ABI_MINOR);
+	if (major == AS_ABI_MAJOR && AS_ABI_MAJOR > 0)
+		return NULL;
+	return xasprintf("%s: built for SDK %u.%u, this agent-studio has "
+			 "%u.%u: rebuild the plugin with the headers of this "
+			 "agent-studio",
+	    path, major, minor, AS_ABI_MAJOR, AS_ABI_MINOR);
+}
+
+/* The versions, then the parts without which nothing else can be said. */
+static char *
+refuse_head(const char *path, const struct as_plugin *p)
+{
+	char *sentence;
+
+	if (p == NULL)
+		return xasprintf("%s: gives no description of itself: ask its "
+				 "author",
+		    path);
+	if (p->magic != AS_ABI_MAGIC)
+		return xasprintf("%s: not an Agent Studio plugin (its "
+				 "description begins with 0x%08x, not 0x%08x): "
+				 "remove it or rebuild it with AS_PLUGIN",
+		    path, (unsigned)p->magic, (unsigned)AS_ABI_MAGIC);
+	if ((sentence = refuse_version(path, p)) != NULL)
+		return sentence;
+	if (p->size < offsetof(struct as_plugin, toolkit) ||
+	    p->field_size < sizeof(struct as_field))
+		return xasprintf("%s: says SDK %u.%u, but its description has "
+				 "%u bytes and its fields %u, less than that "
+				 "version has: rebuild the plugin",
+		    path, p->abi_major, p->abi_minor, (unsigned)p->size,
+		    (unsigned)p->field_size);
+	return NULL;
+}
+
+static bool
+name_is_good(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	return name[n] == '\0' && n >= 1 && n <= NAME_LEN_MAX &&
+	       name[0] >= 'a' && name[0] <= 'z';
+}
+
+static const struct as_field *
+field_next(const struct as_field *f, size_t stride)
+{
+	return (
+	    const struct as_field *)(const void *)((const char *)f + stride);
+}
+
+static size_t
+field_width(uint32_t type)
+{
+	switch (type) {
+	case AS_FIELD_INT:
+	case AS_FIELD_MS:
+	case AS_FIELD_SIZE:
+		return sizeof(int64_t);
+	case AS_FIELD_NUM:
+		return sizeof(double);
+	case AS_FIELD_BOOL:
+		return sizeof(bool);
+	case AS_FIELD_LIST:
+		return sizeof(struct as_list);
+	case AS_FIELD_STR:
+	case AS_FIELD_CHOICE:
+	case AS_FIELD_JSON:
+	case AS_FIELD_SECRET:
+		return sizeof(void *);
+	default:
+		return 0;
+	}
+}
+
+/* A table that does not fit its struct would let us write beyond it. */
+static char *
+refuse_fields(const char *path, const char *what, const struct as_field *f,
+    size_t stride, size_t size)
+{
+	size_t n = 0;
+
+	for (; f != NULL && f->name != NULL; f = field_next(f, stride)) {
+		if (++n > TABLE_MAX)
+			return xasprintf("%s: %s: more than %d fields: end the "
+					 "table with AS_END",
+			    path, what, TABLE_MAX);
+		if (field_width(f->type) == 0 ||
+		    field_width(f->type) != f->width || f->width > size ||
+		    f->offset > size - f->width)
+			return xasprintf("%s: %s: field %.40s does not fit "
+					 "its struct: write the table with "
+					 "the macros of option.h",
+			    path, what, f->name);
+	}
+	return NULL;
+}
+
+static char *
+refuse_body(const char *path, const struct plug_file *f)
+{
+	const struct as_plugin *p = &f->about;
+
+	if (p->name == NULL || !name_is_good(p->name))
+		return xasprintf("%s: its name is not of the form kind_name "
+				 "(lower case letters, digits, '_'): ask its "
+				 "author",
+		    path);
+	if (p->toolkit == NULL && p->llm == NULL && p->vector == NULL &&
+	    p->auth == NULL)
+		return xasprintf("%s: %s provides nothing: neither toolkit nor "
+				 "llm, vector or auth is set",
+		    path, p->name);
+	if (p->llm != NULL && f->llm.chat == NULL)
+		return xasprintf("%s: %s is an llm without chat", path,
+		    p->name);
+	return refuse_fields(path, "options", p->options, p->field_size,
+	    p->conf_size);
+}
+
+static char *
+adopt_tools(const char *path, struct plug_file *f)
+{
+	const char *row = (const char *)f->toolkit.tools;
+	size_t stride = f->toolkit.tool_size;
+	struct as_tool tool;
+	char *sentence;
+
+	if (row == NULL)
+		return NULL;
+	if (stride < sizeof(struct as_tool))
+		return xasprintf("%s: its tools have %zu bytes each, SDK "
+				 "%u.%u has %zu: rebuild the plugin",
+		    path, stride, AS_ABI_MAJOR, AS_ABI_MINOR,
+		    sizeof(struct as_tool));
+	f->tools = xcalloc(TABLE_MAX, sizeof(*f->tools));
+	for (; f->n_tools < TABLE_MAX; row += stride) {
+		adopt(&tool, sizeof(tool), row, stride);
+		if (tool.name == NULL)
+			return NULL;
+		if ((sentence = refuse_fields(path, tool.name, tool.params,
+			 f->about.field_size, tool.params_size)) != NULL)
+			return sentence;
+		f->tools[f->n_tools++] = tool;
+	}
+	return xasprintf("%s: more than %d tools: end the table with AS_END",
+	    path, TABLE_MAX);
+}
+
+static char *
+describe(struct plug_file *f, const char *path, const struct as_host *host)
+{
+	as_plugin_entry_fn *entry;
+	const struct as_plugin *p;
+	void *symbol = dlsym(f->handle, "as_plugin_entry");
+	char *sentence;
+
+	if (symbol == NULL)
+		return xasprintf("%s: not an Agent Studio plugin (it exports "
+				 "no as_plugin_entry): remove it or define it "
+				 "with AS_PLUGIN",
+		    path);
+	memcpy(&entry, &symbol, sizeof(entry));
+	p = entry(host);
+	if ((sentence = refuse_head(path, p)) != NULL)
+		return sentence;
+	adopt(&f->about, sizeof(f->about), p, p->size);
+	adopt_table(&f->toolkit, sizeof(f->toolkit), f->about.toolkit);
+	adopt_table(&f->llm, sizeof(f->llm), f->about.llm);
+	adopt_table(&f->vector, sizeof(f->vector), f->about.vector);
+	adopt_table(&f->auth, sizeof(f->auth), f->about.auth);
+	if ((sentence = refuse_body(path, f)) != NULL)
+		return sentence;
+	return adopt_tools(path, f);
+}
+
+/* Exceptions in flight belong to a fiber, not to a thread. */
+static void
+adopt_exceptions(void *handle)
+{
+	void *symbol = dlsym(handle, "__cxa_get_globals");
+	void *(*fn)(void);
+
+	if (symbol == NULL)
+		return;
+	memcpy(&fn, &symbol, sizeof(fn));
+	fiber_eh_globals(fn);
+}
+
+static char *
+file_map(struct plug_file *f, const char *path)
+{
+	char *copy = NULL, *sentence;
+
+	if ((sentence = elf_check(path)) != NULL)
+		return sentence;
+	if ((sentence = elf_copy(path, &copy)) != NULL)
+		return sentence;
+	f->handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
+	if (f->handle == NULL)
+		sentence = xasprintf("%s: cannot be loaded: %s", path,
+		    dlerror());
+	elf_copy_drop(copy);
+	return sentence;
+}
+
+struct plug_file *
+file_open(const char *path, const struct as_host *host, char **sentence)
+{
+	struct plug_file *f = xcalloc(1, sizeof(*f));
+
+	f->path = xstrdup(path);
+	if ((*sentence = file_map(f, path)) == NULL)
+		*sentence = describe(f, path, host);
+	if (*sentence != NULL) {
+		/* Refused before init: nothing of it can be running. */
+		if (f->handle != NULL)
+			dlclose(f->handle);
+		f->handle = NULL;
+		file_close(f);
+		return NULL;
+	}
+	adopt_exceptions(f->handle);
+	return f;
+}
+
+void
+file_close(struct plug_file *f)
+{
+	if (f == NULL)
+		return;
+	if (f->handle != NULL && (f->about.flags & AS_UNLOADABLE))
+		dlclose(f->handle);
+	free(f->tools);
+	free(f->path);
+	free(f);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/counter.h"
+#include "core/base/log.h"
+#include "core/plug/call.h"
+#include "core/plug/unit.h"
+
+/*
+ * What plugins tell operators.  Any thread, so it needs no way back to the
+ * caller.  Names are the plugin's: those that do not make a metric are dropped,
+ * as are more than a plugin may have.
+ */
+
+void
+unit_log(struct unit *u, const char *correlation_id, int64_t level,
+    const char *text)
+{
+	enum log_level l = LOG_INFO;
+	char area[96];
+
+	if (level == AS_LOG_DEBUG)
+		l = LOG_DEBUG;
+	else if (level == AS_LOG_WARNING)
+		l = LOG_WARNING;
+	else if (level == AS_LOG_ERROR)
+		l = LOG_ERROR;
+	snprintf(area, sizeof(area), "plugin.%s", u->name);
+	if (correlation_id != NULL && correlation_id[0] == '\0')
+		correlation_id = NULL;
+	log_line(l, area, correlation_id, "%s", text != NULL ? text : "");
+}
+
+/* The names that a plugin has used; a new one is remembered. */
+static bool
+name_is_admitted(struct unit *u, const char *name)
+{
+	struct unit_counts *c = &u->counts;
+	bool ok = false;
+	size_t i;
+
+	pthread_mutex_lock(&u->plug->lock);
+	for (i = 0; i < c->n && !ok; i++)
+		ok = strcmp(c->names[i], name) == 0;
+	if (!ok && c->n < UNIT_COUNTS_MAX) {
+		snprintf(c->names[c->n++], sizeof(c->names[0]), "%s", name);
+		ok = true;
+	}
+	pthread_mutex_unlock(&u->plug->lock);
+	return ok;
+}
+
+void
+unit_count(struct unit *u, const char *name, double add)
+{
+	const char *values[] = { u->name };
+	char full[96];
+
+	if (name == NULL || name[0] == '\0' ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") !=
+		strlen(name) ||
+	    strlen(name) >= UNIT_COUNT_NAME || !name_is_admitted(u, name))
+		return;
+	snprintf(full, sizeof(full), "as_plugin_%s_total", name);
+	counter_add(counter_get(COUNTER, full, "Counted by plugins", "plugin",
+			values),
+	    add);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/base/conf.h"
+#include "core/base/json.h"
+#include "core/plug/call.h"
+#include "core/plug/unit.h"
+
+/*
+ * From an operation to the plugin's function.  Values become the structs of
+ * the SDK here and nowhere else, so a function sees the same whether its caller
+ * stood beside it or behind a border.
+ */
+
+static enum as_status
+op_missing(struct as_call *call, const char *what)
+{
+	return call_fail(call, AS_UNSUPPORTED, "%s has no %s", call->unit->name,
+	    what);
+}
+
+static enum as_status
+op_lifecycle(struct as_call *call, const struct msg *op)
+{
+	const struct as_plugin *p = &call->unit->file->about;
+
+	switch (op->kind) {
+	case OP_INIT:
+		return p->init != NULL ? p->init(call) : AS_OK;
+	case OP_START:
+		return p->start != NULL ? p->start(call) : AS_OK;
+	case OP_STOP:
+		if (p->stop != NULL)
+			p->stop(call);
+		return AS_OK;
+	default:
+		if (p->fini != NULL)
+			p->fini(call);
+		return AS_OK;
+	}
+}
+
+static const struct as_tool *
+tool_about(const struct plug_file *f, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < f->n_tools; i++) {
+		if (strcmp(f->tools[i].name, name) == 0)
+			return &f->tools[i];
+	}
+	return NULL;
+}
+
+/* The struct that the tool's table describes, filled from the arguments. */
+static enum as_status
+tool_input(struct as_call *call, const struct as_tool *t,
+    struct json_object *args, const void **in)
+{
+	struct error err = { 0 };
+	enum as_status st = AS_OK;
+	void *filled;
+
+	if (t->params == NULL) {
+		*in = t->schema != NULL ? value_to(args) : NULL;
+		return AS_OK;
+	}
+	filled = arena_alloc(call->arena, t->params_size + 1);
+	if (!field_fill(t->params, call->unit->file->about.field_size, filled,
+		args, call->arena, &err))
+		st = call_fail(call, AS_INVALID, "%s", err.detail);
+	error_clear(&err);
+	*in = filled;
+	return st;
+}
+
+static enum as_status
+op_tool(struct as_call *call, const struct msg *op)
+{
+	const struct plug_file *f = call->unit->file;
+	const struct as_tool *t = tool_about(f, op->name);
+	as_tool_fn *fn;
+	const void *in;
+	enum as_status st;
+
+	if (t == NULL) {
+		if (op->kind == OP_VERIFY || f->toolkit.run == NULL)
+			return op_missing(call, op->name);
+		return f->toolkit.run(call, op->name, value_to(op->value));
+	}
+	fn = op->kind == OP_VERIFY ? t->verify : t->run;
+	if (fn == NULL)
+		return op_missing(call,
+		    op->kind == OP_VERIFY ? "verify" : op->name);
+	if ((st = tool_input(call, t, op->value, &in)) != AS_OK)
+		return st;
+	return fn(call, in);
+}
+
+static enum as_status
+op_chat(struct as_call *call, const struct msg *op)
+{
+	struct as_chat in = { .size = sizeof(in) };
+
+	in.model = op->name;
+	in.messages = value_to(jget(op->value, "messages"));
+	in.tools = value_to(jget(op->value, "tools"));
+	in.settings = value_to(jget(op->value, "settings"));
+	return call->unit->file->llm.chat(call, &in);
+}
+
+static enum as_status
+op_embed(struct as_call *call, const struct msg *op)
+{
+	size_t i, n = json_object_array_length(op->value);
+	struct as_texts in = { .size = sizeof(in), .n = (uint32_t)n };
+	const char **texts;
+
+	if (call->unit->file->llm.embed == NULL)
+		return op_missing(call, "embeddings");
+	texts = arena_alloc(call->arena, (n + 1) * sizeof(*texts));
+	for (i = 0; i < n; i++)
+		texts[i] = json_object_get_string(
+		    json_object_array_get_idx(op->value, i));
+	in.model = op->name;
+	in.texts = texts;
+	in.is_query = op->n != 0;
+	return call->unit->file->llm.embed(call, &in);
+}
+
+static enum as_status
+op_auth(struct as_call *call, const struct msg *op)
+{
+	const struct as_auth *auth = &call->unit->file->auth;
+	enum as_status (*fn)(struct as_call *, const struct as_json *);
+
+	if (op->kind == OP_TOKEN)
+		return auth->verify != NULL ? auth->verify(call, op->name)
+					    : op_missing(call, "verify");
+	fn = op->kind == OP_LOGIN    ? auth->login
+	     : op->kind == OP_SIGNUP ? auth->signup
+				     : auth->update;
+	if (fn == NULL)
+		return op_missing(call, "such function");
+	return fn(call, value_to(op->value));
+}
+
+static enum as_status
+op_offers(struct as_call *call, const struct msg *op)
+{
+	const struct plug_file *f = call->unit->file;
+
+	if (op->kind == OP_MODELS)
+		return f->llm.models != NULL ? f->llm.models(call) : AS_OK;
+	return f->toolkit.list != NULL ? f->toolkit.list(call) : AS_OK;
+}
+
+enum as_status
+op_run(struct as_call *call, const struct msg *op)
+{
+	switch (op->kind) {
+	case OP_INIT:
+	case OP_START:
+	case OP_STOP:
+	case OP_FINI:
+		return op_lifecycle(call, op);
+	case OP_TOOL:
+	case OP_VERIFY:
+		return op_tool(call, op);
+	case OP_LIST:
+	case OP_MODELS:
+		return op_offers(call, op);
+	case OP_CHAT:
+		return op_chat(call, op);
+	case OP_EMBED:
+		return op_embed(call, op);
+	case OP_LOGIN:
+	case OP_SIGNUP:
+	case OP_UPDATE:
+	case OP_TOKEN:
+		return op_auth(call, op);
+	default:
+		return op_missing(call, "such operation");
+	}
+}

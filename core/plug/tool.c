@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/base/conf.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/schema.h"
+#include "core/plug/call.h"
+#include "core/plug/unit.h"
+
+/*
+ * Toolkits and their tools: what there is, and a call of one.  Arguments are
+ * checked against the tool's schema here, so no plugin sees invalid ones.
+ */
+
+#define TIMEOUT_MS 60000
+#define NAME_MAX_LEN 64 /* of <slug>_<tool>, as model providers allow */
+
+/* ---- What there is ---- */
+
+static bool
+name_is_good(const char *s)
+{
+	size_t n = strspn(s,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
+	return n > 0 && s[n] == '\0';
+}
+
+static const char no_input[] = "{\"type\":\"object\",\"properties\":{},"
+			       "\"additionalProperties\":false}";
+
+static struct json_object *
+input_schema(const struct unit *u, const struct as_tool *t)
+{
+	struct json_object *o = NULL;
+
+	if (t->schema != NULL) {
+		if (json_parse(t->schema, strlen(t->schema), &o, NULL) != AS_OK)
+			return NULL;
+		return o;
+	}
+	if (t->params != NULL)
+		return field_schema(t->params, u->file->about.field_size);
+	json_parse(no_input, strlen(no_input), &o, NULL);
+	return o;
+}
+
+static enum as_status
+tool_schemas(struct tool *tool, const struct as_tool *t, struct error *err)
+{
+	tool->info.input_schema = input_schema(tool->unit, t);
+	if (!json_object_is_type(tool->info.input_schema, json_type_object))
+		return error_set(err, ERR_BAD_REQUEST,
+		    "tool %s: its schema is not a JSON object", t->name);
+	if (schema_compile(json_text(tool->info.input_schema), &tool->schema,
+		err) != AS_OK)
+		return AS_INVALID;
+	if (t->result_schema == NULL)
+		return AS_OK;
+	if (json_parse(t->result_schema, strlen(t->result_schema),
+		&tool->info.output_schema, err) != AS_OK)
+		return error_set(err, ERR_BAD_REQUEST,
+		    "tool %s: its result_schema is not JSON", t->name);
+	return AS_OK;
+}
+
+static enum as_status
+tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
+{
+	struct unit *u = tool->unit;
+
+	if (!name_is_good(t->name) ||
+	    strlen(u->slug) + 1 + strlen(t->name) > NAME_MAX_LEN)
+		return error_set(err, ERR_BAD_REQUEST,
+		    "a tool cannot be called '%.80s': letters, digits and '_', "
+		    "%d with the toolkit's name",
+		    t->name, NAME_MAX_LEN);
+	if (t->params != NULL && t->schema != NULL)
+		return error_set(err, ERR_BAD_REQUEST,
+		    "tool %s has both params and schema", t->name);
+	if (t->run == NULL && u->file->toolkit.run == NULL)
+		return error_set(err, ERR_BAD_REQUEST,
+		    "tool %s has no function", t->name);
+	if (t->effect == AS_EFFECT_VERIFIED && t->verify == NULL)
+		return error_set(err, ERR_BAD_REQUEST,
+		    "tool %s has the effect VERIFIED and no verify", t->name);
+	tool->about = t;
+	tool->short_name = arena_strdup(u->arena, t->name);
+	tool->info.toolkit = u->slug;
+	tool->info.name = arena_printf(u->arena, "%s_%s", u->slug, t->name);
+	tool->info.doc = t->doc != NULL ? t->doc : "";
+	tool->info.version = u->toolkit->info.version;
+	tool->info.effect = t->effect;
+	tool->info.needs_approval = t->flags & AS_APPROVE;
+	tool->info.needs_connection = u->file->toolkit.service != NULL;
+	tool->info.has_verify = t->verify != NULL;
+	tool->info.sequential = t->flags & AS_SEQUENTIAL;
+	tool->info.timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : TIMEOUT_MS;
+	tool->info.key_valid_ms = t->key_valid_ms;
+	return tool_schemas(tool, t, err);
+}
+
+/* "web_search" becomes "Web search". */
+static const char *
+title_of(const struct unit *u)
+{
+	char *title;
+	size_t i;
+
+	if (u->file->toolkit.title != NULL)
+		return u->file->toolkit.title;
+	title = arena_strdup(u->arena, u->slug);
+	for (i = 0; title[i] != '\0'; i++) {
+		if (title[i] == '_')
+			title[i] = ' ';
+	}
+	if (title[0] >= 'a' && title[0] <= 'z')
+		title[0] = (char)(title[0] - 'a' + 'A');
+	return title;
+}
+
+static const char *
+or_empty(const char *s)
+{
+	return s != NULL ? s : "";
+}
+
+enum as_status
+unit_tools(struct unit *u, struct error *err)
+{
+	struct plug_file *f = u->file;
+	struct toolkit *kit;
+	enum as_status st;
+	size_t i, j;
+
+	if (f->about.toolkit == NULL)
+		return AS_OK;
+	u->toolkit = kit = arena_alloc(u->arena, sizeof(*kit));
+	kit->unit = u;
+	kit->info.slug = u->slug;
+	kit->info.name = title_of(u);
+	kit->info.description = or_empty(f->about.summary);
+	kit->info.version = or_empty(f->about.version);
+	kit->info.service = f->toolkit.service;
+	kit->tools = arena_alloc(u->arena,
+	    (f->n_tools + 1) * sizeof(*kit->tools));
+	for (i = 0; i < f->n_tools; i++) {
+		kit->tools[i].unit = u;
+		kit->info.n_tools = i + 1;
+		if ((st = tool_fill(&kit->tools[i], &f->tools[i], err)) !=
+		    AS_OK)
+			return st;
+		for (j = 0; j < i; j++) {
+			if (strcmp(f->tools[i].name, f->tools[j].name) == 0)
+				return error_set(err, ERR_CONFLICT,
+				    "two tools are called %s",
+				    f->tools[i].name);
+		}
+	}
+	return AS_OK;
+}
+
+void
+unit_tools_free(struct unit *u)
+{
+	size_t i;
+
+	for (i = 0; u->toolkit != NULL && i < u->toolkit->info.n_tools; i++) {
+		schema_free(u->toolkit->tools[i].schema);
+		json_object_put(u->toolkit->tools[i].info.input_schema);
+		json_object_put(u->toolkit->tools[i].info.output_schema);
+	}
+}
+
+/* Toolkits of plugins that run. */
+static struct toolkit *
+toolkit_at(struct plug *p, size_t want)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < p->n_units; i++) {
+		if (p->units[i]->toolkit == NULL ||
+		    atomic_load(&p->units[i]->state) == UNIT_DISABLED)
+			continue;
+		if (n++ == want)
+			return p->units[i]->toolkit;
+	}
+	return NULL;
+}
+
+size_t
+plug_toolkit_count(struct plug *p)
+{
+	size_t n = 0;
+
+	while (toolkit_at(p, n) != NULL)
+		n++;
+	return n;
+}
+
+const struct plug_toolkit_info *
+plug_toolkit(struct plug *p, size_t i)
+{
+	struct toolkit *kit = toolkit_at(p, i);
+
+	return kit != NULL ? &kit->info : NULL;
+}
+
+static struct toolkit *
+toolkit_find(struct plug *p, const char *slug)
+{
+	struct toolkit *kit;
+	size_t i;
+
+	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
+		if (strcmp(kit->info.slug, slug) == 0)
+			return kit;
+	}
+	return NULL;
+}
+
+const struct plug_toolkit_info *
+plug_toolkit_find(struct plug *p, const char *slug)
+{
+	struct toolkit *kit = toolkit_find(p, slug);
+
+	return kit != NULL ? &kit->info : NULL;
+}
+
+const struct plug_tool_info *
+plug_toolkit_tool(struct plug *p, const char *slug, size_t i)
+{
+	struct toolkit *kit = toolkit_find(p, slug);
+
+	return kit != NULL && i < kit->info.n_tools ? &kit->tools[i].info
+						    : NULL;
+}
+
+struct tool *
+tool_find(struct plug *p, const char *name)
+{
+	struct toolkit *kit;
+	size_t i, k;
+
+	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
+		for (k = 0; k < kit->info.n_tools; k++) {
+			if (strcmp(kit->tools[k].info.name, name) == 0)
+				return &kit->tools[k];
+		}
+	}
+	return NULL;
+}
+
+const struct plug_tool_info *
+plug_tool_find(struct plug *p, const char *name)
+{
+	struct tool *tool = tool_find(p, name);
+
+	return tool != NULL ? &tool->info : NULL;
+}
+
+/* ---- Calls ---- */
+
+struct tool_taker {
+	struct json_object *reply;
+	bool has_reply;
+};
+
+static enum as_status
+tool_take(struct exchange *x, const struct msg *m)
+{
+	struct tool_taker *taker = x->taker;
+
+	if (m->kind == EMIT_REPLY) {
+		json_object_put(taker->reply);
+		taker->reply = json_object_get(m->value);
+		taker->has_reply = true;
+		return AS_OK;
+	}
+	if (m->kind == EMIT_PROGRESS && x->sink != NULL &&
+	    x->sink->progress != NULL)
+		return x->sink->progress(x->sink->arg, m->x, m->name);
+	return AS_OK;
+}
+
+static enum as_status
+tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
+    const char *name, struct json_object *args, const struct plug_sink *sink,
+    struct json_object **result, struct error *err)
+{
+	struct tool *tool = tool_find(p, name);
+	struct tool_taker taker = { 0 };
+	struct exchange x = { .plug = p,
+		.who = who,
+		.sink = sink,
+		.take = tool_take,
+		.taker = &taker };
+	enum as_status st;
+
+	*result = NULL;
+	if (tool == NULL)
+		return error_not_found(err, "tool", name);
+	if ((st = schema_validate(tool->schema, args, err)) != AS_OK)
+		return st;
+	x.unit = tool->unit;
+	x.timeout_ms = tool->info.timeout_ms;
+	x.op.kind = kind;
+	x.op.name = tool->short_name;
+	x.op.value = args;
+	st = exchange_run(&x, err);
+	if (st == AS_OK && !taker.has_reply && kind == OP_TOOL)
+		taker.reply = json_object_new_string("");
+	if (st == AS_OK)
+		*result = taker.reply;
+	else
+		json_object_put(taker.reply);
+	return st;
+}
+
+enum as_status
+plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,
+    struct json_object *args, const struct plug_sink *sink,
+    struct json_object **result, struct error *err)
+{
+	return tool_run(p, OP_TOOL, who, tool, args, sink, result, err);
+}
+
+enum as_status
+plug_tool_verify(struct plug *p, const struct plug_caller *who,
+    const char *tool, struct json_object *args, struct json_object **result,
+    struct error *err)
+{
+	return tool_run(p, OP_VERIFY, who, tool, args, NULL, result, err);
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/arena.h"
+#include "core/base/conf.h"
+#include "core/base/counter.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/plug/call.h"
+#include "core/plug/unit.h"
+
+/*
+ * From conf.d to plugins.  Each group under "plugins" is one; what is wrong
+ * with it is a problem at its line, and the others are looked at all the same,
+ * so that `agent-studio check` finds every mistake at once.
+ */
+
+static const char *const words_of_host[] = { "plugin", "enabled", "isolation",
+	NULL };
+
+enum wanted {
+	WANTED_NO = 1,
+	WANTED_YES,
+	WANTED_AUTO
+};
+
+static void __attribute__((format(printf, 3, 4)))
+problem(struct unit *u, const char *setting, const char *fmt, ...)
+{
+	char path[160], text[1024];
+	va_list ap;
+
+	snprintf(path, sizeof(path), "plugins.%s%s%s", u->name,
+	    setting[0] != '\0' ? "." : "", setting);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	conf_problem_at(u->plug->conf, path, "%s: %s", path, text);
+	snprintf(u->error, sizeof(u->error), "%.255s", text);
+}
+
+static const char *
+setting(struct unit *u, const char *name)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "plugins.%s.%s", u->name, name);
+	return conf_peek(u->plug->conf, path);
+}
+
+static enum wanted
+unit_wanted(struct unit *u)
+{
+	const char *text = setting(u, "enabled");
+
+	if (text == NULL || strcmp(text, "true") == 0)
+		return WANTED_YES;
+	if (strcmp(text, "auto") == 0)
+		return WANTED_AUTO;
+	if (strcmp(text, "false") != 0)
+		problem(u, "enabled",
+		    "expected true, false or \"auto\", got '%.40s'", text);
+	return WANTED_NO;
+}
+
+static void
+check_isolation(struct unit *u)
+{
+	const char *text = setting(u, "isolation");
+
+	if (text == NULL || strcmp(text, "none") == 0)
+		return;
+	if (strcmp(text, "process") == 0)
+		problem(u, "isolation",
+		    "this agent-studio cannot run plugins in a process of "
+		    "their own yet; use \"none\"");
+	else
+		problem(u, "isolation", "expected \"none\", got '%.40s'", text);
+}
+
+/* ---- Files ---- */
+
+char *
+plug_find_file(const char *const *plugin_dirs, const char *name)
+{
+	char *path;
+
+	if (strchr(name, '/') != NULL)
+		return NULL;
+	for (; *plugin_dirs != NULL; plugin_dirs++) {
+		path = xasprintf("%s/%s.so", *plugin_dirs, name);
+		if (access(path, F_OK) == 0)
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+static void
+problem_not_found(struct unit *u, const char *name, const char *const *dirs)
+{
+	char where[512] = "";
+	size_t n = 0;
+
+	for (; *dirs != NULL && n < sizeof(where); dirs++)
+		n += (size_t)snprintf(where + n, sizeof(where) - n, "%s%s",
+		    n > 0 ? ", " : "", *dirs);
+	problem(u, setting(u, "plugin") != NULL ? "plugin" : "",
+	    "no plugin %s.so in %s; install it, correct the name or remove "
+	    "this group",
+	    name, where[0] != '\0' ? where : "any folder");
+}
+
+static bool
+unit_open(struct unit *u, const char *name, const char *const *dirs)
+{
+	char *sentence = NULL;
+
+	if ((u->path = plug_find_file(dirs, name)) == NULL) {
+		problem_not_found(u, name, dirs);
+		return false;
+	}
+	u->file = file_open(u->path, &host_table, &sentence);
+	if (u->file == NULL)
+		problem(u, "", "%s", sentence);
+	else if (strcmp(u->file->about.name, name) != 0)
+		problem(u, "", "%s: says that it is %s: rename the file",
+		    u->path, u->file->about.name);
+	else
+		return true;
+	free(sentence);
+	return false;
+}
+
+/* ---- Options ---- */
+
+static const struct as_field *
+option_at(const struct as_plugin *p, size_t i)
+{
+	return (
+	    const struct as_field *)(const void *)((const char *)p->options +
+						   i * p->field_size);
+}
+
+static size_t
+option_count(const struct as_plugin *p)
+{
+	size_t n = 0;
+
+	while (p->options != NULL && option_at(p, n)->name != NULL)
+		n++;
+	return n;
+}
+
+/* A plugin that will not run: are its settings known and of their types? */
+static void
+check_options(struct unit *u, const char *path)
+{
+	const struct as_plugin *p = &u->file->about;
+	size_t i, n = option_count(p), n_extra = N_ITEMS(words_of_host) - 1;
+	struct as_field *fields = xcalloc(n + 1, sizeof(*fields));
+	const char **extra = xcalloc(n_extra + n + 1, sizeof(*extra));
+	void *out = arena_alloc(u->arena, p->conf_size + 1);
+
+	memcpy(extra, words_of_host, n_extra * sizeof(*extra));
+	for (i = 0; i < n; i++) {
+		fields[i] = *option_at(p, i);
+		fields[i].flags &= ~(uint32_t)AS_REQUIRED;
+		if (fields[i].type == AS_FIELD_SECRET)
+			extra[n_extra++] = fields[i].name;
+	}
+	conf_section(u->plug->conf, path, fields, sizeof(*fields), out, extra);
+	free(fields);
+	free(extra);
+}
+
+static void
+read_allow(struct unit *u)
+{
+	const struct as_plugin *p = &u->file->about;
+	const struct as_field *f;
+	struct as_list list;
+	size_t i, n = option_count(p);
+
+	for (i = 0; i < n; i++) {
+		f = option_at(p, i);
+		if (f->type != AS_FIELD_LIST || strcmp(f->name, "allow") != 0)
+			continue;
+		memcpy(&list, (const char *)u->conf + f->offset, sizeof(list));
+		u->allow = arena_alloc(u->arena,
+		    (list.n + 1) * sizeof(*u->allow));
+		if (list.n > 0)
+			memcpy(u->allow, list.items,
+			    list.n * sizeof(*u->allow));
+	}
+}
+
+/* True: it shall run, and its options are filled in. */
+static bool
+read_options(struct unit *u, enum wanted wanted)
+{
+	const struct as_plugin *p = &u->file->about;
+	char path[160];
+
+	snprintf(path, sizeof(path), "plugins.%s", u->name);
+	if (wanted == WANTED_AUTO && !conf_section_ready(u->plug->conf, path,
+					 p->options, p->field_size)) {
+		wanted = WANTED_NO;
+		snprintf(u->error, sizeof(u->error),
+		    "a required setting or secret is not there");
+	}
+	if (wanted == WANTED_NO) {
+		check_options(u, path);
+		return false;
+	}
+	u->conf = arena_alloc(u->arena, p->conf_size + 1);
+	if (!conf_section(u->plug->conf, path, p->options, p->field_size,
+		u->conf, words_of_host))
+		return false;
+	read_allow(u);
+	return true;
+}
+
+const char *
+unit_default_model(const struct unit *u)
+{
+	const struct as_plugin *p = &u->file->about;
+	size_t i, n = option_count(p);
+	const char *value = NULL;
+
+	for (i = 0; i < n && u->conf != NULL; i++) {
+		if (strcmp(option_at(p, i)->name, "default_model") == 0 &&
+		    (option_at(p, i)->type == AS_FIELD_STR ||
+			option_at(p, i)->type == AS_FIELD_CHOICE))
+			memcpy(&value,
+			    (const char *)u->conf + option_at(p, i)->offset,
+			    sizeof(value));
+	}
+	return value != NULL ? value : "";
+}
+
+/* ---- One plugin ---- */
+
+/* "llm_demo" is demo: what stands behind the kind. */
+static const char *
+slug_of(const char *name)
+{
+	static const char *const kinds[] = { "toolkit_", "llm_", "auth_",
+		"vector_" };
+	size_t i;
+
+	for (i = 0; i < N_ITEMS(kinds); i++) {
+		if (text_has_prefix(name, kinds[i]) &&
+		    name[strlen(kinds[i])] != '\0')
+			return name + strlen(kinds[i]);
+	}
+	return name;
+}
+
+static void
+unit_load(struct unit *u, const char *const *dirs)
+{
+	const char *name = setting(u, "plugin");
+	enum wanted wanted = unit_wanted(u);
+	struct error err = { 0 };
+	char path[160];
+
+	check_isolation(u);
+	if (name == NULL)
+		name = u->name;
+	snprintf(path, sizeof(path), "plugins.%s", u->name);
+	if (wanted == WANTED_NO) {
+		/* Nothing of it is mapped; its file need not even be there. */
+		conf_ignore(u->plug->conf, path);
+		snprintf(u->error, sizeof(u->error), "enabled = false");
+		return;
+	}
+	if (!unit_open(u, name, dirs)) {
+		conf_ignore(u->plug->conf, path);
+		return;
+	}
+	if (!read_options(u, wanted))
+		return;
+	if (unit_tools(u, &err) != AS_OK)
+		problem(u, "", "%s: %s", u->path, err.detail);
+	else
+		atomic_store(&u->state, UNIT_LOADED);
+	error_clear(&err);
+}
+
+void
+unit_rename(struct unit *u, const char *name)
+{
+	u->name = arena_strdup(u->arena, name);
+	u->slug = slug_of(u->name);
+}
+
+struct unit *
+unit_new(struct plug *p, const char *name)
+{
+	struct arena *arena = arena_new(p->arena);
+	struct unit *u = arena_alloc(arena, sizeof(*u));
+	const char *values[] = { name };
+
+	u->plug = p;
+	u->arena = arena;
+	unit_rename(u, name);
+	atomic_init(&u->state, UNIT_DISABLED);
+	u->calls = counter_get(COUNTER, "plugin_calls_total",
+	    "Calls of plugins", "plugin", values);
+	u->failures = counter_get(COUNTER, "plugin_failures_total",
+	    "Calls of plugins that failed", "plugin", values);
+	return u;
+}
+
+void
+unit_free(struct unit *u)
+{
+	unit_tools_free(u);
+	json_object_put(u->offers);
+	file_close(u->file);
+	free(u->path);
+}
+
+bool
+unit_is_enabled(const struct unit *u)
+{
+	int state = atomic_load(&u->state);
+
+	return state == UNIT_LOADED || state == UNIT_SERVING ||
+	       state == UNIT_RETRYING;
+}
+
+bool
+unit_is_serving(const struct unit *u)
+{
+	return atomic_load(&u->state) == UNIT_SERVING;
+}
+
+const char *
+unit_state_name(enum unit_state state)
+{
+	static const char *const names[] = { [UNIT_LOADED] = "loaded",
+		[UNIT_SERVING] = "serving",
+		[UNIT_RETRYING] = "retrying",
+		[UNIT_FAILED] = "failed",
+		[UNIT_DISABLED] = "disabled",
+		[UNIT_STOPPED] = "stopped" };
+
+	return names[state];
+}
+
+void
+unit_fail(struct unit *u, enum unit_state state, const char *text)
+{
+	pthread_mutex_lock(&u->plug->lock);
+	snprintf(u->error, sizeof(u->error), "%s", text);
+	pthread_mutex_unlock(&u->plug->lock);
+	atomic_store(&u->state, state);
+}
+
+/* ---- All of them ---- */
+
+/* Two providers of one name: callers could not tell them apart. */
+static void
+check_slugs(struct plug *p)
+{
+	struct unit *a, *b;
+	size_t i, j;
+
+	for (i = 0; i < p->n_units; i++) {
+		for (j = 0; j < i; j++) {
+			a = p->units[j];
+			b = p->units[i];
+			if (a->conf == NULL || b->conf == NULL ||
+			    strcmp(a->slug, b->slug) != 0)
+				continue;
+			if ((a->file->about.toolkit &&
+				b->file->about.toolkit) ||
+			    (a->file->about.llm && b->file->about.llm))
+				problem(b, "",
+				    "has the same short name '%s' as "
+				    "plugins.%s; rename one of the groups",
+				    b->slug, a->name);
+		}
+	}
+}
+
+enum as_status
+plug_new(struct conf *conf, const char *const *plugin_dirs,
+    const struct plug_services *services, struct plug **out)
+{
+	const char *const *names = conf_groups(conf, "plugins");
+	size_t problems = conf_problem_count(conf), n = 0;
+	struct plug *p = xcalloc(1, sizeof(*p));
+	const char *model;
+
+	p->conf = conf;
+	if (services != NULL)
+		p->services = *services;
+	pthread_mutex_init(&p->lock, NULL);
+	p->arena = arena_new(NULL);
+	model = conf_peek(conf, "models.default");
+	p->default_model = arena_strdup(p->arena,
+	    model != NULL ? model : "auto");
+	while (names != NULL && names[n] != NULL)
+		n++;
+	p->units = arena_alloc(p->arena, (n + 1) * sizeof(struct unit *));
+	for (; p->n_units < n; p->n_units++) {
+		p->units[p->n_units] = unit_new(p, names[p->n_units]);
+		unit_load(p->units[p->n_units], plugin_dirs);
+	}
+	conf_ignore(conf, "plugins");
+	check_slugs(p);
+	models_publish(p);
+	*out = p;
+	return conf_problem_count(conf) > problems ? AS_INVALID : AS_OK;
+}
+
+void
+plug_free(struct plug *p)
+{
+	size_t i;
+
+	if (p == NULL)
+		return;
+	for (i = 0; i < p->n_units; i++)
+		unit_free(p->units[i]);
+	models_free(p);
+	pthread_mutex_destroy(&p->lock);
+	arena_free(p->arena);
+	free(p);
+}
+
+void
+plug_loopback(struct plug *p, bool on)
+{
+	p->loopback = on;
+}
