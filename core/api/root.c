@@ -17,7 +17,7 @@ void
 root_demo(struct http_req *req)
 {
 	static_serve(req, app_of(req)->settings->server.demo_dir,
-	    http_param(req, "path"));
+	    http_param(req, "path"), NULL);
 }
 
 void

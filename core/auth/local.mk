@@ -30,3 +30,7 @@ tests_fuzz_fuzz_jwt_LDADD = libauth.la libbase.la $(DEP_LIBS)
 tests_fuzz_fuzz_jwt_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/jwt tests/fuzz/jwt.dict
+
+check_PROGRAMS += tests/integration/t_auth
+tests_integration_t_auth_SOURCES = tests/integration/t_auth.c
+tests_integration_t_auth_LDADD = libauth.la $(STORE_TEST_LIBS)
