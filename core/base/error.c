@@ -61,9 +61,8 @@ set_detail(struct error *err, const char *fmt, va_list ap)
 {
 	char text[sizeof(err->detail) + 64];
 
-	vsnprintf(text, sizeof(text), fmt, ap);
-	/* The cut may be inside a character. */
-	text[text_utf8_whole(text, strlen(text))] = '\0';
+	if (vsnprintf(text, sizeof(text), fmt, ap) >= (int)sizeof(text))
+		text[text_utf8_whole(text, strlen(text))] = '\0';
 	copy_text(err->detail, sizeof(err->detail), text);
 }
 

@@ -216,19 +216,34 @@ sample_value(const struct as_field *f, struct buf *out)
 	}
 }
 
-/* "(1 to 65535)", "(one of a, b)", "(required)": what may stand there. */
+static void
+sample_words(const struct as_field *f, struct buf *out)
+{
+	const char *at = f->text;
+	size_t len;
+
+	buf_add_str(out, " One of ");
+	while (*at != '\0') {
+		len = strcspn(at, " ");
+		buf_printf(out, "%.*s%s", (int)len, at,
+		    at[len] == ' ' ? ", " : ".");
+		at += len + (at[len] == ' ');
+	}
+}
+
+/* "From 1 to 65535." and the like: what may stand there. */
 static void
 sample_limits(const struct as_field *f, struct buf *out)
 {
 	char range[100];
 
+	field_range_text(f, range, sizeof(range));
 	if (f->type == AS_FIELD_CHOICE)
-		buf_printf(out, " One of: %s.", f->text);
-	else if (f->type != AS_FIELD_BOOL && field_has_range(f)) {
-		field_range_text(f, range, sizeof(range));
-		buf_printf(out, " From %s%s.", range,
-		    f->type == AS_FIELD_LIST ? " items" : "");
-	}
+		sample_words(f, out);
+	else if (f->type == AS_FIELD_LIST && f->min == 0 && f->max > 0)
+		buf_printf(out, " At most %.0f.", f->max);
+	else if (f->type != AS_FIELD_BOOL && field_has_range(f))
+		buf_printf(out, " From %s.", range);
 	if (f->type == AS_FIELD_SECRET)
 		buf_add_str(out, " A secret: \"file:/path\", \"env:NAME\" or "
 				 "\"cred:NAME\".");

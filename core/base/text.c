@@ -77,7 +77,7 @@ text_utf8_whole(const char *s, size_t len)
 			return len;
 		if (c < 0xc0)
 			continue;
-		want = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+		want = c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
 		return want > back ? len - back : len;
 	}
 	return len;

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/uuid.h"
+#include "tests/tap.h"
+
+/*
+ * The strict parser, readers and writers, merge patch, canonical text.
+ */
+
+static struct json_object *
+parse(const char *text)
+{
+	struct json_object *v = NULL;
+
+	CU_ASSERT_EQUAL(json_parse(text, strlen(text), &v, NULL), AS_OK);
+	return v;
+}
+
+/* The text that parsing and printing makes of a text. */
+static void
+same(const char *text, const char *want)
+{
+	struct json_object *v = parse(text);
+
+	CU_ASSERT_STRING_EQUAL(json_text(v), want);
+	json_object_put(v);
+}
+
+static void
+test_good(void)
+{
+	same(" null ", "null");
+	same("[true,false]", "[true,false]");
+	same("{\"a\":{\"b\":[]},\"c\":{}}", "{\"a\":{\"b\":[]},\"c\":{}}");
+	same("\t\r\n[ 1 , 2 ]\n", "[1,2]");
+	same("9223372036854775807", "9223372036854775807");
+	same("-9223372036854775808", "-9223372036854775808");
+	same("-0", "0");
+	same("1.50", "1.50");
+	same("123456789012345678901", "123456789012345678901");
+	same("1e3", "1e3");
+	same("\"\\u00e9\\ud83d\\ude00\\/\"", "\"\xc3\xa9\xf0\x9f\x98\x80/\"");
+	same("\"\\b\\f\\n\\r\\t\\\"\\\\\"", "\"\\b\\f\\n\\r\\t\\\"\\\\\"");
+	same("\"\\u0000\"", "\"\\u0000\"");
+	same("\"\x7f\"", "\"\x7f\"");
+}
+
+static const struct {
+	const char *text;
+	size_t at; /* byte that is to blame */
+} bad[] = {
+	{ "", 0 },
+	{ " ", 1 },
+	{ "{", 1 },
+	{ "[", 1 },
+	{ "[1", 2 },
+	{ "[1,]", 3 },
+	{ "[,1]", 1 },
+	{ "[1 2]", 3 },
+	{ "{\"a\"}", 4 },
+	{ "{\"a\":}", 5 },
+	{ "{\"a\":1,}", 7 },
+	{ "{a:1}", 1 },
+	{ "{'a':1}", 1 },
+	{ "{\"a\":1,\"a\":2}", 7 },
+	{ "{\"a\":1,\"\\u0061\":2}", 7 },
+	{ "{\"a\\u0000b\":1}", 1 },
+	{ "[1]x", 3 },
+	{ "[1]/**/", 3 },
+	{ "[1]//", 3 },
+	{ "01", 1 },
+	{ "-", 1 },
+	{ "+1", 0 },
+	{ ".5", 0 },
+	{ "1.", 2 },
+	{ "1e", 2 },
+	{ "1e+", 3 },
+	{ "0x10", 1 },
+	{ "1e999", 0 },
+	{ "-1e999", 0 },
+	{ "NaN", 0 },
+	{ "Infinity", 0 },
+	{ "nul", 0 },
+	{ "True", 0 },
+	{ "\"", 1 },
+	{ "\"a\nb\"", 2 },
+	{ "\"\\x41\"", 1 },
+	{ "\"\\u12g4\"", 5 },
+	{ "\"\\ud800\"", 1 },
+	{ "\"\\ud800\\u0041\"", 1 },
+	{ "\"\\udc00\"", 1 },
+	{ "\"\\", 1 },
+	{ "\"\xff\"", 1 },
+	{ "\"\xc0\x80\"", 1 },
+	{ "\"\xed\xa0\x80\"", 1 },
+	{ "\xef\xbb\xbf{}", 0 },
+};
+
+static void
+test_bad(void)
+{
+	struct error err = { 0 };
+	struct json_object *v;
+	const char *at;
+	size_t i;
+
+	for (i = 0; i < N_ITEMS(bad); i++) {
+		CU_ASSERT_EQUAL(json_parse(bad[i].text, strlen(bad[i].text), &v,
+				    &err),
+		    AS_INVALID);
+		CU_ASSERT_PTR_NULL(v);
+		CU_ASSERT_EQUAL(err.code, ERR_MALFORMED_JSON);
+		at = strrchr(err.detail, ' ');
+		if (at == NULL || (size_t)atoi(at) != bad[i].at) {
+			tap_note("%s: %s", bad[i].text, err.detail);
+			CU_FAIL("wrong place");
+		}
+	}
+	CU_ASSERT_EQUAL(json_parse("[1\0]", 4, &v, &err), AS_INVALID);
+	error_clear(&err);
+}
+
+static void
+test_depth(void)
+{
+	struct json_object *v;
+	char text[140];
+	int i;
+
+	for (i = 0; i < 64; i++) {
+		text[i] = '[';
+		text[64 + i] = ']';
+	}
+	text[128] = '\0';
+	v = parse(text);
+	CU_ASSERT_STRING_EQUAL(json_text(v), text);
+	json_object_put(v);
+	memset(text, '[', 65);
+	memset(text + 65, ']', 65);
+	CU_ASSERT_EQUAL(json_parse(text, 130, &v, NULL), AS_INVALID);
+}
+
+static void
+test_readers(void)
+{
+	struct json_object *v = parse(
+	    "{\"s\":\"x\",\"i\":5,\"w\":3.0,\"d\":3.5,"
+	    "\"b\":true,\"n\":null,\"u\":"
+	    "\"01890a5d-ac96-774b-bcce-b302099a8057\"}");
+	struct uuid id;
+
+	CU_ASSERT_STRING_EQUAL(jget_str(v, "s", "-"), "x");
+	CU_ASSERT_STRING_EQUAL(jget_str(v, "i", "-"), "-");
+	CU_ASSERT_STRING_EQUAL(jget_str(v, "n", "-"), "-");
+	CU_ASSERT_STRING_EQUAL(jget_str(NULL, "s", "-"), "-");
+	CU_ASSERT_EQUAL(jget_int(v, "i", 0), 5);
+	CU_ASSERT_EQUAL(jget_int(v, "w", 0), 3);
+	CU_ASSERT_EQUAL(jget_int(v, "d", -1), -1);
+	CU_ASSERT_EQUAL(jget_int(v, "s", -1), -1);
+	CU_ASSERT_TRUE(jget_bool(v, "b", false));
+	CU_ASSERT_TRUE(jget_bool(v, "s", true));
+	CU_ASSERT_TRUE(jget_uuid(v, "u", &id));
+	CU_ASSERT_FALSE(jget_uuid(v, "s", &id));
+	CU_ASSERT_FALSE(jget_uuid(v, "missing", &id));
+	json_object_put(v);
+}
+
+static void
+test_writers(void)
+{
+	struct json_object *o = jobj();
+	struct uuid id = { { 0x01 } };
+
+	jput_str(o, "s", "x");
+	jput_str(o, "none", NULL);
+	jput_strn(o, "t", "abc", 2);
+	jput_int(o, "i", INT64_MIN);
+	jput_num(o, "d", 0.1);
+	jput_num(o, "nan", NAN);
+	jput_bool(o, "b", true);
+	jput_uuid(o, "u", id);
+	jput_time(o, "z", 0);
+	jput_time(o, "at", 1);
+	jput_json(o, "j", "{\"a\":[1]}");
+	jput_json(o, "broken", "{");
+	CU_ASSERT_STRING_EQUAL(json_text(o),
+	    "{\"s\":\"x\",\"none\":null,\"t\":\"ab\",\"i\":"
+	    "-9223372036854775808,\"d\":0.1,\"nan\":null,\"b\":true,\"u\":"
+	    "\"01000000-0000-0000-0000-000000000000\",\"z\":null,\"at\":"
+	    "\"1970-01-01T00:00:00.000001Z\",\"j\":{\"a\":[1]},\"broken\":"
+	    "null}");
+	json_object_put(o);
+}
+
+static void
+merge(const char *target, const char *patch, const char *want)
+{
+	struct json_object *p = parse(patch), *r;
+
+	r = json_merge_patch(parse(target), p);
+	CU_ASSERT_STRING_EQUAL(json_text(r), want);
+	json_object_put(r);
+	CU_ASSERT_STRING_EQUAL(json_text(p), patch);
+	json_object_put(p);
+}
+
+/* The examples of RFC 7396, appendix A. */
+static void
+test_merge(void)
+{
+	merge("{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
+	merge("{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}");
+	merge("{\"a\":\"b\"}", "{\"a\":null}", "{}");
+	merge("{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}");
+	merge("{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
+	merge("{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
+	    "{\"a\":{\"b\":\"d\"}}");
+	merge("{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}");
+	merge("[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]");
+	merge("{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]");
+	merge("{\"a\":\"foo\"}", "null", "null");
+	merge("{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}");
+	merge("[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}");
+	merge("{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}");
+}
+
+static void
+canonical(const char *text, const char *want)
+{
+	struct json_object *v = parse(text);
+	struct buf b = { 0 };
+
+	json_canonical(&b, v);
+	CU_ASSERT_STRING_EQUAL(b.data, want);
+	buf_free(&b);
+	json_object_put(v);
+}
+
+static void
+test_canonical(void)
+{
+	canonical("{ \"b\" : 1, \"a\" : [ 1.0, 2.50, -0.0, 1e2 ] }",
+	    "{\"a\":[1,2.5,0,100],\"b\":1}");
+	canonical("{\"aa\":1,\"a\":2,\"\xc3\xa9\":3,\"Z\":4}",
+	    "{\"Z\":4,\"a\":2,\"aa\":1,\"\xc3\xa9\":3}");
+	canonical("[\"\\u0041\\n\",null,true]", "[\"A\\n\",null,true]");
+}
+
+static void
+test_copy(void)
+{
+	struct json_object *v = parse("{\"a\":[1,\"x\"]}"), *copy;
+
+	copy = json_copy(v);
+	json_object_array_add(jget(v, "a"), NULL);
+	CU_ASSERT_STRING_EQUAL(json_text(copy), "{\"a\":[1,\"x\"]}");
+	CU_ASSERT_PTR_NULL(json_copy(NULL));
+	json_object_put(copy);
+	json_object_put(v);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "good texts", test_good },
+		{ "bad texts name the byte", test_bad },
+		{ "depth 64 and no more", test_depth },
+		{ "readers", test_readers },
+		{ "writers", test_writers },
+		{ "merge patch", test_merge },
+		{ "canonical text", test_canonical },
+		{ "copies are deep", test_copy },
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{ "json", NULL, NULL, NULL, NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	return tap_run(suites);
+}
