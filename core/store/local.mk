@@ -24,3 +24,11 @@ STORE_TEST_LIBS = tests/libstoreenv.la libstore.la libloop.la libbase.la \
 check_PROGRAMS += tests/integration/t_store
 tests_integration_t_store_SOURCES = tests/integration/t_store.c
 tests_integration_t_store_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_store_fail
+tests_integration_t_store_fail_SOURCES = tests/integration/t_store_fail.c
+tests_integration_t_store_fail_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_migrate
+tests_integration_t_migrate_SOURCES = tests/integration/t_migrate.c
+tests_integration_t_migrate_LDADD = $(STORE_TEST_LIBS)

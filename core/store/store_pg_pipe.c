@@ -464,7 +464,8 @@ static void
 owed_read_lost(struct pg_conn *c, struct store_req *r, const char *why)
 {
 	store_req_reset(r);
-	if (r->tries++ > 0 || c->store->freeing)
+	/* All connections may have gone at once: each is tried. */
+	if (++r->tries > (int)c->store->n_readers + 1 || c->store->freeing)
 		pg_refuse(r, why);
 	else
 		store_postgres.submit(&c->store->base, r);

@@ -40,6 +40,7 @@ struct lite_conn {
 	int64_t now; /* of the running statement; 0: not asked yet */
 	int steps_left; /* LITE_LOOP */
 	bool out_of_steps;
+	const atomic_bool *dropped; /* LITE_READER: nobody waits any more */
 	int64_t timeout_us; /* LITE_READER, LITE_WRITER: of one statement */
 	int64_t give_up_us;
 };

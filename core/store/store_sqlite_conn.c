@@ -149,7 +149,7 @@ lite_prepare(struct lite_conn *c, const char *text, unsigned flags,
 static void
 lite_index(struct lite_stmt *s)
 {
-	char name[8];
+	char name[16];
 
 	s->n_params = sqlite3_bind_parameter_count(s->st);
 	for (int i = 0; i < STORE_ARGS_MAX; i++) {
@@ -353,6 +353,8 @@ lite_progress(void *arg)
 		c->out_of_steps = true;
 		return 1;
 	}
+	if (c->dropped != NULL && atomic_load(c->dropped))
+		return 1;
 	return c->timeout_us > 0 && clock_mono_us() > c->give_up_us;
 }
 

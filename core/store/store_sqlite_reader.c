@@ -79,6 +79,18 @@ lite_read(struct lite_db *db, struct store_req *r)
 	lite_push(db, &db->reads, r);
 }
 
+static void
+reader_run(struct lite_db *db, struct lite_conn **c, struct store_req *r)
+{
+	if (*c == NULL)
+		r->status = lite_conn_open(db, LITE_READER, c, &r->err);
+	if (r->status != AS_OK || atomic_load(&r->dropped))
+		return;
+	(*c)->dropped = &r->dropped;
+	r->status = lite_call(*c, &r->calls[0], &r->rows[0], &r->err);
+	(*c)->dropped = NULL;
+}
+
 void *
 lite_reader_main(void *arg)
 {
@@ -87,12 +99,7 @@ lite_reader_main(void *arg)
 	struct store_req *r;
 
 	while ((r = lite_take(db, &db->reads, 1, 0)) != NULL) {
-		if (c == NULL)
-			r->status = lite_conn_open(db, LITE_READER, &c,
-			    &r->err);
-		if (r->status == AS_OK && !atomic_load(&r->dropped))
-			r->status = lite_call(c, &r->calls[0], &r->rows[0],
-			    &r->err);
+		reader_run(db, &c, r);
 		lite_give_back(db, r);
 	}
 	lite_conn_close(c);

@@ -12,6 +12,7 @@
 /* The database of the store's tests; one at a time. */
 
 struct store_env env;
+const char *env_migrations = SRC_DIR "/migrations";
 
 char *
 env_temp_dir(void)
@@ -46,7 +47,7 @@ env_open(void)
 	enum as_status st;
 
 	env.config = (struct store_config){ .url = env.url,
-		.migrations_dir = SRC_DIR "/migrations",
+		.migrations_dir = env_migrations,
 		.statement_timeout_ms = 20000 };
 	st = store_db_open(&env.config, &env.db, &err);
 	if (st == AS_OK)
@@ -101,12 +102,15 @@ env_postgres_open(void)
 		tap_note("cannot make a schema in TEST_POSTGRES_URL");
 		return 1;
 	}
-	if (strchr(url, ':') != NULL && strstr(url, "://") != NULL)
-		env.url = xasprintf("%s%coptions=-csearch_path%%3D%s", url,
-		    strchr(url, '?') == NULL ? '?' : '&', env.schema);
-	else
-		env.url = xasprintf("%s options='-csearch_path=%s'", url,
+	if (strstr(url, "://") != NULL)
+		env.url = xasprintf("%s%coptions=-csearch_path%%3D%s&"
+				    "application_name=%s",
+		    url, strchr(url, '?') == NULL ? '?' : '&', env.schema,
 		    env.schema);
+	else
+		env.url = xasprintf("%s options='-csearch_path=%s' "
+				    "application_name=%s",
+		    url, env.schema, env.schema);
 	return env_open();
 }
 

@@ -21,10 +21,12 @@ struct store_env {
 };
 
 extern struct store_env env;
+extern const char *env_migrations; /* read when a database is opened */
 
 /* What CUnit wants of the functions around a suite: 0 is success. */
 int env_sqlite_open(void);
-int env_postgres_open(void); /* also 0 without TEST_POSTGRES_URL: see below */
+/* Without TEST_POSTGRES_URL it succeeds and opens nothing: env_ready. */
+int env_postgres_open(void);
 int env_close(void);
 /* False, and the test is reported as skipped: there is no such database. */
 bool env_ready(void);
