@@ -187,11 +187,24 @@ agent_args(const struct agent *a, struct sql_arg args[14])
 	args[13] = SQL_BOOL(a->is_public);
 }
 
+/* What of the agent was written, without what the row says of itself. */
+static struct json_object *
+agent_definition(const struct agent *a)
+{
+	static const char *const names[] = { "id", "user_id", "version",
+		"created_at", "updated_at" };
+	struct json_object *o = agent_json(a);
+
+	for (size_t i = 0; i < N_ITEMS(names); i++)
+		json_object_object_del(o, names[i]);
+	return o;
+}
+
 /* Inserts (version 0 before) or updates; *hit says if the row was written. */
 static SUSPENDS enum as_status
 agent_store(struct store *store, struct agent *a, bool *hit, struct error *err)
 {
-	struct json_object *definition = agent_json(a);
+	struct json_object *definition = agent_definition(a);
 	struct rows *rows[2] = { NULL };
 	struct sql_arg args[15], version[4];
 	struct sql_call calls[] = { { &agent_write, args, 15 },
@@ -322,6 +335,8 @@ agent_delete(struct store *store, const struct principal *who, struct uuid id,
 {
 	struct arena *arena = arena_new(NULL);
 	struct agent *a = NULL;
+	struct sql_arg args[4] = { SQL_UUID(id), SQL_UUID(who->tenant_id),
+		SQL_UUID(who->user_id) };
 	struct rows *rows;
 	enum as_status st = AS_OK;
 	bool hit = false;
@@ -330,9 +345,7 @@ agent_delete(struct store *store, const struct principal *who, struct uuid id,
 		st = agent_own(store, who, id, if_version, arena, &a, err);
 		if (st != AS_OK)
 			break;
-		struct sql_arg args[] = { SQL_UUID(id),
-			SQL_UUID(who->tenant_id), SQL_UUID(who->user_id),
-			SQL_INT(a->version) };
+		args[3] = SQL_INT(a->version);
 		rows = NULL;
 		st = store_exec(store, &agent_tombstone, args, 4, &rows, err);
 		hit = rows_count(rows) > 0;
