@@ -176,7 +176,7 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 	};
 	enum as_status st;
 
-	event_add_status(&events, c.to, reason, NULL, NULL);
+	event_list_add_status(&events, c.to, reason, NULL, NULL);
 	st = run_store_commit(ctx->store, &c, err);
 	if (st == AS_OK)
 		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,

@@ -123,8 +123,8 @@ events_fill(struct sending *s, struct event_list *events,
 	struct json_object *body = jobj();
 
 	jput(body, "message", run_message_json(m, s->thread.id, s->run_id));
-	event_add(events, "message_created", body);
-	event_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
+	event_list_add(events, "message_created", body);
+	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
 	    owned ? "started" : "created", NULL, NULL);
 	if (!owned)
 		return;
@@ -133,7 +133,7 @@ events_fill(struct sending *s, struct event_list *events,
 	jput_int(body, "attempt", 1);
 	jput_str(body, "role", "assistant");
 	jput_str(body, "model", s->model);
-	event_add(events, "message_start", body);
+	event_list_add(events, "message_start", body);
 }
 
 static SUSPENDS enum as_status

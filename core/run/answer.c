@@ -302,7 +302,7 @@ work_message_end(struct work *w, struct work_commit *wc, const char *text,
 	jput_str(body, "sha256", sha);
 	jput(body, "usage", usage);
 	jput_str(body, "finish_reason", why);
-	event_add(&wc->events, "message_end", body);
+	event_list_add(&wc->events, "message_end", body);
 	w->message_open = false;
 }
 
@@ -337,7 +337,7 @@ intent_event(struct work_commit *wc, const struct run_tool *t,
 	jput_str(body, "effect", run_effect_word(t->effect));
 	jput_str(body, "idempotency_key", t->idem_key);
 	jput_bool(body, "needs_approval", info != NULL && info->needs_approval);
-	event_add(&wc->events, "tool_call", body);
+	event_list_add(&wc->events, "tool_call", body);
 }
 
 static void
@@ -432,7 +432,7 @@ answer_commit(struct answer *a, struct error *err)
 	work_checkpoint(w, &wc);
 	if (a->n_calls == 0) {
 		wc.c.to = RUN_SUCCEEDED;
-		event_add_status(&wc.events, RUN_SUCCEEDED, NULL, NULL,
+		event_list_add_status(&wc.events, RUN_SUCCEEDED, NULL, NULL,
 		    &w->state.usage);
 	}
 	st = work_commit(w, &wc, err);

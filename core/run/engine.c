@@ -109,7 +109,7 @@ work_announce(struct work *w)
 	enum as_status st;
 
 	work_commit_init(w, &wc);
-	event_add_status(&wc.events, RUN_RUNNING,
+	event_list_add_status(&wc.events, RUN_RUNNING,
 	    w->state.fence > 1 ? "recovered" : "started", NULL, NULL);
 	if (history_open_calls(w->history, w->n_history) == 0)
 		work_message_start(w, &wc);

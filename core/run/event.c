@@ -13,7 +13,7 @@
  */
 
 void
-event_add(struct event_list *l, const char *type, struct json_object *body)
+event_list_add(struct event_list *l, const char *type, struct json_object *body)
 {
 	if (l->n == l->cap) {
 		l->cap = l->cap ? l->cap * 2 : 8;
@@ -62,7 +62,7 @@ event_frame(const char *type, int64_t seq, int64_t run_seq, struct uuid run_id,
 }
 
 void
-event_add_status(struct event_list *l, enum run_status state,
+event_list_add_status(struct event_list *l, enum run_status state,
     const char *reason, struct json_object *error,
     const struct run_usage *usage)
 {
@@ -75,7 +75,7 @@ event_add_status(struct event_list *l, enum run_status state,
 		jput(o, "error", json_object_get(error));
 	if (usage != NULL)
 		jput(o, "usage", run_usage_json(usage));
-	event_add(l, "run_status", o);
+	event_list_add(l, "run_status", o);
 }
 
 struct rcbuf *

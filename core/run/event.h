@@ -28,7 +28,7 @@ struct event_list {
 };
 
 /* Takes body. */
-void event_add(struct event_list *l, const char *type,
+void event_list_add(struct event_list *l, const char *type,
     struct json_object *body);
 void event_list_clear(struct event_list *l);
 
@@ -37,7 +37,7 @@ struct rcbuf *event_frame(const char *type, int64_t seq, int64_t run_seq,
     struct uuid run_id, int64_t ts_us, const char *body);
 
 /* run_status with status running|end derived from the state. */
-void event_add_status(struct event_list *l, enum run_status state,
+void event_list_add_status(struct event_list *l, enum run_status state,
     const char *reason, struct json_object *error,
     const struct run_usage *usage);
 

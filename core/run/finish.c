@@ -96,7 +96,7 @@ close_calls(struct work *w, struct work_commit *wc)
 		jput_str(body, "name", rows[i].tool);
 		jput_bool(body, "is_error", true);
 		jput_str(body, "outcome", "unknown");
-		event_add(&wc->events, "tool_result", body);
+		event_list_add(&wc->events, "tool_result", body);
 		work_message_created(w, wc, m);
 	}
 }
@@ -125,7 +125,7 @@ finish_once(struct work *w, enum run_status to, const struct error *why,
 		wc.c.error_code = error_name(why->code);
 		wc.c.error = arena_strdup(wc.arena, json_text(error));
 	}
-	event_add_status(&wc.events, to, NULL, error, &w->state.usage);
+	event_list_add_status(&wc.events, to, NULL, error, &w->state.usage);
 	st = work_commit(w, &wc, NULL);
 	if (st != AS_OK)
 		w->message_open = open;

@@ -217,7 +217,7 @@ result_event(struct call *c, struct work_commit *wc, const char *text)
 	jput_int(body, "duration_ms",
 	    c->began_ms > 0 ? (int64_t)(now - c->began_ms) : 0);
 	jput_str(body, "outcome", c->outcome);
-	event_add(&wc->events, "tool_result", body);
+	event_list_add(&wc->events, "tool_result", body);
 }
 
 /* One result: its row, its event, its message. */

@@ -129,7 +129,7 @@ work_message_created(struct work *w, struct work_commit *wc,
 	struct json_object *body = jobj();
 
 	jput(body, "message", run_message_json(m, w->thread_id, w->run_id));
-	event_add(&wc->events, "message_created", body);
+	event_list_add(&wc->events, "message_created", body);
 }
 
 void
@@ -147,7 +147,8 @@ work_message_start(struct work *w, struct work_commit *wc)
 		jput_str(body, "role", "assistant");
 		jput_str(body, "model", w->model);
 	}
-	event_add(&wc->events, again ? "message_reset" : "message_start", body);
+	event_list_add(&wc->events, again ? "message_reset" : "message_start",
+	    body);
 }
 
 /*
@@ -180,7 +181,7 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 	jput_str(body, "ns", "");
 	jput_int(body, "step", c->step + 1);
 	jput_str(body, "state_hash", hex);
-	event_add(&wc->events, "checkpoint", body);
+	event_list_add(&wc->events, "checkpoint", body);
 	c->advance = true;
 }
 
