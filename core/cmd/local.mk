@@ -2,7 +2,14 @@
 noinst_LTLIBRARIES += libcmd.la
 CORE_LIBS += libcmd.la
 libcmd_la_SOURCES = \
+	core/cmd/chat.c \
 	core/cmd/check.c core/cmd/check.h \
+	core/cmd/cmd.h \
 	core/cmd/conf_show.c \
+	core/cmd/database.c core/cmd/database.h \
+	core/cmd/migrate.c \
+	core/cmd/node.c core/cmd/node.h \
+	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/options.c core/cmd/options.h \
+	core/cmd/serve.c \
 	core/cmd/settings.c core/cmd/settings.h

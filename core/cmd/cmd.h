@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CMD_CMD_H
+#define CORE_CMD_CMD_H
+
+/* The subcommands.  argv[0] is the command's name; the result is the exit
+ * code: 0, 1 for a failure, 2 for wrong use. */
+
+int cmd_serve(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_conf(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_plugin(int argc, char **argv);
+int cmd_chat(int argc, char **argv);
+
+#endif

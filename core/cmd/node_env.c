@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/cmd/node_env.h"
+
+#include <sodium.h>
+
+#include "core/base/clock.h"
+
+/* See node_env.h. */
+
+void
+node_env_init(struct node_env *env)
+{
+	env->arena = arena_new(NULL);
+	atomic_store(&env->offset_us, 0);
+}
+
+void
+node_env_fini(struct node_env *env)
+{
+	arena_free(env->arena);
+}
+
+static struct uuid
+env_new_id(void *arg)
+{
+	(void)arg;
+	return uuid_v7();
+}
+
+static int64_t
+env_wall_us(void *arg)
+{
+	struct node_env *env = arg;
+
+	return clock_wall_us() + atomic_load(&env->offset_us);
+}
+
+static uint32_t
+env_random(void *arg, uint32_t n)
+{
+	(void)arg;
+	return randombytes_uniform(n);
+}
+
+struct engine_env
+node_env_engine(struct node_env *env)
+{
+	struct engine_env e = { .arg = env,
+		.new_id = env_new_id,
+		.wall_us = env_wall_us,
+		.random = env_random };
+
+	return e;
+}
+
+SQL(STORE_NOW, "SELECT now_us()");
+
+SUSPENDS void
+node_env_tune(struct node_env *env, struct store *store)
+{
+	struct rows *rows = NULL;
+
+	if (store_query(store, &STORE_NOW, NULL, 0, &rows, NULL) == AS_OK)
+		atomic_store(&env->offset_us,
+		    rows_int(rows, 0, 0) - clock_wall_us());
+	rows_free(rows);
+}

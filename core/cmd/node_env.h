@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CMD_NODE_ENV_H
+#define CORE_CMD_NODE_ENV_H
+
+/*
+ * Ids, time and chance for the run engine, as a real process has them.  Time
+ * is this process's clock corrected by what the store's clock said last.
+ */
+
+#include <stdatomic.h>
+
+#include "core/base/arena.h"
+#include "core/run/engine.h"
+
+struct node_env {
+	struct arena *arena; /* lives as long as the process */
+	_Atomic int64_t offset_us; /* store's clock minus ours */
+};
+
+void node_env_init(struct node_env *env);
+void node_env_fini(struct node_env *env);
+struct engine_env node_env_engine(struct node_env *env);
+/* Asks the store for its time. */
+SUSPENDS void node_env_tune(struct node_env *env, struct store *store);
+
+#endif

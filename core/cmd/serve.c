@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/auth/auth.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/cmd/cmd.h"
+#include "core/cmd/database.h"
+#include "core/cmd/node.h"
+#include "core/cmd/options.h"
+
+/*
+ * "agent-studio serve": read the configuration, open the database, bring its
+ * schema up to date, then run (node.c).
+ */
+
+static const char usage
+    [] = "usage: agent-studio serve [--conf DIR] [--data DIR] [--port N]\n"
+	 "       [--log-level LEVELS] [--set PATH=VALUE]\n"
+	 "Runs in the foreground until SIGTERM.  Prints `listening on URL` on\n"
+	 "standard output once it answers.\n";
+
+static int
+failed(const char *what, struct error *err)
+{
+	fprintf(stderr, "agent-studio: %s: %s\n", what, err->detail);
+	error_clear(err);
+	return EXIT_FAILURE;
+}
+
+static enum as_status
+db_open(const struct settings *s, struct store_db **out, struct error *err)
+{
+	enum as_status st = database_open(s, out, err);
+	int applied = 0;
+
+	if (st == AS_OK)
+		st = store_migrate(*out, !s->store.migrate, &applied, err);
+	if (applied > 0)
+		log_info("store", "%d migrations applied", applied);
+	return st;
+}
+
+static enum as_status
+auth_open(const struct settings *s, struct auth **out, struct error *err)
+{
+	struct auth_config c = {
+		.data_dir = s->data_dir,
+		.issuer = s->auth.issuer,
+		.signup = s->auth.signup,
+		.host = s->server.host,
+		.access_ms = s->auth.access_ttl,
+		.refresh_ms = s->auth.refresh_ttl,
+		.attempts = s->auth.attempts,
+		.attempts_ms = s->auth.attempts_window,
+	};
+
+	return auth_new(&c, out, err);
+}
+
+static int
+serve(const struct settings *s, struct conf *conf)
+{
+	struct node_parts p = { .settings = s, .conf = conf };
+	struct error err = { 0 };
+	const char *what = "database";
+	enum as_status st;
+	int rc = EXIT_FAILURE;
+
+	st = db_open(s, &p.db, &err);
+	if (st == AS_OK) {
+		what = "signing key";
+		st = auth_open(s, &p.auth, &err);
+	}
+	if (st == AS_OK) {
+		what = "routes";
+		st = api_new(&p.api, &err);
+	}
+	rc = st == AS_OK ? node_run(&p) : failed(what, &err);
+	api_free(p.api);
+	auth_free(p.auth);
+	if (p.db != NULL)
+		store_db_close(p.db);
+	return rc;
+}
+
+int
+cmd_serve(int argc, char **argv)
+{
+	struct settings settings;
+	struct options options;
+	struct conf *conf;
+	int rc = EXIT_FAILURE;
+
+	if (!options_parse(&options, argc, argv, NULL, usage))
+		return options.status;
+	MUST(sodium_init() >= 0);
+	conf = options_conf(&options);
+	if (!settings_load(&settings, conf) ||
+	    !log_configure(settings.log.level))
+		(void)options_problems(conf);
+	else
+		rc = serve(&settings, conf);
+	conf_free(conf);
+	options_free(&options);
+	return rc;
+}

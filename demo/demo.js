@@ -1,0 +1,197 @@
+// The demo: sign in, make an agent, chat, see the stream and the tools.
+// Plain modules, no build step.  The session is an HttpOnly cookie.
+import { api, ApiError } from "./api.js";
+import { ThreadSocket } from "./socket.js";
+import { Transcript } from "./transcript.js";
+
+const $ = (id) => document.getElementById(id);
+const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, run: null };
+const transcript = new Transcript($("messages"));
+
+// ---- Signing in
+
+async function start() {
+	try {
+		state.user = await api("GET", "/api/auth/me");
+	} catch (e) {
+		if (!(e instanceof ApiError) || e.status !== 401)
+			$("sign-in-error").textContent = e.message;
+		$("sign-in").hidden = false;
+		return;
+	}
+	$("sign-in").hidden = true;
+	$("app").hidden = false;
+	$("who").textContent = state.user.display_name || state.user.email;
+	await load();
+}
+
+$("sign-in-form").addEventListener("submit", async (event) => {
+	event.preventDefault();
+	const form = new FormData(event.target);
+	const verb = event.submitter?.value ?? "login";
+	$("sign-in-error").textContent = "";
+	try {
+		await api("POST", `/api/auth/${verb}`, { email: form.get("email"), password: form.get("password") });
+		await start();
+	} catch (e) {
+		$("sign-in-error").textContent = e.message;
+	}
+});
+
+$("logout").addEventListener("click", async () => {
+	await api("POST", "/api/auth/logout");
+	location.reload();
+});
+
+// ---- Lists
+
+function listItem(label, current, onClick) {
+	const li = document.createElement("li");
+	const button = document.createElement("button");
+	button.textContent = label;
+	button.title = label;
+	button.setAttribute("aria-current", String(current));
+	button.addEventListener("click", onClick);
+	li.append(button);
+	return li;
+}
+
+function draw() {
+	$("agents").replaceChildren(...state.agents.map((a) => listItem(a.name, a.id === state.agent?.id, () => pickAgent(a))));
+	$("threads").replaceChildren(...state.threads.map((t) =>
+		listItem(t.title || "New conversation", t.id === state.thread?.id, () => openThread(t))));
+	$("agent-name").textContent = state.agent?.name ?? "No agent yet";
+	$("agent-detail").textContent = state.agent
+		? [state.agent.model_name ?? "default model", ...state.agent.toolkits].join(" · ") : "";
+	$("new-thread").disabled = !state.agent;
+	$("empty").hidden = !transcript.isEmpty() || !state.thread;
+	const running = state.run !== null;
+	$("send").hidden = running;
+	$("stop").hidden = !running;
+	$("send").disabled = !state.thread;
+}
+
+async function load() {
+	state.agents = (await api("GET", "/api/agents/")).items;
+	if (state.agents.length === 0)
+		await askForAgent();
+	else
+		await pickAgent(state.agents[0]);
+}
+
+async function pickAgent(agent) {
+	state.agent = agent;
+	state.threads = (await api("GET", `/api/chat/sessions?agent_id=${agent.id}`)).items;
+	if (state.threads.length === 0)
+		await newThread();
+	else
+		await openThread(state.threads[0]);
+}
+
+async function newThread() {
+	const thread = await api("POST", "/api/chat/sessions", { agent_id: state.agent.id });
+	state.threads.unshift(thread);
+	await openThread(thread);
+}
+
+$("new-thread").addEventListener("click", newThread);
+
+// ---- A new agent
+
+async function askForAgent() {
+	const [models, toolkits] = await Promise.all([api("GET", "/api/models"), api("GET", "/api/toolkits/")]);
+	const select = $("agent-form").elements.model_name;
+	select.replaceChildren(new Option("The default model", ""),
+		...models.items.filter((m) => m.dim === null).map((m) => new Option(`${m.title} (${m.id})`, m.id)));
+	$("toolkits").replaceChildren(...toolkits.items.map((t) => {
+		const label = document.createElement("label");
+		const box = Object.assign(document.createElement("input"),
+			{ type: "checkbox", name: "toolkits", value: t.slug, checked: t.slug !== "http" });
+		label.append(box, `${t.name}: ${t.description}`);
+		return label;
+	}));
+	$("agent-error").textContent = "";
+	$("agent-dialog").showModal();
+	draw();
+}
+
+$("new-agent").addEventListener("click", askForAgent);
+
+$("agent-form").addEventListener("submit", async (event) => {
+	if (event.submitter?.value !== "create")
+		return;
+	event.preventDefault();
+	const form = new FormData(event.target);
+	try {
+		const agent = await api("POST", "/api/agents/", {
+			name: form.get("name"),
+			system_prompt: form.get("system_prompt"),
+			model_name: form.get("model_name") || null,
+			toolkits: form.getAll("toolkits"),
+		});
+		$("agent-dialog").close();
+		state.agents.unshift(agent);
+		await pickAgent(agent);
+	} catch (e) {
+		$("agent-error").textContent = e.message;
+	}
+});
+
+// ---- The conversation
+
+function showStatus(text, kind = "") {
+	$("status").textContent = text;
+	$("status").className = `badge ${kind}`;
+}
+
+async function openThread(thread) {
+	state.socket?.close();
+	state.thread = thread;
+	state.run = null;
+	transcript.clear();
+	state.socket = new ThreadSocket(thread.id, { onFrame, onState: showStatus });
+	draw();
+}
+
+function onFrame(frame) {
+	transcript.apply(frame);
+	if (frame.type === "snapshot")
+		state.run = frame.run?.id ?? null;
+	if (frame.type === "run_status") {
+		state.run = frame.status === "end" ? null : frame.run_id;
+		if (frame.status === "end")
+			refreshTitle();
+	}
+	draw();
+}
+
+async function refreshTitle() {
+	if (state.thread.title)
+		return;
+	const { title } = await api("GET", `/api/chat/sessions/${state.thread.id}?limit=1`);
+	state.thread.title = title;
+	draw();
+}
+
+$("composer").addEventListener("submit", (event) => {
+	event.preventDefault();
+	const box = event.target.elements.content;
+	if (box.value.trim() === "" || state.run !== null)
+		return;
+	if (state.socket.send({ type: "message", content: box.value, client_message_id: crypto.randomUUID() }))
+		box.value = "";
+});
+
+$("composer").elements.content.addEventListener("keydown", (event) => {
+	if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+		event.preventDefault();
+		$("composer").requestSubmit();
+	}
+});
+
+$("stop").addEventListener("click", () => {
+	if (state.run !== null)
+		state.socket.send({ type: "cancel", run_id: state.run });
+});
+
+start();

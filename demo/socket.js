@@ -1,0 +1,64 @@
+// The socket of one thread.  Comes back by itself after a drop, with the
+// cursor of the last event seen, so nothing is lost and nothing doubled.
+
+const DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
+const FINAL = new Set([4401, 4403, 4404, 1008]);
+
+export class ThreadSocket {
+	#id; #handlers; #ws = null; #seq = -1; #tries = 0; #timer = null; #closed = false;
+
+	constructor(id, handlers) {
+		this.#id = id;
+		this.#handlers = handlers;
+		this.#connect();
+	}
+
+	#connect() {
+		const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+		const query = this.#seq >= 0 ? `?after_seq=${this.#seq}` : "";
+		this.#handlers.onState(this.#tries > 0 ? "reconnecting" : "connecting");
+		this.#ws = new WebSocket(`${scheme}//${location.host}/ws/chat/${this.#id}/${query}`);
+		this.#ws.addEventListener("message", (event) => this.#receive(JSON.parse(event.data)));
+		this.#ws.addEventListener("close", (event) => this.#lost(event));
+	}
+
+	#receive(frame) {
+		if (frame.type === "ready") {
+			this.#tries = 0;
+			this.#handlers.onState("live", "live");
+		}
+		if (frame.type === "snapshot")
+			this.#seq = frame.snapshot_seq;
+		if (frame.seq !== undefined) {
+			if (frame.seq <= this.#seq)
+				return;
+			this.#seq = frame.seq;
+		}
+		this.#handlers.onFrame(frame);
+	}
+
+	#lost(event) {
+		if (this.#closed)
+			return;
+		if (FINAL.has(event.code)) {
+			this.#handlers.onState(event.reason || "signed out", "warn");
+			return;
+		}
+		const delay = DELAYS_MS[Math.min(this.#tries++, DELAYS_MS.length - 1)];
+		this.#handlers.onState("reconnecting", "warn");
+		this.#timer = setTimeout(() => this.#connect(), delay * (0.5 + Math.random()));
+	}
+
+	send(frame) {
+		if (this.#ws?.readyState !== WebSocket.OPEN)
+			return false;
+		this.#ws.send(JSON.stringify(frame));
+		return true;
+	}
+
+	close() {
+		this.#closed = true;
+		clearTimeout(this.#timer);
+		this.#ws?.close();
+	}
+}

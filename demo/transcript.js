@@ -1,0 +1,170 @@
+// What the reader sees: frames in, elements out.  Text is only ever set as
+// text, never as HTML.
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+function element(tag, className, text = "") {
+	const el = document.createElement(tag);
+	el.className = className;
+	el.textContent = text;
+	return el;
+}
+
+const show = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
+
+export class Transcript {
+	#list; #messages = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
+
+	constructor(list) {
+		this.#list = list;
+	}
+
+	clear() {
+		this.#list.replaceChildren();
+		for (const map of [this.#messages, this.#tools, this.#texts, this.#reasoning])
+			map.clear();
+	}
+
+	isEmpty() {
+		return this.#list.childElementCount === 0;
+	}
+
+	apply(frame) {
+		const handler = this[`on_${frame.type}`];
+		if (handler === undefined)
+			return; // a newer host may say more than we know
+		const bottom = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 80;
+		handler.call(this, frame);
+		if (bottom)
+			this.#list.scrollTop = this.#list.scrollHeight;
+	}
+
+	#bubble(id, role) {
+		let li = this.#messages.get(id);
+		if (li === undefined) {
+			li = element("li", `message ${role}`);
+			this.#messages.set(id, li);
+			this.#list.append(li);
+		}
+		return li;
+	}
+
+	#card(id, name, args) {
+		let card = this.#tools.get(id);
+		if (card === undefined) {
+			card = element("details", "tool");
+			card.dataset.state = "running";
+			const summary = element("summary", "");
+			summary.append(element("code", "", name), element("span", "state", "running"));
+			card.append(summary, element("pre", "args", show(args)));
+			this.#tools.set(id, card);
+			const li = element("li", "");
+			li.append(card);
+			this.#list.append(li);
+		}
+		return card;
+	}
+
+	#finish(id, name, outcome, result) {
+		const card = this.#card(id, name, {});
+		card.dataset.state = outcome;
+		card.querySelector(".state").textContent = outcome;
+		card.querySelector(".result")?.remove();
+		card.append(element("pre", "result", show(result)));
+	}
+
+	#message(m) {
+		if (m.state === "rolled_back") {
+			this.#messages.get(m.id)?.remove();
+			return;
+		}
+		if (m.role === "tool") {
+			const part = m.parts[0] ?? {};
+			if (this.#tools.get(m.tool_call_id)?.dataset.state !== "running" && this.#tools.has(m.tool_call_id))
+				return;
+			this.#finish(m.tool_call_id, m.tool_name, part.is_error ? "failed" : "succeeded", m.content);
+			return;
+		}
+		const li = this.#bubble(m.id, m.role);
+		li.textContent = m.content;
+		li.classList.remove("writing");
+		li.classList.toggle("interrupted", m.state === "interrupted");
+		for (const part of m.parts)
+			if (part.type === "tool_call")
+				this.#card(part.id, part.name, part.args);
+	}
+
+	on_snapshot(frame) {
+		this.clear();
+		for (const m of frame.messages)
+			this.#message(m);
+		if (frame.partial) {
+			this.on_message_start(frame.partial);
+			this.on_message_delta({ ...frame.partial, delta: frame.partial.text });
+		}
+	}
+
+	on_message_created(frame) {
+		this.#message(frame.message);
+	}
+
+	on_message_start(frame) {
+		this.#texts.set(frame.message_id, new Uint8Array());
+		this.#bubble(frame.message_id, "assistant").classList.add("writing");
+	}
+
+	on_message_reset(frame) {
+		this.#reasoning.get(frame.message_id)?.remove();
+		this.#reasoning.delete(frame.message_id);
+		this.on_message_start(frame);
+		this.#bubble(frame.message_id, "assistant").textContent = "";
+	}
+
+	// A delta says at which byte it begins; what overlaps is known already.
+	on_message_delta(frame) {
+		const known = this.#texts.get(frame.message_id);
+		const bytes = encoder.encode(frame.delta);
+		if (known === undefined || frame.offset > known.length || frame.offset + bytes.length <= known.length)
+			return;
+		const all = new Uint8Array(frame.offset + bytes.length);
+		all.set(known);
+		all.set(bytes, frame.offset);
+		this.#texts.set(frame.message_id, all);
+		this.#bubble(frame.message_id, "assistant").textContent = decoder.decode(all);
+	}
+
+	on_reasoning_delta(frame) {
+		let el = this.#reasoning.get(frame.message_id);
+		if (el === undefined) {
+			el = element("li", "reasoning");
+			this.#reasoning.set(frame.message_id, el);
+			this.#bubble(frame.message_id, "assistant").before(el);
+		}
+		el.textContent += frame.delta;
+	}
+
+	on_message_end(frame) {
+		this.#texts.delete(frame.message_id);
+		this.#bubble(frame.message_id, "assistant").classList.remove("writing");
+	}
+
+	on_tool_call(frame) {
+		this.#card(frame.tool_call_id, frame.name, frame.args);
+	}
+
+	on_tool_result(frame) {
+		this.#finish(frame.tool_call_id, frame.name, frame.outcome, frame.error?.message ?? frame.result ?? "");
+	}
+
+	on_run_status(frame) {
+		if (frame.error)
+			this.#list.append(element("li", "notice", `${frame.error.code}: ${frame.error.message}`));
+		if (frame.state === "rolled_back")
+			this.#list.append(element("li", "notice", "This turn was taken back."));
+	}
+
+	on_error(frame) {
+		this.#list.append(element("li", "notice", `${frame.code}: ${frame.message}`));
+	}
+}
