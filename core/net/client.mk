@@ -24,3 +24,7 @@ tests_fuzz_fuzz_sse_LDADD = libclient.la libloop.la libbase.la $(DEP_LIBS)
 tests_fuzz_fuzz_sse_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/sse tests/fuzz/sse.dict
+
+check_PROGRAMS += tests/integration/t_llm_openai
+tests_integration_t_llm_openai_SOURCES = tests/integration/t_llm_openai.c
+EXTRA_DIST += tests/support/stub_model.mjs

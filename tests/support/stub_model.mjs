@@ -20,6 +20,7 @@
 //   reasoning                 text before it
 //   refusal                   text of a refusal instead
 //   tool_calls [{id, name, args}]    args an object, or a text sent as it is
+//   interleave                parallel calls come in turns, piece by piece
 //   delay_ms, first_delay_ms  pauses between pieces and before the first
 //   finish                    finish_reason instead of the usual one
 //   usage                     an object to merge, or false for none
@@ -37,7 +38,8 @@
 //
 // GET /_log: {"requests": [...], "aborted": N}.  GET /_wait?requests=N,
 // ?aborted=N or ?pieces=N answers when there are that many.  POST /_reset
-// forgets log and script.  GET /hello is a page to fetch.
+// forgets log and script.  GET /hello is a page to fetch, /bytes is no text,
+// /latin is text in another encoding, /gone is a 404, /echo says what it got.
 
 import http from "node:http";
 import { readFileSync } from "node:fs";
@@ -337,12 +339,13 @@ function stepsOf(turn) {
 		const half = Math.ceil(args.length / 2);
 		const id = c.id ?? `call_${Math.random().toString(36).slice(2, 12)}`;
 
-		steps.push({ call: { index, id, name: c.name } });
-		steps.push({ args: { index, text: args.slice(0, half) } });
-		steps.push({ args: { index, text: args.slice(half) } });
+		steps.push({ round: 1, call: { index, id, name: c.name } });
+		steps.push({ round: 2, args: { index, text: args.slice(0, half) } });
+		steps.push({ round: 3, args: { index, text: args.slice(half) } });
 	});
-	// Parallel calls come mixed.
-	return turn.interleave ? steps.sort((a, b) => !!a.args - !!b.args) : steps;
+	if (turn.interleave)
+		steps.sort((a, b) => (a.round ?? 0) - (b.round ?? 0));
+	return steps;
 }
 
 function usageOf(turn, steps) {
@@ -503,6 +506,8 @@ async function streamTurn(stub, entry, o, dialect, turn, res) {
 	if (turn.first_delay_ms)
 		await pause(turn.first_delay_ms);
 	for (let i = 0; ; i++) {
+		if (i > 0 && i <= steps.length && delay > 0)
+			await pause(delay);
 		if (i === turn.hang_after)
 			return silence();
 		if (i === turn.disconnect_after)
@@ -517,8 +522,6 @@ async function streamTurn(stub, entry, o, dialect, turn, res) {
 		}
 		if (i >= steps.length)
 			break;
-		if (i > 0 && delay > 0)
-			await pause(delay);
 		if (!await send(dialect.step(o, steps[i])))
 			return undefined;
 		entry.pieces++;
@@ -616,15 +619,42 @@ async function control(stub, req, res, url) {
 		aborted: stub.count("aborted"), turns_left: stub.turns.length });
 }
 
+// What has nothing to do with models; false if the path is none of these.
+async function page(req, res, path) {
+	const send = (status, type, body) => {
+		res.writeHead(status, { "content-type": type,
+			"set-cookie": "session=1" });
+		res.end(body);
+		return true;
+	};
+
+	switch (path) {
+	case "/hello":
+		return send(200, "text/plain", "hello from the stub\n");
+	case "/bytes":
+		return send(200, "image/png", Buffer.from([0x89, 0x50, 0, 1, 2]));
+	case "/latin":
+		return send(200, "text/plain; charset=iso-8859-1",
+			Buffer.from("un caf\u00e9, s'il vous pla\u00eet", "latin1"));
+	case "/long":
+		return send(200, "text/plain", "\u20ac".repeat(100000));
+	case "/gone":
+		return send(404, "application/json", "{\"error\":\"gone\"}");
+	case "/echo":
+		return send(200, "application/json", JSON.stringify({
+			method: req.method, headers: req.headers,
+			body: await readBody(req) }));
+	}
+	return false;
+}
+
 async function serve(stub, req, res) {
 	const url = new URL(req.url, "http://stub");
 
 	if (url.pathname.startsWith("/_"))
 		return control(stub, req, res, url);
-	if (url.pathname === "/hello") {
-		res.writeHead(200, { "content-type": "text/plain" });
-		return res.end("hello from the stub\n");
-	}
+	if (await page(req, res, url.pathname))
+		return undefined;
 	const entry = { number: ++stub.n, method: req.method, path: url.pathname,
 		headers: req.headers, body: null, status: null, pieces: 0,
 		aborted: false, finished: false, refused: null };
