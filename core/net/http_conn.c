@@ -389,6 +389,9 @@ conn_turn_end(struct http_conn *c)
 {
 	if (!c->wr_on)
 		conn_flush(c);
+	if (c->state == CONN_CLOSED)
+		return;
+	conn_tell_drained(c);
 	if (c->out == NULL && c->close_after &&
 	    (c->state == CONN_FLUSH || c->state == CONN_SSE ||
 		c->state == CONN_WS))

@@ -156,7 +156,6 @@ struct http_server {
 	struct http_conn *conns;
 	unsigned n_conns, n_reqs;
 	struct http_conn *dirty;
-	struct http_conn *dead;
 	struct sse *orphans; /* opened after the peer had gone */
 	struct loop_hook hook;
 	struct dl_queue dl[DL_N];
@@ -201,6 +200,7 @@ void conn_add(struct http_conn *c, const void *p, size_t len);
 void conn_add_rcbuf(struct http_conn *c, const struct rcbuf *r);
 void conn_add_file(struct http_conn *c, int fd, int64_t at, int64_t len);
 void conn_flush(struct http_conn *c);
+void conn_tell_drained(struct http_conn *c);
 size_t conn_pending(const struct http_conn *c);
 void conn_on_write(evutil_socket_t fd, short what, void *arg);
 

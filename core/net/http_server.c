@@ -120,26 +120,31 @@ server_hook(struct http_server *s)
 		loop_at_turn_end(s->loop, &s->hook);
 }
 
+/*
+ * What is marked meanwhile waits for the next round of hooks, so that a
+ * stream whose peer is quick does not keep the turn for itself.
+ */
 static void
 server_turn_end(struct http_server *s)
 {
-	while (s->dirty != NULL || s->orphans != NULL) {
-		struct http_conn *c = s->dirty;
-		struct sse *orphan = s->orphans;
+	struct http_conn *c, *list = s->dirty;
+	struct sse *orphan;
 
-		if (c != NULL) {
-			s->dirty = c->dirty_next;
-			c->dirty = false;
-			if (c->state == CONN_CLOSED)
-				conn_free(c);
-			else
-				conn_turn_end(c);
-		}
-		if (orphan != NULL) {
-			s->orphans = sse_orphan_next(orphan);
-			sse_gone(orphan);
-		}
+	s->dirty = NULL;
+	while ((c = list) != NULL) {
+		list = c->dirty_next;
+		c->dirty = false;
+		if (c->state == CONN_CLOSED)
+			conn_free(c);
+		else
+			conn_turn_end(c);
 	}
+	while ((orphan = s->orphans) != NULL) {
+		s->orphans = sse_orphan_next(orphan);
+		sse_gone(orphan);
+	}
+	if (s->dirty != NULL)
+		server_hook(s);
 }
 
 static void
@@ -426,7 +431,8 @@ http_server_free(struct http_server *s)
 	server_unlisten(s);
 	for (c = s->conns; c != NULL; c = c->next)
 		conn_close(c);
-	server_turn_end(s);
+	while (s->dirty != NULL || s->orphans != NULL)
+		server_turn_end(s);
 	MUST(s->n_reqs == s->n_spare_reqs);
 	while ((req = s->spare_reqs) != NULL) {
 		s->spare_reqs = req->next;

@@ -199,7 +199,19 @@ conn_flush(struct http_conn *c)
 	conn_out_put(c);
 }
 
-/* Everything, or enough, has left. */
+/* Whoever stopped at its budget may go on. */
+void
+conn_tell_drained(struct http_conn *c)
+{
+	if (!c->high || conn_pending(c) > CONN_LOW_WATER)
+		return;
+	c->high = false;
+	if (c->sse != NULL)
+		sse_drained(c->sse);
+	else if (c->ws != NULL)
+		ws_drained(c->ws);
+}
+
 void
 conn_on_write(evutil_socket_t fd, short what, void *arg)
 {
@@ -212,13 +224,7 @@ conn_on_write(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (c->state == CONN_FLUSH)
 		conn_deadline(c, DL_WRITE);
-	if (c->high && conn_pending(c) <= CONN_LOW_WATER) {
-		c->high = false;
-		if (c->sse != NULL)
-			sse_drained(c->sse);
-		else if (c->ws != NULL)
-			ws_drained(c->ws);
-	}
+	conn_tell_drained(c);
 	if (c->out == NULL)
 		conn_mark(c);
 }
