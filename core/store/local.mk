@@ -32,3 +32,8 @@ tests_integration_t_store_fail_LDADD = $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_migrate
 tests_integration_t_migrate_SOURCES = tests/integration/t_migrate.c
 tests_integration_t_migrate_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/fault/t_power_loss
+tests_fault_t_power_loss_SOURCES = tests/fault/t_power_loss.c \
+	tests/fault/power_loss_vfs.c tests/fault/power_loss_vfs.h
+tests_fault_t_power_loss_LDADD = $(STORE_TEST_LIBS)
