@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real program for end-to-end tests, on a free port, with a data folder of
+// its own:
+//
+//   const server = await start({set: ["auth.signup=closed"], args: [], env: {}});
+//   server.url, server.port, server.data, server.log (standard error so far)
+//   await server.stop();          SIGTERM; gives the exit status, removes the data
+//   await server.kill9();         and then server.restart() on the same data
+//   await server.restart();       a new process, same data and settings, new port
+//
+// AGENT_STUDIO names the program (default: the one in the PATH),
+// AGENT_STUDIO_CONF its folder of settings, if it shall not be the built-in one.
+// With AGENT_STUDIO_STORE=postgres each server gets a new database of
+// TEST_POSTGRES_URL, dropped by stop().
+//
+// api(server, method, path, {body, token, cookie, headers}) is fetch with JSON:
+// {status, headers, body, cookie}.
+
+import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const START_MS = 20000;
+const STOP_MS = 20000;
+
+function databaseUrl(url, name) {
+	if (!/^postgres(ql)?:\/\//.test(url))
+		return `${url} dbname=${name}`;
+	const u = new URL(url);
+	u.pathname = `/${name}`;
+	return u.href;
+}
+
+function psql(url, text) {
+	execFileSync("psql", ["-X", "-q", "-d", url, "-c", text], {
+		stdio: ["ignore", "ignore", "inherit"],
+	});
+}
+
+class Server {
+	constructor(options) {
+		this.options = { set: [], args: [], env: {}, ...options };
+		this.data = mkdtempSync(join(tmpdir(), "agent-studio-"));
+		this.log = "";
+		this.output = [];
+		if (process.env.AGENT_STUDIO_STORE === "postgres") {
+			this.admin = process.env.TEST_POSTGRES_URL;
+			if (!this.admin)
+				throw new Error("TEST_POSTGRES_URL is not set");
+			this.database = `e2e_${randomBytes(8).toString("hex")}`;
+			psql(this.admin, `CREATE DATABASE ${this.database}`);
+		}
+	}
+
+	arguments() {
+		const { set, args } = this.options;
+		const list = ["serve", "--port", "0", "--data", this.data];
+		if (process.env.AGENT_STUDIO_CONF)
+			list.push("--conf", process.env.AGENT_STUDIO_CONF);
+		if (this.database)
+			list.push("--set",
+				`store.url=${databaseUrl(this.admin, this.database)}`);
+		for (const s of set)
+			list.push("--set", s);
+		return [...list, ...args];
+	}
+
+	async restart() {
+		const program = process.env.AGENT_STUDIO ?? "agent-studio";
+		this.child = spawn(program, this.arguments(), {
+			stdio: ["ignore", "pipe", "pipe"],
+			env: { ...process.env, ...this.options.env },
+		});
+		this.child.stderr.setEncoding("utf8");
+		this.child.stderr.on("data", (text) => {
+			this.log += text;
+		});
+		this.exited = new Promise((resolve, reject) => {
+			this.child.on("error", reject);
+			this.child.on("close", (code, signal) =>
+				resolve({ code, signal }));
+		});
+		this.url = await this.listening();
+		this.port = Number(new URL(this.url).port);
+		return this;
+	}
+
+	listening() {
+		return new Promise((resolve, reject) => {
+			const timer = setTimeout(() => {
+				this.child.kill("SIGKILL");
+				reject(new Error(`no "listening on":\n${this.log}`));
+			}, START_MS);
+			createInterface({ input: this.child.stdout }).on("line", (line) => {
+				this.output.push(line);
+				const m = /^listening on (http:\/\/\S+)$/.exec(line);
+				if (m) {
+					clearTimeout(timer);
+					resolve(m[1]);
+				}
+			});
+			this.exited.then(({ code, signal }) => {
+				clearTimeout(timer);
+				reject(new Error(
+					`ended with ${code ?? signal}:\n${this.log}`));
+			}, reject);
+		});
+	}
+
+	async end(signal) {
+		const timer = setTimeout(() => this.child.kill("SIGKILL"), STOP_MS);
+		this.child.kill(signal);
+		const status = await this.exited;
+		clearTimeout(timer);
+		return status;
+	}
+
+	kill9() {
+		return this.end("SIGKILL");
+	}
+
+	async stop() {
+		const status = await this.end("SIGTERM");
+		rmSync(this.data, { recursive: true, force: true });
+		if (this.database)
+			psql(this.admin,
+				`DROP DATABASE IF EXISTS ${this.database} WITH (FORCE)`);
+		return status;
+	}
+}
+
+export function start(options = {}) {
+	return new Server(options).restart();
+}
+
+export async function api(server, method, path, options = {}) {
+	const { body, raw, token, cookie, headers = {} } = options;
+	const init = { method, headers: { ...headers }, redirect: "manual" };
+	if (body !== undefined || raw !== undefined) {
+		init.body = raw ?? JSON.stringify(body);
+		init.headers["content-type"] ??= "application/json";
+	}
+	if (token)
+		init.headers.authorization = `Bearer ${token}`;
+	if (cookie)
+		init.headers.cookie = cookie;
+	const answer = await fetch(server.url + path, init);
+	const text = await answer.text();
+	const json = /json/.test(answer.headers.get("content-type") ?? "");
+	const set = answer.headers.get("set-cookie");
+	return {
+		status: answer.status,
+		headers: answer.headers,
+		body: json && text !== "" ? JSON.parse(text) : text,
+		cookie: set ? set.split(";")[0] : null,
+	};
+}
+
+let people = 0;
+
+// A new account; the first one of a server is its admin.
+export async function signUp(server, email = `p${++people}@example.org`) {
+	const answer = await api(server, "POST", "/api/auth/signup", {
+		body: { email, password: "correct horse battery" },
+	});
+	if (answer.status !== 201)
+		throw new Error(`sign-up: ${JSON.stringify(answer.body)}`);
+	return {
+		...answer.body,
+		email,
+		token: answer.body.access_token,
+		cookie: answer.cookie,
+		password: "correct horse battery",
+	};
+}
