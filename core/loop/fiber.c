@@ -2,7 +2,7 @@
 #include "core/loop/fiber.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "core/base/clock.h"
@@ -226,6 +226,16 @@ fiber_free_all(struct loop *l)
 	}
 }
 
+/* snprintf would cost more than all the rest of a spawn. */
+static void
+fiber_name_set(struct fiber *f, const char *name)
+{
+	size_t len = strnlen(name, sizeof(f->name) - 1);
+
+	memcpy(f->name, name, len);
+	f->name[len] = '\0';
+}
+
 struct fiber_ref
 fiber_spawn(struct loop *l, const char *name, fiber_fn fn, void *arg)
 {
@@ -240,7 +250,7 @@ fiber_spawn(struct loop *l, const char *name, fiber_fn fn, void *arg)
 		l->idle = f->next;
 	else if ((f = fiber_new(l)) == NULL)
 		return (struct fiber_ref){ 0 };
-	snprintf(f->name, sizeof(f->name), "%s", name);
+	fiber_name_set(f, name);
 	f->fn = fn;
 	f->arg = arg;
 	f->deadline = 0;

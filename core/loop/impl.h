@@ -67,6 +67,7 @@ struct loop {
 
 	uint64_t now_ms;
 	uint64_t woke_us; /* when this turn began */
+	uint64_t ended_us; /* when the last one ended */
 	bool is_waiting; /* the clock is of the last turn */
 	struct loop_timer **timers; /* binary heap */
 	size_t n_timers;

@@ -187,10 +187,10 @@ loop_is_busy(const struct loop *l)
 }
 
 static void
-loop_lag_note(struct loop *l, uint64_t now_us)
+loop_lag_note(struct loop *l)
 {
-	uint64_t us = now_us > l->woke_us ? now_us - l->woke_us : 0;
-	uint64_t second = now_us / 1000000;
+	uint64_t us = l->ended_us > l->woke_us ? l->ended_us - l->woke_us : 0;
+	uint64_t second = l->ended_us / 1000000;
 	atomic_uint_fast64_t *slot = &l->lag[second % LAG_SLOTS];
 	uint64_t v = atomic_load_explicit(slot, memory_order_relaxed);
 
@@ -215,12 +215,13 @@ loop_turn(struct loop *l)
 	if (l->is_waiting)
 		loop_clock_refresh(l);
 	mail_run(l);
-	l->now_ms = loop_clock_us() / 1000;
 	timers_run(l);
 	fiber_run_ready(l);
 	hooks_run(l);
-	loop_lag_note(l, loop_clock_us());
-	atomic_fetch_add_explicit(&l->ticks, 1, memory_order_relaxed);
+	l->ended_us = loop_clock_us();
+	loop_lag_note(l);
+	atomic_store_explicit(&l->ticks, loop_ticks(l) + 1,
+	    memory_order_relaxed);
 }
 
 /* From here until loop_leave the loop belongs to this thread. */
@@ -339,7 +340,7 @@ loop_base(struct loop *l)
 	return l->base;
 }
 
-/* In a descriptor's callback the clock of the last turn may be old. */
+/* After a long wait the first who asks must not see the last turn's clock. */
 uint64_t
 loop_now_ms(const struct loop *l)
 {

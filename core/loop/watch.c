@@ -24,6 +24,7 @@ watch_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_watch *w = arg;
 
+	(void)loop_now_ms(w->loop); /* here the turn begins */
 	w->fn(fd,
 	    (what & EV_READ ? LOOP_READ : 0) |
 		(what & EV_WRITE ? LOOP_WRITE : 0),
