@@ -380,6 +380,17 @@ conf_ignore(struct conf *c, const char *path)
 	c->known = known;
 }
 
+bool
+conf_is_section(const struct conf *c, const char *path)
+{
+	const struct conf_known *k;
+
+	for (k = c->known; k != NULL; k = k->next)
+		if (strcmp(k->path, path) == 0)
+			return true;
+	return false;
+}
+
 static bool
 is_known(const struct conf *c, const struct conf_node *group)
 {
@@ -420,30 +431,29 @@ similar_group(struct conf *c, const char *parent, const char *name)
 static void
 finish_group(struct conf *c, const struct conf_node *group)
 {
-	const char *path = conf_path(c, group), *hint;
+	const char *path = conf_path(c, group), *name, *hint;
 	const struct conf_node *child;
 
 	for (child = group->children; child != NULL; child = child->next) {
-		if (child->type != NODE_GROUP)
+		name = conf_join(c, path, child->name);
+		if (child->type != NODE_GROUP) {
+			if (!group->is_read && !conf_is_section(c, name))
+				conf_problem_add(c, child->file, child->line,
+				    "%s: unknown setting; settings stand in "
+				    "sections",
+				    name);
 			continue;
+		}
 		if (is_known(c, child)) {
 			finish_group(c, child);
 			continue;
 		}
 		hint = similar_group(c, path, child->name);
 		conf_problem_add(c, child->file, child->line,
-		    "%s: unknown section%s%s%s",
-		    conf_join(c, path, child->name),
+		    "%s: unknown section%s%s%s", name,
 		    hint != NULL ? "; did you mean '" : "",
 		    hint != NULL ? hint : "", hint != NULL ? "'?" : "");
 	}
-	if (group->is_read)
-		return;
-	for (child = group->children; child != NULL; child = child->next)
-		if (child->type != NODE_GROUP)
-			conf_problem_add(c, child->file, child->line,
-			    "%s: unknown setting; settings stand in sections",
-			    conf_join(c, path, child->name));
 }
 
 void

@@ -65,6 +65,8 @@ const char *conf_path(struct conf *c, const struct conf_node *node);
 const char *conf_join(struct conf *c, const char *path, const char *name);
 void conf_problem_add(struct conf *c, const char *file, int line,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Has somebody read, or would read, a section at this path? */
+bool conf_is_section(const struct conf *c, const char *path);
 /* "8080", "'text'", "a group": what stands there, for a message. */
 const char *conf_describe(struct conf *c, const struct conf_node *node);
 

@@ -354,7 +354,6 @@ read_json(struct reader *r, const struct as_field *f, struct conf_node *node)
 	struct error err = { 0 };
 	struct json_object *v;
 
-	node->is_read = true;
 	if (node->type != NODE_TEXT) {
 		v = node_json(node);
 	} else if (json_parse(node->text, strlen(node->text), &v, &err) !=
@@ -396,9 +395,21 @@ read_secret(struct reader *r, const struct as_field *f,
 	}
 }
 
+/* A group that is the value of a setting holds no sections. */
+static void
+mark_read(struct conf_node *node)
+{
+	struct conf_node *child;
+
+	node->is_read = true;
+	for (child = node->children; child != NULL; child = child->next)
+		mark_read(child);
+}
+
 static void
 read_field(struct reader *r, const struct as_field *f, struct conf_node *node)
 {
+	mark_read(node);
 	switch ((enum as_field_type)f->type) {
 	case AS_FIELD_STR:
 		read_str(r, f, node);
@@ -524,18 +535,6 @@ is_extra(const char *const *extra, const char *name)
 	return false;
 }
 
-/* A value where a section belongs: that section has said so. */
-static bool
-is_section(const struct conf *c, const char *path)
-{
-	const struct conf_known *k;
-
-	for (k = c->known; k != NULL; k = k->next)
-		if (strcmp(k->path, path) == 0)
-			return true;
-	return false;
-}
-
 static void
 check_names(struct reader *r, const struct conf_node *group,
     const struct as_field *fields, size_t stride, const char *const *extra)
@@ -558,8 +557,8 @@ check_names(struct reader *r, const struct conf_node *group,
 		if (i < n + n_extra || child->type == NODE_GROUP)
 			continue;
 		name = conf_join(r->conf, r->path, child->name);
-		if (is_section(r->conf, name))
-			continue;
+		if (conf_is_section(r->conf, name))
+			continue; /* a value there: the section has said so */
 		hint = text_nearest(child->name, names, n + n_extra);
 		conf_problem_add(r->conf, child->file, child->line,
 		    "%s: unknown setting%s%s%s", name,

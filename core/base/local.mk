@@ -22,14 +22,17 @@ libbase_la_SOURCES = \
 
 check_PROGRAMS += \
 	tests/unit/t_arena tests/unit/t_buf tests/unit/t_clock \
-	tests/unit/t_counter tests/unit/t_error tests/unit/t_hash \
-	tests/unit/t_json tests/unit/t_log tests/unit/t_text tests/unit/t_uuid
+	tests/unit/t_conf tests/unit/t_counter tests/unit/t_error \
+	tests/unit/t_hash tests/unit/t_json tests/unit/t_log \
+	tests/unit/t_schema tests/unit/t_text tests/unit/t_uuid
 tests_unit_t_arena_SOURCES = tests/unit/t_arena.c
 tests_unit_t_arena_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_buf_SOURCES = tests/unit/t_buf.c
 tests_unit_t_buf_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_clock_SOURCES = tests/unit/t_clock.c
 tests_unit_t_clock_LDADD = libbase.la $(TEST_LIBS)
+tests_unit_t_conf_SOURCES = tests/unit/t_conf.c
+tests_unit_t_conf_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_counter_SOURCES = tests/unit/t_counter.c
 tests_unit_t_counter_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_error_SOURCES = tests/unit/t_error.c
@@ -40,6 +43,8 @@ tests_unit_t_json_SOURCES = tests/unit/t_json.c
 tests_unit_t_json_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_log_SOURCES = tests/unit/t_log.c
 tests_unit_t_log_LDADD = libbase.la $(TEST_LIBS)
+tests_unit_t_schema_SOURCES = tests/unit/t_schema.c
+tests_unit_t_schema_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_text_SOURCES = tests/unit/t_text.c
 tests_unit_t_text_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_uuid_SOURCES = tests/unit/t_uuid.c

@@ -13,3 +13,9 @@ libcmd_la_SOURCES = \
 	core/cmd/options.c core/cmd/options.h \
 	core/cmd/serve.c \
 	core/cmd/settings.c core/cmd/settings.h
+
+check_PROGRAMS += tests/unit/t_options tests/unit/t_settings
+tests_unit_t_options_SOURCES = tests/unit/t_options.c
+tests_unit_t_options_LDADD = libcmd.la libbase.la $(TEST_LIBS)
+tests_unit_t_settings_SOURCES = tests/unit/t_settings.c
+tests_unit_t_settings_LDADD = libcmd.la libbase.la $(TEST_LIBS)
