@@ -20,3 +20,6 @@ tests_unit_t_loop_SOURCES = tests/unit/t_loop.c
 tests_unit_t_loop_LDADD = libloop.la libbase.la $(TEST_LIBS)
 tests_unit_t_pool_SOURCES = tests/unit/t_pool.c
 tests_unit_t_pool_LDADD = libloop.la libbase.la $(TEST_LIBS)
+
+TESTS += tests/integration/fiber_gdb.sh
+EXTRA_DIST += tests/integration/fiber_gdb.sh
