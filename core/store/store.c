@@ -170,7 +170,8 @@ arg_key(const struct sql_arg *a)
 }
 
 static char *
-req_copy_arg(struct sql_arg *to, const struct sql_arg *from, char *mem)
+req_copy_arg(struct store_req *r, struct sql_arg *to,
+    const struct sql_arg *from, char *mem)
 {
 	size_t size = arg_size(from);
 
@@ -179,6 +180,8 @@ req_copy_arg(struct sql_arg *to, const struct sql_arg *from, char *mem)
 		return mem;
 	if (from->len > 0)
 		memcpy(mem, from->v.p, from->len);
+	if (from->type == SQL_TYPE_TEXT && memchr(mem, 0, from->len) != NULL)
+		r->has_nul = true;
 	mem[from->len] = '\0';
 	to->v.p = mem;
 	return mem + size;
@@ -196,7 +199,7 @@ req_copy(struct store_req *r, const struct sql_call *calls, struct sql_arg *arg,
 		c->n_args = calls[i].n_args;
 		c->args = arg;
 		for (int j = 0; j < c->n_args; j++, arg++) {
-			mem = req_copy_arg(arg, &calls[i].args[j], mem);
+			mem = req_copy_arg(r, arg, &calls[i].args[j], mem);
 			if (r->key == 0 && arg->type == SQL_TYPE_UUID)
 				r->key = arg_key(arg);
 		}
@@ -292,18 +295,23 @@ req_take(struct store_req *r, struct rows **out)
 	}
 }
 
-SUSPENDS static enum as_status
-req_run(struct store *store, struct store_req *r, struct rows **out,
-    struct error *err)
+/* What PostgreSQL would cut at the U+0000 and SQLite would not. */
+static enum as_status
+req_refuse_nul(struct store_req *r, struct error *err)
+{
+	store_req_unref(r);
+	store_req_unref(r);
+	return error_set(err, ERR_VALIDATION_FAILED, "a text contains U+0000");
+}
+
+/* Until it is done, or the fiber must leave. */
+SUSPENDS static enum fiber_exit
+req_wait(struct store *store, struct store_req *r)
 {
 	uint64_t at = loop_now_ms(store->loop) +
 		      (uint64_t)store->db->config.statement_timeout_ms;
 	enum fiber_exit x = FIBER_WOKEN;
-	enum as_status st;
-	bool is_write = r->is_write;
 
-	counter_add(is_write ? store_metrics()->writes : store_metrics()->reads,
-	    1);
 	r->wait = fiber_prepare();
 	store->db->driver->submit(store, r);
 	while (!r->done && x == FIBER_WOKEN) {
@@ -311,6 +319,22 @@ req_run(struct store *store, struct store_req *r, struct rows **out,
 		if (!r->done && x == FIBER_WOKEN)
 			r->wait = fiber_prepare();
 	}
+	return x;
+}
+
+SUSPENDS static enum as_status
+req_run(struct store *store, struct store_req *r, struct rows **out,
+    struct error *err)
+{
+	const struct store_metrics *m = store_metrics();
+	bool is_write = r->is_write;
+	enum fiber_exit x;
+	enum as_status st;
+
+	if (r->has_nul)
+		return req_refuse_nul(r, err);
+	counter_add(is_write ? m->writes : m->reads, 1);
+	x = req_wait(store, r);
 	if (r->done) {
 		st = r->status;
 		req_take(r, out);

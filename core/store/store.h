@@ -43,12 +43,13 @@ struct store_config {
 	/* "sqlite:/path/file.db", or a libpq URI or conninfo string. */
 	const char *url;
 	const char *migrations_dir; /* holds sqlite/ and postgres/ */
-	unsigned readers; /* a loop; PostgreSQL connections or SQLite threads */
+	unsigned readers; /* PostgreSQL: connections a loop; SQLite: threads */
 	unsigned writers; /* a loop; PostgreSQL only (SQLite has one) */
 	unsigned batch_max; /* writes that share a commit; default 64 */
 	int64_t statement_timeout_ms; /* default 10,000 */
 };
 
+/* Always static: what is prepared for it is kept. */
 struct sql {
 	const char *text; /* both dialects; or NULL and the two below */
 	const char *sqlite;
@@ -71,7 +72,11 @@ enum sql_type {
 	SQL_TYPE_UUID
 };
 
-/* Copied before the function first suspends. */
+/*
+ * Copied before the function first suspends.  A text has no U+0000 (INVALID).
+ * PostgreSQL takes the type of a parameter from its argument; SQL_NULL has
+ * none, the functions below know which one it would have been.
+ */
 struct sql_arg {
 	enum sql_type type;
 	size_t len;
@@ -127,7 +132,7 @@ enum store_dialect store_db_dialect(const struct store_db *db);
 
 /* The loop's view; connects in the background and reconnects with back-off. */
 struct store *store_new(struct store_db *db, struct loop *loop);
-void store_free(struct store *store);
+void store_free(struct store *store); /* its fibers have ended */
 enum store_dialect store_dialect(const struct store *store);
 bool store_is_up(const struct store *store);
 
@@ -144,7 +149,12 @@ SUSPENDS enum as_status store_exec(struct store *store, struct sql *sql,
 /*
  * Several statements, one fate: all or none, in order.  out[i] belongs to
  * calls[i]; out may be NULL.  A unique or foreign key violation is
- * AS_CONFLICT (code CONFLICT, detail names the constraint).
+ * AS_CONFLICT (code CONFLICT) with the member "constraint":
+ * <table>_<columns>_key, <table>_pkey, or, on SQLite, "foreign_key".  Where
+ * nobody knows whether a write happened, err has the member "unknown": true.
+ *
+ * On PostgreSQL, requests whose first UUID is the same go one after the other;
+ * others may run at the same time on other connections.
  */
 SUSPENDS enum as_status store_batch(struct store *store,
     const struct sql_call *calls, int n_calls, struct rows **out,

@@ -45,6 +45,9 @@ metrics_init(void)
 	    "Writes sent again alone because their batch failed.");
 	metrics.reconnects = count("agent_studio_store_reconnects_total",
 	    "Connections to the database that were lost.");
+	metrics.up = counter_get(GAUGE, "agent_studio_store_connections",
+	    "Connections that serve; on SQLite 1 while it takes writes.", NULL,
+	    NULL);
 	metrics.commit = histogram_get("agent_studio_store_commit_seconds",
 	    "From the first statement of a batch to its commit.", NULL, NULL);
 	metrics.wait = histogram_get("agent_studio_store_wait_seconds",

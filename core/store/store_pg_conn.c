@@ -103,6 +103,7 @@ pg_conn_lost(struct pg_conn *c, const char *why)
 	c->state = PG_DOWN;
 	conn_close(c);
 	if (was_up) {
+		counter_add(store_metrics()->up, -1);
 		counter_add(store_metrics()->reconnects, 1);
 		log_warn("store", "connection lost: %s", text);
 	} else if (c->attempts++ == 0)
@@ -127,6 +128,7 @@ pg_conn_settled(struct pg_conn *c, const PGresult *res)
 	if (c->attempts > 0)
 		log_info("store", "connected again");
 	c->state = PG_UP;
+	counter_add(store_metrics()->up, 1);
 	c->attempts = 0;
 	if (c->wait != NULL)
 		pg_flush_later(c);
@@ -240,6 +242,8 @@ void
 pg_conn_fini(struct pg_conn *c)
 {
 	loop_timer_clear(&c->timer);
+	if (c->state == PG_UP)
+		counter_add(store_metrics()->up, -1);
 	conn_close(c);
 	pg_owed_lost(c, "closed");
 	pg_waiting_lost(c, "closed");

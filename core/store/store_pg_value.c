@@ -11,9 +11,9 @@
 /*
  * Values on their way to and from PostgreSQL.
  *
- * Parameters go as text, bytes as binary.  The type of what is not
- * text is said when a statement is prepared, so that it does not depend on
- * inference.  Answers come in binary; texts and bytes stay in the PGresult.
+ * Parameters go as text, bytes as binary.  Their types are said when a
+ * statement is prepared, so that they do not depend on inference.  Answers come
+ * in binary; texts and bytes stay in the PGresult.
  */
 
 #define OID_BOOL 16
@@ -21,6 +21,7 @@
 #define OID_INT8 20
 #define OID_INT2 21
 #define OID_INT4 23
+#define OID_TEXT 25
 #define OID_OID 26
 #define OID_FLOAT4 700
 #define OID_FLOAT8 701
@@ -42,8 +43,9 @@ type_of(enum sql_type type)
 		return OID_BYTEA;
 	case SQL_TYPE_UUID:
 		return OID_UUID;
-	case SQL_TYPE_NULL:
 	case SQL_TYPE_TEXT:
+		return OID_TEXT;
+	case SQL_TYPE_NULL:
 		break;
 	}
 	return OID_INFER;

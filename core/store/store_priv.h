@@ -37,6 +37,7 @@ struct store_req {
 	bool is_write;
 	bool done;
 	bool alone; /* do not batch: it has failed in company */
+	bool has_nul; /* a text with U+0000 */
 	int tries;
 	int64_t queued_us;
 	uint64_t key; /* hash of the first UUID, 0: none */
@@ -130,7 +131,7 @@ void rows_end(struct rows *r, int64_t affected);
 
 struct store_metrics {
 	struct counter *reads, *reads_now, *writes, *batches, *resent;
-	struct counter *reconnects;
+	struct counter *reconnects, *up;
 	struct histogram *commit, *wait;
 };
 const struct store_metrics *store_metrics(void);

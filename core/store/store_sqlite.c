@@ -180,6 +180,7 @@ db_open(const struct store_config *config, struct store_db **out,
 	lite_queue_init(&db->writes);
 	lite_queue_init(&db->reads);
 	st = db_start(db, err);
+	counter_set(store_metrics()->up, st == AS_OK);
 	if (st == AS_OK)
 		*out = &db->base;
 	else

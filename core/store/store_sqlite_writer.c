@@ -160,6 +160,7 @@ set_up(struct lite_db *db, bool up)
 {
 	if (atomic_exchange(&db->up, up) == up)
 		return;
+	counter_set(store_metrics()->up, up);
 	if (up)
 		log_info("store", "%s takes writes again", db->path);
 	else

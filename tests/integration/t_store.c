@@ -172,12 +172,25 @@ empty(void *arg)
 }
 
 static void
+nul_in_text(void *arg)
+{
+	struct sql_arg args[] = { SQL_UUID(uuid_v7()), SQL_NULL, SQL_NULL,
+		SQL_NULL, sql_textn("a\0b", 3), SQL_NULL, SQL_NULL };
+
+	(void)arg;
+	CU_ASSERT_EQUAL(store_exec(env.store, &PUT, args, 7, NULL, NULL),
+	    AS_INVALID);
+}
+
+static void
 test_empty(void)
 {
 	if (!env_ready())
 		return;
 	things_make();
 	env_run(empty, NULL);
+	env_run(nul_in_text, NULL);
+	CU_ASSERT_EQUAL(things_count(), 0);
 }
 
 /* ---- Atomicity --------------------------------------------------------- */
