@@ -21,7 +21,8 @@
  * store what came and wake the fiber.
  *
  * A stream belongs to its fiber until http_close, then to client_work, which
- * frees it in the same turn.  HTTP/1.1 only: a cancelled request closes its
+ * frees it in the same turn; or a moment later if only the end of its answer
+ * is missing, so that its connection can be used again.  HTTP/1.1 only: a cancelled request closes its
  * socket, and a paused one is held back by TCP instead of curl's buffers.
  */
 
@@ -33,6 +34,8 @@
 #define CONNECT_MS 5000
 #define IDLE_MS 30000
 #define IDLE_CONNECTIONS_MAX 64L
+#define LINGER_MS 200
+#define UPLOAD_LONG (64u * 1024)
 
 /* One trust class: its connections are never used by the other. */
 struct curl_pool {
@@ -46,6 +49,7 @@ struct http_client {
 	struct curl_pool pools[HTTP_TRUSTED + 1];
 	struct loop_hook work;
 	struct http_stream *todo;
+	struct http_stream *lingering;
 	unsigned n_streams;
 	bool is_dead;
 };
@@ -53,6 +57,8 @@ struct http_client {
 struct http_stream {
 	struct http_client *client;
 	struct http_stream *next_todo;
+	struct http_stream *next_lingering, **prev_lingering;
+	struct loop_timer linger;
 	struct curl_pool *pool;
 	CURL *easy;
 	struct curl_slist *headers;
@@ -79,7 +85,9 @@ struct http_stream {
 	char refused[INET6_ADDRSTRLEN]; /* the address that the guard refused */
 	char reason[CURL_ERROR_SIZE];
 
-	bool is_todo, added, has_head, ended, paused, closed;
+	bool is_todo, added, has_head, ended, paused, failed;
+	bool closed; /* by its fiber; nothing is stored any more */
+	bool is_lingering;
 	bool sent, is_safe, head_too_large;
 };
 
@@ -102,19 +110,27 @@ stream_wake(struct http_stream *s)
 		fiber_wake(s->wait);
 }
 
+/* Curl shall stop working on it. */
+static bool
+stream_is_over(const struct http_stream *s)
+{
+	return s->closed && !s->is_lingering;
+}
+
 /* ---- What curl calls --------------------------------------------------- */
 
 static void
 header_add(struct http_stream *s, const char *line, size_t len)
 {
 	const char *colon = memchr(line, ':', len), *value;
+	size_t at = s->raw.len;
 
 	if (colon == NULL || colon == line || *line == ' ' || *line == '\t')
 		return;
-	for (const char *c = line; c < colon; c++) {
-		char lower = *c >= 'A' && *c <= 'Z' ? (char)(*c | 32) : *c;
-
-		text_add_clean(&s->raw, &lower, 1);
+	text_add_clean(&s->raw, line, (size_t)(colon - line));
+	for (; at < s->raw.len; at++) {
+		if (s->raw.data[at] >= 'A' && s->raw.data[at] <= 'Z')
+			s->raw.data[at] |= 32;
 	}
 	buf_add_char(&s->raw, '\0');
 	value = colon + 1;
@@ -153,8 +169,10 @@ on_header(char *line, size_t one, size_t len, void *arg)
 	long status;
 
 	(void)one;
-	if (s->closed || s->has_head) /* a trailer */
-		return s->closed ? 0 : len;
+	if (stream_is_over(s))
+		return 0;
+	if (s->has_head) /* a trailer */
+		return len;
 	s->last_ms = loop_now_ms(s->client->loop);
 	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) {
 		buf_reset(&s->raw);
@@ -208,7 +226,7 @@ on_progress(void *arg, curl_off_t dl_total, curl_off_t dl, curl_off_t ul_total,
 	if (ul != s->uploaded)
 		s->last_ms = loop_now_ms(s->client->loop);
 	s->uploaded = ul;
-	return s->closed;
+	return stream_is_over(s);
 }
 
 /* True: this stream may talk to that address. */
@@ -295,6 +313,8 @@ pool_collect(struct curl_pool *p)
 		s->ended = true;
 		s->result = m->data.result;
 		stream_wake(s);
+		if (s->closed)
+			stream_todo(s);
 	}
 }
 
@@ -364,8 +384,44 @@ set_fd(CURL *easy, curl_socket_t fd, int what, void *arg, void *mine)
 }
 
 static void
+on_linger(struct loop_timer *t)
+{
+	stream_todo(container_of(t, struct http_stream, linger));
+}
+
+/* The last bytes of its answer were taken; only its end did not come yet. */
+static bool
+stream_may_linger(const struct http_stream *s)
+{
+	return s->has_head && !s->ended && !s->failed &&
+	       s->body.len == s->body_off && fiber_self() != NULL &&
+	       !fiber_is_canceled() && fiber_time_left() > 0;
+}
+
+static void
+stream_linger(struct http_stream *s)
+{
+	struct http_client *c = s->client;
+
+	s->is_lingering = true;
+	s->next_lingering = c->lingering;
+	s->prev_lingering = &c->lingering;
+	if (c->lingering != NULL)
+		c->lingering->prev_lingering = &s->next_lingering;
+	c->lingering = s;
+	s->linger.fn = on_linger;
+	loop_timer_set(c->loop, &s->linger, loop_now_ms(c->loop) + LINGER_MS);
+}
+
+static void
 stream_free(struct http_stream *s)
 {
+	if (s->is_lingering) {
+		loop_timer_clear(&s->linger);
+		*s->prev_lingering = s->next_lingering;
+		if (s->next_lingering != NULL)
+			s->next_lingering->prev_lingering = s->prev_lingering;
+	}
 	if (s->added)
 		curl_multi_remove_handle(s->pool->multi, s->easy);
 	curl_easy_cleanup(s->easy);
@@ -455,6 +511,9 @@ http_client_free(struct http_client *c)
 {
 	if (c == NULL)
 		return;
+	for (struct http_stream *s = c->lingering; s != NULL;
+	     s = s->next_lingering)
+		stream_todo(s);
 	client_work(&c->work);
 	MUST(c->n_streams == 0);
 	for (size_t i = 0; i < N_ITEMS(c->pools); i++) {
@@ -522,7 +581,6 @@ set_callbacks(struct http_stream *s)
 	curl_easy_setopt(e, CURLOPT_PREREQDATA, s);
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(e, CURLOPT_XFERINFODATA, s);
-	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
 }
 
 static struct http_stream *
@@ -552,6 +610,9 @@ stream_new(struct http_client *c, const struct http_request *req,
 	set_method(s->easy, hop, req);
 	set_limits(s);
 	set_callbacks(s);
+	/* A long upload is a sign of life, too. */
+	curl_easy_setopt(s->easy, CURLOPT_NOPROGRESS,
+	    req->body_len > UPLOAD_LONG ? 0L : 1L);
 	return s;
 }
 
@@ -675,9 +736,11 @@ stream_wait(struct http_stream *s, struct error *err)
 	x = fiber_suspend(idle_at);
 	if (x == FIBER_WOKEN || s->ended)
 		return AS_OK;
+	/* Something came that did not wake us. */
 	if (x == FIBER_TIMEOUT && s->last_ms + (uint64_t)s->idle_ms > idle_at &&
 	    fiber_time_left() > 0)
 		return AS_OK;
+	s->failed = true;
 	return stream_gave_up(s, x, err);
 }
 
@@ -830,5 +893,8 @@ http_close(struct http_stream *s)
 		return;
 	s->closed = true;
 	s->wait = (struct fiber_wait){ 0 };
-	stream_todo(s);
+	if (stream_may_linger(s))
+		stream_linger(s);
+	else
+		stream_todo(s);
 }

@@ -23,13 +23,15 @@
  * of a new loop with a new client.
  */
 
+#define CHUNK \
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 #define FLOOD (32u * 1024 * 1024)
 
 struct server {
 	int fd;
 	int port;
 	pthread_t thread;
-	atomic_int connections, requests, aborted, blocked;
+	atomic_int connections, requests, aborted, blocked, go;
 	atomic_size_t flooded;
 	pthread_mutex_t mu;
 	char last[4096]; /* the latest request */
@@ -176,6 +178,12 @@ serve(struct conn *c, const char *path)
 	if (strcmp(path, "/flood") == 0) {
 		flood(c);
 		return false;
+	}
+	if (strcmp(path, "/chunk") == 0) { /* its end comes when told so */
+		say(c, CHUNK, strlen(CHUNK));
+		while (atomic_load(&c->srv->go) == 0)
+			poll(NULL, 0, 1);
+		return say(c, "0\r\n\r\n", 5);
 	}
 	if (strcmp(path, "/second") == 0) /* dies on a connection's second */
 		return c->n == 1 && answer(c, "200 OK", "", "first");
@@ -860,6 +868,45 @@ back_pressure(void)
 	free(piece);
 }
 
+/* Closed before the end of the answer was there. */
+static void
+lingers(void)
+{
+	struct http_request req = { .url = url(&one, "/chunk"),
+		.trust = HTTP_TRUSTED };
+	struct http_stream *s = NULL;
+	struct outcome o = { 0 };
+	char piece[100];
+	size_t n = 0;
+	int connections, aborted = atomic_load(&one.aborted);
+
+	atomic_store(&one.go, 0);
+	CU_ASSERT_EQUAL(http_open(client, &req, &s, NULL), AS_OK);
+	CU_ASSERT_EQUAL(http_read(s, piece, sizeof(piece), &n, NULL), AS_OK);
+	CU_ASSERT_EQUAL(n, 5);
+	http_close(s);
+	connections = atomic_load(&one.connections);
+	atomic_store(&one.go, 1);
+	for (int i = 0; i < 3; i++) /* lets the end arrive */
+		get(url(&two, "/big/100000"), HTTP_TRUSTED, &o);
+	get(url(&one, "/hello"), HTTP_TRUSTED, &o);
+	CU_ASSERT_EQUAL(o.st, AS_OK);
+	CU_ASSERT_EQUAL(atomic_load(&one.connections), connections);
+
+	/* One that never ends is not waited for. */
+	req.url = url(&one, "/begin");
+	CU_ASSERT_EQUAL(http_open(client, &req, &s, NULL), AS_OK);
+	CU_ASSERT_EQUAL(http_read(s, piece, sizeof(piece), &n, NULL), AS_OK);
+	http_close(s);
+	until(&one.aborted, aborted + 1);
+
+	/* Nor is one left behind when the client goes. */
+	CU_ASSERT_EQUAL(http_open(client, &req, &s, NULL), AS_OK);
+	CU_ASSERT_EQUAL(http_read(s, piece, sizeof(piece), &n, NULL), AS_OK);
+	http_close(s);
+	outcome_clear(&o);
+}
+
 #define MANY 100
 static struct outcome many[MANY];
 
@@ -900,6 +947,7 @@ TEST(repeats)
 TEST(deadlines)
 TEST(cancels)
 TEST(back_pressure)
+TEST(lingers)
 TEST(concurrent)
 
 int
@@ -918,6 +966,7 @@ main(void)
 		{ "deadlines", test_deadlines },
 		{ "cancel closes the socket", test_cancels },
 		{ "back-pressure", test_back_pressure },
+		{ "an end that comes late", test_lingers },
 		{ "a hundred at once", test_concurrent },
 		CU_TEST_INFO_NULL,
 	};
