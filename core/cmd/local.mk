@@ -11,6 +11,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node.c core/cmd/node.h \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/options.c core/cmd/options.h \
+	core/cmd/plugin.c \
 	core/cmd/serve.c \
 	core/cmd/settings.c core/cmd/settings.h
 

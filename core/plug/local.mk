@@ -35,3 +35,80 @@ libplug_la_SOURCES = \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h
+
+# Plugins that tests load; never installed.
+PROBE_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
+check_LTLIBRARIES += \
+	tests/integration/plug/toolkit_probe.la \
+	tests/integration/plug/toolkit_home.la \
+	tests/integration/plug/toolkit_pool.la
+tests_integration_plug_toolkit_probe_la_SOURCES = tests/integration/plug/probe.c
+tests_integration_plug_toolkit_probe_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DPROBE_NAME='"toolkit_probe"' -DPROBE_FLAGS=AS_PARALLEL
+tests_integration_plug_toolkit_probe_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_home_la_SOURCES = tests/integration/plug/probe.c
+tests_integration_plug_toolkit_home_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DPROBE_NAME='"toolkit_home"' -DPROBE_FLAGS=0
+tests_integration_plug_toolkit_home_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_pool_la_SOURCES = tests/integration/plug/probe.c
+tests_integration_plug_toolkit_pool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DPROBE_NAME='"toolkit_pool"' -DPROBE_FLAGS=AS_BLOCKING
+tests_integration_plug_toolkit_pool_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad1.la
+tests_integration_plug_toolkit_bad1_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad1_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=1 -DBAD_NAME='"toolkit_bad1"'
+tests_integration_plug_toolkit_bad1_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad2.la
+tests_integration_plug_toolkit_bad2_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad2_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=2 -DBAD_NAME='"toolkit_bad2"'
+tests_integration_plug_toolkit_bad2_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad3.la
+tests_integration_plug_toolkit_bad3_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad3_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=3 -DBAD_NAME='"toolkit_bad3"'
+tests_integration_plug_toolkit_bad3_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad4.la
+tests_integration_plug_toolkit_bad4_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad4_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=4 -DBAD_NAME='"toolkit_bad4"'
+tests_integration_plug_toolkit_bad4_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad5.la
+tests_integration_plug_toolkit_bad5_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad5_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=5 -DBAD_NAME='"toolkit_bad5"'
+tests_integration_plug_toolkit_bad5_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad6.la
+tests_integration_plug_toolkit_bad6_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad6_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=6 -DBAD_NAME='"toolkit_bad6"'
+tests_integration_plug_toolkit_bad6_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad7.la
+tests_integration_plug_toolkit_bad7_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad7_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=7 -DBAD_NAME='"toolkit_bad7"'
+tests_integration_plug_toolkit_bad7_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad8.la
+tests_integration_plug_toolkit_bad8_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad8_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=8 -DBAD_NAME='"toolkit_bad8"'
+tests_integration_plug_toolkit_bad8_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+noinst_LTLIBRARIES += tests/libplugenv.la
+tests_libplugenv_la_SOURCES = \
+	tests/integration/plug_env.c tests/integration/plug_env.h
+PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
+	libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_plug
+tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
+tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)

@@ -57,7 +57,8 @@ tool_schemas(struct tool *tool, const struct as_tool *t, struct error *err)
 		    "tool %s: its schema is not a JSON object", t->name);
 	if (schema_compile(json_text(tool->info.input_schema), &tool->schema,
 		err) != AS_OK)
-		return AS_INVALID;
+		return error_set(err, ERR_BAD_REQUEST, "tool %s: %s", t->name,
+		    err->detail);
 	if (t->result_schema == NULL)
 		return AS_OK;
 	if (json_parse(t->result_schema, strlen(t->result_schema),

@@ -5,3 +5,4 @@ plugins_auth_local_auth_local_la_SOURCES = \
 plugins_auth_local_auth_local_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_auth_local_auth_local_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_auth_local_auth_local_la_LIBADD = $(SODIUM_LIBS)
+dist_man_MANS += plugins/auth_local/auth_local.7

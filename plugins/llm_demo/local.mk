@@ -10,3 +10,4 @@ plugins_llm_demo_llm_demo_la_SOURCES = \
 plugins_llm_demo_llm_demo_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_llm_demo_llm_demo_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_llm_demo_llm_demo_la_LIBADD = -lm
+dist_man_MANS += plugins/llm_demo/llm_demo.7

@@ -7,3 +7,4 @@ plugins_toolkit_calculator_toolkit_calculator_la_SOURCES = \
 plugins_toolkit_calculator_toolkit_calculator_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_toolkit_calculator_toolkit_calculator_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_toolkit_calculator_toolkit_calculator_la_LIBADD = -lm
+dist_man_MANS += plugins/toolkit_calculator/toolkit_calculator.7

@@ -4,3 +4,4 @@ plugins_toolkit_clock_toolkit_clock_la_SOURCES = \
 	plugins/toolkit_clock/toolkit_clock.c
 plugins_toolkit_clock_toolkit_clock_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_toolkit_clock_toolkit_clock_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+dist_man_MANS += plugins/toolkit_clock/toolkit_clock.7

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L /* gmtime_r */
+
 #include <agentstudio/toolkit.h>
 #include <time.h>
 
