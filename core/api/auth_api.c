@@ -28,7 +28,7 @@ session_reply(struct http_req *req, int status, const struct session *s,
 }
 
 /* Whoever signs up for somebody else stays who he is. */
-static const struct principal *
+static SUSPENDS const struct principal *
 signup_by(struct http_req *req)
 {
 	if (http_header(req, "authorization") == NULL &&

@@ -7,23 +7,25 @@
  * may suspend, decodes, calls the domain and answers exactly once.
  */
 
+#include "core/loop/loop.h"
+
 struct http_req;
 
 /* auth_api.c */
-void auth_signup(struct http_req *req);
-void auth_login(struct http_req *req);
-void auth_refresh(struct http_req *req);
-void auth_logout(struct http_req *req);
-void auth_me(struct http_req *req);
-void auth_me_change(struct http_req *req);
+SUSPENDS void auth_signup(struct http_req *req);
+SUSPENDS void auth_login(struct http_req *req);
+SUSPENDS void auth_refresh(struct http_req *req);
+SUSPENDS void auth_logout(struct http_req *req);
+SUSPENDS void auth_me(struct http_req *req);
+SUSPENDS void auth_me_change(struct http_req *req);
 
 /* agents_api.c */
-void agents_list(struct http_req *req);
-void agents_create(struct http_req *req);
-void agent_read(struct http_req *req);
-void agent_replace(struct http_req *req);
-void agent_change(struct http_req *req);
-void agent_remove(struct http_req *req);
+SUSPENDS void agents_list(struct http_req *req);
+SUSPENDS void agents_create(struct http_req *req);
+SUSPENDS void agent_read(struct http_req *req);
+SUSPENDS void agent_replace(struct http_req *req);
+SUSPENDS void agent_change(struct http_req *req);
+SUSPENDS void agent_remove(struct http_req *req);
 
 /* models_api.c, toolkits_api.c */
 void models_list(struct http_req *req);
@@ -32,17 +34,17 @@ void toolkit_read(struct http_req *req);
 void toolkit_tools(struct http_req *req);
 
 /* chat.c, events.c, runs.c, ws.c */
-void chat_sessions_list(struct http_req *req);
-void chat_sessions_create(struct http_req *req);
-void chat_session_get(struct http_req *req);
-void chat_message_post(struct http_req *req);
-void chat_interactive_stream(struct http_req *req);
-void chat_session_events(struct http_req *req);
-void runs_list(struct http_req *req);
-void run_get(struct http_req *req);
-void run_events(struct http_req *req);
-void run_cancel(struct http_req *req);
-void ws_chat(struct http_req *req);
+SUSPENDS void chat_sessions_list(struct http_req *req);
+SUSPENDS void chat_sessions_create(struct http_req *req);
+SUSPENDS void chat_session_get(struct http_req *req);
+SUSPENDS void chat_message_post(struct http_req *req);
+SUSPENDS void chat_interactive_stream(struct http_req *req);
+SUSPENDS void chat_session_events(struct http_req *req);
+SUSPENDS void runs_list(struct http_req *req);
+SUSPENDS void run_get(struct http_req *req);
+SUSPENDS void run_events(struct http_req *req);
+SUSPENDS void run_cancel(struct http_req *req);
+SUSPENDS void ws_chat(struct http_req *req);
 
 /* health_api.c, openapi.c, root.c */
 void health_live(struct http_req *req);

@@ -61,7 +61,7 @@ health_metrics(struct http_req *req)
 struct api_gauges {
 	struct loop_timer timer;
 	struct app *app;
-	struct counter *fibers, *lag, *connections, *store_up;
+	struct counter *fibers, *lag, *store_up;
 };
 
 static void
@@ -72,9 +72,6 @@ gauges_set(struct loop_timer *t)
 
 	counter_set(g->fibers, fiber_count(app->loop));
 	counter_set(g->lag, loop_lag(app->loop));
-	if (app->server != NULL)
-		counter_set(g->connections,
-		    http_server_connections(app->server));
 	counter_set(g->store_up, store_is_up(app->store) ? 1 : 0);
 	loop_timer_set(app->loop, t, loop_now_ms(app->loop) + GAUGE_MS);
 }
@@ -96,14 +93,10 @@ api_gauges_start(struct app *app, int index)
 	snprintf(text, sizeof(text), "%d", index);
 	g->app = app;
 	g->timer.fn = gauges_set;
-	g->fibers = gauge_new("agent_studio_fibers", "Fibers that run or wait.",
-	    text);
-	g->lag = gauge_new("agent_studio_loop_lag_seconds",
+	g->fibers = gauge_new("fibers", "Fibers that run or wait.", text);
+	g->lag = gauge_new("loop_lag_seconds",
 	    "The longest turn of the last 10 s.", text);
-	g->connections = gauge_new("agent_studio_connections",
-	    "Open client connections.", text);
-	g->store_up = gauge_new("agent_studio_store_up",
-	    "1 if the database answers.", text);
+	g->store_up = gauge_new("store_up", "1 if the database answers.", text);
 	gauges_set(&g->timer);
 	return g;
 }

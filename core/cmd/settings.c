@@ -97,8 +97,9 @@ static const struct as_field auth_fields[] = {
 	AS_MS(struct auth_settings, refresh_ttl, 2592000000.0, 60000,
 	    31536000000.0, 0, "How long a session lives after its last use."),
 	AS_INT(struct auth_settings, attempts, 10, 1, 1000, 0,
-	    "Wrong passwords for one account, or from one address, before "
-	    "further ones are refused."),
+	    "Wrong passwords for one account from one address before further "
+	    "ones are refused; ten times as many for an account from "
+	    "anywhere, and from an address for any accounts."),
 	AS_MS(struct auth_settings, attempts_window, 900000, 1000, 86400000, 0,
 	    "The time in which they are counted."),
 	AS_STR(struct auth_settings, issuer, "agent-studio", 0,
