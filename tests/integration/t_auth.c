@@ -275,7 +275,7 @@ race_one(void *arg)
 static void
 race(void *arg)
 {
-	static char emails[8][16];
+	static char emails[8][32];
 	struct fiber_ref refs[8];
 
 	(void)arg;
