@@ -15,3 +15,13 @@ librun_la_SOURCES = \
 	core/run/tools.c \
 	core/run/wire.c \
 	core/run/work.c core/run/work.h
+
+check_PROGRAMS += tests/unit/t_history
+tests_unit_t_history_SOURCES = tests/unit/t_history.c
+tests_unit_t_history_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_engine
+tests_integration_t_engine_SOURCES = tests/integration/t_engine.c \
+	tests/integration/fake_plug.c tests/integration/fake_plug.h
+tests_integration_t_engine_LDADD = libchat.la librun.la libagent.la libbus.la \
+	$(STORE_TEST_LIBS)

@@ -25,7 +25,9 @@ struct call {
 	struct json_object *result;
 	const char *outcome; /* succeeded failed unknown cancelled skipped */
 	bool resumed; /* somebody before us may have sent it */
-	bool begun, done, written;
+	bool begun, done;
+	bool taken; /* stands in the commit that is under way */
+	bool written;
 };
 
 struct tools {
@@ -248,9 +250,14 @@ results_add(struct tools *t, struct work_commit *wc)
 {
 	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
 	    (size_t)t->n * sizeof(*wc->tools_done) + 1);
-	for (int i = 0; i < t->n; i++)
-		if (t->calls[i].done && !t->calls[i].written)
-			result_add(&t->calls[i], wc);
+	for (int i = 0; i < t->n; i++) {
+		struct call *c = &t->calls[i];
+
+		/* What ends while the commit waits is of the next one. */
+		c->taken = c->done && !c->written;
+		if (c->taken)
+			result_add(c, wc);
+	}
 }
 
 static bool
@@ -258,6 +265,15 @@ all_done(const struct tools *t)
 {
 	for (int i = 0; i < t->n; i++)
 		if (!t->calls[i].done)
+			return false;
+	return true;
+}
+
+static bool
+all_written(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (!t->calls[i].written)
 			return false;
 	return true;
 }
@@ -282,7 +298,8 @@ results_commit(struct tools *t, struct error *err)
 	if (st == AS_CONFLICT && last && !w->cancel)
 		w->message_open = false;
 	for (int i = 0; st == AS_OK && i < t->n; i++)
-		t->calls[i].written = t->calls[i].done;
+		if (t->calls[i].taken)
+			t->calls[i].written = true;
 	work_commit_fini(&wc);
 	return st;
 }
@@ -393,7 +410,7 @@ tools_run(struct tools *t, struct error *err)
 		tools_begin(t);
 		if (something_new(t)) {
 			st = results_commit(t, err);
-			if (st == AS_OK && all_done(t))
+			if (st == AS_OK && all_written(t))
 				return;
 			continue;
 		}
@@ -401,8 +418,10 @@ tools_run(struct tools *t, struct error *err)
 		(void)fiber_suspend(w->wall_end_ms);
 	}
 	tools_stop(t);
-	if (!w->lost && !w->drain && something_new(t))
-		(void)results_commit(t, err);
+	/* The cancel itself has moved the log: the first try learns that. */
+	for (int i = 0; i < 2 && !w->lost && !w->drain && something_new(t); i++)
+		if (results_commit(t, err) != AS_CONFLICT)
+			break;
 }
 
 static void

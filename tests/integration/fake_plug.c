@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/integration/fake_plug.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/mem.h"
+
+/* See fake_plug.h. */
+
+struct fake fake;
+static struct fiber_wait waiters[64];
+static int n_waiters;
+static bool released;
+
+void
+fake_reset(const struct fake_turn *turns, int n)
+{
+	free(fake.last_messages);
+	memset(&fake, 0, sizeof(fake));
+	fake.turns = turns;
+	fake.n_turns = n;
+	fake.verify = AS_UNAVAILABLE;
+	released = false;
+	n_waiters = 0;
+}
+
+void
+fake_release(void)
+{
+	released = true;
+	for (int i = 0; i < n_waiters; i++)
+		fiber_wake(waiters[i]);
+	n_waiters = 0;
+}
+
+/* ---- The registry ---------------------------------------------------------------- */
+
+static const char *const letters = "UPNKV";
+
+static struct plug_tool_info tool_infos[5];
+
+static const struct plug_tool_info *
+tool_info(size_t i)
+{
+	static const char *const names[] = { "t_U", "t_P", "t_N", "t_K",
+		"t_V" };
+	struct plug_tool_info *t = &tool_infos[i];
+
+	t->toolkit = "t";
+	t->name = names[i];
+	t->doc = "a tool";
+	t->version = "1";
+	t->effect = (enum as_effect)i;
+	t->timeout_ms = 60000;
+	return t;
+}
+
+const struct plug_tool_info *
+plug_toolkit_tool(struct plug *p, const char *slug, size_t i)
+{
+	(void)p;
+	return strcmp(slug, "t") == 0 && i < 5 ? tool_info(i) : NULL;
+}
+
+const struct plug_tool_info *
+plug_tool_find(struct plug *p, const char *name)
+{
+	(void)p;
+	if (strncmp(name, "t_", 2) != 0 || name[2] == '\0' ||
+	    strchr(letters, name[2]) == NULL)
+		return NULL;
+	return tool_info((size_t)(strchr(letters, name[2]) - letters));
+}
+
+const struct plug_toolkit_info *
+plug_toolkit_find(struct plug *p, const char *slug)
+{
+	static const struct plug_toolkit_info info = { .slug = "t" };
+
+	(void)p;
+	return strcmp(slug, "t") == 0 ? &info : NULL;
+}
+
+bool
+plug_model_resolve(struct plug *p, const char *id, char *full, size_t full_len)
+{
+	(void)p;
+	snprintf(full, full_len, "%s", id != NULL ? id : "fake/fake");
+	return id == NULL || strcmp(id, "fake/gone") != 0;
+}
+
+/* ---- The model ---------------------------------------------------------------------- */
+
+static SUSPENDS enum as_status
+hang(struct error *err)
+{
+	enum fiber_exit x = FIBER_WOKEN;
+
+	while (x == FIBER_WOKEN && !released) {
+		waiters[n_waiters] = fiber_prepare();
+		n_waiters = (n_waiters + 1) % 64;
+		x = fiber_suspend(0);
+	}
+	if (x == FIBER_CANCELED)
+		fake.n_canceled++;
+	return fiber_exit_status(x, err);
+}
+
+static enum as_status
+say(const struct plug_sink *sink, enum as_delta_type type, uint32_t index,
+    const char *text, size_t len)
+{
+	struct as_delta d = { .size = sizeof(d),
+		.type = type,
+		.index = index,
+		.text = text,
+		.len = len };
+
+	return sink->delta(sink->arg, &d);
+}
+
+static void
+call_say(const struct plug_sink *sink, uint32_t i, const char *call, bool bare)
+{
+	const char *args = strchr(call, ' ');
+	char name[64], id[32];
+	struct as_delta d = { .size = sizeof(d),
+		.type = AS_DELTA_TOOL,
+		.index = i,
+		.name = name };
+
+	snprintf(name, sizeof(name), "%.*s", (int)(args - call), call);
+	snprintf(id, sizeof(id), "c%d_%u", fake.n_chats, i);
+	d.id = bare ? NULL : id;
+	sink->delta(sink->arg, &d);
+	say(sink, AS_DELTA_ARGS, i, args + 1, strlen(args + 1));
+}
+
+SUSPENDS enum as_status
+plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
+    struct json_object *messages, struct json_object *tools,
+    struct json_object *settings, const struct plug_sink *sink,
+    struct plug_chat_end *end, struct error *err)
+{
+	const struct fake_turn *t;
+	enum as_status st = AS_OK;
+
+	(void)p, (void)who, (void)model, (void)tools, (void)settings;
+	free(fake.last_messages);
+	fake.last_messages = xstrdup(json_text(messages));
+	if (fake.n_chats >= fake.n_turns)
+		return error_set(err, ERR_UPSTREAM_UNAVAILABLE,
+		    "no more turns");
+	t = &fake.turns[fake.n_chats++];
+	for (const char *s = t->text; st == AS_OK && s != NULL && *s != '\0';
+	     s++)
+		if ((st = say(sink, AS_DELTA_TEXT, 0, s, 1)) == AS_OK)
+			st = fiber_exit_status(fiber_yield(), err);
+	if (st == AS_OK && t->hang)
+		st = hang(err);
+	if (st != AS_OK)
+		return st;
+	if (t->fail != ERR_NONE)
+		return error_set(err, t->fail, "the model says no");
+	for (uint32_t i = 0; i < 4 && t->calls[i] != NULL; i++)
+		call_say(sink, i, t->calls[i], t->bare);
+	end->why = t->calls[0] != NULL ? AS_END_TOOLS : AS_END_TURN;
+	if (!t->bare)
+		end->input = end->output = 10;
+	return AS_OK;
+}
+
+/* ---- The tools ------------------------------------------------------------------------ */
+
+SUSPENDS enum as_status
+plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,
+    struct json_object *args, const struct plug_sink *sink,
+    struct json_object **result, struct error *err)
+{
+	enum as_status st = AS_OK;
+	char *x;
+
+	(void)p, (void)sink, (void)tool;
+	snprintf(fake.idem_keys[fake.n_tools % 16], 40, "%s", who->idem_key);
+	fake.n_tools++;
+	if (fake.tool_hangs) {
+		fake.n_hanging++;
+		if (fake.n_hanging > fake.n_parallel_max)
+			fake.n_parallel_max = fake.n_hanging;
+		st = hang(err);
+		fake.n_hanging--;
+	}
+	if (st != AS_OK)
+		return st;
+	if (fake.tool_fails != ERR_NONE)
+		return error_set(err, fake.tool_fails, "the tool says no");
+	if (fake.result_len > 0) {
+		x = xmalloc(fake.result_len);
+		memset(x, 'x', fake.result_len);
+		*result = json_object_new_string_len(x, (int)fake.result_len);
+		free(x);
+	} else
+		*result = json_object_get(args);
+	return AS_OK;
+}
+
+SUSPENDS enum as_status
+plug_tool_verify(struct plug *p, const struct plug_caller *who,
+    const char *tool, struct json_object *args, struct json_object **result,
+    struct error *err)
+{
+	(void)p, (void)who, (void)tool, (void)args;
+	fake.n_verifies++;
+	if (fake.verify == AS_OK) {
+		*result = json_object_new_string("it happened");
+		return AS_OK;
+	}
+	return error_from_status(err, fake.verify, "not known");
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_INTEGRATION_FAKE_PLUG_H
+#define TESTS_INTEGRATION_FAKE_PLUG_H
+
+/*
+ * A model and a toolkit that do what a test says, in the place of core/plug.
+ * The model takes turns in order; tools are named t_<letter of their effect>.
+ */
+
+#include "core/plug/plug.h"
+
+struct fake_turn {
+	const char *text; /* said letter by letter */
+	const char *calls[4]; /* "t_P {\"x\":1}" */
+	enum error_code fail; /* after the text */
+	bool hang; /* after the text: until it is cancelled */
+	bool bare; /* no usage, no call ids */
+};
+
+struct fake {
+	const struct fake_turn *turns;
+	int n_turns;
+	/* What has been seen. */
+	int n_chats, n_tools, n_verifies, n_canceled;
+	char *last_messages; /* JSON text of the last request */
+	char idem_keys[16][40];
+	/* Of tools. */
+	bool tool_hangs; /* until fake_release or cancel */
+	enum error_code tool_fails;
+	enum as_status verify; /* AS_OK, AS_NOTFOUND, else unknown */
+	size_t result_len; /* so many x instead of the result */
+	int n_hanging, n_parallel_max;
+};
+
+extern struct fake fake;
+
+void fake_reset(const struct fake_turn *turns, int n);
+void fake_release(void); /* the tools that hang go on */
+
+#endif

@@ -1,0 +1,893 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/chat/stream.h"
+#include "core/run/work.h"
+#include "tests/integration/fake_plug.h"
+#include "tests/integration/store_env.h"
+#include "tests/tap.h"
+
+/*
+ * The engine on both databases, with a model and tools that do what the test
+ * says: from a message to what is stored and what a reader sees.
+ */
+
+static struct chat_ctx ctx;
+static struct engine *engine;
+static struct bus *bus;
+static struct live *live;
+static struct arena *arena;
+static struct error err;
+static struct uuid agent_id, thread_id, run_id;
+static int64_t epoch;
+
+static const struct uuid tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
+    0, 0, 0, 1 } };
+
+static struct uuid
+new_id(void *arg)
+{
+	(void)arg;
+	return uuid_v7();
+}
+
+static int64_t
+wall_us(void *arg)
+{
+	(void)arg;
+	return clock_wall_us();
+}
+
+static uint32_t
+no_jitter(void *arg, uint32_t n)
+{
+	(void)arg, (void)n;
+	return 0;
+}
+
+/* ---- What each test stands on ---------------------------------------------------- */
+
+static void
+sql(const char *text, struct uuid a, struct uuid b)
+{
+	struct sql_arg args[] = { SQL_UUID(a), SQL_UUID(b), SQL_UUID(tenant) };
+
+	MUST(store_db_run(env.db, text, args, 3, NULL, NULL) == AS_OK);
+}
+
+static struct engine *
+engine_make(void)
+{
+	struct engine_config c = {
+		.loop = env.loop,
+		.store = env.store,
+		.bus = bus,
+		.live = live,
+		.env = { NULL, new_id, wall_us, no_jitter },
+		.epoch = epoch,
+		.limits = { .max_steps = 5,
+		    .max_tokens = 1000,
+		    .max_wall_ms = 60000,
+		    .call_timeout_ms = 30000,
+		    .tool_timeout_ms = 30000,
+		    .parallel_tools = 2,
+		    .max_output = 100,
+		    .slots = 4 },
+	};
+
+	return engine_new(&c);
+}
+
+static SUSPENDS void
+stand_up(void)
+{
+	MUST(run_store_node_join(env.store, "test", "1", 60000000, &epoch,
+		 &err) == AS_OK);
+	engine = engine_make();
+	ctx = (struct chat_ctx){ .store = env.store,
+		.engine = engine,
+		.bus = bus,
+		.arena = arena,
+		.correlation_id = "test-test",
+		.traceparent = "" };
+	ctx.who.user_id = uuid_v7();
+	ctx.who.tenant_id = tenant;
+	ctx.who.role = ROLE_MEMBER;
+	agent_id = uuid_v7();
+	thread_id = uuid_v7();
+	sql("INSERT INTO users (id, tenant_id, email, created_at, updated_at)"
+	    " SELECT $1, $3, lower(CAST(now_us() AS TEXT)) || '@x', 1, 1"
+	    " WHERE $2 IS NOT NULL",
+	    ctx.who.user_id, agent_id);
+	sql("INSERT INTO agents (id, tenant_id, user_id, name, description,"
+	    " purpose, system_prompt, memory, agent_state, toolkits,"
+	    " suggested_task_prompts, suggested_job_prompts, is_public,"
+	    " version, created_at, updated_at) VALUES ($1, $3, $2, 'a', '', '',"
+	    " 'sys', '{\"enabled\":true,\"facts\":[]}', 'ready', '[\"t\"]',"
+	    " '[]', '[]', FALSE, 1, 1, 1)",
+	    agent_id, ctx.who.user_id);
+	MUST(run_store_thread_create(env.store, thread_id, tenant,
+		 ctx.who.user_id, agent_id, "", &err) == AS_OK);
+}
+
+static void (*test_fn)(void);
+
+static SUSPENDS void
+test_fiber(void *arg)
+{
+	(void)arg;
+	fiber_deadline_set(loop_now_ms(env.loop) + 30000);
+	stand_up();
+	test_fn();
+	while (engine_active(engine) > 0)
+		fiber_yield();
+	engine_free(engine);
+}
+
+static void
+run(void (*fn)(void), const struct fake_turn *turns, int n)
+{
+	if (!env_ready())
+		return;
+	arena = arena_new(NULL);
+	bus = bus_new_memory();
+	bus_join(bus, env.loop);
+	live = live_new();
+	fake_reset(turns, n);
+	test_fn = fn;
+	env_run(test_fiber, NULL);
+	live_free(live);
+	bus_leave(bus, env.loop);
+	bus_free(bus);
+	error_clear(&err);
+	arena_free(arena);
+}
+
+static SUSPENDS enum as_status
+send_text(const char *text)
+{
+	struct chat_sent sent;
+	enum as_status st;
+
+	error_clear(&err);
+	st = chat_send(&ctx, thread_id, text, strlen(text), NULL, &sent, &err);
+	if (st == AS_OK)
+		run_id = sent.run_id;
+	return st;
+}
+
+/* ---- Looking at what is stored ------------------------------------------------------ */
+
+static SUSPENDS const char *
+run_member(const char *key)
+{
+	struct json_object *o = NULL;
+	const char *s;
+
+	MUST(run_read(&ctx, run_id, &o, &err) == AS_OK);
+	s = arena_strdup(arena, json_text(jget(o, key)));
+	json_object_put(o);
+	return s;
+}
+
+static SUSPENDS void
+wait_end(void)
+{
+	while (engine_active(engine) > 0)
+		if (fiber_yield() != FIBER_WOKEN)
+			return;
+}
+
+/* Types of all events of the thread, with states, as one line. */
+static SUSPENDS const char *
+events_line(void)
+{
+	struct log_event *e = NULL;
+	struct buf b = { 0 };
+	const char *s;
+	int n = 0;
+
+	MUST(log_read(env.store, LOG_OF_THREAD, thread_id, 0, 1000, &e, &n,
+		 &err) == AS_OK);
+	for (int i = 0; i < n; i++) {
+		CU_ASSERT_EQUAL(e[i].seq, i + 1);
+		s = strstr(e[i].frame->data, "\"state\":\"");
+		buf_printf(&b, "%s%s", i > 0 ? " " : "", e[i].type);
+		if (strcmp(e[i].type, "run_status") == 0 && s != NULL)
+			buf_printf(&b, ":%.*s", (int)strcspn(s + 9, "\""),
+			    s + 9);
+	}
+	s = arena_strdup(arena, b.data);
+	buf_free(&b);
+	log_events_free(e, n);
+	return s;
+}
+
+static SUSPENDS struct json_object *
+messages(void)
+{
+	struct json_object *items = NULL;
+	int64_t next;
+
+	MUST(thread_messages(&ctx, thread_id, 0, 100, &items, &next, &err) ==
+	     AS_OK);
+	return items;
+}
+
+static SUSPENDS void
+assert_message(int i, const char *role, const char *content, const char *state)
+{
+	struct json_object *m = messages();
+	struct json_object *one = json_object_array_get_idx(m,
+	    i >= 0 ? (size_t)i : json_object_array_length(m) - (size_t)-i);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(one);
+	CU_ASSERT_STRING_EQUAL(jget_str(one, "role", ""), role);
+	CU_ASSERT_STRING_EQUAL(jget_str(one, "content", ""), content);
+	CU_ASSERT_STRING_EQUAL(jget_str(one, "state", ""), state);
+	json_object_put(m);
+}
+
+static SUSPENDS int
+count(const char *text)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+	struct rows *r = NULL;
+	int n;
+
+	MUST(store_db_run(env.db, text, args, 1, &r, NULL) == AS_OK);
+	n = (int)rows_int(r, 0, 0);
+	rows_free(r);
+	return n;
+}
+
+/* ---- Turns --------------------------------------------------------------------------- */
+
+static void
+simple(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("hi"), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(events_line(),
+	    "message_created run_status:running message_start message_end"
+	    " message_created checkpoint run_status:succeeded");
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	assert_message(-1, "assistant", "hello", "final");
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM jobs WHERE run_id = $1"),
+	    0);
+	/* And again: the thread is free. */
+	CU_ASSERT_EQUAL(send_text("more"), AS_OK);
+	wait_end();
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "hello"));
+}
+
+static void
+test_simple(void)
+{
+	const struct fake_turn turns[] = { { .text = "hello" },
+		{ .text = "again" } };
+
+	run(simple, turns, 2);
+}
+
+static void
+parallel(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	CU_ASSERT_EQUAL(fake.n_tools, 3);
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_STRING_NOT_EQUAL(fake.idem_keys[0], fake.idem_keys[1]);
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND state = 'succeeded'"),
+	    3);
+	CU_ASSERT_STRING_EQUAL(run_member("usage"),
+	    "{\"input_tokens\":20,\"output_tokens\":20,\"cached_tokens\":0,"
+	    "\"reasoning_tokens\":0}");
+	/* The model saw the results in the order of its calls. */
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages,
+	    "\"id\":\"c1_0\",\"text\":\"{\\\"x\\\":1}\",\"is_error\":false},"
+	    "{\"type\":\"tool_result\",\"id\":\"c1_1\""));
+	assert_message(-1, "assistant", "done", "final");
+}
+
+static void
+test_parallel(void)
+{
+	const struct fake_turn turns[] = { { .text = "let me see",
+					       .calls = { "t_P {\"x\":1}",
+						   "t_N {\"x\":2}",
+						   "t_U {\"x\":3}" } },
+		{ .text = "done" } };
+
+	run(parallel, turns, 2);
+}
+
+static void
+capped(void)
+{
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	while (fake.n_hanging < 2)
+		fiber_yield();
+	fake_release();
+	wait_end();
+	CU_ASSERT_EQUAL(fake.n_parallel_max, 2);
+	CU_ASSERT_EQUAL(fake.n_tools, 3);
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+}
+
+static void
+test_capped(void)
+{
+	const struct fake_turn turns[] = {
+		{ .calls = { "t_P {}", "t_P {}", "t_P {}" }, .bare = true },
+		{ .text = "ok" }
+	};
+
+	run(capped, turns, 2);
+}
+
+static void
+tool_errors(void)
+{
+	fake.tool_fails = ERR_UPSTREAM_UNAVAILABLE;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages,
+	    "Error UPSTREAM_UNAVAILABLE: the tool says no"));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(fake.last_messages, "no tool named 'nope'"));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(fake.last_messages, "arguments are not a JSON object"));
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+}
+
+static void
+test_tool_errors(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_P {}", "nope {}",
+						 "t_P {broken" } },
+		{ .text = "sorry" } };
+
+	run(tool_errors, turns, 2);
+}
+
+static void
+too_long(void)
+{
+	fake.result_len = 5000;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(fake.last_messages, "[cut: 100 of 5000 bytes]"));
+}
+
+static void
+test_too_long(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_P {}" } },
+		{ .text = "ok" } };
+
+	run(too_long, turns, 2);
+}
+
+static void
+remember(void)
+{
+	struct agent *a;
+
+	CU_ASSERT_EQUAL_FATAL(send_text("I like tea"), AS_OK);
+	wait_end();
+	MUST(agent_load(env.store, agent_id, arena, &a, &err) == AS_OK);
+	CU_ASSERT_STRING_EQUAL(json_text(jget(a->memory, "facts")),
+	    "[\"likes tea\"]");
+	CU_ASSERT_EQUAL_FATAL(send_text("and?"), AS_OK);
+	wait_end();
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "- likes tea"));
+}
+
+static void
+test_remember(void)
+{
+	const struct fake_turn turns[] = {
+		{ .calls = { "remember {\"fact\":\"likes tea\"}" } },
+		{ .text = "noted" }, { .text = "yes" }
+	};
+
+	run(remember, turns, 3);
+}
+
+/* ---- Failures and limits ---------------------------------------------------------------- */
+
+static void
+model_fails(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"failed\"");
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(run_member("error"), "\"code\":\"UPSTREAM_UNAVAILABLE\""));
+	assert_message(-1, "assistant", "half", "interrupted");
+	CU_ASSERT_EQUAL(send_text("again"), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+}
+
+static void
+test_model_fails(void)
+{
+	const struct fake_turn turns[] = {
+		{ .text = "half", .fail = ERR_UPSTREAM_UNAVAILABLE },
+		{ .text = "whole" }
+	};
+
+	run(model_fails, turns, 2);
+}
+
+static void
+steps_limit(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"failed\"");
+	CU_ASSERT_PTR_NOT_NULL(strstr(run_member("error"), "LIMIT_REACHED"));
+	CU_ASSERT_EQUAL(fake.n_chats, 5);
+}
+
+static void
+test_steps_limit(void)
+{
+	const struct fake_turn t = { .calls = { "t_P {}" } };
+	const struct fake_turn turns[] = { t, t, t, t, t, t, t };
+
+	run(steps_limit, turns, 7);
+}
+
+static void
+not_ready(void)
+{
+	sql("UPDATE agents SET agent_state = 'paused' WHERE id = $1"
+	    " AND $2 IS NOT NULL AND $3 IS NOT NULL",
+	    agent_id, agent_id);
+	send_text("hi");
+	CU_ASSERT_EQUAL(err.code, ERR_AGENT_NOT_READY);
+	sql("UPDATE agents SET agent_state = 'ready', deleted_at = 1"
+	    " WHERE id = $1 AND $2 IS NOT NULL AND $3 IS NOT NULL",
+	    agent_id, agent_id);
+	send_text("hi");
+	CU_ASSERT_EQUAL(err.code, ERR_AGENT_NOT_READY);
+	send_text("");
+	CU_ASSERT_EQUAL(err.code, ERR_VALIDATION_FAILED);
+	send_text("\xff");
+	CU_ASSERT_EQUAL(err.code, ERR_VALIDATION_FAILED);
+	ctx.who.user_id = uuid_v7();
+	send_text("hi");
+	CU_ASSERT_EQUAL(err.code, ERR_NOT_FOUND);
+	CU_ASSERT_EQUAL(fake.n_chats, 0);
+}
+
+static void
+test_not_ready(void)
+{
+	run(not_ready, NULL, 0);
+}
+
+static void
+busy_thread(void)
+{
+	struct chat_sent a, b;
+
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	send_text("and this");
+	CU_ASSERT_EQUAL(err.code, ERR_THREAD_BUSY);
+	CU_ASSERT_PTR_NOT_NULL(jget_str(err.extra, "active_run_id", NULL));
+	fake_release();
+	wait_end();
+	/* The same client_message_id is the same message. */
+	error_clear(&err);
+	CU_ASSERT_EQUAL(chat_send(&ctx, thread_id, "x", 1, "k1", &a, &err),
+	    AS_OK);
+	CU_ASSERT_EQUAL(chat_send(&ctx, thread_id, "x", 1, "k1", &b, &err),
+	    AS_OK);
+	CU_ASSERT_TRUE(b.replayed);
+	CU_ASSERT_TRUE(uuid_equal(a.run_id, b.run_id));
+	wait_end();
+	CU_ASSERT_EQUAL(fake.n_chats, 2);
+}
+
+static void
+test_busy_thread(void)
+{
+	const struct fake_turn turns[] = { { .text = "slow", .hang = true },
+		{ .text = "quick" } };
+
+	run(busy_thread, turns, 2);
+}
+
+/* ---- Cancel --------------------------------------------------------------------------------- */
+
+static SUSPENDS void
+cancel(bool rollback)
+{
+	bool running;
+
+	error_clear(&err);
+	CU_ASSERT_EQUAL(chat_cancel(&ctx, run_id, rollback, "enough", &running,
+			    &err),
+	    AS_OK);
+	if (running)
+		engine_notify_cancel(engine, run_id);
+}
+
+static SUSPENDS void
+until_text(const char *text)
+{
+	struct live_text t;
+	bool there = false;
+
+	while (!there) {
+		if (live_get(live, thread_id, (struct uuid){ { 0 } }, 0, &t)) {
+			there = strcmp(t.text.data, text) == 0;
+			buf_free(&t.text);
+		}
+		if (!there && fiber_yield() != FIBER_WOKEN)
+			return;
+	}
+}
+
+static void
+cancel_keep(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	until_text("partial");
+	cancel(false);
+	wait_end();
+	CU_ASSERT_EQUAL(fake.n_canceled, 1);
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"cancelled\"");
+	assert_message(-1, "assistant", "partial", "interrupted");
+	CU_ASSERT_STRING_EQUAL(events_line(),
+	    "message_created run_status:running message_start"
+	    " run_status:cancelling message_end message_created"
+	    " run_status:cancelled");
+	cancel(false); /* harmless */
+	CU_ASSERT_EQUAL(send_text("go on"), AS_OK);
+	wait_end();
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "partial"));
+}
+
+static void
+test_cancel_keep(void)
+{
+	const struct fake_turn turns[] = { { .text = "partial", .hang = true },
+		{ .text = "more" } };
+
+	run(cancel_keep, turns, 2);
+}
+
+static void
+cancel_discard(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	until_text("partial");
+	cancel(true);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"rolled_back\"");
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM messages"
+			      " WHERE run_id = $1 AND state <> 'rolled_back'"),
+	    0);
+	CU_ASSERT_EQUAL(send_text("anew"), AS_OK);
+	wait_end();
+	CU_ASSERT_PTR_NULL(strstr(fake.last_messages, "\"go\""));
+}
+
+static void
+test_cancel_discard(void)
+{
+	const struct fake_turn turns[] = { { .text = "partial", .hang = true },
+		{ .text = "more" } };
+
+	run(cancel_discard, turns, 2);
+}
+
+static void
+cancel_tools(void)
+{
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	while (fake.n_hanging < 2)
+		fiber_yield();
+	cancel(false);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"cancelled\"");
+	/* What was sent and has an effect is unknown; the rest never began. */
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND state = 'unknown'"),
+	    1);
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND state = 'cancelled'"),
+	    2);
+	fake.tool_hangs = false;
+	CU_ASSERT_EQUAL(send_text("go on"), AS_OK);
+	wait_end();
+	CU_ASSERT_PTR_NULL(strstr(fake.last_messages, "No result:"));
+}
+
+static void
+test_cancel_tools(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_U {}", "t_P {}",
+						 "t_P {}" } },
+		{ .text = "ok" } };
+
+	run(cancel_tools, turns, 2);
+}
+
+/* ---- Takeover: what the next owner finds ---------------------------------------------------- */
+
+/* The process dies at this point; another one takes over its runs. */
+static SUSPENDS void
+die_and_take_over(void)
+{
+	int64_t dead = epoch;
+	int n = 0;
+
+	engine_drain(engine, loop_now_ms(env.loop) + 10000);
+	engine_free(engine);
+	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
+	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
+		 &err) == AS_OK);
+	MUST(run_store_reap(env.store, epoch, false, &n, &err) == AS_OK);
+	CU_ASSERT_EQUAL(n, 1);
+	ctx.engine = engine = engine_make();
+	fake.tool_hangs = false;
+	fake_release();
+	engine_claim(engine);
+}
+
+static void
+takeover_answer(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	until_text("lost");
+	die_and_take_over();
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_STRING_EQUAL(events_line(),
+	    "message_created run_status:running message_start"
+	    " run_status:running message_reset message_end message_created"
+	    " checkpoint run_status:succeeded");
+	assert_message(-1, "assistant", "found", "final");
+}
+
+static void
+test_takeover_answer(void)
+{
+	const struct fake_turn turns[] = { { .text = "lost", .hang = true },
+		{ .text = "found" } };
+
+	run(takeover_answer, turns, 2);
+}
+
+static void
+takeover_tools(void)
+{
+	fake.tool_hangs = true;
+	fake.verify = AS_OK;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	while (fake.n_hanging < 2)
+		fiber_yield();
+	die_and_take_over();
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	/* U was sent once and is unknown; V was asked; P was sent again. */
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND state = 'unknown'"
+			      " AND effect = 'U'"),
+	    1);
+	CU_ASSERT_EQUAL(fake.n_verifies, 1);
+	CU_ASSERT_EQUAL(fake.n_tools, 2 + 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "it happened"));
+}
+
+static void
+test_takeover_tools(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_U {}", "t_V {}",
+						 "t_P {}" } },
+		{ .text = "ok" } };
+
+	run(takeover_tools, turns, 2);
+}
+
+/* ---- Fences ------------------------------------------------------------------------------------ */
+
+static void
+stale_fence(void)
+{
+	struct run_state s;
+	struct event_list events = { 0 };
+	struct run_commit c = { .events = &events };
+
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	until_text("a");
+	MUST(run_store_state(env.store, run_id, arena, &s, &err) == AS_OK);
+	event_list_add_status(&events, RUN_SUCCEEDED, NULL, NULL, NULL);
+	c.run_id = run_id;
+	c.thread_id = thread_id;
+	c.commit_id = uuid_v7();
+	c.from = RUN_RUNNING;
+	c.to = RUN_SUCCEEDED;
+	c.fence = s.fence + 1;
+	c.heads = s.heads;
+	c.now_us = s.now_us;
+	CU_ASSERT_EQUAL(run_store_commit(env.store, &c, &err), AS_CONFLICT);
+	c.fence = s.fence;
+	c.step = s.step + 1;
+	CU_ASSERT_EQUAL(run_store_commit(env.store, &c, &err), AS_CONFLICT);
+	c.step = s.step;
+	c.heads.seq--;
+	CU_ASSERT_EQUAL(run_store_commit(env.store, &c, &err), AS_CONFLICT);
+	CU_ASSERT_STRING_EQUAL(events_line(),
+	    "message_created run_status:running message_start");
+	event_list_clear(&events);
+	fake_release();
+	wait_end();
+}
+
+static void
+test_stale_fence(void)
+{
+	const struct fake_turn turns[] = { { .text = "a", .hang = true } };
+
+	run(stale_fence, turns, 1);
+}
+
+/* ---- Readers ------------------------------------------------------------------------------------- */
+
+struct reader {
+	struct buf line, text;
+	int64_t last;
+	size_t pending;
+	bool over, ordered;
+};
+
+static void
+reader_send(void *arg, const char *type, int64_t id, struct rcbuf *frame)
+{
+	struct reader *r = arg;
+	struct json_object *o = NULL;
+
+	MUST(json_parse(frame->data, frame->len, &o, NULL) == AS_OK);
+	if (strcmp(type, "message_delta") == 0) {
+		r->ordered = r->ordered &&
+			     jget_int(o, "offset", -1) == (int64_t)r->text.len;
+		buf_add_str(&r->text, jget_str(o, "delta", ""));
+	} else if (strcmp(type, "message_start") == 0 ||
+		   strcmp(type, "message_reset") == 0)
+		buf_reset(&r->text);
+	if (id > 0 && strcmp(type, "snapshot") != 0)
+		r->ordered = r->ordered && id == r->last + 1;
+	if (id > 0)
+		r->last = id;
+	json_object_put(o);
+}
+
+static size_t
+reader_pending(void *arg)
+{
+	return ((struct reader *)arg)->pending;
+}
+
+static void
+reader_over(void *arg, enum stream_over why)
+{
+	((struct reader *)arg)->over = why == STREAM_RUN_ENDED;
+}
+
+static const struct stream_ops reader_ops = { reader_send, reader_pending,
+	reader_over };
+
+static struct stream *
+reader_open(struct reader *r, bool by_run, int64_t after)
+{
+	struct stream_config c = { .loop = env.loop,
+		.store = env.store,
+		.bus = bus,
+		.live = live,
+		.ctx = ctx,
+		.thread_id = thread_id,
+		.run_id = run_id,
+		.by_run = by_run,
+		.after = after };
+
+	memset(r, 0, sizeof(*r));
+	r->last = after;
+	r->ordered = true;
+	return stream_open(&c, &reader_ops, r);
+}
+
+static void
+readers(void)
+{
+	struct reader early, middle, slow, late;
+	struct stream *s;
+
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	reader_open(&early, true, 0);
+	s = reader_open(&slow, true, 0);
+	until_text("abcdef");
+	slow.pending = STREAM_HIGH_WATER + 1; /* it stops reading */
+	reader_open(&middle, true, 0);
+	fiber_yield();
+	fiber_yield();
+	fake_release();
+	wait_end();
+	fiber_yield();
+	slow.pending = 0;
+	stream_drained(s);
+	reader_open(&late, true, 2);
+	while (!early.over || !middle.over || !slow.over || !late.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(early.over && middle.over && slow.over && late.over);
+	CU_ASSERT_TRUE(
+	    early.ordered && middle.ordered && slow.ordered && late.ordered);
+	CU_ASSERT_EQUAL(early.last, 7);
+	CU_ASSERT_EQUAL(slow.last, 7);
+	CU_ASSERT_EQUAL(late.last, 7);
+	CU_ASSERT_STRING_EQUAL(early.text.data, "abcdef");
+	CU_ASSERT_STRING_EQUAL(middle.text.data, "abcdef");
+	buf_free(&early.text);
+	buf_free(&middle.text);
+	buf_free(&slow.text);
+	buf_free(&late.text);
+}
+
+static void
+test_readers(void)
+{
+	const struct fake_turn turns[] = { { .text = "abcdef", .hang = true } };
+
+	run(readers, turns, 1);
+}
+
+static CU_TestInfo tests[] = {
+	{ "a simple turn", test_simple },
+	{ "parallel tools", test_parallel },
+	{ "at most so many tools at once", test_capped },
+	{ "tool errors go back to the model", test_tool_errors },
+	{ "a long result is cut", test_too_long },
+	{ "the model remembers", test_remember },
+	{ "a model that fails", test_model_fails },
+	{ "the limit of steps", test_steps_limit },
+	{ "messages that are refused", test_not_ready },
+	{ "a busy thread, a repeated message", test_busy_thread },
+	{ "cancel keeps the text", test_cancel_keep },
+	{ "cancel takes the turn back", test_cancel_discard },
+	{ "cancel among tools", test_cancel_tools },
+	{ "takeover while a model answers", test_takeover_answer },
+	{ "takeover among tools", test_takeover_tools },
+	{ "a stale belief writes nothing", test_stale_fence },
+	{ "readers: early, late, slow", test_readers },
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{ "engine on sqlite", env_sqlite_open, env_close, NULL, NULL,
+		    tests },
+		{ "engine on postgres", env_postgres_open, env_close, NULL,
+		    NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	return tap_run(suites);
+}
