@@ -24,8 +24,10 @@ admin_ready(struct pg_db *db, struct error *err)
 		return AS_OK;
 	PQfinish(db->admin);
 	db->admin = pg_connect(db, true, true);
-	if (db->admin != NULL && PQstatus(db->admin) == CONNECTION_OK)
+	if (db->admin != NULL && PQstatus(db->admin) == CONNECTION_OK) {
+		pg_resolve_learn(db);
 		return AS_OK;
+	}
 	return pg_error(db->admin, NULL, err);
 }
 
@@ -138,6 +140,7 @@ db_close(struct store_db *base)
 {
 	struct pg_db *db = pg_db_of(base);
 
+	pg_resolve_fini(db);
 	PQfinish(db->admin);
 	PQconninfoFree(db->options);
 	pthread_mutex_destroy(&db->lock);
@@ -157,12 +160,15 @@ db_open(const struct store_config *config, struct store_db **out,
 	db->base.dialect = STORE_POSTGRES;
 	store_config_copy(&db->base.config, config);
 	pthread_mutex_init(&db->lock, NULL);
+	pthread_mutex_init(&db->addr_lock, NULL);
 	db->options = PQconninfoParse(config->url, &why);
 	if (db->options == NULL)
 		st = error_set(err, ERR_VALIDATION_FAILED, "store.url: %.*s",
 		    why == NULL ? 0 : (int)strcspn(why, "\n"), why);
-	else
+	else {
+		pg_resolve_init(db);
 		st = check_durable(&db->base, err);
+	}
 	PQfreemem(why);
 	if (st == AS_OK)
 		*out = &db->base;

@@ -78,6 +78,12 @@ struct pg_db {
 	pthread_mutex_t lock; /* of admin */
 	PGconn *admin;
 	PQconninfoOption *options; /* parsed, for the loops' connections */
+	/* A name must not be looked up on a loop: libpq would block there. */
+	const char *host; /* NULL: nothing to look up; borrowed of options */
+	pthread_mutex_t addr_lock;
+	char addr[64]; /* last known address of host, "" for none */
+	bool is_resolving, has_resolver;
+	pthread_t resolver;
 };
 
 static inline struct pg_db *
@@ -114,6 +120,13 @@ void pg_conn_lost(struct pg_conn *c, const char *why);
 void pg_conn_settled(struct pg_conn *c, const PGresult *res);
 PGconn *pg_connect(struct pg_db *db, bool is_writer, bool blocking);
 void pg_flush(struct pg_conn *c);
+
+/* store_pg_resolve.c */
+void pg_resolve_init(struct pg_db *db);
+void pg_resolve_fini(struct pg_db *db);
+void pg_resolve_learn(struct pg_db *db); /* from the blocking connection */
+void pg_resolve_again(struct pg_db *db); /* in the background */
+bool pg_resolve_addr(struct pg_db *db, char *out, size_t size);
 
 /* store_pg_pipe.c */
 void pg_push(struct pg_conn *c, struct store_req *r);

@@ -33,6 +33,7 @@ PGconn *
 pg_connect(struct pg_db *db, bool is_writer, bool blocking)
 {
 	const char *keys[64], *values[64];
+	char addr[64];
 	PGconn *pg;
 	int n = 0;
 
@@ -45,6 +46,10 @@ pg_connect(struct pg_db *db, bool is_writer, bool blocking)
 	values[n++] = "UTF8";
 	keys[n] = "fallback_application_name";
 	values[n++] = is_writer ? "agent-studio writer" : "agent-studio";
+	if (!blocking && pg_resolve_addr(db, addr, sizeof(addr))) {
+		keys[n] = "hostaddr";
+		values[n++] = addr;
+	}
 	keys[n] = values[n] = NULL;
 	pg = blocking ? PQconnectdbParams(keys, values, 0)
 		      : PQconnectStartParams(keys, values, 0);
@@ -110,6 +115,8 @@ pg_conn_lost(struct pg_conn *c, const char *why)
 		log_warn("store", "cannot connect: %s", text);
 	pg_owed_lost(c, text);
 	pg_waiting_lost(c, text);
+	if (c->attempts > 1)
+		pg_resolve_again(pg_db_of(c->store->base.db));
 	if (!c->store->freeing)
 		timer_in(c, backoff_ms(c->attempts));
 }

@@ -435,7 +435,8 @@ answer(struct pg_conn *c)
 		MUST(c->head->kind == PG_SYNC);
 		sync_done(c, c->head);
 		item_pop(c);
-	} else if (pg_is_state(res, "57P")) {
+	} else if (PQstatus(c->pg) == CONNECTION_BAD ||
+		   pg_is_state(res, "57P")) {
 		char why[200];
 
 		snprintf(why, sizeof(why), "%s", PQresultErrorMessage(res));
