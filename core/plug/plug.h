@@ -124,7 +124,7 @@ struct plug_toolkit_info {
 };
 
 struct plug_model_info {
-	const char *id; /* "openai/gpt-4o-mini" */
+	const char *id; /* "provider/model" */
 	const char *provider, *name, *title, *abilities;
 	int64_t window, max_output;
 	uint32_t dim;
