@@ -17,7 +17,7 @@
  * A letter to another loop goes through its mailbox, one to the own loop onto
  * a list that a turn hook delivers, so fn never runs inside bus_publish.
  *
- * A port outlives bus_leave until its last letter and its hook are back.
+ * A port outlives bus_leave until its last letter is back.
  */
 
 #define MAX_PORTS 64 /* bits of struct want */
@@ -100,8 +100,7 @@ bus_free(struct bus *bus)
 static void
 port_release(struct port *p)
 {
-	if (p->bus == NULL && !p->hook.queued &&
-	    atomic_load(&p->n_letters) == 0)
+	if (p->bus == NULL && atomic_load(&p->n_letters) == 0)
 		free(p);
 }
 
@@ -176,8 +175,6 @@ port_turn(struct loop_hook *h)
 
 	p->own = NULL;
 	p->own_tail = &p->own;
-	if (l == NULL)
-		port_release(p);
 	for (; l != NULL; l = next) {
 		next = l->next;
 		letter_arrived(&l->post);
@@ -275,6 +272,7 @@ bus_leave(struct bus *bus, struct loop *loop)
 		letter_end(l);
 	}
 	p->own_tail = &p->own;
+	loop_hook_clear(loop, &p->hook);
 	p->bus = NULL;
 	port_release(p);
 }

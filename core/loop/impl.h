@@ -72,8 +72,9 @@ struct loop {
 	struct loop_timer **timers; /* binary heap */
 	size_t n_timers;
 	size_t max_timers;
-	struct loop_hook *hooks;
+	struct loop_hook *hooks; /* of the next round */
 	struct loop_hook **hooks_tail;
+	struct loop_hook *hooks_now; /* left of this round */
 
 	struct ctx main;
 	struct fiber *running;

@@ -134,14 +134,14 @@ mail_run(struct loop *l)
 static void
 hooks_run(struct loop *l)
 {
-	struct loop_hook *h, *next;
+	struct loop_hook *h;
 
 	for (int i = 0; i < HOOK_ROUNDS && l->hooks != NULL; i++) {
-		h = l->hooks;
+		l->hooks_now = l->hooks;
 		l->hooks = NULL;
 		l->hooks_tail = &l->hooks;
-		for (; h != NULL; h = next) {
-			next = h->next;
+		while ((h = l->hooks_now) != NULL) {
+			l->hooks_now = h->next;
 			h->queued = false;
 			h->fn(h);
 		}
@@ -372,6 +372,31 @@ loop_at_turn_end(struct loop *l, struct loop_hook *h)
 	h->next = NULL;
 	*l->hooks_tail = h;
 	l->hooks_tail = &h->next;
+}
+
+static bool
+hook_unlink(struct loop_hook **list, const struct loop_hook *h)
+{
+	for (; *list != NULL; list = &(*list)->next)
+		if (*list == h) {
+			*list = h->next;
+			return true;
+		}
+	return false;
+}
+
+void
+loop_hook_clear(struct loop *l, struct loop_hook *h)
+{
+	loop_check_owner(l);
+	if (!h->queued)
+		return;
+	h->queued = false;
+	if (hook_unlink(&l->hooks_now, h))
+		return;
+	MUST(hook_unlink(&l->hooks, h));
+	for (l->hooks_tail = &l->hooks; *l->hooks_tail != NULL;)
+		l->hooks_tail = &(*l->hooks_tail)->next;
 }
 
 double

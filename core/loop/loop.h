@@ -69,6 +69,8 @@ struct event_base *loop_base(struct loop *loop); /* for core/net only */
 uint64_t loop_now_ms(const struct loop *loop); /* monotonic, cached per turn */
 void loop_post(struct loop *loop, struct loop_msg *m); /* any thread */
 void loop_at_turn_end(struct loop *loop, struct loop_hook *h);
+/* If it is queued, it is not called; before its memory goes. */
+void loop_hook_clear(struct loop *loop, struct loop_hook *h);
 bool loop_is_stopping(const struct loop *loop);
 
 /* Arms or re-arms; at_ms is absolute on loop_now_ms. */

@@ -26,7 +26,12 @@ struct pool {
 	unsigned max_queue;
 	unsigned n_threads;
 	bool ending;
-	pthread_t threads[];
+	pthread_cond_t home; /* a job has been posted home */
+	struct pool_thread {
+		pthread_t id;
+		struct pool *pool;
+		const struct loop *loop; /* of the job that it runs, or NULL */
+	} threads[];
 };
 
 static void
@@ -41,30 +46,34 @@ pool_job_home(struct loop_msg *m)
 	pool_job_put(job);
 }
 
+/* The next job, after the last one was posted home; NULL at the end. */
 static struct pool_job *
-pool_take(struct pool *p)
+pool_next(struct pool_thread *t)
 {
+	struct pool *p = t->pool;
 	struct pool_job *job;
 
 	pthread_mutex_lock(&p->mu);
+	t->loop = NULL;
+	pthread_cond_broadcast(&p->home);
 	while (p->head == NULL && !p->ending)
 		pthread_cond_wait(&p->work, &p->mu);
 	if ((job = p->head) != NULL) {
 		if ((p->head = job->next) == NULL)
 			p->tail = &p->head;
 		p->n_queued--;
+		t->loop = job->loop;
 	}
 	pthread_mutex_unlock(&p->mu);
 	return job;
 }
 
 static void *
-pool_thread(void *arg)
+pool_main(void *arg)
 {
-	struct pool *p = arg;
 	struct pool_job *job;
 
-	while ((job = pool_take(p)) != NULL) {
+	while ((job = pool_next(arg)) != NULL) {
 		job->fn(job);
 		loop_post(job->loop, &job->wake.msg);
 	}
@@ -75,6 +84,7 @@ pool_thread(void *arg)
 static void
 pool_start(struct pool *p, unsigned n)
 {
+	struct pool_thread *t;
 	sigset_t all, old;
 	pthread_attr_t attr;
 	char name[16];
@@ -88,11 +98,12 @@ pool_start(struct pool *p, unsigned n)
 	MUST(pthread_attr_setstacksize(&attr, POOL_STACK) == 0);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	for (; p->n_threads < n; p->n_threads++) {
-		if (pthread_create(&p->threads[p->n_threads], &attr,
-			pool_thread, p) != 0)
+		t = &p->threads[p->n_threads];
+		t->pool = p;
+		if (pthread_create(&t->id, &attr, pool_main, t) != 0)
 			break;
 		snprintf(name, sizeof(name), "pool-%u", p->n_threads);
-		pthread_setname_np(p->threads[p->n_threads], name);
+		pthread_setname_np(t->id, name);
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
@@ -108,9 +119,10 @@ pool_new(unsigned n_threads, unsigned max_queue)
 	struct pool *p;
 
 	MUST(n_threads > 0);
-	p = xcalloc(1, sizeof(*p) + n_threads * sizeof(pthread_t));
+	p = xcalloc(1, sizeof(*p) + n_threads * sizeof(struct pool_thread));
 	pthread_mutex_init(&p->mu, NULL);
 	pthread_cond_init(&p->work, NULL);
+	pthread_cond_init(&p->home, NULL);
 	p->tail = &p->head;
 	p->max_queue = max_queue;
 	pool_start(p, n_threads);
@@ -127,10 +139,34 @@ pool_free(struct pool *p)
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->mu);
 	for (unsigned i = 0; i < p->n_threads; i++)
-		pthread_join(p->threads[i], NULL);
+		pthread_join(p->threads[i].id, NULL);
 	pthread_cond_destroy(&p->work);
+	pthread_cond_destroy(&p->home);
 	pthread_mutex_destroy(&p->mu);
 	free(p);
+}
+
+static bool
+pool_has(const struct pool *p, const struct loop *loop)
+{
+	const struct pool_job *job;
+
+	for (unsigned i = 0; i < p->n_threads; i++)
+		if (p->threads[i].loop == loop)
+			return true;
+	for (job = p->head; job != NULL; job = job->next)
+		if (job->loop == loop)
+			return true;
+	return false;
+}
+
+void
+pool_settle(struct pool *p, const struct loop *loop)
+{
+	pthread_mutex_lock(&p->mu);
+	while (pool_has(p, loop))
+		pthread_cond_wait(&p->home, &p->mu);
+	pthread_mutex_unlock(&p->mu);
 }
 
 static bool

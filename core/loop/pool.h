@@ -29,7 +29,12 @@ struct pool_job {
 
 /* max_queue bounds the waiting jobs; beyond it pool_run says UNAVAILABLE. */
 struct pool *pool_new(unsigned n_threads, unsigned max_queue);
-void pool_free(struct pool *pool); /* waits for running jobs */
+void pool_free(struct pool *pool); /* runs what waits, then joins */
+/*
+ * Waits until the pool has no job of this loop any more: after loop_drain and
+ * before loop_free, unless the pool was freed before.
+ */
+void pool_settle(struct pool *pool, const struct loop *loop);
 
 /*
  * Runs the job.  AS_OK: it has ended and the caller may read it, then must

@@ -299,11 +299,21 @@ note_hook(struct loop_hook *h)
 }
 
 static void
+note_clears(struct loop_hook *h)
+{
+	struct note *n = container_of(h, struct note, hook);
+
+	order[n_order++] = n;
+	loop_hook_clear(loop, &n->then->hook);
+}
+
+static void
 hook_fiber(void *arg)
 {
 	struct note a = { .hook.fn = note_hook };
 	struct note b = { .hook.fn = note_hook };
 	struct note self = { .hook.fn = note_hook };
+	struct note c[4];
 	uint64_t tick = loop_ticks(loop);
 
 	(void)arg;
@@ -327,6 +337,24 @@ hook_fiber(void *arg)
 	CU_ASSERT_TRUE(self.n >= 1 && self.n < 16);
 	n_order = 0;
 	(void)fiber_yield();
+
+	/* Cleared: the first, the last, and by one that runs before it. */
+	n_order = 0;
+	for (int i = 0; i < 4; i++) {
+		c[i] = (struct note){ .hook.fn = note_hook };
+		loop_at_turn_end(loop, &c[i].hook);
+	}
+	c[1].hook.fn = note_clears;
+	c[1].then = &c[2];
+	loop_hook_clear(loop, &c[0].hook);
+	loop_hook_clear(loop, &c[3].hook);
+	loop_hook_clear(loop, &c[3].hook);
+	loop_at_turn_end(loop, &a.hook);
+	a.then = NULL;
+	(void)fiber_yield();
+	CU_ASSERT_EQUAL(n_order, 2);
+	CU_ASSERT_PTR_EQUAL(order[0], &c[1]);
+	CU_ASSERT_PTR_EQUAL(order[1], &a);
 	loop_stop(loop);
 }
 

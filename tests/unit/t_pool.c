@@ -258,6 +258,23 @@ test_shutdown(void)
 	CU_ASSERT_EQUAL(n_freed, 20);
 }
 
+/* A loop may go before the pool that it shares with others. */
+static void
+test_settle(void)
+{
+	n_ran = n_freed = 0;
+	loop = loop_new();
+	pool = pool_new(2, 64);
+	fiber_spawn(loop, "test", shutdown_fiber, NULL);
+	loop_run(loop);
+	loop_drain(loop);
+	pool_settle(pool, loop);
+	CU_ASSERT_EQUAL(n_ran, 20);
+	loop_free(loop);
+	CU_ASSERT_EQUAL(n_freed, 20);
+	pool_free(pool);
+}
+
 __attribute__((noinline)) static void
 deep_run(struct pool_job *job)
 {
@@ -349,6 +366,7 @@ main(void)
 		{ "full", test_full },
 		{ "cancelled before", test_canceled_before },
 		{ "shutdown", test_shutdown },
+		{ "settle", test_settle },
 		{ "deep", test_deep },
 		{ "two loops", test_two_loops },
 		CU_TEST_INFO_NULL,
