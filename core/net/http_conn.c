@@ -22,8 +22,6 @@
 #define LINGER_BYTES (256u * 1024)
 #define DISCARD_MAX 65536 /* of a body nobody will read */
 
-static void conn_feed(struct http_conn *c, const char *p, size_t len);
-
 void
 conn_mark(struct http_conn *c)
 {
@@ -101,6 +99,19 @@ conn_free(struct http_conn *c)
 	free(c);
 }
 
+static size_t
+conn_stashed(const struct http_conn *c)
+{
+	return c->in.len - c->in_off;
+}
+
+static void
+conn_stash_drop(struct http_conn *c)
+{
+	buf_free(&c->in);
+	c->in_off = 0;
+}
+
 /* Our side is done; what the peer still sends is thrown away. */
 void
 conn_shut(struct http_conn *c)
@@ -120,7 +131,7 @@ conn_shut(struct http_conn *c)
 		return;
 	}
 	c->state = CONN_LINGER;
-	buf_free(&c->in);
+	conn_stash_drop(c);
 	conn_deadline(c, DL_LINGER);
 	conn_reading(c, true);
 }
@@ -128,13 +139,13 @@ conn_shut(struct http_conn *c)
 static void
 conn_idle(struct http_conn *c)
 {
-	if (c->close_after || (c->eof && c->in.len == 0)) {
+	if (c->close_after || (c->eof && conn_stashed(c) == 0)) {
 		conn_shut(c);
 		return;
 	}
 	c->state = CONN_IDLE;
 	conn_deadline(c, DL_IDLE);
-	if (c->in.len > 0)
+	if (conn_stashed(c) > 0)
 		conn_mark(c);
 	else
 		conn_reading(c, true);
@@ -267,25 +278,29 @@ conn_stash(struct http_conn *c, const char *p, size_t len)
 	if (c->close_after || c->state == CONN_CLOSED ||
 	    c->state == CONN_LINGER)
 		return;
+	if (len == 0)
+		return;
+	buf_drain(&c->in, c->in_off);
+	c->in_off = 0;
 	buf_add(&c->in, p, len);
-	if (c->in.len > CONN_STASH_MAX)
+	if (conn_stashed(c) > CONN_STASH_MAX)
 		conn_reading(c, false);
 }
 
-static void
+/* Returns how many bytes were consumed. */
+static size_t
 conn_feed(struct http_conn *c, const char *p, size_t len)
 {
 	enum http_parse_result r = HTTP_PARSE_DONE;
-	size_t used;
+	size_t at = 0, used;
 
-	while (conn_is_receiving(c, len) && r != HTTP_PARSE_MORE) {
+	while (conn_is_receiving(c, len - at) && r != HTTP_PARSE_MORE) {
 		if (c->state == CONN_IDLE)
 			conn_request_begin(c);
-		r = http_parse_feed(&c->req->parse, p, len, &used);
-		p += used;
-		len -= used;
+		r = http_parse_feed(&c->req->parse, p + at, len - at, &used);
+		at += used;
 		if (r == HTTP_PARSE_HEAD)
-			conn_head_done(c, len);
+			conn_head_done(c, len - at);
 		else if (r == HTTP_PARSE_DONE)
 			conn_message_done(c);
 		else if (r == HTTP_PARSE_ERROR)
@@ -295,8 +310,7 @@ conn_feed(struct http_conn *c, const char *p, size_t len)
 		conn_deadline(c, DL_HEAD);
 	else if (c->state == CONN_BODY && c->dl != DL_BODY)
 		conn_deadline(c, DL_BODY);
-	if (len > 0)
-		conn_stash(c, p, len);
+	return at;
 }
 
 /* ---- Events ------------------------------------------------------------ */
@@ -321,18 +335,21 @@ conn_on_eof(struct http_conn *c)
 static void
 conn_on_data(struct http_conn *c, const char *p, size_t len)
 {
+	size_t used;
+
 	switch (c->state) {
 	case CONN_IDLE:
 	case CONN_HEAD:
 	case CONN_BODY:
-		conn_feed(c, p, len);
+		used = conn_feed(c, p, len);
+		conn_stash(c, p + used, len - used);
 		break;
 	case CONN_BUSY:
 	case CONN_FLUSH:
 		conn_stash(c, p, len);
 		break;
 	case CONN_WS:
-		if (c->in.len > 0)
+		if (conn_stashed(c) > 0)
 			conn_stash(c, p, len);
 		else
 			ws_input(c->ws, p, len);
@@ -368,16 +385,22 @@ static void
 conn_unstash(struct http_conn *c)
 {
 	struct buf b = c->in;
+	size_t at = c->in_off;
 
+	/* Out of the way of whatever closes the connection. */
 	memset(&c->in, 0, sizeof(c->in));
-	if (c->state == CONN_WS)
-		ws_input(c->ws, b.data, b.len);
-	else
-		conn_feed(c, b.data, b.len);
-	buf_free(&b);
-	if (c->state == CONN_CLOSED)
-		return;
-	if (c->in.len <= CONN_STASH_MAX)
+	c->in_off = 0;
+	if (c->state == CONN_WS) {
+		ws_input(c->ws, b.data + at, b.len - at);
+		at = b.len;
+	} else
+		at += conn_feed(c, b.data + at, b.len - at);
+	if (at < b.len && c->state != CONN_LINGER && c->state != CONN_CLOSED) {
+		c->in = b;
+		c->in_off = at;
+	} else
+		buf_free(&b);
+	if (conn_stashed(c) <= CONN_STASH_MAX && c->state != CONN_CLOSED)
 		conn_reading(c, true);
 	if (c->eof && (c->state == CONN_IDLE || c->state == CONN_HEAD ||
 			  c->state == CONN_BODY))
@@ -398,7 +421,8 @@ conn_turn_end(struct http_conn *c)
 		conn_shut(c);
 	else if (c->out == NULL && c->state == CONN_FLUSH)
 		conn_idle(c);
-	if (c->in.len > 0 && (c->state == CONN_WS || c->state == CONN_IDLE))
+	if (conn_stashed(c) > 0 &&
+	    (c->state == CONN_WS || c->state == CONN_IDLE))
 		conn_unstash(c);
 }
 

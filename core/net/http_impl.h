@@ -75,6 +75,7 @@ struct http_conn {
 	struct http_req *req;
 	struct evbuffer *out; /* NULL: nothing waits */
 	struct buf in; /* read, not yet parsed */
+	size_t in_off; /* what of it is */
 	struct sse *sse;
 	struct ws *ws;
 	struct event rd, wr;

@@ -120,21 +120,40 @@ list_pop(const char *list, size_t *len, struct in6_addr *out)
 	return address_parse(one, out);
 }
 
+/* The header of that name before index i, from the end; or NULL. */
+static const char *
+header_before(const struct http_parse *p, const char *name, unsigned *i)
+{
+	while (*i > 0) {
+		(*i)--;
+		if (strcmp(p->head.data + p->headers[*i].name, name) == 0)
+			return p->head.data + p->headers[*i].value;
+	}
+	return NULL;
+}
+
 const char *
 http_peer(struct http_req *req)
 {
 	struct http_server *s = req->server;
+	unsigned i = req->parse.n_headers;
 	struct in6_addr a, next;
-	const char *list;
-	size_t len;
+	const char *list = NULL;
+	size_t len = 0;
 
 	if (req->peer[0] != '\0' || req->conn == NULL)
 		return req->peer;
 	a = req->conn->addr;
-	list = http_parse_header(&req->parse, "x-forwarded-for");
-	len = list != NULL ? strlen(list) : 0;
-	while (len > 0 && peer_is_proxy(s, &a) && list_pop(list, &len, &next))
+	while (peer_is_proxy(s, &a)) {
+		if (len == 0) {
+			list = header_before(&req->parse, "x-forwarded-for",
+			    &i);
+			len = list != NULL ? strlen(list) : 0;
+		}
+		if (len == 0 || !list_pop(list, &len, &next))
+			break;
 		a = next;
+	}
 	address_text(&a, req->peer);
 	return req->peer;
 }
@@ -142,10 +161,11 @@ http_peer(struct http_req *req)
 bool
 http_is_secure(struct http_req *req)
 {
+	unsigned i = req->parse.n_headers;
 	const char *proto;
 
 	if (req->conn == NULL || !peer_is_proxy(req->server, &req->conn->addr))
 		return false;
-	proto = http_parse_header(&req->parse, "x-forwarded-proto");
+	proto = header_before(&req->parse, "x-forwarded-proto", &i);
 	return proto != NULL && strcasecmp(proto, "https") == 0;
 }

@@ -410,7 +410,7 @@ http_server_drain(struct http_server *s)
 	s->draining = true;
 	server_unlisten(s);
 	for (c = s->conns; c != NULL; c = c->next) {
-		if (c->state == CONN_IDLE && c->in.len == 0)
+		if (c->state == CONN_IDLE && c->in.len == c->in_off)
 			conn_close(c);
 		else if (c->state == CONN_WS && c->ws != NULL)
 			ws_close(c->ws, WS_GOING_AWAY, "server is stopping");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/net/http_target.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -173,10 +172,6 @@ http_target_parse(char *text, struct http_target *t, const char **why)
 	if ((code = path_decode(path, why)) != ERR_NONE)
 		return code;
 	t->path = path[0] != '\0' ? path : "/";
-#ifdef FUZZ_PLANT
-	if (text_has_prefix(t->path, "/plant/"))
-		abort();
-#endif
 	return query_parse(t, query, why);
 }
 

@@ -35,4 +35,21 @@ tests_integration_t_ws_SOURCES = tests/integration/t_ws.c \
 	tests/integration/net_peer.c tests/integration/net_peer.h
 tests_integration_t_ws_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 
+if ENABLE_FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_router \
+	tests/fuzz/fuzz_ws
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
+tests_fuzz_fuzz_http_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_router_SOURCES = tests/fuzz/fuzz_router.c
+tests_fuzz_fuzz_router_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_router_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_ws_SOURCES = tests/fuzz/fuzz_ws.c
+tests_fuzz_fuzz_ws_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_LDFLAGS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/http tests/fuzz/http.dict \
+	tests/fuzz/corpus/router tests/fuzz/router.dict \
+	tests/fuzz/corpus/ws tests/fuzz/ws.dict
+
 include $(top_srcdir)/core/net/client.mk

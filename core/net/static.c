@@ -257,6 +257,10 @@ serve_file(struct http_req *req, int fd, const struct stat *st,
 	http_set_header(req, "Cache-Control",
 	    cache_control != NULL ? cache_control : "no-cache");
 	http_set_header(req, "Accept-Ranges", "bytes");
+	if (text_has_prefix(type_of(name), "text/html")) {
+		http_set_header(req, "X-Frame-Options", "DENY");
+		http_set_header(req, "Referrer-Policy", "same-origin");
+	}
 	if (match != NULL && etag_matches(match, etag)) {
 		close(fd);
 		http_reply(req, 304, NULL, NULL, 0);

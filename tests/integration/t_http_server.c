@@ -723,7 +723,7 @@ test_proxies(void)
 	CU_ASSERT(strstr(a.body.data, "\"secure\":true") != NULL);
 	answer_free(&a);
 	peer_ask(host, &a,
-	    "GET /hello HTTP/1.1\r\n" HOST
+	    "GET /hello HTTP/1.1\r\n" HOST "X-Forwarded-For: 6.6.6.6\r\n"
 	    "X-Forwarded-For: 2001:db8::1, fd00::1\r\n" END);
 	CU_ASSERT(strstr(a.body.data, "\"peer\":\"2001:db8::1\"") != NULL);
 	CU_ASSERT(strstr(a.body.data, "\"secure\":false") != NULL);
@@ -865,6 +865,7 @@ test_static(void)
 	CU_ASSERT(answer_has(&a, "Content-Length: 10"));
 	CU_ASSERT_EQUAL(peer_ask(host, &a, GET("/files/")), 200);
 	CU_ASSERT_STRING_EQUAL(a.body.data, "<p>hi");
+	CU_ASSERT(answer_has(&a, "X-Frame-Options: DENY"));
 	answer_free(&a);
 	CU_ASSERT_EQUAL(peer_ask(host, &a, GET("/files/sub/")), 200);
 	answer_free(&a);
