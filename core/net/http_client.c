@@ -446,15 +446,10 @@ stream_start(struct http_stream *s)
 }
 
 static void
-client_work(struct loop_hook *hook)
+client_work(struct http_client *c)
 {
-	struct http_client *c = container_of(hook, struct http_client, work);
 	struct http_stream *s;
 
-	if (c->is_dead) {
-		free(c);
-		return;
-	}
 	while ((s = c->todo) != NULL) {
 		c->todo = s->next_todo;
 		s->is_todo = false;
@@ -469,6 +464,17 @@ client_work(struct loop_hook *hook)
 	}
 	for (size_t i = 0; i < N_ITEMS(c->pools); i++)
 		pool_collect(&c->pools[i]);
+}
+
+static void
+client_hook(struct loop_hook *hook)
+{
+	struct http_client *c = container_of(hook, struct http_client, work);
+
+	if (c->is_dead)
+		free(c);
+	else
+		client_work(c);
 }
 
 /* ---- The client --------------------------------------------------------- */
@@ -500,7 +506,7 @@ http_client_new(struct loop *loop)
 
 	pthread_once(&once, global_init);
 	c->loop = loop;
-	c->work.fn = client_work;
+	c->work.fn = client_hook;
 	for (size_t i = 0; i < N_ITEMS(c->pools); i++)
 		pool_init(&c->pools[i], c);
 	return c;
@@ -514,7 +520,7 @@ http_client_free(struct http_client *c)
 	for (struct http_stream *s = c->lingering; s != NULL;
 	     s = s->next_lingering)
 		stream_todo(s);
-	client_work(&c->work);
+	client_work(c);
 	MUST(c->n_streams == 0);
 	for (size_t i = 0; i < N_ITEMS(c->pools); i++) {
 		curl_multi_cleanup(c->pools[i].multi);
@@ -788,8 +794,10 @@ hops_follow(struct http_client *c, const struct http_request *req,
 
 	while ((st = hop_send(c, req, hop, out, err)) == AS_OK) {
 		struct http_stream *s = *out;
-		const char *to = head_value(s, "location");
+		const char *to;
 
+		MUST(s != NULL);
+		to = head_value(s, "location");
 		if (req->max_redirects < 0 ||
 		    !hop_follows(hop, s->head.status, to, req->same_host))
 			return AS_OK;

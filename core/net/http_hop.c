@@ -182,7 +182,8 @@ hop_follows(const struct hop *h, int status, const char *location,
 	if (!same_host)
 		return true;
 	to.url = xstrdup(h->url);
-	yes = go_to(&to, location, NULL) == AS_OK && is_same_host(h, &to);
+	yes = go_to(&to, location, NULL) == AS_OK && to.host != NULL &&
+	      is_same_host(h, &to);
 	hop_clear(&to);
 	return yes;
 }

@@ -214,8 +214,8 @@ read_whole(struct as_call *call, const struct as_http_response *res,
 		if (piece.len > WHOLE_MAX - len)
 			return as_fail(call, AS_LIMIT,
 			    "the answer is larger than %u bytes", WHOLE_MAX);
-		if (len + piece.len > cap) {
-			cap = 2 * (len + piece.len);
+		if (len + piece.len >= cap) {
+			cap = 2 * (len + piece.len) + 1;
 			if ((more = as_alloc(call, cap)) == NULL)
 				return as_fail(call, AS_NOMEM, "no memory");
 			if (len > 0)

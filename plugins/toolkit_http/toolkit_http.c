@@ -151,6 +151,7 @@ static const char *
 make_text(struct as_call *call, const unsigned char *s, size_t len, bool cut,
     size_t *out_len)
 {
+	static const char unknown[] = { '\xef', '\xbf', '\xbd' };
 	char *text = as_alloc(call, len * 3 + 1);
 	size_t bad = 0, n = 0;
 	int one;
@@ -166,8 +167,8 @@ make_text(struct as_call *call, const unsigned char *s, size_t len, bool cut,
 			n += (size_t)one;
 			continue;
 		}
-		memcpy(text + n, "\xef\xbf\xbd", 3);
-		n += 3;
+		memcpy(text + n, unknown, sizeof(unknown));
+		n += sizeof(unknown);
 		bad++;
 		one = 1;
 	}
