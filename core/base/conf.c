@@ -116,18 +116,24 @@ conf_path(struct conf *c, const struct conf_node *node)
 	return conf_join(c, conf_path(c, node->parent), node->name);
 }
 
+/* What it quotes may be anything; the sentence is valid UTF-8. */
 static void __attribute__((format(printf, 4, 0))) add_problem(struct conf *c,
     const char *file, int line, const char *fmt, va_list ap)
 {
+	struct buf text = { 0 }, clean = { 0 };
 	struct conf_problem *p;
 
 	if ((c->n_problems & (c->n_problems + 1)) == 0)
 		c->problems = xrealloc(c->problems,
 		    (2 * c->n_problems + 1) * sizeof(*c->problems));
 	p = &c->problems[c->n_problems++];
+	buf_vprintf(&text, fmt, ap);
+	text_add_clean(&clean, text.data, text.len);
 	p->file = file;
 	p->line = line;
-	p->text = arena_vprintf(c->arena, fmt, ap);
+	p->text = arena_strndup(c->arena, clean.data, clean.len);
+	buf_free(&text);
+	buf_free(&clean);
 }
 
 void

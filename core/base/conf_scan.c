@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/conf_impl.h"
+#include "core/base/mem.h"
 #include "core/base/text.h"
 
 /*
@@ -83,6 +84,9 @@ scan_escape(struct scan *s)
 	    is_hex(s->at[3])) {
 		if (s->at[2] == '0' && s->at[3] == '0')
 			return fault(s, s->line, "NUL byte in a string");
+#ifdef FUZZ_PLANT
+		MUST(s->depth < 4);
+#endif
 		s->at += 4;
 		return true;
 	}

@@ -133,6 +133,9 @@ unicode(struct parser *p)
 		if (low < 0xdc00 || low > 0xdfff)
 			return fail_at(p, where,
 			    "high surrogate without a low one");
+#ifdef FUZZ_PLANT
+		MUST(p->depth < 5);
+#endif
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 	}
 	add_utf8(&p->scratch, c);

@@ -49,3 +49,21 @@ tests_unit_t_text_SOURCES = tests/unit/t_text.c
 tests_unit_t_text_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_uuid_SOURCES = tests/unit/t_uuid.c
 tests_unit_t_uuid_LDADD = libbase.la $(TEST_LIBS)
+
+if ENABLE_FUZZ
+noinst_PROGRAMS += \
+	tests/fuzz/fuzz_conf tests/fuzz/fuzz_json tests/fuzz/fuzz_schema
+tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
+tests_fuzz_fuzz_conf_LDADD = libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
+tests_fuzz_fuzz_json_LDADD = libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c
+tests_fuzz_fuzz_schema_LDADD = libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_schema_LDFLAGS = $(FUZZ_LDFLAGS)
+endif
+
+EXTRA_DIST += \
+	tests/fuzz/conf.dict tests/fuzz/json.dict tests/fuzz/schema.dict \
+	tests/fuzz/corpus/conf tests/fuzz/corpus/json tests/fuzz/corpus/schema

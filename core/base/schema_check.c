@@ -13,10 +13,12 @@
 /*
  * A value against its rules.  Where we are is a chain of steps on the stack
  * that is written down only for a failure; a trial (anyOf, not) notes nothing.
- * The depth is bounded, so that a schema that refers to itself ends, too.
+ * Depth and work are bounded, so that a schema that refers to itself ends, too;
+ * a check that was given up fails, whatever the trials around it made of it.
  */
 
 #define DEPTH_MAX 160
+#define WORK_MAX 2000000 /* rules applied */
 #define NOTES_MAX 20
 #define WHOLE_MAX 9007199254740992.0 /* 2^53 */
 
@@ -29,8 +31,10 @@ struct step {
 struct check {
 	struct error *err;
 	int depth;
+	int work;
 	int notes;
 	bool is_trial;
+	bool given_up;
 };
 
 static bool check(struct check *c, const struct schema_rule *rule,
@@ -122,6 +126,13 @@ note_type(struct check *c, const struct step *at, unsigned types)
 	return note(c, at, "must be %s", text);
 }
 
+/* After a failure: would going on tell more? */
+static bool
+is_enough(const struct check *c)
+{
+	return c->is_trial || c->given_up || c->notes >= NOTES_MAX;
+}
+
 /* ---- enum, const */
 
 static bool
@@ -186,6 +197,9 @@ check_number(struct check *c, const struct schema_rule *rule,
 		return note(c, at, "must be more than %.15g", rule->above);
 	if (d >= rule->below && rule->below < INFINITY)
 		return note(c, at, "must be less than %.15g", rule->below);
+#ifdef FUZZ_PLANT
+	MUST(rule->multiple != 3 || d != 9);
+#endif
 	if (rule->multiple > 0 && !is_multiple(d, rule->multiple))
 		return note(c, at, "must be a multiple of %.15g",
 		    rule->multiple);
@@ -339,7 +353,7 @@ check_array(struct check *c, const struct schema_rule *rule,
 		if (!check(c, rule->items,
 			json_object_array_get_idx(v, down.index), &down))
 			ok = false;
-		if (!ok && (c->is_trial || c->notes >= NOTES_MAX))
+		if (!ok && is_enough(c))
 			break;
 	}
 	return ok;
@@ -427,7 +441,7 @@ check_members(struct check *c, const struct schema_rule *rule,
 			ok = unknown_member(c, rule, &down);
 		else if (!check(c, member, value, &down))
 			ok = false;
-		if (!ok && (c->is_trial || c->notes >= NOTES_MAX))
+		if (!ok && is_enough(c))
 			break;
 	}
 	return ok;
@@ -570,9 +584,12 @@ check(struct check *c, const struct schema_rule *rule, struct json_object *v,
 {
 	bool ok = true;
 
-	if (c->depth >= DEPTH_MAX)
-		return note(c, at, "is nested too deeply");
+	if (c->depth >= DEPTH_MAX || c->work >= WORK_MAX) {
+		c->given_up = true;
+		return false;
+	}
 	c->depth++;
+	c->work++;
 	/* Chains of $ref have an end: the compiler refused circles. */
 	for (; rule != NULL; rule = rule->ref)
 		if (!check_rule(c, rule, v, at))
@@ -586,6 +603,9 @@ schema_validate(const struct schema *schema, struct json_object *value,
     struct error *err)
 {
 	struct check c = { .err = err };
+	bool ok = check(&c, schema->rule, value, NULL);
 
-	return check(&c, schema->rule, value, NULL) ? AS_OK : AS_INVALID;
+	if (c.given_up)
+		ok = note(&c, NULL, "is nested too deeply");
+	return ok ? AS_OK : AS_INVALID;
 }

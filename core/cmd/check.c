@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/log.h"
+#include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 #include "core/plug/plug.h"
 

@@ -10,8 +10,4 @@
  */
 bool check_conf(struct conf *conf, struct settings *settings);
 
-/* Subcommands; argv[0] is their name.  They return the exit status. */
-int cmd_check(int argc, char **argv);
-int cmd_conf(int argc, char **argv);
-
 #endif

@@ -6,6 +6,7 @@
 #include "core/base/buf.h"
 #include "core/base/log.h"
 #include "core/cmd/check.h"
+#include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 
 /*

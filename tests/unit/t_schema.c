@@ -342,6 +342,14 @@ test_bounds(void)
 	    WHOLE("is nested too deeply"));
 	error_clear(&err);
 	schema_free(s);
+	/* Nor may it take forever, or be taken for the opposite. */
+	CU_ASSERT_EQUAL(schema_compile("{\"not\":{\"anyOf\":[{\"$ref\":\"#\"},"
+				       "{\"$ref\":\"#\"}]}}",
+			    &s, NULL),
+	    AS_OK);
+	CU_ASSERT_EQUAL(schema_validate(s, v, &err), AS_INVALID);
+	error_clear(&err);
+	schema_free(s);
 	for (i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "m%d", i);
 		jput_int(v, name, i);
