@@ -14,3 +14,14 @@ sdkinclude_HEADERS = \
 	sdk/include/agentstudio/toolkit.h \
 	sdk/include/agentstudio/vector.h \
 	sdk/include/agentstudio/version.h
+
+EXTRA_DIST += sdk/abi/0.1/layout.txt \
+	sdk/examples/toolkit_dice/Makefile \
+	sdk/examples/toolkit_dice/toolkit_dice.c
+
+check_PROGRAMS += tests/abi/t_layout
+tests_abi_t_layout_SOURCES = tests/abi/t_layout.c
+tests_abi_t_layout_LDADD = libbase.la $(TEST_LIBS)
+EXTRA_DIST += tests/abi/layout.def
+TESTS += tests/abi/headers.sh
+EXTRA_DIST += tests/abi/headers.sh

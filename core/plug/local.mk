@@ -112,3 +112,7 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_marshal
+tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
+tests_integration_t_marshal_LDADD = $(PLUG_TEST_LIBS)

@@ -11,3 +11,7 @@ plugins_llm_demo_llm_demo_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_llm_demo_llm_demo_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_llm_demo_llm_demo_la_LIBADD = -lm
 dist_man_MANS += plugins/llm_demo/llm_demo.7
+
+check_PROGRAMS += plugins/llm_demo/t_llm_demo
+plugins_llm_demo_t_llm_demo_SOURCES = plugins/llm_demo/t_llm_demo.c
+plugins_llm_demo_t_llm_demo_LDADD = $(PLUG_TEST_LIBS)

@@ -25,12 +25,12 @@ turn_fault(const struct as_json *turn)
 	char word[32];
 
 	if (as_type(turn) != AS_JSON_OBJECT)
-		return "a turn that is no object";
+		return "not an object";
 	while (as_next(&it)) {
 		snprintf(word, sizeof(word), " %.20s ", it.key);
 		if (strstr(known, word) == NULL)
-			return "a turn with a member that is none of match, "
-			       "text, tool_calls, delay_ms, fail";
+			return "a member that is none of match, text, "
+			       "tool_calls, delay_ms, fail";
 	}
 	it = as_each(as_get(turn, "tool_calls"));
 	while (as_next(&it)) {
@@ -58,7 +58,7 @@ script_check(struct as_call *call, const char *path, const char *text)
 	}
 	return fault == NULL ? AS_OK
 			     : as_fail(call, AS_INVALID,
-				   "script %s: turn %d is %s", path, n, fault);
+				   "script %s: turn %d: %s", path, n, fault);
 }
 
 char *
