@@ -90,16 +90,10 @@ field_is_named(const struct http_parse *p)
 	return p->in_field && p->headers[p->n_headers - 1].name < p->head.len;
 }
 
-/*
- * A folded line is another piece of the same value that does not begin where
- * the one before it ended.
- */
-static bool
-value_is_folded(const struct http_parse *p, const char *at)
+static size_t
+parse_position(const struct http_parse *p, const char *at)
 {
-	if (at == p->value_end)
-		return false;
-	return at != p->fed || p->value_end != p->fed_end_before;
+	return p->fed_before + (size_t)(at - p->fed);
 }
 
 static int
@@ -115,10 +109,11 @@ on_value(llhttp_t *ll, const char *at, size_t len)
 			return parse_fail(p, ERR_BAD_REQUEST,
 			    "a header has a control character");
 	}
-	if (p->in_value && value_is_folded(p, at))
+	/* Another piece that does not begin where the one before ended. */
+	if (p->in_value && parse_position(p, at) != p->value_end)
 		return parse_fail(p, ERR_BAD_REQUEST,
 		    "a header is folded over lines");
-	p->value_end = at + len;
+	p->value_end = parse_position(p, at) + len;
 	if (p->have_head) {
 		p->in_value = true;
 		return 0;
@@ -153,7 +148,6 @@ on_value_complete(llhttp_t *ll)
 		p->head.data[--p->head.len] = '\0';
 	p->in_value = false;
 	p->in_field = false;
-	p->value_end = NULL;
 	return 0;
 }
 
@@ -324,7 +318,8 @@ parse_start(struct http_parse *p)
 	p->raw = 0;
 	p->max_body = 0;
 	p->body_len = 0;
-	p->value_end = p->fed = p->fed_end = p->fed_end_before = NULL;
+	p->fed = NULL;
+	p->fed_before = 0;
 	p->error = ERR_NONE;
 	p->reason = NULL;
 	p->in_value = p->in_field = p->have_head = p->done = false;
@@ -405,6 +400,7 @@ static enum http_parse_result
 feed_paused(struct http_parse *p, const char *data, size_t *used)
 {
 	*used = (size_t)(llhttp_get_error_pos(&p->ll) - data);
+	p->fed_before += *used;
 	llhttp_resume(&p->ll);
 	if (!p->done)
 		return HTTP_PARSE_HEAD;
@@ -421,9 +417,7 @@ http_parse_feed(struct http_parse *p, const char *data, size_t len,
 	*used = 0;
 	if (p->error != ERR_NONE)
 		return HTTP_PARSE_ERROR;
-	p->fed_end_before = p->fed_end;
 	p->fed = data;
-	p->fed_end = data + len;
 	e = llhttp_execute(&p->ll, data, len);
 	if (p->error != ERR_NONE)
 		return HTTP_PARSE_ERROR;
@@ -432,6 +426,7 @@ http_parse_feed(struct http_parse *p, const char *data, size_t len,
 	if (e != HPE_OK)
 		return parse_error(p, e);
 	*used = len;
+	p->fed_before += len;
 	return raw_is_too_much(p, len) ? HTTP_PARSE_ERROR : HTTP_PARSE_MORE;
 }
 

@@ -51,8 +51,9 @@ struct http_parse {
 	size_t raw; /* bytes fed in this part of the message */
 	size_t max_body;
 	size_t body_len; /* also counts what is discarded */
-	const char *value_end; /* to notice folded lines */
-	const char *fed, *fed_end, *fed_end_before;
+	size_t value_end; /* position in the message; tells folded lines */
+	size_t fed_before; /* bytes of earlier feeds */
+	const char *fed;
 	enum error_code error;
 	const char *reason; /* for the error's detail */
 	bool in_value, in_field, have_head, done;

@@ -60,7 +60,11 @@ struct route_param {
 
 #define ROUTE_PARAMS_MAX 4
 
-enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+enum route_result {
+	ROUTE_FOUND,
+	ROUTE_NO_PATH,
+	ROUTE_NO_METHOD
+};
 
 struct route_match {
 	const struct route *route;
