@@ -27,6 +27,7 @@ CONF = os.environ['BENCH_CONF']
 POSTGRES = os.environ['BENCH_POSTGRES_URL']
 POSTGRES_PID = int(os.environ['BENCH_POSTGRES_PID'])
 PGBENCH = os.environ['BENCH_PGBENCH']
+os.environ['BENCH_KEY'] = 'none'
 TICK = os.sysconf('SC_CLK_TCK')
 USERS = 100
 CONNECTIONS = 32
@@ -290,9 +291,14 @@ def nginx_measure(host, token, path):
     if nginx_us is not None:
         return nginx_us
     head, body = raw_answer(host.port, path, token)
+    ours = len(head) + 4 + len(body)
     child, port = nginx_start(head, body)
-    theirs = '\r\n\r\n'.join(raw_answer(port, path, token))
-    ours = head + '\r\n\r\n' + body
+    theirs = sum(map(len, raw_answer(port, path, token))) + 4
+    stop(child)
+    # It has headers of its own: a shorter body makes up for them.
+    child, port = nginx_start(head, body[:ours - theirs] if theirs > ours
+                              else body + '.' * (ours - theirs))
+    theirs = sum(map(len, raw_answer(port, path, token))) + 4
     script = wrk_script('nginx', [(token, path)])
     wrk(port, script, 1)
     before = cpu_seconds(child.pid)
@@ -300,7 +306,7 @@ def nginx_measure(host, token, path):
     nginx_us = (cpu_seconds(child.pid) - before) / n * 1e6
     stop(child)
     row('nginx, constant answer', f'{nginx_us:.1f} us CPU',
-        note=f'{rate:.0f}/s, {len(theirs)} bytes; ours are {len(ours)}')
+        note=f'{rate:.0f}/s, {theirs} bytes as ours ({ours})')
     return nginx_us
 
 
@@ -435,7 +441,7 @@ def chat_host(name, stub_port, database=None):
     return Host(name, 'auth.signup=open', 'auth.attempts=1000',
                 f'plugins.llm_openai.base_url=http://127.0.0.1:{stub_port}/v1',
                 'plugins.llm_openai.enabled=true',
-                'plugins.llm_openai.api_key=none',
+                'plugins.llm_openai.api_key=env:BENCH_KEY',
                 'plugins.llm_openai.default_model=stub',
                 'models.default=openai/stub',
                 'server.sockets_per_user=100000',
