@@ -176,26 +176,36 @@ make_text(struct as_call *call, const unsigned char *s, size_t len, bool cut,
 	return bad > 16 && bad > len / 8 ? NULL : text;
 }
 
+/* The start of a text, without half a character at its end. */
+static const char *
+cut_text(struct as_call *call, const char *text, size_t max)
+{
+	size_t len = strlen(text);
+
+	if (len <= max)
+		return text;
+	for (len = max; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80;)
+		len--;
+	return as_printf(call, "%.*s...", (int)len, text);
+}
+
 static void
 put_headers(struct as_call *call, struct as_json *result,
     const struct as_http_response *res)
 {
 	struct as_json *headers = as_put_object(result, "headers");
 	const char *const *h = res->headers;
-	const char *before;
+	const char *value, *before;
 
-	for (int n = 0; h != NULL && h[0] != NULL && n < HEADERS_MAX;
-	     h += 2, n++) {
-		/* A session is not for a transcript. */
-		if (strcmp(h[0], "set-cookie") == 0)
-			continue;
+	for (int n = 0; h != NULL && h[0] != NULL && n < HEADERS_MAX; n++) {
+		value = cut_text(call, h[1], VALUE_MAX);
 		before = as_get_str(headers, h[0], NULL);
-		as_put_str(headers, h[0],
-		    before != NULL
-			? as_printf(call, "%s, %.*s", before, VALUE_MAX, h[1])
-		    : strlen(h[1]) > VALUE_MAX
-			? as_printf(call, "%.*s", VALUE_MAX, h[1])
-			: h[1]);
+		if (before != NULL)
+			value = as_printf(call, "%s, %s", before, value);
+		/* A session is not for a transcript. */
+		if (strcmp(h[0], "set-cookie") != 0)
+			as_put_str(headers, h[0], value);
+		h += 2;
 	}
 }
 
@@ -219,8 +229,8 @@ put_body(struct as_call *call, struct as_json *result,
 	as_put_str(result, "body", NULL);
 	as_put_str(result, "note",
 	    as_printf(call,
-		"the body is not text (%.80s, %s%zu bytes) and is not shown",
-		type != NULL ? type : "no content-type",
+		"the body is not text (%s, %s%zu bytes) and is not shown",
+		type != NULL ? cut_text(call, type, 80) : "no content-type",
 		cut ? "more than " : "", len));
 }
 

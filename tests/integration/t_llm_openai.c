@@ -636,6 +636,10 @@ requests(void)
 		CU_ASSERT_EQUAL(jget_bool(r, "truncated", true),
 		    cases[i].truncated);
 		CU_ASSERT_PTR_NULL(jget(jget(r, "headers"), "set-cookie"));
+		/* Sent as Latin-1: each byte of it became three. */
+		body = jget_str(jget(r, "headers"), "x-long", "");
+		CU_ASSERT_EQUAL(strlen(body), 3 + 498 + 3);
+		CU_ASSERT_EQUAL(strncmp(body, "a, \xef\xbf\xbd", 6), 0);
 		json_object_put(r);
 	}
 	r = tool("http_request", "/long", "", &err);

@@ -622,8 +622,8 @@ async function control(stub, req, res, url) {
 // What has nothing to do with models; false if the path is none of these.
 async function page(req, res, path) {
 	const send = (status, type, body) => {
-		res.writeHead(status, { "content-type": type,
-			"set-cookie": "session=1" });
+		res.writeHead(status, { "content-type": type, "x-long":
+			["a", "\u00e9".repeat(400)], "set-cookie": "session=1" });
 		res.end(body);
 		return true;
 	};
