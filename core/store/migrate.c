@@ -63,7 +63,7 @@ file_read(const char *path, char **out, struct error *err)
 	}
 	if (fd >= 0)
 		close(fd);
-	if (n < 0 || n != sb.st_size) {
+	if (p == NULL || n != sb.st_size) {
 		free(p);
 		return error_set(err, ERR_UNAVAILABLE, "cannot read %s: %s",
 		    path, strerror(errno));
@@ -85,6 +85,7 @@ migration_read(struct migration *m, const char *dir, const char *name,
 	free(path);
 	if (st != AS_OK)
 		return st;
+	MUST(m->text != NULL);
 	m->version = strtoll(name, NULL, 10);
 	m->name = xstrdup(name);
 	hash_text(m->text, strlen(m->text), m->sha256);
@@ -122,7 +123,7 @@ static enum as_status
 migrations_check(const struct migrations *ms, const char *dir,
     struct error *err)
 {
-	if (ms->n == 0)
+	if (ms->v == NULL || ms->n == 0)
 		return error_set(err, ERR_UNAVAILABLE, "no migrations in %s",
 		    dir);
 	for (size_t i = 0; i < ms->n; i++)
@@ -287,6 +288,7 @@ apply_all(struct store_db *db, const struct migrations *ms, int *n_applied,
 	    NULL, err);
 	if (st == AS_OK)
 		st = applied_count(db, ms, &n, err);
+	MUST(ms->v != NULL);
 	while (st == AS_OK && n < ms->n) {
 		st = apply(db, &ms->v[n++], err);
 		if (st == AS_OK)
@@ -308,6 +310,7 @@ migrate(struct store_db *db, const struct migrations *ms, bool check_only,
 
 	if ((st = applied_count(db, ms, &n, err)) != AS_OK || n >= ms->n)
 		return st;
+	MUST(ms->v != NULL);
 	if (check_only)
 		return error_set(err, ERR_CONFLICT,
 		    "%zu migrations are to be applied, the first is %s: run "

@@ -188,10 +188,10 @@ req_copy_arg(struct store_req *r, struct sql_arg *to,
 }
 
 static void
-req_copy(struct store_req *r, const struct sql_call *calls, struct sql_arg *arg,
-    char *mem)
+req_copy(struct store_req *r, const struct sql_call *calls, int n_calls,
+    struct sql_arg *arg, char *mem)
 {
-	for (int i = 0; i < r->n_calls; i++) {
+	for (int i = 0; i < n_calls; i++) {
 		struct store_call *c = &r->calls[i];
 
 		c->sql = calls[i].sql;
@@ -221,20 +221,21 @@ req_new(struct store *store, bool is_write, const struct sql_call *calls,
 		for (int j = 0; j < calls[i].n_args; j++, n_args++)
 			bytes += arg_size(&calls[i].args[j]);
 	}
-	size = sizeof(*r) + n * (sizeof(struct store_call) + sizeof(*r->rows)) +
+	size = sizeof(*r) + n * (sizeof(struct store_call) + sizeof(void *)) +
 	       n_args * sizeof(struct sql_arg);
 	r = xmalloc(size + bytes);
 	memset(r, 0, sizeof(*r));
 	mem = (char *)r + sizeof(*r) + n * sizeof(struct store_call);
-	r->rows = memset(mem, 0, n * sizeof(*r->rows));
-	mem += n * sizeof(*r->rows);
+	r->rows = memset(mem, 0, n * sizeof(void *));
+	mem += n * sizeof(void *);
 	r->n_calls = n_calls;
 	r->size = size + bytes;
 	r->store = store;
 	r->is_write = is_write;
 	atomic_init(&r->refs, 2);
 	atomic_init(&r->dropped, false);
-	req_copy(r, calls, (struct sql_arg *)(void *)mem, (char *)r + size);
+	req_copy(r, calls, n_calls, (struct sql_arg *)(void *)mem,
+	    (char *)r + size);
 	return r;
 }
 
@@ -299,7 +300,7 @@ req_take(struct store_req *r, struct rows **out)
 static enum as_status
 req_refuse_nul(struct store_req *r, struct error *err)
 {
-	store_req_unref(r);
+	atomic_store(&r->refs, 1); /* no driver has seen it */
 	store_req_unref(r);
 	return error_set(err, ERR_VALIDATION_FAILED, "a text contains U+0000");
 }

@@ -117,7 +117,7 @@ void store_error_unknown(struct error *err);
  * rows_borrow, stay where `owner` keeps them.
  */
 struct rows *rows_new(int n_cols);
-void rows_own(struct rows *r, void *owner, void (*free)(void *));
+void rows_own(struct rows *r, void *owner, void (*fn)(void *));
 void rows_add_null(struct rows *r);
 void rows_add_int(struct rows *r, int64_t i);
 void rows_add_num(struct rows *r, double n);

@@ -121,10 +121,10 @@ void lite_push(struct lite_db *db, struct lite_queue *q, struct store_req *r);
 struct store_req *lite_take(struct lite_db *db, struct lite_queue *q,
     unsigned max, int timeout_ms);
 void lite_give_back(struct lite_db *db, struct store_req *r);
-void *lite_writer_main(void *db);
+void *lite_writer_main(void *arg); /* the struct lite_db */
 
 /* store_sqlite_reader.c */
-void *lite_reader_main(void *db);
+void *lite_reader_main(void *arg); /* the struct lite_db */
 void lite_read(struct lite_db *db, struct store_req *r);
 bool lite_read_now(struct store *store, const struct store_call *call,
     struct rows **out, enum as_status *st, struct error *err);

@@ -11,7 +11,7 @@
  * pages is cheaper than waking a thread for it: it runs on the loop, with a
  * budget of steps.  One that exceeds it is given to a reader thread instead,
  * and so are the next ones of that statement, for a while
- * (docs/decisions/0020-sqlite-reads-on-the-loop.md).
+ * (docs/decisions/0003-sqlite-reads-on-the-loop.md).
  */
 
 #define PENALTY_MAX 256
