@@ -186,8 +186,9 @@ put_results(struct as_call *call, struct as_json *messages,
 		as_put_str(message, "tool_call_id",
 		    as_get_str(it.value, "id", ""));
 		text = as_get_str(it.value, "text", "");
-		/* The API has no flag for it. */
-		if (as_get_bool(it.value, "is_error", false))
+		/* The API has no flag for it; the text must say so. */
+		if (as_get_bool(it.value, "is_error", false) &&
+		    strncmp(text, "Error", 5) != 0)
 			text = as_printf(call, "Error: %s", text);
 		as_put_str(message, "content", text);
 	}
