@@ -49,8 +49,6 @@ host_main(void *arg)
 	struct peer_host *h = arg;
 
 	loop_run(h->loop);
-	http_server_free(h->server);
-	loop_free(h->loop);
 	return NULL;
 }
 
@@ -83,6 +81,9 @@ host_stop(struct peer_host *h)
 {
 	loop_post(h->loop, &h->stop);
 	pthread_join(h->thread, NULL);
+	loop_drain(h->loop);
+	http_server_free(h->server);
+	loop_free(h->loop);
 	pthread_barrier_destroy(&h->drained);
 	route_table_free(h->routes);
 	free(h);
