@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/agent/agent.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/agent/internal.h"
@@ -193,9 +194,17 @@ agent_list(struct store *store, const struct principal *who,
 /* ---- On the wire ------------------------------------------------------- */
 
 static void
+encode_key(struct buf *b, const char *key)
+{
+	buf_add_str(b, ",\"");
+	buf_add_str(b, key);
+	buf_add_str(b, "\":");
+}
+
+static void
 encode_str(struct buf *b, const char *key, const char *s)
 {
-	buf_printf(b, ",\"%s\":", key);
+	encode_key(b, key);
 	if (s != NULL)
 		buf_add_json_str(b, s, strlen(s));
 	else
@@ -205,7 +214,8 @@ encode_str(struct buf *b, const char *key, const char *s)
 static void
 encode_raw(struct buf *b, const char *key, const char *json)
 {
-	buf_printf(b, ",\"%s\":%s", key, json);
+	encode_key(b, key);
+	buf_add_str(b, json);
 }
 
 static void
@@ -214,17 +224,20 @@ encode_time(struct buf *b, const char *key, int64_t us)
 	char text[TEXT_TIME_LEN];
 
 	text_time(text, us);
-	buf_printf(b, ",\"%s\":\"%s\"", key, text);
+	encode_str(b, key, text);
 }
 
 void
 agent_encode(struct buf *b, const struct agent *a)
 {
-	char id[UUID_TEXT], user[UUID_TEXT];
+	char text[UUID_TEXT];
 
-	uuid_format(a->id, id);
-	uuid_format(a->user_id, user);
-	buf_printf(b, "{\"id\":\"%s\",\"user_id\":\"%s\"", id, user);
+	uuid_format(a->id, text);
+	buf_add_str(b, "{\"id\":\"");
+	buf_add_str(b, text);
+	buf_add_char(b, '"');
+	uuid_format(a->user_id, text);
+	encode_str(b, "user_id", text);
 	encode_str(b, "name", a->name);
 	encode_str(b, "description", a->description);
 	encode_str(b, "purpose", a->purpose);
@@ -236,7 +249,8 @@ agent_encode(struct buf *b, const struct agent *a)
 	encode_raw(b, "suggested_task_prompts", a->text.task_prompts);
 	encode_raw(b, "suggested_job_prompts", a->text.job_prompts);
 	encode_raw(b, "is_public", a->is_public ? "true" : "false");
-	buf_printf(b, ",\"version\":%lld", (long long)a->version);
+	snprintf(text, sizeof(text), "%lld", (long long)a->version);
+	encode_raw(b, "version", text);
 	encode_time(b, "created_at", a->created_at);
 	encode_time(b, "updated_at", a->updated_at);
 	buf_add_char(b, '}');

@@ -22,7 +22,8 @@ static void
 session_reply(struct http_req *req, int status, const struct session *s,
     const char *cookie)
 {
-	cookie_set(req, cookie, "");
+	if (cookie != NULL)
+		cookie_set(req, cookie, "");
 	http_set_header(req, "Cache-Control", "no-store");
 	http_reply_json(req, status, session_json(s));
 }
@@ -56,7 +57,7 @@ auth_signup(struct http_req *req)
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		session_reply(req, 201, &s, s.cookie);
+		session_reply(req, 201, &s, by == NULL ? s.cookie : NULL);
 }
 
 void

@@ -112,9 +112,13 @@ auth_cache_drop(struct auth_cache *c, struct uuid session_id,
 
 	pthread_mutex_lock(&c->lock);
 	c->generation++;
-	for (size_t i = 0; i < ROWS * WAYS; i++)
+	for (size_t i = 0; i < ROWS * WAYS; i++) {
+		/* What was never written stays untouched memory. */
+		if (e[i].until_us == 0)
+			continue;
 		if (uuid_equal(e[i].who.session_id, session_id) ||
 		    uuid_equal(e[i].who.user_id, user_id))
 			e[i].until_us = 0;
+	}
 	pthread_mutex_unlock(&c->lock);
 }

@@ -61,8 +61,8 @@ struct session_new {
 };
 
 void session_prepare(struct session_new *n);
-#define SESSION_CALLS 2
-/* Statements that insert it if the user is there. */
+#define SESSION_CALLS 3
+/* Statements that insert it if the user is there, and tidy up. */
 struct session_args {
 	struct sql_arg session[6], refresh[3];
 };

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "core/base/buf.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
 
 /*
  * Sessions: making, checking, renewing and ending them.
@@ -19,6 +21,8 @@
  * get the first answer: it cannot be told from a thief, and logging in again
  * is cheap.
  */
+
+#define AGENT_MAX 200 /* bytes of a user agent that are kept */
 
 SQL(session_insert,
     "INSERT INTO sessions (id, tenant_id, user_id, cookie_hash, user_agent, ip,"
@@ -64,6 +68,12 @@ SQL(refresh_look,
     " WHERE r.token_hash = $1");
 SQL(refresh_forget,
     "DELETE FROM refresh_tokens WHERE session_id = $1 AND used_at IS NULL");
+/* A week longer than they are good, so that an old one is still told apart. */
+#define GONE "expires_at <= now_us() - 604800000000"
+SQL(refresh_purge, "DELETE FROM refresh_tokens WHERE " GONE
+		   " AND session_id = (SELECT session_id FROM refresh_tokens"
+		   "  WHERE token_hash = $1)");
+SQL(session_purge, "DELETE FROM sessions WHERE " GONE);
 SQL(session_revoke, "UPDATE sessions SET revoked_at = now_us()"
 		    " WHERE id = $1 AND revoked_at IS NULL");
 SQL(session_revoke_others,
@@ -86,15 +96,29 @@ session_prepare(struct session_new *n)
 	secret_hash("cookie", n->cookie, strlen(n->cookie), n->cookie_hash);
 }
 
+/* What the client calls itself, as text that may be stored. */
+static const char *
+session_agent(const struct auth_ctx *ctx)
+{
+	struct buf b = { 0 };
+	const char *s;
+
+	if (ctx->user_agent == NULL)
+		return "";
+	text_add_clean(&b, ctx->user_agent,
+	    strnlen(ctx->user_agent, AGENT_MAX));
+	s = arena_strndup(ctx->arena, b.data != NULL ? b.data : "", b.len);
+	buf_free(&b);
+	return s;
+}
+
 void
 session_calls(const struct auth_ctx *ctx, const struct session_new *n,
     struct uuid user_id, struct session_args *args, struct sql_call *calls)
 {
-	const char *agent = ctx->user_agent != NULL ? ctx->user_agent : "";
-
 	args->session[0] = SQL_UUID(n->id);
 	args->session[1] = SQL_BYTES(n->cookie_hash, HASH_LEN);
-	args->session[2] = sql_textn(agent, strnlen(agent, 200));
+	args->session[2] = SQL_TEXT(session_agent(ctx));
 	args->session[3] = SQL_TEXT(ctx->peer);
 	args->session[4] = SQL_INT(ctx->auth->refresh_us);
 	args->session[5] = SQL_UUID(user_id);
@@ -103,6 +127,7 @@ session_calls(const struct auth_ctx *ctx, const struct session_new *n,
 	args->refresh[1] = SQL_UUID(n->id);
 	args->refresh[2] = SQL_INT(ctx->auth->refresh_us);
 	calls[1] = (struct sql_call){ &refresh_insert, args->refresh, 3 };
+	calls[2] = (struct sql_call){ &session_purge, NULL, 0 };
 }
 
 void
@@ -298,10 +323,11 @@ renew_by_token(const struct auth_ctx *ctx, const char *token,
 {
 	uint8_t old[HASH_LEN], own[HASH_LEN];
 	struct session_new n;
-	struct rows *rows[3] = { NULL };
+	struct rows *rows[4] = { NULL };
 	struct sql_arg args[4], touch[4];
 	struct sql_call calls[] = { { &refresh_use, args, 2 },
-		{ &refresh_follow, args, 3 }, { &session_touch, touch, 4 } };
+		{ &refresh_follow, args, 3 }, { &session_touch, touch, 4 },
+		{ &refresh_purge, touch, 1 } };
 	struct uuid id = { { 0 } };
 	enum as_status st;
 	bool keeps = false;
@@ -318,12 +344,12 @@ renew_by_token(const struct auth_ctx *ctx, const char *token,
 	touch[1] = SQL_INT(ctx->auth->refresh_us);
 	touch[2] = SQL_BYTES(own, HASH_LEN);
 	touch[3] = SQL_BYTES(n.cookie_hash, HASH_LEN);
-	st = store_batch(ctx->store, calls, 3, rows, err);
+	st = store_batch(ctx->store, calls, N_ITEMS(calls), rows, err);
 	if (st == AS_OK && rows_count(rows[0]) > 0) {
 		id = rows_uuid(rows[0], 0, 0);
 		keeps = rows_bool(rows[2], 0, 0);
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		rows_free(rows[i]);
 	if (st == AS_OK && uuid_is_nil(id))
 		st = refresh_refuse(ctx, old, err);

@@ -231,6 +231,16 @@ test("a new password ends the other sessions", async () => {
 	assert.equal((await logIn("another password")).status, 200);
 });
 
+test("a client may call itself anything", async () => {
+	for (const agent of ["", "\u00ff\u00fe", "x".repeat(2000), "\u00e9"]) {
+		const answer = await api(server, "POST", "/api/auth/login", {
+			body: { email: admin.email, password: admin.password },
+			headers: { "user-agent": agent },
+		});
+		assert.equal(answer.status, 200, JSON.stringify(answer.body));
+	}
+});
+
 test("guesses are limited", async () => {
 	const p = await signUp(server);
 	const guess = (password) => api(server, "POST", "/api/auth/login",
@@ -289,6 +299,8 @@ test("by invitation, the admin makes accounts", async () => {
 			{ body, token: boss.token });
 		assert.equal(made.status, 201);
 		assert.equal(made.body.user.role, "member");
+		/* The admin's browser stays the admin's. */
+		assert.equal(made.cookie, null);
 	} finally {
 		await other.stop();
 	}
