@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@
 #define LEASE_US 8000000
 #define BEAT_MS 2000
 #define REAP_MS 1000
+#define OTHERS_POLL_MS 10
 
 struct node_loop {
 	struct node *node;
@@ -52,6 +54,8 @@ struct node {
 	struct loop_watch *signals;
 	struct loop_timer beat, reap, claim;
 	int n_loops;
+	atomic_int n_others; /* threads of other loops than the first */
+	bool others_stop;
 	int64_t epoch;
 	uint16_t port;
 	int signal_fd;
@@ -392,6 +396,7 @@ start_fiber(void *arg)
 	plug_start(n->plug);
 	loop_serve(n, first(n));
 	if (first(n)->failed) {
+		plug_stop(n->plug);
 		loop_stop(first(n)->app.loop);
 		return;
 	}
@@ -440,19 +445,30 @@ on_stop_msg(struct loop_msg *m)
 		loop_stop(l->app.loop);
 }
 
+static void
+others_stop(struct node *n)
+{
+	if (n->others_stop)
+		return;
+	n->others_stop = true;
+	for (int i = 1; i < n->n_loops; i++) {
+		n->loops[i].stop.fn = on_stop_msg;
+		loop_post(n->loops[i].app.loop, &n->loops[i].stop);
+	}
+}
+
+/* The others may need this loop until they have ended: it must not block. */
 static SUSPENDS void
 shutdown_fiber(void *arg)
 {
 	struct node *n = arg;
 	struct node_loop *l = first(n);
 
-	for (int i = 1; i < n->n_loops; i++) {
-		n->loops[i].stop.fn = on_stop_msg;
-		loop_post(n->loops[i].app.loop, &n->loops[i].stop);
-	}
+	others_stop(n);
 	loop_finish(n, l);
-	for (int i = 1; i < n->n_loops; i++)
-		pthread_join(n->loops[i].thread, NULL);
+	while (atomic_load(&n->n_others) > 0 &&
+	       fiber_sleep(OTHERS_POLL_MS) == FIBER_WOKEN)
+		continue;
 	loop_timer_clear(&n->beat);
 	loop_timer_clear(&n->reap);
 	loop_timer_clear(&n->claim);
@@ -479,12 +495,12 @@ on_signal(int fd, int what, void *arg)
 		loop_stop(first(n)->app.loop);
 }
 
+/* When no loop runs any more, and the pool has ended: nobody posts. */
 static void
 loop_unmake(struct node *n, struct node_loop *l)
 {
 	struct app *app = &l->app;
 
-	api_gauges_stop(l->gauges);
 	loop_drain(app->loop);
 	http_server_free(app->server);
 	loop_drain(app->loop);
@@ -503,8 +519,28 @@ loop_thread(void *arg)
 	struct node_loop *l = arg;
 
 	loop_run(l->app.loop);
-	loop_unmake(l->node, l);
+	api_gauges_stop(l->gauges);
+	loop_drain(l->app.loop);
+	atomic_fetch_sub(&l->node->n_others, 1);
 	return NULL;
+}
+
+static void
+others_start(struct node *n)
+{
+	for (int i = 1; i < n->n_loops; i++) {
+		atomic_fetch_add(&n->n_others, 1);
+		MUST(pthread_create(&n->loops[i].thread, NULL, loop_thread,
+			 &n->loops[i]) == 0);
+	}
+}
+
+static void
+others_join(struct node *n)
+{
+	others_stop(n);
+	for (int i = 1; i < n->n_loops; i++)
+		pthread_join(n->loops[i].thread, NULL);
 }
 
 static void
@@ -576,17 +612,19 @@ node_run(const struct node_parts *parts)
 	if (plugins_load(n)) {
 		n->signals = loop_watch(first(n)->app.loop, n->signal_fd,
 		    LOOP_READ, on_signal, n);
-		for (int i = 1; i < n->n_loops; i++)
-			MUST(pthread_create(&n->loops[i].thread, NULL,
-				 loop_thread, &n->loops[i]) == 0);
+		others_start(n);
 		spawn_or_log(n, "start", start_fiber);
 		loop_run(first(n)->app.loop);
 		loop_watch_free(n->signals);
+		others_join(n);
 	} else
 		n->exit_code = 1;
-	loop_unmake(n, first(n));
-	plug_free(n->plug);
+	api_gauges_stop(first(n)->gauges);
+	loop_drain(first(n)->app.loop);
 	pool_free(n->pool);
+	for (int i = 0; i < n->n_loops; i++)
+		loop_unmake(n, &n->loops[i]);
+	plug_free(n->plug);
 	live_free(n->live);
 	bus_free(n->bus);
 	node_env_fini(&n->env);
