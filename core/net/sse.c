@@ -39,8 +39,8 @@ sse_open(struct http_req *req, const struct sse_ops *ops, void *arg)
 	http_set_header(req, "X-Accel-Buffering", "no");
 	if (s->chunked && !req_is_head(req))
 		http_set_header(req, "Transfer-Encoding", "chunked");
-	else if (!s->chunked)
-		req->keep_alive = false;
+	if (!req_is_head(req))
+		req->keep_alive = false; /* the connection ends with it */
 	if (c == NULL || c->state == CONN_CLOSED || req_is_head(req)) {
 		http_reply(req, 200, "text/event-stream", NULL, 0);
 		s->next = server->orphans;
