@@ -2,13 +2,13 @@
 #include <string.h>
 
 #include "core/agent/agent.h"
+#include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
 #include "core/api/internal.h"
 #include "core/api/page.h"
 #include "core/base/buf.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
-#include "core/chat/chat.h"
 
 /*
  * Agents over HTTP.  The version is the entity tag.  An agent is text all the
@@ -164,15 +164,7 @@ agent_change(struct http_req *req)
 static SUSPENDS void
 agent_stop_runs(struct http_req *req, struct uuid id)
 {
-	struct app *app = app_of(req);
-	struct chat_ctx ctx = { .store = app->store,
-		.plug = app->plug,
-		.engine = app->engine,
-		.bus = app->bus,
-		.arena = http_arena(req),
-		.who = *api_who(req),
-		.correlation_id = http_correlation_id(req),
-		.traceparent = http_traceparent(req) };
+	struct chat_ctx ctx = chat_ctx_of(req);
 	struct error err = { 0 };
 
 	if (chat_cancel_agent(&ctx, id, &err) != AS_OK)

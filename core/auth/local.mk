@@ -19,6 +19,10 @@ libauth_la_SOURCES = \
 	core/auth/throttle.c \
 	core/auth/user.c
 
+check_PROGRAMS += tests/unit/t_auth_cache
+tests_unit_t_auth_cache_SOURCES = tests/unit/t_auth_cache.c
+tests_unit_t_auth_cache_LDADD = libauth.la libbase.la $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/t_jwt
 tests_unit_t_jwt_SOURCES = tests/unit/t_jwt.c
 tests_unit_t_jwt_LDADD = libauth.la libbase.la $(TEST_LIBS)
