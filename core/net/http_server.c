@@ -442,6 +442,7 @@ http_server_free(struct http_server *s)
 		free(req);
 	}
 	loop_timer_clear(&s->timer);
+	loop_hook_clear(s->loop, &s->hook);
 	if (s->spare_out != NULL)
 		evbuffer_free(s->spare_out);
 	ws_parser_free(s->ws_parser);

@@ -249,6 +249,7 @@ void
 pg_conn_fini(struct pg_conn *c)
 {
 	loop_timer_clear(&c->timer);
+	loop_hook_clear(c->store->base.loop, &c->hook);
 	if (c->state == PG_UP)
 		counter_add(store_metrics()->up, -1);
 	conn_close(c);
