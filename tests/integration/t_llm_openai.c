@@ -503,6 +503,70 @@ broken(void)
 	buf_free(&s.text);
 }
 
+/* Servers that take the protocol lightly. */
+#define DELTA(delta) "data: {\"choices\":[{\"delta\":" delta "}]}\n\n"
+#define FINISH "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"
+#define CALL(inner) DELTA("{\"tool_calls\":[{" inner "}]}")
+
+static void
+odd_streams(void)
+{
+	static const struct {
+		const char *stream;
+		enum as_status st;
+		const char *text;
+	} cases[] = {
+		{ ": hi\r\n\r\ndata:{\"choices\":[]}\r\n\r\n"
+		  "event: x\ndata: {\"choices\":[{\"delta\":{\"content\":"
+		  "\"a\",\"new\":[1]},\"finish_reason\":null}],"
+		  "\"usage\":null}\n\n" FINISH,
+		    AS_OK, "a" },
+		{ DELTA("{\"content\":null,\"reasoning\":\"r\"}")
+			DELTA("{\"content\":\"a\"}") "data: [DONE]\n\n",
+		    AS_OK, "<r>a" },
+		/* No index; one index for two calls; no id; an object. */
+		{ CALL("\"id\":\"1\",\"function\":{\"name\":\"f\","
+		       "\"arguments\":{\"x\":1}}") FINISH,
+		    AS_OK, "[0 1 f]{0 {\"x\":1}}" },
+		{ CALL("\"index\":0,\"id\":\"1\",\"function\":{\"name\":"
+		       "\"f\",\"arguments\":\"{}\"}")
+			CALL("\"index\":0,\"id\":\"2\",\"function\":{"
+			     "\"name\":\"g\",\"arguments\":\"{}\"}") FINISH,
+		    AS_OK, "[0 1 f]{0 {}}[1 2 g]{1 {}}" },
+		{ CALL("\"index\":0,\"id\":\"1\",\"function\":{\"name\":"
+		       "\"f\",\"arguments\":\"{\"}")
+			CALL("\"index\":0,\"id\":\"1\",\"function\":{"
+			     "\"name\":\"f\",\"arguments\":\"}\"}") FINISH,
+		    AS_OK, "[0 1 f]{0 {}{0 }}" },
+		{ CALL("\"index\":0,\"function\":{\"arguments\":\"{}\"}"),
+		    AS_UPSTREAM, "" },
+		{ "data: hello\n\n", AS_UPSTREAM, "" },
+		{ "data: {\"error\":\"no\"}\n\n", AS_UPSTREAM, "" },
+		{ "data: {\"choices\":[{\"delta\":\n\n", AS_UPSTREAM, "" },
+		{ "data: [DONE]\n\n", AS_UPSTREAM, "" },
+		{ "<html>", AS_UPSTREAM, "" },
+	};
+	struct said s = { 0 };
+
+	for (size_t i = 0; i < N_ITEMS(cases); i++) {
+		struct json_object *turn = jobj(), *list = jarr(),
+				   *raw = jarr();
+
+		json_object_array_add(raw,
+		    json_object_new_string(cases[i].stream));
+		jput(turn, "raw", raw);
+		json_object_array_add(list, turn);
+		script(json_text(list));
+		json_object_put(list);
+		say_hi(&s);
+		if (s.st != cases[i].st)
+			tap_note("%zu: %d %s", i, s.st, s.detail);
+		CU_ASSERT_EQUAL(s.st, cases[i].st);
+		CU_ASSERT_STRING_EQUAL(text_of(&s), cases[i].text);
+	}
+	buf_free(&s.text);
+}
+
 static void
 hi_fiber(void *arg)
 {
@@ -687,6 +751,7 @@ TEST(tools)
 TEST(history)
 TEST(retries)
 TEST(broken)
+TEST(odd_streams)
 TEST(endless)
 TEST(embeds)
 TEST(lists)
@@ -701,6 +766,7 @@ main(void)
 		{ "what is sent", test_history },
 		{ "retries", test_retries },
 		{ "broken streams", test_broken },
+		{ "odd streams", test_odd_streams },
 		{ "cancel and silence", test_endless },
 		{ "embeddings", test_embeds },
 		{ "models", test_lists },

@@ -32,6 +32,7 @@
 //                             the head
 //   no_done                   end without [DONE]
 //   chop N                    write N bytes at a time
+//   raw [..]                  these texts as they are, instead of all that
 //   whole                     answer with one JSON object, no stream
 //   times N                   stands for N turns (default 1)
 //   match                     skipped unless the last text contains this
@@ -501,6 +502,10 @@ async function streamTurn(stub, entry, o, dialect, turn, res) {
 		return silence();
 	res.writeHead(200, { "content-type": "text/event-stream; charset=utf-8",
 		"cache-control": "no-cache", ...turn.headers });
+	if (turn.raw) {
+		await send(turn.raw);
+		return res.end();
+	}
 	if (!await send(dialect.begin(o)))
 		return undefined;
 	if (turn.first_delay_ms)
