@@ -361,6 +361,7 @@ reads_new_turn(struct loop_hook *h)
 
 	s->hook_queued = false;
 	s->n_now = 0;
+	s->db->driver->turn_end(s);
 }
 
 /* A fiber that reads in a long loop must not keep the loop to itself. */

@@ -62,6 +62,8 @@ struct store_driver {
 	 */
 	bool (*read_now)(struct store *store, const struct store_call *call,
 	    struct rows **out, enum as_status *st, struct error *err);
+	/* After the last read_now of a turn.  NULL with it. */
+	void (*turn_end)(struct store *store);
 	void (*submit)(struct store *store, struct store_req *req);
 	/* Blocking, on one connection of its own; any thread. */
 	enum as_status (*run)(struct store_db *db, const char *text,

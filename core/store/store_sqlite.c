@@ -236,6 +236,7 @@ lite_free(struct store *base)
 	while (s->n_open > 0)
 		pthread_cond_wait(&db->ended, &db->lock);
 	pthread_mutex_unlock(&db->lock);
+	loop_hook_clear(base->loop, &base->now_hook);
 	lite_conn_close(s->conn);
 	free(s);
 }
@@ -270,6 +271,7 @@ lite_run_blocking(struct store_db *base, const char *text,
 	MUST(n_args <= STORE_ARGS_MAX);
 	pthread_mutex_lock(&db->admin_lock);
 	st = lite_once(db->admin, text, args, n_args, out, err);
+	atomic_fetch_add(&db->blocking_runs, 1);
 	pthread_mutex_unlock(&db->admin_lock);
 	return st;
 }
@@ -300,6 +302,7 @@ const struct store_driver store_sqlite = {
 	.free = lite_free,
 	.is_up = lite_is_up,
 	.read_now = lite_read_now,
+	.turn_end = lite_turn_end,
 	.submit = lite_submit,
 	.run = lite_run_blocking,
 	.script = lite_run_script,

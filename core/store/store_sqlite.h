@@ -40,6 +40,7 @@ struct lite_conn {
 	int64_t now; /* of the running statement; 0: not asked yet */
 	int steps_left; /* LITE_LOOP */
 	bool out_of_steps;
+	unsigned snapshot; /* LITE_LOOP: blocking_runs when it was taken */
 	const atomic_bool *dropped; /* LITE_READER: nobody waits any more */
 	int64_t timeout_us; /* LITE_READER, LITE_WRITER: of one statement */
 	int64_t give_up_us;
@@ -67,6 +68,7 @@ struct lite_db {
 	pthread_t writer;
 	pthread_t readers[LITE_READERS_MAX];
 	unsigned n_readers;
+	atomic_uint blocking_runs; /* counts them, see lite_read_now */
 	pthread_mutex_t admin_lock;
 	struct lite_conn *admin;
 	struct lite_conn *writer_conn;
@@ -113,6 +115,8 @@ enum as_status lite_script(struct lite_conn *c, const char *text,
 enum as_status lite_error(struct lite_conn *c, int rc, struct error *err);
 
 /* store_sqlite_writer.c */
+enum as_status lite_tx(struct lite_conn *c, struct sql *sql, struct error *err);
+bool lite_tx_is_open(const struct lite_conn *c);
 void lite_queue_init(struct lite_queue *q);
 void lite_queue_fini(struct lite_queue *q);
 void lite_push(struct lite_db *db, struct lite_queue *q, struct store_req *r);
@@ -128,5 +132,6 @@ void *lite_reader_main(void *arg); /* the struct lite_db */
 void lite_read(struct lite_db *db, struct store_req *r);
 bool lite_read_now(struct store *store, const struct store_call *call,
     struct rows **out, enum as_status *st, struct error *err);
+void lite_turn_end(struct store *store);
 
 #endif

@@ -16,6 +16,14 @@
 
 #define PENALTY_MAX 256
 
+/*
+ * From the second read of a turn on, they share a snapshot: its locks are
+ * half of what a short read costs.  What was acknowledged to a fiber before it
+ * reads is in it, because answers of writes come between turns.
+ */
+SQL(BEGIN_READS, "BEGIN");
+SQL(END_READS, "COMMIT");
+
 static void
 stmt_punish(struct lite_stmt *s)
 {
@@ -23,6 +31,20 @@ stmt_punish(struct lite_stmt *s)
 	if (s->penalty > PENALTY_MAX)
 		s->penalty = PENALTY_MAX;
 	s->skip = s->penalty;
+}
+
+static void
+snapshot_take(struct store *store, struct lite_conn *c)
+{
+	unsigned runs = atomic_load(&lite_db_of(store->db)->blocking_runs);
+
+	/* A blocking write by this very thread, as tests do it. */
+	if (lite_tx_is_open(c) && c->snapshot != runs)
+		lite_tx(c, &END_READS, NULL);
+	if (store->n_now < 2 || lite_tx_is_open(c))
+		return;
+	c->snapshot = runs;
+	lite_tx(c, &BEGIN_READS, NULL);
 }
 
 bool
@@ -37,6 +59,7 @@ lite_read_now(struct store *store, const struct store_call *call,
 		c->stmts[call->id].skip--;
 		return false;
 	}
+	snapshot_take(store, c);
 	*st = lite_call(c, call, out, err);
 	if (*st == AS_OK) {
 		c->stmts[call->id].penalty /= 2;
@@ -49,6 +72,15 @@ lite_read_now(struct store *store, const struct store_call *call,
 	if (err != NULL)
 		error_clear(err);
 	return false;
+}
+
+void
+lite_turn_end(struct store *store)
+{
+	struct lite_conn *c = lite_store_of(store)->conn;
+
+	if (c != NULL && lite_tx_is_open(c))
+		lite_tx(c, &END_READS, NULL);
 }
 
 /* The number of threads grows to what is configured as they are needed. */

@@ -126,16 +126,16 @@ lite_give_back(struct lite_db *db, struct store_req *r)
 
 /* ---- Transactions ------------------------------------------------------ */
 
-static enum as_status
-tx(struct lite_conn *c, struct sql *sql, struct error *err)
+enum as_status
+lite_tx(struct lite_conn *c, struct sql *sql, struct error *err)
 {
 	struct store_call call = { .sql = sql, .id = store_sql_id(sql) };
 
 	return lite_call(c, &call, NULL, err);
 }
 
-static bool
-tx_is_open(struct lite_conn *c)
+bool
+lite_tx_is_open(const struct lite_conn *c)
 {
 	return sqlite3_get_autocommit(c->db) == 0;
 }
@@ -143,8 +143,8 @@ tx_is_open(struct lite_conn *c)
 static void
 tx_rollback(struct lite_conn *c)
 {
-	if (tx_is_open(c))
-		tx(c, &ROLLBACK_TX, NULL);
+	if (lite_tx_is_open(c))
+		lite_tx(c, &ROLLBACK_TX, NULL);
 }
 
 static enum as_status
@@ -175,9 +175,9 @@ req_alone(struct lite_db *db, struct store_req *r)
 
 	if (atomic_load(&r->dropped))
 		return;
-	r->status = tx(c, &BEGIN_TX, &r->err);
+	r->status = lite_tx(c, &BEGIN_TX, &r->err);
 	if (r->status == AS_OK && req_calls(c, r) == AS_OK) {
-		r->status = tx(c, &COMMIT_TX, &r->err);
+		r->status = lite_tx(c, &COMMIT_TX, &r->err);
 		if (r->status != AS_OK)
 			store_error_unknown(&r->err);
 	}
@@ -192,24 +192,24 @@ req_in_batch(struct lite_conn *c, struct store_req *r)
 {
 	if (atomic_load(&r->dropped))
 		return true;
-	if (tx(c, &SAVE_TX, &r->err) != AS_OK)
+	if (lite_tx(c, &SAVE_TX, &r->err) != AS_OK)
 		return false;
 	if (req_calls(c, r) != AS_OK) {
-		if (!tx_is_open(c) || tx(c, &UNDO_TX, NULL) != AS_OK)
+		if (!lite_tx_is_open(c) || lite_tx(c, &UNDO_TX, NULL) != AS_OK)
 			return false;
 	}
-	return tx(c, &RELEASE_TX, NULL) == AS_OK;
+	return lite_tx(c, &RELEASE_TX, NULL) == AS_OK;
 }
 
 static bool
 batch_together(struct lite_db *db, struct store_req *head)
 {
 	struct lite_conn *c = db->writer_conn;
-	bool ok = tx(c, &BEGIN_TX, NULL) == AS_OK;
+	bool ok = lite_tx(c, &BEGIN_TX, NULL) == AS_OK;
 
 	for (struct store_req *r = head; ok && r != NULL; r = r->next)
 		ok = req_in_batch(c, r);
-	ok = ok && tx(c, &COMMIT_TX, NULL) == AS_OK;
+	ok = ok && lite_tx(c, &COMMIT_TX, NULL) == AS_OK;
 	tx_rollback(c);
 	if (ok)
 		set_up(db, true);
@@ -244,7 +244,7 @@ probe(struct lite_db *db)
 {
 	struct lite_conn *c = db->writer_conn;
 
-	if (tx(c, &PROBE_TX, NULL) == AS_OK)
+	if (lite_tx(c, &PROBE_TX, NULL) == AS_OK)
 		set_up(db, true);
 }
 
