@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "core/base/counter.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/net/http_impl.h"
 
