@@ -17,7 +17,10 @@ struct buf;
 struct counter;
 struct histogram;
 
-enum counter_type { COUNTER = 1, GAUGE };
+enum counter_type {
+	COUNTER = 1,
+	GAUGE
+};
 
 /* label_names such as "route,status" or NULL; values in the same order. */
 struct counter *counter_get(enum counter_type type, const char *name,

@@ -28,8 +28,8 @@ struct error;
  * numbers finite, no duplicate member names.  A NULL result with AS_OK status
  * is the value null.  Failure: MALFORMED_JSON with the byte offset.
  */
-enum as_status json_parse(const char *text, size_t len, struct json_object **out,
-    struct error *err);
+enum as_status json_parse(const char *text, size_t len,
+    struct json_object **out, struct error *err);
 
 /* Compact text; valid while the value is unchanged. */
 const char *json_text(struct json_object *v);
@@ -56,7 +56,8 @@ void jput_num(struct json_object *o, const char *key, double d);
 void jput_bool(struct json_object *o, const char *key, bool b);
 void jput_null(struct json_object *o, const char *key);
 void jput_uuid(struct json_object *o, const char *key, struct uuid id);
-void jput_time(struct json_object *o, const char *key, int64_t us); /* 0: null */
+void jput_time(struct json_object *o, const char *key,
+    int64_t us); /* 0: null */
 /* text holds JSON (from the database); broken text becomes null. */
 void jput_json(struct json_object *o, const char *key, const char *text);
 

@@ -11,7 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum log_level { LOG_DEBUG = 1, LOG_INFO, LOG_WARNING, LOG_ERROR };
+enum log_level {
+	LOG_DEBUG = 1,
+	LOG_INFO,
+	LOG_WARNING,
+	LOG_ERROR
+};
 
 /* "debug" ...; also "info,plugin.x=debug": the default and single areas. */
 bool log_configure(const char *levels);

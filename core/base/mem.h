@@ -16,7 +16,7 @@
 
 #define MUST(cond) ((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__))
 
-#define container_of(ptr, type, member)                                        \
+#define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define N_ITEMS(a) (sizeof(a) / sizeof((a)[0]))
