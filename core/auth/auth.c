@@ -273,7 +273,7 @@ auth_sign_up(const struct auth_ctx *ctx, const struct principal *by,
 	const char *email = email_fold(ctx->arena, jget_str(body, "email", ""));
 	struct plug_identity who = { 0 };
 	enum as_status st;
-	bool anybody;
+	bool anybody = false;
 
 	memset(out, 0, sizeof(*out));
 	st = user_password_check(body, err);

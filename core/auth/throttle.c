@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <string.h>
+
 #include "core/auth/internal.h"
 
 /*
@@ -45,13 +48,29 @@ struct throttle_keys {
 	const char *key[N_SCOPES];
 };
 
+/* Who has one IPv6 address has 2^64 of them. */
+static const char *
+throttle_peer(struct arena *arena, const char *peer)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr a;
+
+	if (inet_pton(AF_INET6, peer, &a) != 1 || IN6_IS_ADDR_V4MAPPED(&a))
+		return peer;
+	memset(a.s6_addr + 8, 0, 8);
+	inet_ntop(AF_INET6, &a, text, sizeof(text));
+	return arena_strdup(arena, text);
+}
+
 static struct throttle_keys
 throttle_keys(const struct auth_ctx *ctx, const struct throttle *t)
 {
+	const char *peer = throttle_peer(ctx->arena, t->peer);
+
 	return (struct throttle_keys){ {
-	    [PAIR] = arena_printf(ctx->arena, "%s %s", t->peer, t->account),
+	    [PAIR] = arena_printf(ctx->arena, "%s %s", peer, t->account),
 	    [ACCOUNT] = t->account,
-	    [PEER] = t->peer,
+	    [PEER] = peer,
 	} };
 }
 

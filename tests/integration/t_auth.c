@@ -424,6 +424,31 @@ test_throttle_address(void)
 	run(throttle_address);
 }
 
+/* One network of IPv6 is one address. */
+static void
+throttle_network(void *arg)
+{
+	struct session s;
+
+	(void)arg;
+	clean();
+	CU_ASSERT_EQUAL(sign_up("a@x.test", &s), ERR_NONE);
+	ctx.peer = "2001:db8::1";
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(log_in("a@x.test", "wrong", &s),
+		    ERR_INVALID_CREDENTIALS);
+	ctx.peer = "2001:db8::2";
+	CU_ASSERT_EQUAL(log_in("a@x.test", "wrong", &s), ERR_RATE_LIMITED);
+	ctx.peer = "2001:db8:0:1::1";
+	CU_ASSERT_EQUAL(log_in("a@x.test", "password of it", &s), ERR_NONE);
+}
+
+static void
+test_throttle_network(void)
+{
+	run(throttle_network);
+}
+
 static void
 throttle_window(void *arg)
 {
@@ -737,6 +762,7 @@ main(void)
 		{ "short password", test_short_password },
 		{ "throttle by account", test_throttle },
 		{ "throttle by address", test_throttle_address },
+		{ "throttle by network", test_throttle_network },
 		{ "throttle ends", test_throttle_window },
 		{ "token and cookie", test_credentials },
 		{ "log-out is at once", test_logout },
