@@ -45,6 +45,41 @@ log_read(struct store *store, enum log_of of, struct uuid id, int64_t after,
 	return AS_OK;
 }
 
+SQL(OPEN_IN_THREAD,
+    "SELECT type, payload FROM run_events WHERE thread_id = $1 AND seq <= $2"
+    " AND type IN ('message_start', 'message_reset', 'message_end')"
+    " ORDER BY seq DESC LIMIT 1");
+
+SQL(OPEN_IN_RUN,
+    "SELECT type, payload FROM run_events WHERE run_id = $1 AND run_seq <= $2"
+    " AND type IN ('message_start', 'message_reset', 'message_end')"
+    " ORDER BY run_seq DESC LIMIT 1");
+
+SUSPENDS enum as_status
+log_open_message(struct store *store, enum log_of of, struct uuid id,
+    int64_t at, struct uuid *out, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(at) };
+	struct json_object *body = NULL;
+	struct rows *r = NULL;
+	const char *text;
+	enum as_status st;
+
+	memset(out, 0, sizeof(*out));
+	st = store_query(store,
+	    of == LOG_OF_RUN ? &OPEN_IN_RUN : &OPEN_IN_THREAD, args, 2, &r,
+	    err);
+	if (st == AS_OK && rows_count(r) == 1 &&
+	    strcmp(rows_text(r, 0, 0), "message_end") != 0) {
+		text = rows_text(r, 0, 1);
+		if (json_parse(text, strlen(text), &body, NULL) == AS_OK)
+			jget_uuid(body, "message_id", out);
+		json_object_put(body);
+	}
+	rows_free(r);
+	return st;
+}
+
 void
 log_events_free(struct log_event *events, int n)
 {

@@ -30,6 +30,7 @@ struct stream {
 	int64_t text_pos;
 	int attempt;
 	int generation; /* of the cursor: raised by resume */
+	int looked; /* the generation whose open message is known */
 	bool catching, dirty, lagging, closed, begun;
 };
 
@@ -241,6 +242,23 @@ wait_drained(struct stream *s)
 	return !s->closed;
 }
 
+/* A cursor may stand in the middle of a message: then its text is due. */
+static SUSPENDS void
+find_open_message(struct stream *s)
+{
+	enum log_of of = s->c.by_run ? LOG_OF_RUN : LOG_OF_THREAD;
+	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
+	int generation = s->generation;
+	struct uuid open;
+
+	s->looked = generation;
+	if (s->cursor == 0)
+		return;
+	(void)log_open_message(s->c.store, of, id, s->cursor, &open, NULL);
+	if (!s->closed && generation == s->generation)
+		s->message_id = open;
+}
+
 /* Sends one page; *n = 0: there is nothing more.  False: closed. */
 static SUSPENDS bool
 page_send(struct stream *s, int *n)
@@ -304,6 +322,7 @@ stream_begin(struct stream *s)
 		s->ops.send(s->arg, "ready", -1, snap.ready);
 	if (!s->closed && s->c.snapshot) {
 		s->cursor = snap.seq;
+		s->looked = s->generation;
 		s->message_id = snap.message_id;
 		s->text_pos = snap.text_pos;
 		s->ops.send(s->arg, "snapshot", s->cursor, snap.frame);
@@ -340,6 +359,8 @@ stream_catch_up(void *arg)
 			over = !s->closed && run_is_over(s);
 			s->dirty = false;
 			n = 1;
+			if (s->looked != s->generation)
+				find_open_message(s);
 			while (!s->closed && n > 0 && page_send(s, &n))
 				continue;
 		} while (!s->closed && s->dirty);
@@ -366,6 +387,7 @@ stream_open(const struct stream_config *config, const struct stream_ops *ops,
 	s->ops = *ops;
 	s->arg = arg;
 	s->cursor = config->after;
+	s->looked = -1;
 	s->sub = bus_subscribe(config->bus, config->thread_id, on_bus, s);
 	s->catching = true;
 	if (fiber_spawn(config->loop, "stream catch-up", stream_catch_up, s)
