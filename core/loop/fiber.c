@@ -488,25 +488,58 @@ fiber_yield(void)
 	return f->canceled ? FIBER_CANCELED : FIBER_WOKEN;
 }
 
+static void
+join_link(struct fiber_join *j, struct fiber *target)
+{
+	MUST(target != fiber_self());
+	j->wait = fiber_prepare();
+	j->next = target->joins;
+	target->joins = j;
+}
+
+/* False: the target has ended, and took the list with it. */
+static bool
+join_unlink(struct fiber_join *j, struct fiber_ref r)
+{
+	struct fiber_join **p;
+
+	if (r.f->gen != r.gen)
+		return false;
+	for (p = &r.f->joins; *p != j; p = &(*p)->next)
+		MUST(*p != NULL);
+	*p = j->next;
+	return true;
+}
+
 enum fiber_exit
 fiber_join(struct fiber_ref r, uint64_t at_ms)
 {
-	struct fiber_join j, **p;
+	struct fiber_join j;
 	enum fiber_exit x;
 
 	if (!fiber_is_alive(r))
 		return FIBER_WOKEN;
-	MUST(r.f != fiber_self());
-	j.wait = fiber_prepare();
-	j.next = r.f->joins;
-	r.f->joins = &j;
+	join_link(&j, r.f);
 	x = fiber_suspend(at_ms);
-	if (r.f->gen != r.gen)
-		return FIBER_WOKEN;
-	for (p = &r.f->joins; *p != &j; p = &(*p)->next)
-		MUST(*p != NULL);
-	*p = j.next;
-	return x;
+	return join_unlink(&j, r) ? x : FIBER_WOKEN;
+}
+
+/* Parks without looking at cancel, which only makes it look again. */
+void
+fiber_reap(struct fiber_ref r)
+{
+	struct fiber *f = fiber_self();
+	struct fiber_join j;
+	bool alive;
+
+	fiber_cancel(r);
+	alive = fiber_is_alive(r);
+	while (alive) {
+		join_link(&j, r.f);
+		fiber_wait_for(f, 0);
+		f->seq++;
+		alive = join_unlink(&j, r);
+	}
 }
 
 enum as_status

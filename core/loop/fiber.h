@@ -85,6 +85,11 @@ void fiber_wake_post(struct loop *loop, struct fiber_wake_msg *m);
 SUSPENDS enum fiber_exit fiber_sleep(uint64_t ms); /* WOKEN: slept out */
 SUSPENDS enum fiber_exit fiber_yield(void); /* one turn, after I/O */
 SUSPENDS enum fiber_exit fiber_join(struct fiber_ref r, uint64_t at_ms);
+/*
+ * Cancels r and waits until it has ended.  Neither cancel nor deadline of the
+ * caller ends this wait: it is for a child that uses the caller's memory.
+ */
+SUSPENDS void fiber_reap(struct fiber_ref r);
 
 /* TIMEOUT and CANCELED as a status with its words; WOKEN is AS_OK. */
 

@@ -457,6 +457,63 @@ test_join(void)
 	run_faked(join_fiber);
 }
 
+/* A child that needs its time, and its own child, after cancel. */
+static void
+stubborn_run(void *arg)
+{
+	struct waiter *w = arg;
+	struct fiber_ref r = fiber_spawn(loop, "grandchild", waiter_run, w);
+
+	(void)fiber_prepare();
+	CU_ASSERT_EQUAL(fiber_suspend(0), FIBER_CANCELED);
+	fiber_reap(r);
+	CU_ASSERT_TRUE(w->ended);
+	CU_ASSERT_EQUAL(w->exit[0], FIBER_CANCELED);
+}
+
+static void
+reaper_run(void *arg)
+{
+	struct waiter w = { .n_waits = 1 };
+	struct fiber_ref r = fiber_spawn(loop, "child", stubborn_run, &w);
+
+	fiber_deadline_set(START_MS + 5);
+	(void)fiber_prepare();
+	(void)fiber_suspend(0);
+	fiber_reap(r); /* cancelled, or late, or both */
+	CU_ASSERT_FALSE(fiber_is_alive(r));
+	CU_ASSERT_TRUE(w.ended);
+	fiber_reap(r);
+	fiber_reap((struct fiber_ref){ 0 });
+	++*(int *)arg;
+}
+
+static void
+reap_fiber(void *arg)
+{
+	struct fiber_ref r[2];
+	int n = 0;
+
+	(void)arg;
+	for (int i = 0; i < 2; i++)
+		r[i] = fiber_spawn(loop, "reaper", reaper_run, &n);
+	turns(3);
+	fiber_cancel(r[0]);
+	turns(1);
+	fiber_cancel(r[0]); /* while it reaps */
+	advance(5); /* the other one runs out of time */
+	CU_ASSERT_EQUAL(fiber_join(r[0], 0), FIBER_WOKEN);
+	CU_ASSERT_EQUAL(fiber_join(r[1], 0), FIBER_WOKEN);
+	CU_ASSERT_EQUAL(n, 2);
+	loop_stop(loop);
+}
+
+static void
+test_reap(void)
+{
+	run_faked(reap_fiber);
+}
+
 static void
 errno_run(void *arg)
 {
@@ -981,6 +1038,7 @@ main(void)
 		{ "sleep 155 takes 155", test_sleep_real },
 		{ "deadlines nest", test_deadline },
 		{ "join", test_join },
+		{ "reap", test_reap },
 		{ "errno is kept", test_errno },
 		{ "C++ exception state is kept", test_eh_globals },
 		{ "name and correlation", test_name },
