@@ -182,15 +182,14 @@ static SUSPENDS void
 answer_wait(struct answer *a)
 {
 	struct work *w = a->w;
-	bool told = false;
 
 	while (!a->done) {
-		if (!told && work_must_stop(w)) {
-			fiber_cancel(a->fiber);
-			told = true;
+		if (work_must_stop(w)) {
+			fiber_reap(a->fiber);
+			return;
 		}
 		w->wait = fiber_prepare();
-		(void)fiber_suspend(told ? 0 : w->wall_end_ms);
+		(void)fiber_suspend(w->wall_end_ms);
 	}
 }
 

@@ -367,8 +367,6 @@ something_new(const struct tools *t)
 static SUSPENDS void
 tools_stop(struct tools *t)
 {
-	struct work *w = t->w;
-
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
@@ -380,10 +378,9 @@ tools_stop(struct tools *t)
 		} else if (!c->done)
 			fiber_cancel(c->fiber);
 	}
-	while (t->n_running > 0) {
-		w->wait = fiber_prepare();
-		(void)fiber_suspend(0);
-	}
+	for (int i = 0; i < t->n; i++)
+		if (!t->calls[i].done)
+			fiber_reap(t->calls[i].fiber);
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 

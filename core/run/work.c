@@ -47,7 +47,8 @@ work_load(struct work *w, struct error *err)
 bool
 work_must_stop(const struct work *w)
 {
-	return w->cancel || w->drain || w->lost || work_wall_left(w) == 0;
+	return w->cancel || w->drain || w->lost || work_wall_left(w) == 0 ||
+	       fiber_is_canceled();
 }
 
 uint64_t
