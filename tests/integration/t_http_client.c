@@ -8,7 +8,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
@@ -18,7 +21,7 @@
 #include "tests/tap.h"
 
 /*
- * The client against a server of a few lines: a thread that accepts, a thread
+ * The client against a server of a few lines: a process that accepts, a thread
  * for each connection, and behaviour by path.  Each test body runs on a fiber
  * of a new loop with a new client.
  */
@@ -30,14 +33,14 @@
 struct server {
 	int fd;
 	int port;
-	pthread_t thread;
+	pid_t pid;
 	atomic_int connections, requests, aborted, blocked, go;
 	atomic_size_t flooded;
 	pthread_mutex_t mu;
 	char last[4096]; /* the latest request */
 };
 
-static struct server one, two;
+static struct server *one, *two; /* shared with the processes that serve */
 
 struct conn {
 	struct server *srv;
@@ -251,10 +254,9 @@ conn_main(void *arg)
 	return NULL;
 }
 
-static void *
-server_main(void *arg)
+static void
+server_main(struct server *s)
 {
-	struct server *s = arg;
 	struct conn *c;
 	pthread_t t;
 	int fd;
@@ -267,31 +269,51 @@ server_main(void *arg)
 		MUST(pthread_create(&t, NULL, conn_main, c) == 0);
 		pthread_detach(t);
 	}
-	return NULL;
 }
 
-static void
-server_start(struct server *s)
+/*
+ * A process of its own: descriptors that it opens and closes are not those of
+ * the client, which TSan would take for the same.
+ */
+static struct server *
+server_start(void)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
 	socklen_t len = sizeof(sin);
+	pthread_mutexattr_t shared;
+	struct server *s;
+	pid_t pid;
 
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(s != MAP_FAILED);
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	MUST(bind(s->fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
 	MUST(listen(s->fd, 512) == 0);
 	MUST(getsockname(s->fd, (struct sockaddr *)&sin, &len) == 0);
 	s->port = ntohs(sin.sin_port);
-	pthread_mutex_init(&s->mu, NULL);
-	MUST(pthread_create(&s->thread, NULL, server_main, s) == 0);
+	pthread_mutexattr_init(&shared);
+	pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&s->mu, &shared);
+	pthread_mutexattr_destroy(&shared);
+	MUST((pid = fork()) >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		server_main(s);
+		_exit(0);
+	}
+	s->pid = pid;
+	close(s->fd);
+	return s;
 }
 
 static void
 server_stop(struct server *s)
 {
-	shutdown(s->fd, SHUT_RDWR);
-	pthread_join(s->thread, NULL);
-	close(s->fd);
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+	munmap(s, sizeof(*s));
 }
 
 static bool
@@ -415,35 +437,35 @@ plain(void)
 {
 	struct outcome o = { 0 };
 	struct http_request head = { .method = "HEAD",
-		.url = url(&one, "/hello"),
+		.url = url(one, "/hello"),
 		.trust = HTTP_TRUSTED };
-	struct http_request post = { .url = url(&one, "/echo"),
+	struct http_request post = { .url = url(one, "/echo"),
 		.trust = HTTP_TRUSTED,
 		.headers = (const char *const[]){ "X-Empty", "", "traceparent",
 		    "00-1", NULL },
 		.body = "a\0b",
 		.body_len = 3 };
 
-	get(url(&one, "/hello"), HTTP_TRUSTED, &o);
+	get(url(one, "/hello"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
 	CU_ASSERT_EQUAL(o.status, 200);
 	CU_ASSERT_STRING_EQUAL(o.body, "hello");
 	CU_ASSERT_STRING_EQUAL(o.header, "\xef\xbf\xbd");
-	CU_ASSERT(!server_heard(&one, "Content-Type"));
+	CU_ASSERT(!server_heard(one, "Content-Type"));
 
 	fetch(&post, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	CU_ASSERT(server_heard(&one, "POST /echo HTTP/1.1\r\n"));
-	CU_ASSERT(server_heard(&one, "\r\nX-Empty:\r\n"));
-	CU_ASSERT(server_heard(&one, "\r\ntraceparent: 00-1\r\n"));
-	CU_ASSERT(server_heard(&one, "\r\nContent-Length: 3\r\n"));
-	CU_ASSERT(!server_heard(&one, "urlencoded"));
-	CU_ASSERT(!server_heard(&one, "Expect"));
+	CU_ASSERT(server_heard(one, "POST /echo HTTP/1.1\r\n"));
+	CU_ASSERT(server_heard(one, "\r\nX-Empty:\r\n"));
+	CU_ASSERT(server_heard(one, "\r\ntraceparent: 00-1\r\n"));
+	CU_ASSERT(server_heard(one, "\r\nContent-Length: 3\r\n"));
+	CU_ASSERT(!server_heard(one, "urlencoded"));
+	CU_ASSERT(!server_heard(one, "Expect"));
 
 	fetch(&head, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
 	CU_ASSERT_EQUAL(o.len, 0);
-	get(url(&one, "/none"), HTTP_TRUSTED, &o);
+	get(url(one, "/none"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.status, 204);
 	outcome_clear(&o);
 }
@@ -503,12 +525,12 @@ guard(void)
 		"2130706433", "0x7f.1", "0", "[::ffff:127.0.0.1]" };
 	char text[100], by_address[40], by_name[40];
 	struct outcome o = { 0 };
-	int before = atomic_load(&one.connections);
+	int before = atomic_load(&one->connections);
 	const char *allow[] = { "example.com:1", by_address, NULL };
 
 	for (size_t i = 0; i < N_ITEMS(hosts); i++) {
 		snprintf(text, sizeof(text), "http://%s:%d/hello", hosts[i],
-		    one.port);
+		    one->port);
 		get(text, HTTP_GUARDED, &o);
 		if (o.st != AS_FORBIDDEN)
 			tap_note("%s: %d %s", text, o.st, o.detail);
@@ -516,17 +538,17 @@ guard(void)
 		CU_ASSERT(!o.sent);
 	}
 	HAS(o, "not a public address");
-	CU_ASSERT_EQUAL(atomic_load(&one.connections), before);
+	CU_ASSERT_EQUAL(atomic_load(&one->connections), before);
 
-	snprintf(by_address, sizeof(by_address), "127.0.0.1:%d", one.port);
-	snprintf(by_name, sizeof(by_name), "LocalHost:%d", one.port);
-	snprintf(text, sizeof(text), "http://localhost:%d/hello", one.port);
+	snprintf(by_address, sizeof(by_address), "127.0.0.1:%d", one->port);
+	snprintf(by_name, sizeof(by_name), "LocalHost:%d", one->port);
+	snprintf(text, sizeof(text), "http://localhost:%d/hello", one->port);
 	fetch(&(struct http_request){ .url = text, .allow = allow }, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
 	allow[1] = by_name;
 	fetch(&(struct http_request){ .url = text, .allow = allow }, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	fetch(&(struct http_request){ .url = url(&two, "/hello"),
+	fetch(&(struct http_request){ .url = url(two, "/hello"),
 		  .allow = allow,
 		  .allow_name = "plugins.x.allow" },
 	    &o);
@@ -545,23 +567,23 @@ guard_reuse(void)
 	struct outcome o = { 0 };
 	int connections, requests;
 
-	snprintf(by_address, sizeof(by_address), "127.0.0.1:%d", one.port);
-	connections = atomic_load(&one.connections);
+	snprintf(by_address, sizeof(by_address), "127.0.0.1:%d", one->port);
+	connections = atomic_load(&one->connections);
 	for (int i = 0; i < 2; i++) {
-		fetch(&(struct http_request){ .url = url(&one, "/hello"),
+		fetch(&(struct http_request){ .url = url(one, "/hello"),
 			  .allow = allow },
 		    &o);
 		CU_ASSERT_EQUAL(o.st, AS_OK);
 	}
-	CU_ASSERT_EQUAL(atomic_load(&one.connections), connections + 1);
-	requests = atomic_load(&one.requests);
-	get(url(&one, "/hello"), HTTP_GUARDED, &o);
+	CU_ASSERT_EQUAL(atomic_load(&one->connections), connections + 1);
+	requests = atomic_load(&one->requests);
+	get(url(one, "/hello"), HTTP_GUARDED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_FORBIDDEN);
-	CU_ASSERT_EQUAL(atomic_load(&one.requests), requests);
+	CU_ASSERT_EQUAL(atomic_load(&one->requests), requests);
 	/* Nor is a trusted request's connection a guarded one's. */
-	get(url(&two, "/hello"), HTTP_TRUSTED, &o);
+	get(url(two, "/hello"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	get(url(&two, "/hello"), HTTP_GUARDED, &o);
+	get(url(two, "/hello"), HTTP_GUARDED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_FORBIDDEN);
 	outcome_clear(&o);
 }
@@ -571,7 +593,7 @@ redirects(void)
 {
 	char path[200], by_address[40];
 	const char *allow[] = { by_address, NULL };
-	struct http_request req = { .url = url(&one, "/to/302//echo"),
+	struct http_request req = { .url = url(one, "/to/302//echo"),
 		.trust = HTTP_TRUSTED,
 		.headers = (const char *const[]){ "Authorization",
 		    "Bearer secret", "X-Api-Key", "key", "Accept", "a/b",
@@ -580,7 +602,7 @@ redirects(void)
 		.body_len = 7 };
 	struct outcome o = { 0 };
 
-	snprintf(by_address, sizeof(by_address), "127.0.0.1:%d", two.port);
+	snprintf(by_address, sizeof(by_address), "127.0.0.1:%d", two->port);
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
 	CU_ASSERT_EQUAL(strncmp(o.body, "GET /echo ", 10), 0);
@@ -588,15 +610,15 @@ redirects(void)
 	CU_ASSERT_PTR_NULL(strstr(o.body, "payload"));
 	CU_ASSERT_PTR_NULL(strstr(o.body, "text/x"));
 
-	req.url = url(&one, "/to/307//echo");
+	req.url = url(one, "/to/307//echo");
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
 	CU_ASSERT_EQUAL(strncmp(o.body, "POST /echo ", 11), 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(o.body, "payload"));
 
 	/* Elsewhere: the trust ends, and the credentials stay behind. */
-	snprintf(path, sizeof(path), "/to/302/%s", url(&two, "/echo"));
-	req.url = url(&one, path);
+	snprintf(path, sizeof(path), "/to/302/%s", url(two, "/echo"));
+	req.url = url(one, path);
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_FORBIDDEN);
 	CU_ASSERT(o.sent);
@@ -611,18 +633,18 @@ redirects(void)
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
 	CU_ASSERT_EQUAL(o.status, 302);
-	CU_ASSERT_STRING_EQUAL(o.header, url(&two, "/echo"));
-	req.url = url(&one, "/to/302//echo");
+	CU_ASSERT_STRING_EQUAL(o.header, url(two, "/echo"));
+	req.url = url(one, "/to/302//echo");
 	req.max_redirects = -1;
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.status, 302);
 
-	get(url(&one, "/loop"), HTTP_TRUSTED, &o);
+	get(url(one, "/loop"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
 	HAS(o, "too often");
-	get(url(&one, "/to/302/file:///etc/passwd"), HTTP_TRUSTED, &o);
+	get(url(one, "/to/302/file:///etc/passwd"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
-	get(url(&one, "/to/302/http://u:p@x/"), HTTP_TRUSTED, &o);
+	get(url(one, "/to/302/http://u:p@x/"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
 	outcome_clear(&o);
 }
@@ -650,13 +672,13 @@ bad_requests(void)
 	for (size_t i = 0; i < N_ITEMS(names); i++) {
 		const char *headers[] = { names[i][0], names[i][1], NULL };
 
-		fetch(&(struct http_request){ .url = url(&one, "/hello"),
+		fetch(&(struct http_request){ .url = url(one, "/hello"),
 			  .trust = HTTP_TRUSTED,
 			  .headers = headers },
 		    &o);
 		CU_ASSERT_EQUAL(o.st, AS_INVALID);
 	}
-	fetch(&(struct http_request){ .url = url(&one, "/hello"),
+	fetch(&(struct http_request){ .url = url(one, "/hello"),
 		  .trust = HTTP_TRUSTED,
 		  .method = "GET /x" },
 	    &o);
@@ -675,28 +697,28 @@ bad_answers(void)
 {
 	struct outcome o = { 0 };
 
-	get(url(&one, "/garbage"), HTTP_TRUSTED, &o);
+	get(url(one, "/garbage"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
 	HAS(o, "not answer in HTTP");
 	CU_ASSERT(o.sent);
-	get(url(&one, "/close"), HTTP_TRUSTED, &o);
+	get(url(one, "/close"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UNAVAILABLE);
 	HAS(o, "closed the connection");
-	get(url(&one, "/short"), HTTP_TRUSTED, &o);
+	get(url(one, "/short"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
 	HAS(o, "broke off");
-	get(url(&one, "/headers/190"), HTTP_TRUSTED, &o);
+	get(url(one, "/headers/190"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
-	get(url(&one, "/headers/100"), HTTP_TRUSTED, &o);
+	get(url(one, "/headers/100"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	get(url(&one, "/headers/201"), HTTP_TRUSTED, &o);
+	get(url(one, "/headers/201"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UPSTREAM);
-	fetch(&(struct http_request){ .url = url(&one, "/big/5000"),
+	fetch(&(struct http_request){ .url = url(one, "/big/5000"),
 		  .trust = HTTP_TRUSTED,
 		  .max_body = 4999 },
 	    &o);
 	CU_ASSERT_EQUAL(o.st, AS_LIMIT);
-	fetch(&(struct http_request){ .url = url(&one, "/big/5000"),
+	fetch(&(struct http_request){ .url = url(one, "/big/5000"),
 		  .trust = HTTP_TRUSTED,
 		  .max_body = 5000 },
 	    &o);
@@ -726,7 +748,7 @@ no_connection(void)
 	HAS(o, "cannot connect");
 	close(fd);
 
-	snprintf(text, sizeof(text), "https://127.0.0.1:%d/hello", one.port);
+	snprintf(text, sizeof(text), "https://127.0.0.1:%d/hello", one->port);
 	get(text, HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_UNAVAILABLE);
 	HAS(o, "TLS");
@@ -744,55 +766,55 @@ no_connection(void)
 static void
 repeats(void)
 {
-	struct http_request req = { .url = url(&one, "/second"),
+	struct http_request req = { .url = url(one, "/second"),
 		.trust = HTTP_TRUSTED };
 	struct outcome o = { 0 };
 	int requests;
 
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	requests = atomic_load(&one.requests);
+	requests = atomic_load(&one->requests);
 	fetch(&req, &o); /* lost, and made again by curl */
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	CU_ASSERT_EQUAL(atomic_load(&one.requests), requests + 2);
+	CU_ASSERT_EQUAL(atomic_load(&one->requests), requests + 2);
 
 	req.method = "POST";
 	fetch(&req, &o); /* may have happened: not made again */
 	CU_ASSERT_EQUAL(o.st, AS_UNAVAILABLE);
 	CU_ASSERT(o.sent);
-	CU_ASSERT_EQUAL(atomic_load(&one.requests), requests + 3);
+	CU_ASSERT_EQUAL(atomic_load(&one->requests), requests + 3);
 	outcome_clear(&o);
 }
 
 static void
 deadlines(void)
 {
-	struct http_request req = { .url = url(&one, "/hang"),
+	struct http_request req = { .url = url(one, "/hang"),
 		.trust = HTTP_TRUSTED,
 		.idle_ms = 30 };
 	struct outcome o = { 0 };
 	uint64_t old;
-	int aborted = atomic_load(&one.aborted);
+	int aborted = atomic_load(&one->aborted);
 
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_TIMEOUT);
 	CU_ASSERT(o.sent);
 	HAS(o, "silent for 30 ms");
-	req.url = url(&one, "/begin");
+	req.url = url(one, "/begin");
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_TIMEOUT);
 	CU_ASSERT_EQUAL(o.status, 200);
-	req.url = url(&one, "/early");
+	req.url = url(one, "/early");
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_TIMEOUT);
 
 	req.idle_ms = 0;
 	old = fiber_deadline_set(loop_now_ms(loop) + 30);
-	req.url = url(&one, "/hang");
+	req.url = url(one, "/hang");
 	fetch(&req, &o);
 	CU_ASSERT_EQUAL(o.st, AS_TIMEOUT);
 	fiber_deadline_set(old);
-	until(&one.aborted, aborted + 4);
+	until(&one->aborted, aborted + 4);
 	outcome_clear(&o);
 }
 
@@ -812,17 +834,17 @@ cancels(void)
 	struct outcome o = { 0 };
 
 	for (size_t i = 0; i < N_ITEMS(paths); i++) {
-		int requests = atomic_load(&one.requests);
-		int aborted = atomic_load(&one.aborted);
+		int requests = atomic_load(&one->requests);
+		int aborted = atomic_load(&one->aborted);
 		struct fiber_ref f;
 
-		snprintf(o.url, sizeof(o.url), "%s", url(&one, paths[i]));
+		snprintf(o.url, sizeof(o.url), "%s", url(one, paths[i]));
 		f = fiber_spawn(loop, "fetcher", fetcher, &o);
-		until(&one.requests, requests + 1);
+		until(&one->requests, requests + 1);
 		fiber_cancel(f);
 		fiber_join(f, 0);
 		CU_ASSERT_EQUAL(o.st, AS_CANCELED);
-		until(&one.aborted, aborted + 1);
+		until(&one->aborted, aborted + 1);
 	}
 	/* Before anything was sent at all. */
 	{
@@ -838,18 +860,18 @@ cancels(void)
 static void
 back_pressure(void)
 {
-	struct http_request req = { .url = url(&one, "/flood"),
+	struct http_request req = { .url = url(one, "/flood"),
 		.trust = HTTP_TRUSTED };
 	struct http_stream *s = NULL;
 	struct error err = { 0 };
 	size_t total = 0, n = 0;
 	char *piece = xmalloc(100000);
-	int blocked = atomic_load(&one.blocked);
+	int blocked = atomic_load(&one->blocked);
 
-	atomic_store(&one.flooded, 0);
+	atomic_store(&one->flooded, 0);
 	CU_ASSERT_EQUAL(http_open(client, &req, &s, &err), AS_OK);
-	until(&one.blocked, blocked + 1); /* by the kernel's buffers and us */
-	CU_ASSERT(atomic_load(&one.flooded) < FLOOD / 2);
+	until(&one->blocked, blocked + 1); /* by the kernel's buffers and us */
+	CU_ASSERT(atomic_load(&one->flooded) < FLOOD / 2);
 	while (http_read(s, piece, 100000, &n, &err) == AS_OK && n > 0) {
 		CU_ASSERT(n <= 64 * 1024 + 16 * 1024);
 		total += n;
@@ -858,9 +880,9 @@ back_pressure(void)
 	http_close(s);
 
 	/* One that is given up while it is paused. */
-	blocked = atomic_load(&one.blocked);
+	blocked = atomic_load(&one->blocked);
 	CU_ASSERT_EQUAL(http_open(client, &req, &s, &err), AS_OK);
-	until(&one.blocked, blocked + 1);
+	until(&one->blocked, blocked + 1);
 	CU_ASSERT_EQUAL(http_read(s, piece, 100, &n, &err), AS_OK);
 	CU_ASSERT_EQUAL(n, 100);
 	http_close(s);
@@ -872,33 +894,33 @@ back_pressure(void)
 static void
 lingers(void)
 {
-	struct http_request req = { .url = url(&one, "/chunk"),
+	struct http_request req = { .url = url(one, "/chunk"),
 		.trust = HTTP_TRUSTED };
 	struct http_stream *s = NULL;
 	struct outcome o = { 0 };
 	char piece[100];
 	size_t n = 0;
-	int connections, aborted = atomic_load(&one.aborted);
+	int connections, aborted = atomic_load(&one->aborted);
 
-	atomic_store(&one.go, 0);
+	atomic_store(&one->go, 0);
 	CU_ASSERT_EQUAL(http_open(client, &req, &s, NULL), AS_OK);
 	CU_ASSERT_EQUAL(http_read(s, piece, sizeof(piece), &n, NULL), AS_OK);
 	CU_ASSERT_EQUAL(n, 5);
 	http_close(s);
-	connections = atomic_load(&one.connections);
-	atomic_store(&one.go, 1);
+	connections = atomic_load(&one->connections);
+	atomic_store(&one->go, 1);
 	for (int i = 0; i < 3; i++) /* lets the end arrive */
-		get(url(&two, "/big/100000"), HTTP_TRUSTED, &o);
-	get(url(&one, "/hello"), HTTP_TRUSTED, &o);
+		get(url(two, "/big/100000"), HTTP_TRUSTED, &o);
+	get(url(one, "/hello"), HTTP_TRUSTED, &o);
 	CU_ASSERT_EQUAL(o.st, AS_OK);
-	CU_ASSERT_EQUAL(atomic_load(&one.connections), connections);
+	CU_ASSERT_EQUAL(atomic_load(&one->connections), connections);
 
 	/* One that never ends is not waited for. */
-	req.url = url(&one, "/begin");
+	req.url = url(one, "/begin");
 	CU_ASSERT_EQUAL(http_open(client, &req, &s, NULL), AS_OK);
 	CU_ASSERT_EQUAL(http_read(s, piece, sizeof(piece), &n, NULL), AS_OK);
 	http_close(s);
-	until(&one.aborted, aborted + 1);
+	until(&one->aborted, aborted + 1);
 
 	/* Nor is one left behind when the client goes. */
 	CU_ASSERT_EQUAL(http_open(client, &req, &s, NULL), AS_OK);
@@ -920,7 +942,7 @@ concurrent(void)
 
 		snprintf(path, sizeof(path), "/big/%d", 1000 + i);
 		snprintf(many[i].url, sizeof(many[i].url), "%s",
-		    url(&one, path));
+		    url(one, path));
 		f[i] = fiber_spawn(loop, "fetcher", fetcher, &many[i]);
 	}
 	for (int i = 0; i < MANY; i++) {
@@ -977,10 +999,10 @@ main(void)
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
-	server_start(&one);
-	server_start(&two);
+	one = server_start();
+	two = server_start();
 	rc = tap_run(suites);
-	server_stop(&one);
-	server_stop(&two);
+	server_stop(one);
+	server_stop(two);
 	return rc;
 }
