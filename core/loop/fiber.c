@@ -23,6 +23,7 @@
 
 #define STALL_MS 50
 #define SWEEP_MS 1000
+#define SPIN_MAX 1000000u
 
 /* On the stack of the fiber that joins, unlinked before it returns. */
 struct fiber_join {
@@ -254,6 +255,7 @@ fiber_spawn(struct loop *l, const char *name, fiber_fn fn, void *arg)
 	f->fn = fn;
 	f->arg = arg;
 	f->deadline = 0;
+	f->n_refused = 0;
 	f->woken = f->canceled = false;
 	f->timer.fn = fiber_timer;
 	n = fiber_count(l) + 1;
@@ -401,7 +403,19 @@ fiber_wait_for(struct fiber *f, uint64_t at_ms)
 	if (at_ms != 0 && (f->timer.at_ms == 0 || f->timer.at_ms > at_ms))
 		loop_timer_set(f->loop, &f->timer, at_ms);
 	f->state = FIBER_PARKED;
+	f->n_refused = 0;
 	fiber_park(f);
+}
+
+/*
+ * Whoever waits again and again although cancelled or late keeps the loop for
+ * ever: that is a bug, and its name is better than a process that hangs.
+ */
+static void
+fiber_refuse(struct fiber *f, enum fiber_exit x)
+{
+	MUST(++f->n_refused < SPIN_MAX);
+	f->exit = x;
 }
 
 enum fiber_exit
@@ -415,9 +429,9 @@ fiber_suspend(uint64_t at_ms)
 	if (f->woken)
 		f->exit = FIBER_WOKEN;
 	else if (f->canceled)
-		f->exit = FIBER_CANCELED;
+		fiber_refuse(f, FIBER_CANCELED);
 	else if (at_ms != 0 && at_ms <= f->loop->now_ms)
-		f->exit = FIBER_TIMEOUT;
+		fiber_refuse(f, FIBER_TIMEOUT);
 	else
 		fiber_wait_for(f, at_ms);
 	f->seq++; /* the ticket is spent, whichever exit it was */

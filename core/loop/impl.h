@@ -50,6 +50,7 @@ struct fiber {
 	char name[FIBER_NAME];
 	enum fiber_state state;
 	enum fiber_exit exit;
+	unsigned n_refused; /* suspensions in a row that did not happen */
 	bool woken; /* before it suspended */
 	bool canceled;
 	bool is_deep; /* idle, and its stack not trimmed since */

@@ -898,6 +898,39 @@ foreign_child(void)
 }
 
 static void
+spinning_run(void *arg)
+{
+	bool *done = arg;
+
+	fiber_cancel(fiber_self_ref());
+	while (!*done) {
+		(void)fiber_prepare();
+		(void)fiber_suspend(0);
+	}
+}
+
+static void
+spinning_child(void)
+{
+	bool done = false;
+	struct loop *l = loop_new();
+
+	signal(SIGABRT, SIG_DFL);
+	fiber_spawn(l, "the top", spinning_run, &done);
+	loop_run(l);
+}
+
+static void
+test_spinning(void)
+{
+	char text[4096];
+	int status = in_child(spinning_child, text, sizeof(text));
+
+	CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "the top"));
+}
+
+static void
 test_foreign_thread(void)
 {
 	char text[4096];
@@ -1045,6 +1078,7 @@ main(void)
 		{ "each once a turn", test_snapshot },
 		{ "drain", test_drain },
 		{ "a stall is logged", test_stall },
+		{ "a wait that ignores cancel", test_spinning },
 		{ "foreign thread", test_foreign_thread },
 		{ "10,000 parked", test_memory },
 		{ "spare stacks are trimmed", test_trim },
