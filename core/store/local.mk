@@ -10,7 +10,8 @@ libstore_la_SOURCES = \
 	core/store/store_rows.c \
 	core/store/store_pg.c core/store/store_pg.h \
 	core/store/store_pg_conn.c core/store/store_pg_pipe.c \
-	core/store/store_pg_resolve.c core/store/store_pg_value.c \
+	core/store/store_pg_queue.c core/store/store_pg_resolve.c \
+	core/store/store_pg_value.c \
 	core/store/store_sqlite.c core/store/store_sqlite.h \
 	core/store/store_sqlite_conn.c core/store/store_sqlite_reader.c \
 	core/store/store_sqlite_writer.c
@@ -28,6 +29,10 @@ tests_integration_t_store_LDADD = $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_store_fail
 tests_integration_t_store_fail_SOURCES = tests/integration/t_store_fail.c
 tests_integration_t_store_fail_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_blob
+tests_integration_t_blob_SOURCES = tests/integration/t_blob.c
+tests_integration_t_blob_LDADD = $(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_migrate
 tests_integration_t_migrate_SOURCES = tests/integration/t_migrate.c

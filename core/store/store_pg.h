@@ -128,6 +128,15 @@ void pg_resolve_learn(struct pg_db *db); /* from the blocking connection */
 void pg_resolve_again(struct pg_db *db); /* in the background */
 bool pg_resolve_addr(struct pg_db *db, char *out, size_t size);
 
+/* store_pg_queue.c */
+void pg_wait_append(struct pg_conn *c, struct store_req *r);
+void pg_wait_prepend(struct pg_conn *c, struct store_req *r);
+struct store_req *pg_wait_pop(struct pg_conn *c); /* there is one */
+struct pg_item *pg_item_push(struct pg_conn *c, enum pg_item_kind kind,
+    struct store_req *r, int call);
+void pg_item_pop(struct pg_conn *c); /* frees the first */
+bool *pg_prepared(struct pg_conn *c, unsigned id); /* until the next call */
+
 /* store_pg_pipe.c */
 void pg_push(struct pg_conn *c, struct store_req *r);
 void pg_flush_later(struct pg_conn *c); /* at the end of this turn */

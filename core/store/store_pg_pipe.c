@@ -20,88 +20,14 @@
 
 #define GROUP_BYTES (1024 * 1024)
 
-/* ---- Queues ------------------------------------------------------------ */
-
-static void
-wait_append(struct pg_conn *c, struct store_req *r)
-{
-	r->next = NULL;
-	*c->wait_tail = r;
-	c->wait_tail = &r->next;
-	c->n_wait++;
-}
-
-static struct store_req *
-wait_pop(struct pg_conn *c)
-{
-	struct store_req *r = c->wait;
-
-	c->wait = r->next;
-	if (c->wait == NULL)
-		c->wait_tail = &c->wait;
-	c->n_wait--;
-	r->next = NULL;
-	return r;
-}
-
-static void
-wait_prepend(struct pg_conn *c, struct store_req *r)
-{
-	r->next = c->wait;
-	c->wait = r;
-	if (r->next == NULL)
-		c->wait_tail = &r->next;
-	c->n_wait++;
-}
-
-static struct pg_item *
-item_push(struct pg_conn *c, enum pg_item_kind kind, struct store_req *r,
-    int call)
-{
-	struct pg_item *it = xcalloc(1, sizeof(*it));
-
-	it->kind = kind;
-	it->req = r;
-	it->call = call;
-	*c->tail = it;
-	c->tail = &it->next;
-	return it;
-}
-
-static void
-item_pop(struct pg_conn *c)
-{
-	struct pg_item *it = c->head;
-
-	c->head = it->next;
-	if (c->head == NULL)
-		c->tail = &c->head;
-	free(it);
-}
+/* ---- Sending ----------------------------------------------------------- */
 
 void
 pg_push(struct pg_conn *c, struct store_req *r)
 {
-	wait_append(c, r);
+	pg_wait_append(c, r);
 	if (c->state == PG_UP)
 		pg_flush_later(c);
-}
-
-/* ---- Sending ----------------------------------------------------------- */
-
-static bool *
-prepared_at(struct pg_conn *c, unsigned id)
-{
-	unsigned n = c->n_prepared;
-
-	if (id >= n) {
-		c->n_prepared = id + 32;
-		c->prepared = xrealloc(c->prepared,
-		    c->n_prepared * sizeof(*c->prepared));
-		memset(c->prepared + n, 0,
-		    (c->n_prepared - n) * sizeof(*c->prepared));
-	}
-	return &c->prepared[id];
 }
 
 /* The item comes first: so it is found if sending fails. */
@@ -109,21 +35,21 @@ static bool
 send_call(struct pg_conn *c, struct store_req *r, int i)
 {
 	const struct store_call *call = &r->calls[i];
-	bool *prepared = prepared_at(c, call->id);
+	bool *prepared = pg_prepared(c, call->id);
 	struct pg_params p;
 	char name[32];
 
 	pg_params_set(&p, call->args, call->n_args);
 	snprintf(name, sizeof(name), "s%u_%u", c->epoch, call->id);
 	if (!*prepared) {
-		item_push(c, PG_PREPARE, r, i);
+		pg_item_push(c, PG_PREPARE, r, i);
 		if (!PQsendPrepare(c->pg, name,
 			store_sql_text(call->sql, STORE_POSTGRES), p.n,
 			p.types))
 			return false;
 		*prepared = true;
 	}
-	item_push(c, PG_CALL, r, i);
+	pg_item_push(c, PG_CALL, r, i);
 	return PQsendQueryPrepared(c->pg, name, p.n, p.values, p.lengths,
 	    p.formats, 1);
 }
@@ -145,7 +71,7 @@ send_sync(struct pg_conn *c, struct store_req *group)
 
 	if (!PQpipelineSync(c->pg))
 		return false;
-	it = item_push(c, PG_SYNC, NULL, 0);
+	it = pg_item_push(c, PG_SYNC, NULL, 0);
 	it->group = group;
 	it->sent_us = clock_mono_us();
 	c->n_syncs++;
@@ -159,7 +85,7 @@ send_reads(struct pg_conn *c)
 	struct store_req *r;
 
 	while (c->wait != NULL) {
-		r = wait_pop(c);
+		r = pg_wait_pop(c);
 		if (atomic_load(&r->dropped)) {
 			store_req_end(r);
 			continue;
@@ -184,7 +110,7 @@ send_group(struct pg_conn *c)
 		bytes += r->size;
 		if (n > 0 && (r->alone || bytes > GROUP_BYTES))
 			break;
-		wait_pop(c);
+		pg_wait_pop(c);
 		if (atomic_load(&r->dropped)) {
 			store_req_end(r);
 			continue;
@@ -202,7 +128,7 @@ send_group(struct pg_conn *c)
 		return true;
 	/* Also when sending failed: so the group is found when it is lost. */
 	if (!ok) {
-		item_push(c, PG_SYNC, NULL, 0)->group = head;
+		pg_item_push(c, PG_SYNC, NULL, 0)->group = head;
 		c->n_syncs++;
 		return false;
 	}
@@ -265,7 +191,7 @@ pg_send_setup(struct pg_conn *c)
 		"false), set_config('jit', 'off', false)",
 		2, NULL, values, NULL, NULL, 1))
 		return false;
-	item_push(c, PG_SETUP, NULL, 0);
+	pg_item_push(c, PG_SETUP, NULL, 0);
 	return send_sync(c, NULL);
 }
 
@@ -296,7 +222,7 @@ item_failed(struct pg_conn *c, struct pg_item *it, const PGresult *res)
 
 	c->group_failed = true;
 	if (it->kind == PG_PREPARE)
-		*prepared_at(c, r->calls[it->call].id) = false;
+		*pg_prepared(c, r->calls[it->call].id) = false;
 	r->status = pg_error(c->pg, res, &r->err);
 	if (retry_may_help(c, r, res)) {
 		r->tries++;
@@ -318,7 +244,7 @@ item_result(struct pg_conn *c, struct pg_item *it, PGresult *res)
 		pg_conn_settled(c, res);
 	} else if (st == PGRES_PIPELINE_ABORTED) {
 		if (it->kind == PG_PREPARE)
-			*prepared_at(c, r->calls[it->call].id) = false;
+			*pg_prepared(c, r->calls[it->call].id) = false;
 		else if (!c->is_writer && r->status == AS_OK)
 			r->status = AS_BUSY;
 	} else if (it->kind == PG_SYNC) {
@@ -378,7 +304,7 @@ group_resend(struct pg_conn *c, struct store_req *r)
 	}
 	for (r = reversed; r != NULL; r = next) {
 		next = r->next;
-		wait_prepend(c, r);
+		pg_wait_prepend(c, r);
 	}
 }
 
@@ -412,7 +338,7 @@ item_done(struct pg_conn *c)
 		it->answered = false; /* an error; its Sync is to come */
 		return;
 	}
-	item_pop(c);
+	pg_item_pop(c);
 	if (ends_read)
 		read_ended(c, r);
 }
@@ -434,7 +360,7 @@ answer(struct pg_conn *c)
 		PQclear(res);
 		MUST(c->head->kind == PG_SYNC);
 		sync_done(c, c->head);
-		item_pop(c);
+		pg_item_pop(c);
 	} else if (PQstatus(c->pg) == CONNECTION_BAD ||
 		   pg_is_state(res, "57P")) {
 		char why[200];

@@ -5,8 +5,6 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/loop/pool.h"
-#include "core/store/blob.h"
 #include "tests/integration/store_env.h"
 #include "tests/tap.h"
 
@@ -581,57 +579,6 @@ test_append_only(void)
 	    NULL));
 }
 
-/* ---- Blobs ------------------------------------------------------------- */
-
-static void
-blob_round_trip(struct blob_store *b)
-{
-	static const char bytes[] = "a\0b";
-	char key[BLOB_KEY], again[BLOB_KEY], *out = NULL;
-	size_t len = 0;
-
-	OK(blob_put(b, env.store, bytes, sizeof(bytes), key, NULL));
-	OK(blob_put(b, env.store, bytes, sizeof(bytes), again, NULL));
-	CU_ASSERT_STRING_EQUAL(key, again);
-	OK(blob_get(b, env.store, key, &out, &len, NULL));
-	CU_ASSERT_EQUAL(len, sizeof(bytes));
-	CU_ASSERT_TRUE(out != NULL && memcmp(out, bytes, len) == 0);
-	free(out);
-	key[0] = key[0] == 'a' ? 'b' : 'a';
-	CU_ASSERT_EQUAL(blob_get(b, env.store, key, &out, &len, NULL),
-	    AS_NOTFOUND);
-	CU_ASSERT_EQUAL(blob_get(b, env.store, "../../etc/passwd", &out, &len,
-			    NULL),
-	    AS_NOTFOUND);
-}
-
-static void
-blobs(void *arg)
-{
-	struct pool *pool = arg;
-	char *dir = env_temp_dir();
-	struct blob_store *b = blob_store_new(NULL, NULL);
-
-	blob_round_trip(b);
-	blob_store_free(b);
-	b = blob_store_new(dir, pool);
-	blob_round_trip(b);
-	blob_store_free(b);
-	env_remove(dir);
-}
-
-static void
-test_blobs(void)
-{
-	struct pool *pool;
-
-	if (!env_ready())
-		return;
-	pool = pool_new(1, 8);
-	env_run(blobs, pool);
-	pool_free(pool);
-}
-
 int
 main(void)
 {
@@ -646,7 +593,6 @@ main(void)
 		{ "deadline and cancel", test_early },
 		{ "the clock can be set", test_clock },
 		{ "the log is append-only", test_append_only },
-		{ "blobs", test_blobs },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
