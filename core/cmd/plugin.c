@@ -9,6 +9,7 @@
 #include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 #include "core/cmd/settings.h"
+#include "core/loop/fiber.h"
 #include "core/plug/plug.h"
 
 /*
@@ -186,13 +187,35 @@ file_of(struct conf *conf, const char *const *dirs, const char *name)
 	return plugin != NULL ? plug_find_file(dirs, plugin) : NULL;
 }
 
+struct description {
+	const char *path;
+	bool ok;
+};
+
+/* A plugin may wait while it names its models, so it is asked on a fiber. */
+SUSPENDS static void
+describe_fiber(void *arg)
+{
+	struct description *d = arg;
+	struct json_object *o = NULL;
+	struct error err = { 0 };
+
+	d->ok = plug_describe_file(d->path, &o, &err) == AS_OK;
+	if (d->ok)
+		print_description(o);
+	else
+		fprintf(stderr, "agent-studio: %s\n", err.detail);
+	json_object_put(o);
+	error_clear(&err);
+	loop_stop(loop_self());
+}
+
 static int
 describe(struct conf *conf, const char *const *dirs, const char *name)
 {
 	char *path = file_of(conf, dirs, name);
-	struct json_object *o = NULL;
-	struct error err = { 0 };
-	bool ok;
+	struct description d = { .path = path };
+	struct loop *loop;
 
 	if (path == NULL) {
 		fprintf(stderr, "agent-studio: no plugin %s in", name);
@@ -201,15 +224,12 @@ describe(struct conf *conf, const char *const *dirs, const char *name)
 		fprintf(stderr, "\n");
 		return EXIT_FAILURE;
 	}
-	ok = plug_describe_file(path, &o, &err) == AS_OK;
-	if (ok)
-		print_description(o);
-	else
-		fprintf(stderr, "agent-studio: %s\n", err.detail);
-	json_object_put(o);
-	error_clear(&err);
+	loop = loop_new();
+	fiber_spawn(loop, "describe", describe_fiber, &d);
+	loop_run(loop);
+	loop_free(loop);
 	free(path);
-	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+	return d.ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int

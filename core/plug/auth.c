@@ -83,7 +83,7 @@ identity_fill(struct plug_identity *out, struct json_object *o,
 	return true;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 auth_ask(struct unit *u, enum plug_auth_op op, const struct plug_caller *who,
     struct json_object *credentials, struct plug_identity *out,
     struct error *err)

@@ -82,7 +82,7 @@ SUSPENDS enum as_status call_serve(struct as_call *call, const struct msg *m,
 /* Does .grants have this word? */
 bool unit_is_granted(const struct unit *u, const char *word);
 
-enum as_status op_run(struct as_call *call, const struct msg *op);
+SUSPENDS enum as_status op_run(struct as_call *call, const struct msg *op);
 void streams_close(struct as_call *call);
 
 /* as_call_info as JSON, for the other side. */

@@ -143,7 +143,7 @@ frame_pop(struct channel *ch)
 }
 
 /* NULL: the caller's time is over, and the call has not ended. */
-static struct frame *
+SUSPENDS static struct frame *
 frame_next(struct channel *ch, enum fiber_exit *x)
 {
 	struct frame *f;
@@ -167,7 +167,7 @@ frame_next(struct channel *ch, enum fiber_exit *x)
 	}
 }
 
-static void
+SUSPENDS static void
 caller_answers(struct channel *ch, struct exchange *x, const struct msg *m)
 {
 	struct answer a = { 0 };
@@ -193,7 +193,7 @@ caller_answers(struct channel *ch, struct exchange *x, const struct msg *m)
 }
 
 /* True: it was the last one. */
-static bool
+SUSPENDS static bool
 caller_takes(struct channel *ch, struct exchange *x, const struct msg *m,
     enum as_status *st, struct json_object **failure)
 {
@@ -226,7 +226,7 @@ caller_leaves(struct channel *ch)
 	pthread_mutex_unlock(&ch->lock);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 caller_run(struct channel *ch, struct exchange *x, struct json_object **failure)
 {
 	enum fiber_exit how = FIBER_WOKEN;

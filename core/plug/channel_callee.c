@@ -105,7 +105,7 @@ thread_wait(struct channel *ch, int64_t until_ms)
 	return pthread_cond_timedwait(&ch->cond, &ch->lock, &ts) == 0;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 channel_sleep(struct as_call *call, int64_t ms)
 {
 	struct channel *ch = call->far;
@@ -169,7 +169,7 @@ answer_decode(struct as_call *call, struct frame *f, struct answer *out)
 	out->bytes[m.len] = '\0';
 }
 
-static void
+SUSPENDS static void
 channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
 {
 	struct channel *ch = call->far;
@@ -207,7 +207,7 @@ channel_end(struct channel *ch, enum as_status st, struct json_object *failure)
 }
 
 /* From the first frame to the last, on whichever thread. */
-static void
+SUSPENDS static void
 callee_run(struct channel *ch)
 {
 	struct arena *arena = arena_new(NULL);
@@ -227,7 +227,7 @@ callee_run(struct channel *ch)
 	atomic_fetch_sub(&ch->unit->open, 1);
 }
 
-static void
+SUSPENDS static void
 home_fiber(void *arg)
 {
 	struct channel *ch = arg;
@@ -259,7 +259,7 @@ home_starts(struct loop_msg *m)
 	pthread_mutex_unlock(&ch->lock);
 }
 
-static void
+SUSPENDS static void
 pool_starts(struct pool_job *job)
 {
 	struct channel_job *cj = container_of(job, struct channel_job, job);
@@ -283,7 +283,7 @@ pool_ends(struct pool_job *job)
 }
 
 /* Waits for the job in the caller's place, who has frames to read. */
-static void
+SUSPENDS static void
 pool_fiber(void *arg)
 {
 	struct channel *ch = arg;

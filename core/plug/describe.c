@@ -200,7 +200,7 @@ flags_to_json(uint32_t flags)
  * With its default options and no service at all: a provider that has to ask
  * somewhere for its models names none here.
  */
-static void
+SUSPENDS static void
 ask_models(struct unit *u)
 {
 	const struct as_plugin *p = &u->file->about;
@@ -223,7 +223,7 @@ ask_models(struct unit *u)
 	json_object_put(values);
 }
 
-static struct json_object *
+SUSPENDS static struct json_object *
 file_to_json(struct unit *u)
 {
 	const struct as_plugin *p = &u->file->about;

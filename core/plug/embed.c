@@ -55,7 +55,7 @@ embed_take(struct exchange *x, const struct msg *m)
 	return AS_OK;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 embed_batch(struct exchange *x, const char *const *texts, struct error *err)
 {
 	struct embed_taker *t = x->taker;

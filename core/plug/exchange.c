@@ -45,7 +45,7 @@ direct_emit(struct as_call *call, const struct msg *m)
 	return exchange_emit(call->far, m);
 }
 
-static void
+SUSPENDS static void
 direct_serve(struct as_call *call, const struct msg *m, struct answer *out)
 {
 	exchange_serve(call->far, m, out);
@@ -138,7 +138,7 @@ answer_through_bytes(const struct answer *a, struct answer *out,
 	}
 }
 
-static void
+SUSPENDS static void
 loopback_serve(struct as_call *call, const struct msg *m, struct answer *out)
 {
 	struct arena *arena = arena_new(NULL);
@@ -177,7 +177,7 @@ end_through_bytes(enum as_status st, struct json_object **failure,
 	return (enum as_status)copy.n;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 loopback_run(struct exchange *x, const struct as_call_info *info,
     struct json_object **failure)
 {
@@ -304,7 +304,7 @@ runs_elsewhere(const struct exchange *x)
 	       s->home != loop_self();
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 exchange_go(struct exchange *x, struct json_object **failure)
 {
 	struct as_call_info info;

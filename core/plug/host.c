@@ -113,13 +113,13 @@ host_random(struct as_call *call, void *buf, size_t n)
 	randombytes_buf(buf, n);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 host_check(struct as_call *call)
 {
 	return call->link->sleep(call, 0);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 host_sleep(struct as_call *call, int64_t ms)
 {
 	return call->link->sleep(call, ms > 0 ? ms : 0);

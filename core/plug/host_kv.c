@@ -70,7 +70,7 @@ kv_value(struct as_call *call, const struct as_json *v,
 }
 
 /* Takes args. */
-static enum as_status
+SUSPENDS static enum as_status
 kv_send(struct as_call *call, enum msg_kind kind, enum as_kv_scope scope,
     const char *key, struct json_object *args)
 {

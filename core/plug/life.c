@@ -20,7 +20,7 @@
 #define STOP_MS 5000
 #define POLL_MS 10
 
-static enum as_status
+SUSPENDS static enum as_status
 lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
     struct error *err)
 {
@@ -33,7 +33,7 @@ lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
 	return exchange_run(&x, err);
 }
 
-static bool
+SUSPENDS static bool
 unit_init(struct unit *u)
 {
 	struct error err = { 0 };
@@ -49,7 +49,7 @@ unit_init(struct unit *u)
 	return ok;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 unit_try(struct unit *u)
 {
 	struct error err = { 0 };
@@ -68,7 +68,7 @@ unit_try(struct unit *u)
 	return st;
 }
 
-static void
+SUSPENDS static void
 unit_starter(void *arg)
 {
 	struct unit *u = arg;
@@ -108,7 +108,7 @@ plug_start(struct plug *p)
 	models_publish(p);
 }
 
-static void
+SUSPENDS static void
 unit_stop(struct unit *u)
 {
 	struct error err = { 0 };

@@ -20,7 +20,7 @@ op_missing(struct as_call *call, const char *what)
 	    what);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 op_lifecycle(struct as_call *call, const struct msg *op)
 {
 	const struct as_plugin *p = &call->unit->file->about;
@@ -75,7 +75,7 @@ tool_input(struct as_call *call, const struct as_tool *t,
 	return st;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 op_tool(struct as_call *call, const struct msg *op)
 {
 	const struct plug_file *f = call->unit->file;
@@ -98,7 +98,7 @@ op_tool(struct as_call *call, const struct msg *op)
 	return fn(call, in);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 op_chat(struct as_call *call, const struct msg *op)
 {
 	struct as_chat in = { .size = sizeof(in) };
@@ -110,7 +110,7 @@ op_chat(struct as_call *call, const struct msg *op)
 	return call->unit->file->llm.chat(call, &in);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 op_embed(struct as_call *call, const struct msg *op)
 {
 	size_t i, n = json_object_array_length(op->value);
@@ -129,7 +129,7 @@ op_embed(struct as_call *call, const struct msg *op)
 	return call->unit->file->llm.embed(call, &in);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 op_auth(struct as_call *call, const struct msg *op)
 {
 	const struct as_auth *auth = &call->unit->file->auth;
@@ -146,7 +146,7 @@ op_auth(struct as_call *call, const struct msg *op)
 	return fn(call, value_to(op->value));
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 op_offers(struct as_call *call, const struct msg *op)
 {
 	const struct plug_file *f = call->unit->file;

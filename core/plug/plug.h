@@ -223,12 +223,13 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
 struct json_object *plug_list(struct plug *p);
 /*
  * What the file says of itself: {name, summary, version, abi, flags, grants,
- * kinds, options: [{name, type, default, range, flags, doc}], tools: [{name,
- * doc, effect, flags, input_schema, output_schema}], models}.  Nothing of it
+ * kinds, options: [{name, type, required, reload, default, min, max, words,
+ * doc}], tools: [{name, doc, effect, needs_approval, needs_connection,
+ * sequential, timeout_ms, input_schema, output_schema}], models}.  Nothing of it
  * runs but its entry point and, with default options, its list of models.
  */
-enum as_status plug_describe_file(const char *path, struct json_object **out,
-    struct error *err);
+SUSPENDS enum as_status plug_describe_file(const char *path,
+    struct json_object **out, struct error *err);
 /* Where <name>.so is: the first of the folders, malloc()ed, or NULL. */
 char *plug_find_file(const char *const *plugin_dirs, const char *name);
 

@@ -90,7 +90,7 @@ head_to_json(const struct http_response_head *head)
 }
 
 /* Of a refusal only the start: it is there to be shown. */
-static enum as_status
+SUSPENDS static enum as_status
 read_refusal(struct http_stream *s, struct answer *out, struct error *err)
 {
 	char *text = xmalloc(REFUSAL_MAX);
@@ -107,7 +107,7 @@ read_refusal(struct http_stream *s, struct answer *out, struct error *err)
 }
 
 /* What came back, whole or as a stream; s is used up either way. */
-static enum as_status
+SUSPENDS static enum as_status
 answer_http(struct exchange *x, struct http_stream *s, bool stream,
     struct answer *out, struct error *err)
 {
@@ -159,7 +159,7 @@ http_allowed(struct exchange *x, const struct msg *m, struct http_request *req,
 	return trust_of(x, req->url, &req->trust, err);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 serve_http(struct exchange *x, const struct msg *m, struct answer *out,
     struct error *err)
 {
@@ -196,7 +196,7 @@ serve_http(struct exchange *x, const struct msg *m, struct answer *out,
 	return answer_http(x, s, m->n != 0, out, err);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 serve_http_read(struct exchange *x, const struct msg *m, struct answer *out,
     struct error *err)
 {
@@ -266,7 +266,7 @@ kv_put(struct exchange *x, const struct msg *m, const char *owner,
 }
 
 /* Equal to what the plugin read?  Then its version guards the write. */
-static enum as_status
+SUSPENDS static enum as_status
 kv_swap(struct exchange *x, const struct msg *m, const char *owner,
     struct error *err)
 {
@@ -290,7 +290,7 @@ kv_swap(struct exchange *x, const struct msg *m, const char *owner,
 	return kv_put(x, m, owner, st == AS_OK ? version : 0, err);
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 serve_kv(struct exchange *x, const struct msg *m, struct answer *out,
     struct error *err)
 {

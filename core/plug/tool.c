@@ -287,7 +287,7 @@ tool_take(struct exchange *x, const struct msg *m)
 	return AS_OK;
 }
 
-static enum as_status
+SUSPENDS static enum as_status
 tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     const char *name, struct json_object *args, const struct plug_sink *sink,
     struct json_object **result, struct error *err)

@@ -7,6 +7,6 @@ plugins_auth_local_auth_local_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_auth_local_auth_local_la_LIBADD = $(SODIUM_LIBS)
 dist_man_MANS += plugins/auth_local/auth_local.7
 
-check_PROGRAMS += plugins/auth_local/t_auth_local
-plugins_auth_local_t_auth_local_SOURCES = plugins/auth_local/t_auth_local.c
-plugins_auth_local_t_auth_local_LDADD = $(PLUG_TEST_LIBS)
+check_PROGRAMS += tests/integration/t_auth_local
+tests_integration_t_auth_local_SOURCES = tests/integration/t_auth_local.c
+tests_integration_t_auth_local_LDADD = $(PLUG_TEST_LIBS)

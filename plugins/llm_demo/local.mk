@@ -12,6 +12,6 @@ plugins_llm_demo_llm_demo_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_llm_demo_llm_demo_la_LIBADD = -lm
 dist_man_MANS += plugins/llm_demo/llm_demo.7
 
-check_PROGRAMS += plugins/llm_demo/t_llm_demo
-plugins_llm_demo_t_llm_demo_SOURCES = plugins/llm_demo/t_llm_demo.c
-plugins_llm_demo_t_llm_demo_LDADD = $(PLUG_TEST_LIBS)
+check_PROGRAMS += tests/integration/t_llm_demo
+tests_integration_t_llm_demo_SOURCES = tests/integration/t_llm_demo.c
+tests_integration_t_llm_demo_LDADD = $(PLUG_TEST_LIBS)

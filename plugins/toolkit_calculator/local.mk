@@ -9,9 +9,9 @@ plugins_toolkit_calculator_toolkit_calculator_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_toolkit_calculator_toolkit_calculator_la_LIBADD = -lm
 dist_man_MANS += plugins/toolkit_calculator/toolkit_calculator.7
 
-check_PROGRAMS += plugins/toolkit_calculator/t_calculator
-plugins_toolkit_calculator_t_calculator_SOURCES = \
-	plugins/toolkit_calculator/t_calculator.c \
+check_PROGRAMS += tests/unit/t_calculator
+tests_unit_t_calculator_SOURCES = \
+	tests/unit/t_calculator.c \
 	plugins/toolkit_calculator/expression.c \
 	plugins/toolkit_calculator/expression.h
-plugins_toolkit_calculator_t_calculator_LDADD = libbase.la $(TEST_LIBS)
+tests_unit_t_calculator_LDADD = libbase.la $(TEST_LIBS)

@@ -6,6 +6,6 @@ plugins_toolkit_clock_toolkit_clock_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_toolkit_clock_toolkit_clock_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 dist_man_MANS += plugins/toolkit_clock/toolkit_clock.7
 
-check_PROGRAMS += plugins/toolkit_clock/t_clock
-plugins_toolkit_clock_t_clock_SOURCES = plugins/toolkit_clock/t_clock.c
-plugins_toolkit_clock_t_clock_LDADD = $(PLUG_TEST_LIBS)
+check_PROGRAMS += tests/integration/t_toolkit_clock
+tests_integration_t_toolkit_clock_SOURCES = tests/integration/t_toolkit_clock.c
+tests_integration_t_toolkit_clock_LDADD = $(PLUG_TEST_LIBS)

@@ -323,9 +323,11 @@ plug_env_run(const char *conf, unsigned flags,
 	if (elsewhere) {
 		loop_post(w->home, &stop.msg);
 		pthread_join(w->home_thread, NULL);
-		loop_free(w->home);
 	}
+	/* Its threads post to loops until they end. */
 	pool_free(w->services.pool);
+	if (elsewhere)
+		loop_free(w->home);
 	http_client_free(w->http);
 	plug_free(w->env.plug);
 	loop_free(w->env.loop);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef AS_SDK_DB_H
 #define AS_SDK_DB_H
+/* Columns and function tables are set by hand. */
+/* clang-format off */
 
 /*
  * Tables of a plugin's own, in the host's database.

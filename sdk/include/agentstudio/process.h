@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef AS_SDK_PROCESS_H
 #define AS_SDK_PROCESS_H
+/* Columns and function tables are set by hand. */
+/* clang-format off */
 
 /*
  * Programs that a plugin runs, with pipes and limits.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef AS_SDK_STREAM_H
 #define AS_SDK_STREAM_H
+/* Columns and function tables are set by hand. */
+/* clang-format off */
 
 /*
  * TCP connections, plain or TLS, for protocols that are not HTTP.
