@@ -11,8 +11,8 @@
  * Bump allocation from a list of blocks, newest first; only the newest has
  * room.  A large allocation gets a block of its own behind the newest, so that
  * it does not waste what is left there.  With ARENA_DEBUG every allocation is
- * such a block.  Invariant: a child is in its parent's list from arena_new
- * until its memory is gone.
+ * such a block.  Invariant: an arena is in its parent's list from arena_new
+ * until it ends, and link is where that list points to it.
  */
 
 #define ALIGN _Alignof(max_align_t)
@@ -57,31 +57,51 @@ arena_new(struct arena *parent)
 	return a;
 }
 
-void
-arena_free(struct arena *a)
+static void
+unlink_arena(struct arena *a)
 {
+	if (a->link == NULL)
+		return;
+	*a->link = a->next;
+	if (a->next != NULL)
+		a->next->link = a->link;
+	a->link = NULL;
+}
+
+/* The end of an arena that is in no list any more. */
+static void
+end_arena(struct arena *a)
+{
+	struct arena *child;
 	struct cleanup *c;
 	struct block *b;
 
-	if (a == NULL)
-		return;
-	while (a->children != NULL)
-		arena_free(a->children);
+	while ((child = a->children) != NULL) {
+		a->children = child->next;
+		if (child->next != NULL)
+			child->next->link = &a->children;
+		child->link = NULL;
+		end_arena(child);
+	}
 	while ((c = a->cleanups) != NULL) {
 		a->cleanups = c->next;
 		c->fn(c->arg);
 	}
 	MUST(a->children == NULL);
-	if (a->link != NULL) {
-		*a->link = a->next;
-		if (a->next != NULL)
-			a->next->link = a->link;
-	}
 	while ((b = a->blocks) != NULL) {
 		a->blocks = b->next;
 		free(b);
 	}
 	free(a);
+}
+
+void
+arena_free(struct arena *a)
+{
+	if (a == NULL)
+		return;
+	unlink_arena(a);
+	end_arena(a);
 }
 
 static struct block *

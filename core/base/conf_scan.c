@@ -76,7 +76,7 @@ scan_escape(struct scan *s)
 {
 	size_t left = (size_t)(s->end - s->at);
 
-	if (left >= 2 && memchr("nrft\\\"", s->at[1], 6) != NULL) {
+	if (left >= 2 && strchr("nrft\\\"", s->at[1]) != NULL) {
 		s->at += 2;
 		return true;
 	}
@@ -245,7 +245,7 @@ scan_token(struct scan *s)
 		    "the folder are all read");
 	if ((c >= '0' && c <= '9') || c == '+' || c == '-')
 		return scan_number(s);
-	if (memchr("{}()[]", c, 6) != NULL)
+	if (strchr("{}()[]", c) != NULL)
 		return scan_bracket(s);
 	if (is_word(c)) {
 		while (s->at < s->end && is_word(*s->at))

@@ -363,7 +363,7 @@ read_json(struct reader *r, const struct as_field *f, struct conf_node *node)
 		return;
 	}
 	arena_cleanup(r->conf->arena, put_json, v);
-	store(r, f, &v, sizeof(v));
+	store(r, f, &v, sizeof(void *));
 }
 
 static void
@@ -479,7 +479,7 @@ show_value(const struct as_field *f, const char *at, struct buf *b)
 		buf_add_str(b, text != NULL ? "***" : "(none)");
 		return;
 	case AS_FIELD_JSON:
-		memcpy(&json, at, sizeof(json));
+		memcpy(&json, at, sizeof(void *));
 		buf_add_str(b, json != NULL ? json_text(json) : "(none)");
 		return;
 	case AS_FIELD_LIST:

@@ -276,7 +276,7 @@ fill_one(const struct as_field *f, void *out, struct json_object *v,
 		fill_list(f, out, v, arena);
 		return true;
 	case AS_FIELD_JSON:
-		store(out, f, &v, sizeof(v));
+		store(out, f, &v, sizeof(void *));
 		return true;
 	}
 	return false;

@@ -24,7 +24,7 @@ void hash_init(struct hash *h);
 void hash_bytes(struct hash *h, const void *p, size_t len);
 void hash_field(struct hash *h, const void *p, size_t len);
 void hash_field_str(struct hash *h, const char *s);
-void hash_field_int(struct hash *h, int64_t i);
+void hash_field_int(struct hash *h, int64_t n);
 void hash_end(struct hash *h, uint8_t out[HASH_LEN]);
 void hash_text(const void *p, size_t len, char out[HASH_TEXT]); /* hex */
 

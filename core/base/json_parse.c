@@ -304,7 +304,7 @@ elements(struct parser *p, struct json_object *array)
 static bool
 member(struct parser *p, struct json_object *object)
 {
-	char small[64], *name = small;
+	char small[64], *name;
 	struct json_object *v;
 	const char *text, *where;
 	size_t len;

@@ -193,7 +193,7 @@ key_enum(struct compiler *c, struct schema_rule *rule, struct json_object *v)
 	if (!json_object_is_type(v, json_type_array) ||
 	    (n = json_object_array_length(v)) == 0)
 		return expected(c, "an array of values");
-	items = alloc(c, n, sizeof(*items));
+	items = alloc(c, n, sizeof(void *));
 	for (i = 0; i < n; i++)
 		items[i] = json_object_array_get_idx(v, i);
 	return set_values(c, rule, items, n);
@@ -293,7 +293,7 @@ sub_schemas(struct compiler *c, struct schema_rules *to, struct json_object *v)
 	if (!json_object_is_type(v, json_type_array) ||
 	    (n = json_object_array_length(v)) == 0)
 		return expected(c, "an array of schemas");
-	to->rules = alloc(c, n, sizeof(*to->rules));
+	to->rules = alloc(c, n, sizeof(void *));
 	for (i = 0; i < n; i++) {
 		snprintf(index, sizeof(index), "%zu", i);
 		to->rules[i] = compile_at(c, index,

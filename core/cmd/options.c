@@ -207,11 +207,11 @@ options_problems(const struct conf *conf)
 	size_t i, n = conf_problem_count(conf);
 	const struct conf_problem **sorted, *p;
 
-	sorted = xcalloc(n, sizeof(*sorted));
+	sorted = xcalloc(n, sizeof(void *));
 	for (i = 0; i < n; i++)
 		sorted[i] = conf_problem(conf, i);
 	if (n > 0)
-		qsort(sorted, n, sizeof(*sorted), compare_places);
+		qsort(sorted, n, sizeof(void *), compare_places);
 	for (i = 0; i < n; i++) {
 		p = sorted[i];
 		if (p->file != NULL)
