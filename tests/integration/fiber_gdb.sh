@@ -27,6 +27,9 @@ command -v gdb >/dev/null || skip 'no gdb'
 gdb -nx -batch -ex 'python import gdb.unwinder' 2>&1 | grep -q . &&
 	skip 'this gdb has no Python'
 
+readelf -S "$builddir/tests/unit/t_pool" 2>/dev/null |
+	grep -q debug_info || skip 'built without debugging information'
+
 # The first sem_post is of a test where one fiber waits for the pool.
 DEBUGINFOD_URLS='' ASAN_OPTIONS=detect_leaks=0 timeout 120 gdb -nx -batch \
 	-iex 'set auto-load no' -x "$srcdir/script/fiber-gdb.py" \
