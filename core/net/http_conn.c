@@ -19,6 +19,7 @@
  */
 
 #define LINGER_BYTES (256u * 1024)
+#define LINGER_MESSAGES 8 /* of a WebSocket, at their largest */
 #define DISCARD_MAX 65536 /* of a body nobody will read */
 
 void
@@ -118,6 +119,11 @@ conn_shut(struct http_conn *c)
 	if (c->state == CONN_CLOSED || c->state == CONN_LINGER)
 		return;
 	c->close_after = true;
+	if (c->linger_left == 0)
+		c->linger_left = c->ws == NULL
+				     ? LINGER_BYTES
+				     : LINGER_MESSAGES *
+					   c->server->config.ws_max_message;
 	if (conn_pending(c) > 0) {
 		c->state = CONN_FLUSH;
 		conn_deadline(c, DL_WRITE);
@@ -354,9 +360,10 @@ conn_on_data(struct http_conn *c, const char *p, size_t len)
 			ws_input(c->ws, p, len);
 		break;
 	case CONN_LINGER:
-		c->lingered += len;
-		if (c->lingered > LINGER_BYTES)
+		if (len >= c->linger_left)
 			conn_close(c);
+		else
+			c->linger_left -= len;
 		break;
 	default:
 		break;

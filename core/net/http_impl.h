@@ -80,7 +80,7 @@ struct http_conn {
 	struct ws *ws;
 	struct event rd, wr;
 	struct in6_addr addr;
-	size_t lingered;
+	size_t linger_left; /* bytes still to be thrown away for the peer */
 	int fd;
 	enum conn_state state;
 	enum conn_deadline dl;

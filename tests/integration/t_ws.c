@@ -577,13 +577,14 @@ test_on_close(void)
 static void
 test_limits(void)
 {
-	char *s = xcalloc(1, 300001);
+	char *s = xcalloc(1, 2000000);
 	struct peer p;
 	int i;
 
-	memset(s, 'x', 300001);
+	memset(s, 'x', 2000000);
 	/* In one frame: refused by its head; the close frame is readable. */
 	frame_fails(FIN | TEXT, s, 300001, WS_TOO_BIG);
+	frame_fails(FIN | TEXT, s, 2000000, WS_TOO_BIG);
 	ws_hello(&p, HELLO("/echo"));
 	send_frame(&p, BIN, s, 200000);
 	send_frame(&p, FIN | CONT, s, 100001);
