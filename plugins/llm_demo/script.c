@@ -11,7 +11,8 @@
  * is follows from its history: each answer in it has used up the first turn,
  * from where the one before it was, that fits what the user had said then.  A
  * turn that failed left no answer: it is used up when the call is made again
- * (attempt > 1), or when the user has spoken twice in a row.
+ * (attempt > 1), or when the user has spoken twice in a row, be it in two
+ * messages or, as hosts join them, in two parts of one.
  */
 
 #define SCRIPT_MAX ((size_t)1 << 20)
@@ -118,24 +119,38 @@ skip_failed(struct as_iter *it, const char *said)
 		*it = ahead;
 }
 
+/* What the user said last, having used up the turns that failed before it. */
+static const char *
+hear_user(struct as_iter *it, const struct as_json *message, const char *before)
+{
+	struct as_iter part = as_each(as_get(message, "content"));
+	const char *said = before;
+
+	while (as_next(&part)) {
+		if (strcmp(as_get_str(part.value, "type", ""), "text") != 0)
+			continue;
+		if (said != NULL)
+			skip_failed(it, said);
+		said = as_get_str(part.value, "text", "");
+	}
+	return said;
+}
+
 bool
 demo_script_turn(struct as_call *call, const struct as_json *script,
     const struct as_json *messages, struct demo_turn *turn)
 {
 	struct as_iter it = as_each(script), message = as_each(messages);
-	const char *said = "";
-	bool unanswered = false;
+	const char *said = "", *open = NULL; /* what is not yet answered */
 	uint32_t i;
 
 	while (as_next(&message)) {
 		if (demo_is_role(message.value, "user")) {
-			if (unanswered)
-				skip_failed(&it, said);
-			said = demo_message_text(call, message.value);
-			unanswered = true;
+			open = hear_user(&it, message.value, open);
+			said = open != NULL ? open : "";
 		} else if (demo_is_role(message.value, "assistant")) {
 			script_next(&it, said);
-			unanswered = false;
+			open = NULL;
 			turn->number++;
 		}
 	}

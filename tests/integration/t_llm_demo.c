@@ -52,23 +52,26 @@ hear(void *arg, const struct as_delta *d)
 	return s->deltas == s->cancel_at ? AS_CANCELED : AS_OK;
 }
 
-/* history: "u:text" "a:text", a line each. */
+/* history: "u:text" "a:text" a line each; "+:text" one more part of it. */
 static struct json_object *
 messages_of(const char *history)
 {
-	struct json_object *a = jarr(), *m, *part;
+	struct json_object *a = jarr(), *m = NULL, *part;
 	size_t n;
 
 	for (; *history != '\0'; history += n + (history[n] == '\n')) {
 		n = strcspn(history, "\n");
-		m = jobj();
 		part = jobj();
-		jput_str(m, "role", *history == 'u' ? "user" : "assistant");
 		jput_str(part, "type", "text");
 		jput_strn(part, "text", history + 2, n - 2);
-		jput(m, "content", jarr());
+		if (*history != '+') {
+			m = jobj();
+			jput_str(m, "role",
+			    *history == 'u' ? "user" : "assistant");
+			jput(m, "content", jarr());
+			json_object_array_add(a, m);
+		}
 		json_object_array_add(jget(m, "content"), part);
-		json_object_array_add(a, m);
 	}
 	return a;
 }
@@ -232,6 +235,7 @@ body_script(struct plug_env *env)
 	expect_says(env, "u:a\na:one\nu:b\na:two\nu:c", "five");
 	env->who.attempt = 1;
 	expect_says(env, "u:a\na:one\nu:b\na:two\nu:c\nu:d", "five");
+	expect_says(env, "u:a\na:one\nu:b\na:two\nu:c\n+:d", "five");
 	memset(&s, 0, sizeof(s));
 	ask(env, "u:a\na:one\nu:b\na:two\nu:c\nu:d\na:five\nu:e", "[]", &s);
 	CU_ASSERT_STRING_EQUAL(s.calls.data, "x_y {\"k\":[1]};z {}");
