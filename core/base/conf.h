@@ -26,7 +26,7 @@ struct conf;
 struct json_object;
 
 struct conf_problem {
-	const char *file; /* "--set", "environment", or a path */
+	const char *file; /* "--set", a path, or NULL */
 	int line; /* 0: none */
 	const char *text; /* "server.prot: unknown setting; did you mean ..." */
 };

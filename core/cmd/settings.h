@@ -4,8 +4,9 @@
 
 /*
  * Every setting of the program itself, one struct a section of conf.d.  The
- * tables in settings.c are the documentation: `agent-studio conf show`, the
- * sample files and agent-studio.conf(5) are made from them.
+ * tables in settings.c are the documentation: `agent-studio conf show` and the
+ * sample files, to which agent-studio.conf(5) sends its reader, are made from
+ * them.
  */
 
 #include "core/base/conf.h"
