@@ -116,3 +116,15 @@ tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
 tests_integration_t_marshal_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_plug_json
+tests_unit_t_plug_json_SOURCES = tests/unit/t_plug_json.c
+tests_unit_t_plug_json_LDADD = $(PLUG_TEST_LIBS)
+
+if ENABLE_FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_frame
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
+tests_fuzz_fuzz_frame_LDADD = libplug.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/frame tests/fuzz/frame.dict

@@ -49,8 +49,9 @@ origin_of(const char *url, char out[ORIGIN_LEN])
 
 	if (!tls && strncasecmp(url, "http://", 7) != 0)
 		return false;
-	len = strcspn(s, "/?#\\");
-	if (memchr(s, '@', len) != NULL)
+	len = strcspn(s, "/?#");
+	/* Where readers of URLs differ about the host, there is none. */
+	if (strcspn(s, "@\\ \t\r\n%") < len)
 		return false;
 	n = host_len(s, len);
 	if (n == 0 || n >= sizeof(host))
