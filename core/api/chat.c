@@ -23,6 +23,8 @@ chat_ctx_of(struct http_req *req)
 		.arena = http_arena(req),
 		.correlation_id = http_correlation_id(req),
 		.traceparent = http_traceparent(req),
+		.notify_cancel = cancel_notify_all,
+		.notify_arg = app,
 	};
 
 	if (who != NULL)
@@ -42,7 +44,9 @@ stream_config_of(struct app *app, const struct principal *who)
 		    .plug = app->plug,
 		    .engine = app->engine,
 		    .bus = app->bus,
-		    .who = *who },
+		    .who = *who,
+		    .notify_cancel = cancel_notify_all,
+		    .notify_arg = app },
 	};
 
 	return c;

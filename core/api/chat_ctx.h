@@ -13,8 +13,8 @@ struct chat_ctx chat_ctx_of(struct http_req *req);
  * its texts are left out. */
 struct stream_config stream_config_of(struct app *app,
     const struct principal *who);
-/* Tells the engine of every loop that the run's row says cancelling. */
-void cancel_notify_all(struct app *app, struct uuid run_id);
+/* The notify_cancel of every chat_ctx; arg is a struct app. */
+void cancel_notify_all(void *arg, struct uuid run_id);
 /* ?agent_id= and the like: nil when absent, VALIDATION_FAILED when broken. */
 enum as_status query_uuid(struct http_req *req, const char *name,
     struct uuid *out, struct error *err);

@@ -95,8 +95,10 @@ on_cancel_msg(struct loop_msg *m)
 }
 
 void
-cancel_notify_all(struct app *app, struct uuid run_id)
+cancel_notify_all(void *arg, struct uuid run_id)
 {
+	struct app *app = arg;
+
 	for (struct app *const *a = app->all; *a != NULL; a++) {
 		struct cancel_msg *c;
 
@@ -119,7 +121,7 @@ run_cancel(struct http_req *req)
 	struct uuid id = http_param_uuid(req, "id");
 	struct json_object *body = NULL, *run = NULL;
 	struct error err = { 0 };
-	bool rollback, running;
+	bool rollback;
 	enum as_status st;
 
 	st = api_body(req, &body, &err);
@@ -127,9 +129,7 @@ run_cancel(struct http_req *req)
 		   0;
 	if (st == AS_OK)
 		st = chat_cancel(&ctx, id, rollback,
-		    jget_str(body, "reason", NULL), &running, &err);
-	if (st == AS_OK && running)
-		cancel_notify_all(app_of(req), id);
+		    jget_str(body, "reason", NULL), &err);
 	if (st == AS_OK)
 		st = run_read(&ctx, id, &run, &err);
 	if (st != AS_OK)

@@ -194,6 +194,20 @@ on_open(struct loop_hook *h)
 		ws_close(s->ws, WS_TRY_LATER, "too busy");
 }
 
+/* A cursor from the future: say so, and begin with a snapshot instead. */
+static void
+cursor_refuse(struct session *s, int64_t head)
+{
+	struct error err = { 0 };
+
+	error_set(&err, ERR_CURSOR_AHEAD,
+	    "the cursor is %lld, the log ends at %lld", (long long)s->after,
+	    (long long)head);
+	send_error(s, &err, NULL);
+	error_clear(&err);
+	s->after = -1;
+}
+
 /* The socket is this person's now; a second time only renews the token. */
 static SUSPENDS void
 session_authorise(struct session *s, const struct principal *who)
@@ -218,6 +232,8 @@ session_authorise(struct session *s, const struct principal *who)
 			      s->app->settings->server.sockets_per_user)
 		ws_close(s->ws, WS_TOO_MANY, "too many sockets");
 	else {
+		if (s->after > thread.heads.seq)
+			cursor_refuse(s, thread.heads.seq);
 		s->who = *who;
 		loop_timer_clear(&s->timer);
 		left_ms = (who->expires_us - clock_wall_us()) / 1000;
@@ -279,24 +295,18 @@ do_message(struct session *s, struct chat_ctx *ctx, struct json_object *body,
 }
 
 static SUSPENDS enum as_status
-do_cancel(struct session *s, struct chat_ctx *ctx, struct json_object *body,
-    struct error *err)
+do_cancel(struct chat_ctx *ctx, struct json_object *body, struct error *err)
 {
 	const char *action = jget_str(body, "action", "interrupt");
 	struct uuid id;
-	bool running;
-	enum as_status st;
 
 	if (!jget_uuid(body, "run_id", &id))
 		return error_field(err, "run_id", "must be a UUID");
 	if (strcmp(action, "interrupt") != 0 && strcmp(action, "rollback") != 0)
 		return error_field(err, "action",
 		    "must be interrupt or rollback");
-	st = chat_cancel(ctx, id, action[0] == 'r',
-	    jget_str(body, "reason", NULL), &running, err);
-	if (st == AS_OK && running)
-		cancel_notify_all(s->app, id);
-	return st;
+	return chat_cancel(ctx, id, action[0] == 'r',
+	    jget_str(body, "reason", NULL), err);
 }
 
 static SUSPENDS enum as_status
@@ -344,7 +354,7 @@ frame_handle(struct session *s, struct json_object *body)
 	if (strcmp(type, "message") == 0)
 		do_message(s, &ctx, body, &err);
 	else if (strcmp(type, "cancel") == 0)
-		do_cancel(s, &ctx, body, &err);
+		do_cancel(&ctx, body, &err);
 	else if (strcmp(type, "resume") == 0)
 		do_resume(s, &ctx, body, &err);
 	else

@@ -29,6 +29,9 @@ struct chat_ctx {
 	struct principal who;
 	const char *correlation_id;
 	const char *traceparent; /* "" if none */
+	/* Tells the engine of every loop that the run's row says cancelling. */
+	void (*notify_cancel)(void *arg, struct uuid run_id);
+	void *notify_arg;
 };
 
 /* One page of a list: up to limit items beyond the key, newest first. */
@@ -95,12 +98,9 @@ SUSPENDS enum as_status run_find(const struct chat_ctx *ctx, struct uuid id,
     struct uuid *thread_id, enum run_status *status, int64_t *head,
     struct error *err);
 
-/*
- * Ask for the end.  Harmless when it has ended already.  *was_running: its
- * owner must be notified (engine_notify_cancel on every loop).
- */
+/* Ask for the end.  Harmless when it has ended already. */
 SUSPENDS enum as_status chat_cancel(const struct chat_ctx *ctx, struct uuid id,
-    bool rollback, const char *reason, bool *was_running, struct error *err);
+    bool rollback, const char *reason, struct error *err);
 /* All open runs of an agent that is being deleted. */
 SUSPENDS enum as_status chat_cancel_agent(const struct chat_ctx *ctx,
     struct uuid agent_id, struct error *err);

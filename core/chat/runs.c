@@ -187,7 +187,7 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 
 SUSPENDS enum as_status
 chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
-    const char *reason, bool *was_running, struct error *err)
+    const char *reason, struct error *err)
 {
 	struct run_state s;
 	struct uuid thread;
@@ -195,7 +195,6 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 	int64_t head;
 	enum as_status st = run_find(ctx, id, &thread, &status, &head, err);
 
-	*was_running = false;
 	for (int i = 0; i < 16 && st == AS_OK; i++) {
 		st = run_store_state(ctx->store, id, ctx->arena, &s, err);
 		if (st != AS_OK || !run_is_open(s.status) ||
@@ -203,7 +202,8 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 			return st;
 		st = cancel_once(ctx, &s, rollback, reason, err);
 		if (st == AS_OK) {
-			*was_running = s.status == RUN_RUNNING;
+			if (s.status == RUN_RUNNING)
+				ctx->notify_cancel(ctx->notify_arg, id);
 			return AS_OK;
 		}
 		if (st == AS_CONFLICT) {
@@ -227,18 +227,14 @@ chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
 		SQL_UUID(agent_id) };
 	struct chat_ctx as_admin = *ctx;
 	struct rows *r = NULL;
-	bool running;
 	enum as_status st;
 
 	/* Of other people's threads too: the agent is gone for everybody. */
 	as_admin.who.role = ROLE_ADMIN;
 	st = store_query(ctx->store, &OPEN_OF_AGENT, args, 2, &r, err);
-	for (int i = 0; st == AS_OK && i < rows_count(r); i++) {
+	for (int i = 0; st == AS_OK && i < rows_count(r); i++)
 		st = chat_cancel(&as_admin, rows_uuid(r, i, 0), false,
-		    "agent_deleted", &running, err);
-		if (running)
-			engine_notify_cancel(ctx->engine, rows_uuid(r, i, 0));
-	}
+		    "agent_deleted", err);
 	rows_free(r);
 	return st;
 }

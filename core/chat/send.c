@@ -169,7 +169,9 @@ send_once(struct sending *s, struct error *err)
 	if (st == AS_OK) {
 		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
 		    &events, c.now_us);
-		if (owned)
+		if (!owned)
+			engine_starve(e);
+		else
 			engine_start(e, s->run_id, s->thread.id, answer_id,
 			    NULL);
 	}

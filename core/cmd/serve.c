@@ -50,7 +50,8 @@ auth_open(const struct settings *s, struct auth **out, struct error *err)
 		.data_dir = s->data_dir,
 		.issuer = s->auth.issuer,
 		.signup = s->auth.signup,
-		.host = s->server.host,
+		/* Behind a proxy that others can reach, loopback means nothing. */
+		.host = s->server.public_url[0] != '\0' ? "" : s->server.host,
 		.access_ms = s->auth.access_ttl,
 		.refresh_ms = s->auth.refresh_ttl,
 		.attempts = s->auth.attempts,

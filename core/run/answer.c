@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "core/run/history.h"
 #include "core/run/prompt.h"
+#include "core/run/run_metrics.h"
 #include "core/run/work.h"
 
 /*
@@ -504,6 +505,7 @@ work_answer(struct work *w)
 		a->st = error_set(&a->err, ERR_UNAVAILABLE, "too many fibers");
 	}
 	answer_wait(a);
+	run_count_tokens(a->end.input, a->end.output);
 	calls_name(a);
 	if (work_must_stop(w))
 		answer_stopped(a);

@@ -138,6 +138,32 @@ work_loop(struct work *w, bool announced)
 }
 
 static SUSPENDS void
+claim_main(void *arg)
+{
+	struct engine *e = arg;
+
+	fiber_deadline_set(loop_now_ms(e->c.loop) + 10000);
+	engine_claim(e);
+}
+
+/* A slot is free: whoever waits for one need not wait for the poll. */
+static void
+slot_freed(struct engine *e)
+{
+	if (!e->starved || !engine_has_slot(e))
+		return;
+	e->starved = false;
+	(void)fiber_spawn(e->c.loop, "claim", claim_main, e);
+}
+
+void
+engine_starve(struct engine *e)
+{
+	e->starved = e->c.epoch != 0;
+	slot_freed(e);
+}
+
+static SUSPENDS void
 work_main(void *arg)
 {
 	struct work *w = arg;
@@ -164,6 +190,7 @@ work_main(void *arg)
 	live_end(w->e->c.live, w->thread_id);
 	error_clear(&err);
 	work_unlink(w);
+	slot_freed(w->e);
 	arena_free(w->arena);
 	free(w);
 }

@@ -64,6 +64,8 @@ enum as_status engine_start(struct engine *e, struct uuid run_id,
     struct uuid thread_id, struct uuid message_id, struct error *err);
 bool engine_has_slot(const struct engine *e);
 int engine_active(const struct engine *e);
+/* A run was queued for want of a slot: the next free one claims at once. */
+void engine_starve(struct engine *e);
 /* Claims what is ready while there are slots; on a fiber. */
 SUSPENDS void engine_claim(struct engine *e);
 

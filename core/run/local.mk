@@ -11,6 +11,7 @@ librun_la_SOURCES = \
 	core/run/prompt.c core/run/prompt.h \
 	core/run/run.c core/run/run.h \
 	core/run/run_claim.c core/run/run_read.c core/run/run_store_sql.c \
+	core/run/run_metrics.c core/run/run_metrics.h \
 	core/run/run_store.h \
 	core/run/tools.c \
 	core/run/wire.c \

@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/prompt.h"
+#include "core/run/run_metrics.h"
 #include "core/run/work.h"
 
 /*
@@ -49,6 +50,10 @@ call_end(struct call *c, enum as_status st)
 		c->outcome = st == AS_OK ? "succeeded" : "failed";
 	c->done = true;
 	c->t->n_running--;
+	run_count_tool(plug_tool_find(w->e->c.plug, c->row.tool) != NULL
+			   ? c->row.tool
+			   : "other",
+	    c->outcome);
 	fiber_correlation_set(NULL);
 	fiber_wake(w->wait);
 }

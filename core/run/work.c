@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/run_metrics.h"
 #include "core/run/work.h"
 
 /*
@@ -263,6 +264,9 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 			break;
 	}
 	if (st == AS_OK) {
+		if (!run_is_open(c->to))
+			run_count_end(c->to,
+			    (double)(c->now_us - w->state.created_at) / 1e6);
 		engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
 		    c->events, c->now_us);
 		state_apply(w, c);

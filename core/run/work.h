@@ -21,6 +21,7 @@ struct engine {
 	struct work *works;
 	int n_works;
 	bool draining, claiming;
+	bool starved; /* a run was queued because there was no slot */
 };
 
 struct work {
