@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/buf.h"
 #include "core/base/hash.h"
 #include "core/run/batch.h"
 #include "core/run/run_store.h"
@@ -16,14 +17,28 @@
 
 /* ---- Shared by create and commit ---------------------------------------- */
 
-SQL_BOTH(LOCK_THREAD, "SELECT 1 WHERE $1 IS NOT NULL",
-    "SELECT 1 FROM threads WHERE id = $1 FOR UPDATE");
+SQL(LOCK_THREAD, "SELECT 1 FROM threads WHERE id = $1 FOR UPDATE");
 
-SQL(INSERT_EVENT,
-    "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id, step,"
-    " ns, type, fence, payload, created_at)"
-    " SELECT id, $3, thread_id, $4, tenant_id, step, checkpoint_ns, $5, fence,"
-    " $6, $7 FROM runs WHERE id = $1 AND last_commit_id = $2");
+/*
+ * All events in one statement.  $5 is [[type, body], ...] with each body as a
+ * string, so that its bytes come out as they went in.
+ */
+#define EVENT_COLUMNS \
+	"INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
+	" step, ns, type, fence, payload, created_at)" \
+	" SELECT r.id, "
+#define EVENT_OF_RUN " WHERE r.id = $1 AND r.last_commit_id = $2"
+
+SQL_BOTH(INSERT_EVENTS,
+    EVENT_COLUMNS "$3 + e.key, r.thread_id, $4 + e.key, r.tenant_id, r.step,"
+		  " r.checkpoint_ns, json_extract(e.value, '$[0]'), r.fence,"
+		  " json_extract(e.value, '$[1]'), $6"
+		  " FROM runs r, json_each($5) e" EVENT_OF_RUN,
+    EVENT_COLUMNS
+    "$3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id, r.step,"
+    " r.checkpoint_ns, e.value ->> 0, r.fence, e.value ->> 1, $6"
+    " FROM runs r, json_array_elements(CAST($5 AS json))"
+    " WITH ORDINALITY e (value, n)" EVENT_OF_RUN);
 
 SQL(INSERT_MESSAGE,
     "INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id, ns,"
@@ -38,12 +53,22 @@ add_events(struct batch *b, struct uuid run, struct uuid commit,
     const struct run_heads *heads, const struct event_list *events,
     int64_t now_us)
 {
-	for (int i = 0; events != NULL && i < events->n; i++)
-		BATCH_ADD(b, &INSERT_EVENT, SQL_UUID(run), SQL_UUID(commit),
-		    SQL_INT(heads->run_seq + i + 1),
-		    SQL_INT(heads->seq + i + 1),
-		    SQL_TEXT(events->items[i].type),
-		    SQL_TEXT(events->items[i].body), SQL_INT(now_us));
+	struct buf list = { 0 };
+
+	for (int i = 0; i < events->n; i++) {
+		buf_printf(&list, "%s[\"%s\",", i == 0 ? "[" : ",",
+		    events->items[i].type);
+		buf_add_json_str(&list, events->items[i].body,
+		    strlen(events->items[i].body));
+		buf_add_char(&list, ']');
+	}
+	buf_add_char(&list, ']');
+	if (events->n > 0)
+		BATCH_ADD(b, &INSERT_EVENTS, SQL_UUID(run), SQL_UUID(commit),
+		    SQL_INT(heads->run_seq + 1), SQL_INT(heads->seq + 1),
+		    SQL_TEXT(arena_strndup(b->arena, list.data, list.len)),
+		    SQL_INT(now_us));
+	buf_free(&list);
 }
 
 static void
@@ -244,9 +269,13 @@ run_store_commit(struct store *store, const struct run_commit *c,
 {
 	struct batch b;
 	enum as_status st;
+	int guard;
 
 	batch_init(&b);
-	BATCH_ADD(&b, &LOCK_THREAD, SQL_UUID(c->thread_id));
+	/* SQLite has one writer: nothing can come between the statements. */
+	if (store_dialect(store) == STORE_POSTGRES)
+		BATCH_ADD(&b, &LOCK_THREAD, SQL_UUID(c->thread_id));
+	guard = b.n;
 	add_guard(&b, c);
 	if (!uuid_is_nil(c->checkpoint_id))
 		BATCH_ADD(&b, &INSERT_CHECKPOINT, SQL_UUID(c->run_id),
@@ -270,7 +299,7 @@ run_store_commit(struct store *store, const struct run_commit *c,
 	if (!run_is_open(c->to))
 		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id),
 		    SQL_UUID(c->commit_id));
-	st = batch_run(&b, store, 1, err);
+	st = batch_run(&b, store, guard, err);
 	batch_fini(&b);
 	return st;
 }
