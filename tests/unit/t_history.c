@@ -30,7 +30,7 @@
 	}
 #define CALL(id) \
 	"{\"type\":\"tool_call\",\"id\":\"" id "\",\"name\":\"f\",\"args\":{}" \
-					       "}"
+	"}"
 
 static const char *
 role_at(struct json_object *m, size_t i)
