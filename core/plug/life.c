@@ -53,8 +53,10 @@ SUSPENDS static enum as_status
 unit_try(struct unit *u)
 {
 	struct error err = { 0 };
-	enum as_status st = lifecycle(u, OP_START, START_MS, &err);
+	enum as_status st = AS_OK;
 
+	if (u->file->about.start != NULL)
+		st = lifecycle(u, OP_START, START_MS, &err);
 	if (st == AS_OK) {
 		models_ask(u);
 		unit_fail(u, UNIT_SERVING, "");
@@ -123,7 +125,8 @@ unit_stop(struct unit *u)
 		    u->name, atomic_load(&u->open));
 		return;
 	}
-	if (lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
+	if (u->file->about.stop != NULL &&
+	    lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
 	error_clear(&err);
 	if (lifecycle(u, OP_FINI, 0, &err) != AS_OK)
