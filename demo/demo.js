@@ -189,6 +189,13 @@ $("composer").elements.content.addEventListener("keydown", (event) => {
 	}
 });
 
+// What to ask first: a click asks it.
+for (const button of $("empty").querySelectorAll("button"))
+	button.addEventListener("click", () => {
+		$("composer").elements.content.value = button.textContent;
+		$("composer").requestSubmit();
+	});
+
 $("stop").addEventListener("click", () => {
 	if (state.run !== null)
 		state.socket.send({ type: "cancel", run_id: state.run });

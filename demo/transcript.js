@@ -56,7 +56,7 @@ export class Transcript {
 			card = element("details", "tool");
 			card.dataset.state = "running";
 			const summary = element("summary", "");
-			summary.append(element("code", "", name), element("span", "state", "running"));
+			summary.append(element("code", "", name), element("span", "short"), element("span", "state", "running"));
 			card.append(summary, element("pre", "args", show(args)));
 			this.#tools.set(id, card);
 			const li = element("li", "");
@@ -71,6 +71,7 @@ export class Transcript {
 		card.dataset.state = outcome;
 		card.querySelector(".state").textContent = outcome;
 		card.querySelector(".result")?.remove();
+		card.querySelector(".short").textContent = show(result).slice(0, 120);
 		card.append(element("pre", "result", show(result)));
 	}
 
