@@ -7,7 +7,8 @@
 //   server.url, server.port, server.data, server.log (standard error so far)
 //   await server.stop();          SIGTERM; gives the exit status, removes the data
 //   await server.kill9();         and then server.restart() on the same data
-//   await server.restart();       a new process, same data and settings, new port
+//   await server.restart();       a new process, same data and settings, new
+//                                 port, or {port: server.port}
 //
 // AGENT_STUDIO names the program (default: the one in the PATH),
 // AGENT_STUDIO_CONF its folder of settings, if it shall not be the built-in one.
@@ -56,9 +57,9 @@ class Server {
 		}
 	}
 
-	arguments() {
+	arguments(port) {
 		const { set, args } = this.options;
-		const list = ["serve", "--port", "0", "--data", this.data];
+		const list = ["serve", "--port", String(port), "--data", this.data];
 		if (process.env.AGENT_STUDIO_CONF)
 			list.push("--conf", process.env.AGENT_STUDIO_CONF);
 		if (this.database)
@@ -69,9 +70,9 @@ class Server {
 		return [...list, ...args];
 	}
 
-	async restart() {
+	async restart({ port = 0 } = {}) {
 		const program = process.env.AGENT_STUDIO ?? "agent-studio";
-		this.child = spawn(program, this.arguments(), {
+		this.child = spawn(program, this.arguments(port), {
 			stdio: ["ignore", "pipe", "pipe"],
 			env: { ...process.env, ...this.options.env },
 		});

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The demo page in a real browser, from sign-up to log-out.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { launch } from "../support/browser.mjs";
+import { script } from "../support/chat.mjs";
+import { start } from "../support/server.mjs";
+
+const WIDE = { width: 1280, height: 800 };
+const NARROW = { width: 400, height: 800 };
+const folder = mkdtempSync(join(tmpdir(), "script-"));
+const LONG = Array.from({ length: 200 }, (_, i) => `word${i}`).join(" ");
+const turns = [
+	{
+		text: "Let me compute that.",
+		tool_calls: [{ name: "calculator_evaluate", args: { expression: "12 * (3 + 4)" } }],
+	},
+	{ match: "12", text: "12 * (3 + 4) is 84." },
+	{ match: "count", text: LONG, delay_ms: 50 },
+	{ match: "slowly", text: "slow and steady wins the race, they say", delay_ms: 150 },
+	{ match: "markup", text: "<b>bold</b> & <img src=x onerror=alert(1)>" },
+	{ match: "fail", fail: { status: 503, message: "no capacity" } },
+];
+let browser, page, server;
+
+before(async () => {
+	browser = await launch();
+	if (browser === null)
+		return;
+	server = await start({ set: [script(folder, turns)] });
+	page = await browser.page();
+	await page.look(WIDE);
+});
+after(async () => {
+	await browser?.close();
+	await server?.stop();
+	rmSync(folder, { recursive: true });
+});
+
+const step = (name, fn) => test(name, (t) => browser === null
+	? t.skip("Chromium is not installed") : fn(t));
+
+// Light and dark, wide and narrow.
+async function pictures(name) {
+	for (const scheme of ["light", "dark"])
+		for (const [size, area] of [["wide", WIDE], ["narrow", NARROW]]) {
+			await page.look({ ...area, scheme });
+			const over = await page.evaluate(
+				"document.documentElement.scrollWidth - innerWidth");
+			assert.ok(over <= 0, `${name} is ${over} px too wide (${size})`);
+			await page.screenshot(`demo-${name}-${size}-${scheme}.png`);
+		}
+	await page.look(WIDE);
+}
+
+function nothingWrong(...intended) {
+	assert.deepEqual(page.errors, []);
+	assert.deepEqual(page.failures, intended);
+	page.failures.length = 0;
+}
+
+async function ask(text) {
+	await page.type("#composer textarea", text);
+	await page.press("Enter", 13);
+}
+
+const last = (pattern) => page.text("#messages > li:last-child", pattern);
+const transcript = () => page.evaluate(
+	"[...document.querySelectorAll('#messages > li')].map((e) => e.textContent)");
+
+step("/ leads to the page; a wrong password is told", async () => {
+	await page.goto(server.url + "/");
+	await page.visible("#sign-in");
+	assert.match(await page.evaluate("location.pathname"), /^\/demo\/$/);
+	await page.type("#sign-in-form [name=email]", "ada@example.org");
+	await page.type("#sign-in-form [name=password]", "correct horse battery");
+	await page.click("[name=login]");
+	await page.text("#sign-in-error", /\S/);
+	await pictures("sign-in");
+	nothingWrong("401 /api/auth/me", "401 /api/auth/login");
+});
+
+step("sign up, and make an agent", async () => {
+	await page.click("[name=signup]");
+	await page.visible("#agent-dialog");
+	await page.visible("#toolkits input[value=calculator]:checked");
+	await pictures("agent");
+	await page.evaluate("document.querySelector('#agent-form [name=name]').value = ''");
+	await page.type("#agent-form [name=name]", "Abacus");
+	await page.click("#agent-form button[value=create]");
+	await page.hidden("#agent-dialog");
+	await page.text("#agent-name", /Abacus/);
+	await page.text("#status", /live/);
+	await page.visible("#empty");
+	await pictures("empty");
+	nothingWrong();
+});
+
+step("a question, a tool card, an answer", async () => {
+	await ask("What is 12 * (3 + 4)?");
+	await page.text(".tool[data-state=succeeded]", /calculator_evaluate/);
+	await last(/is 84\.$/);
+	await page.visible("#send");
+	await page.hidden("#empty");
+	await page.click(".tool summary");
+	await page.text(".tool .result", /^84$/);
+	await pictures("chat");
+	await page.text("#threads [aria-current=true]", /What is 12/);
+	nothingWrong();
+});
+
+step("the same after a reload", async () => {
+	const before = await transcript();
+	await page.reload();
+	await last(/is 84\.$/);
+	assert.deepEqual(await transcript(), before);
+	nothingWrong();
+});
+
+step("stop", async () => {
+	await ask("count");
+	await last(/word3 /);
+	await pictures("writing");
+	await page.click("#stop");
+	await page.visible(".message.interrupted");
+	await page.visible("#send");
+	nothingWrong();
+});
+
+step("the server dies in the middle of an answer; the page comes back", async () => {
+	await ask("slowly");
+	await last(/slow and/);
+	await server.kill9();
+	await page.text("#status", /reconnecting/);
+	await page.screenshot("demo-lost.png");
+	await server.restart({ port: server.port });
+	await page.text("#status", /live/);
+	await last(/^slow and steady wins the race, they say$/);
+	await page.visible("#send");
+	assert.deepEqual(page.errors, []);
+	assert.ok(page.failures.every((f) => /CONNECTION/.test(f)), String(page.failures));
+	page.failures.length = 0;
+});
+
+step("text is text, and a failure is told", async () => {
+	await ask("markup");
+	await last(/^<b>bold<\/b> & <img src=x onerror=alert\(1\)>$/);
+	await page.visible("#send");
+	await ask("fail");
+	await last(/no capacity/);
+	await page.visible("#send");
+	await pictures("failure");
+	nothingWrong();
+});
+
+step("a second conversation begins empty, and the first is still there", async () => {
+	await page.click("#new-thread");
+	await page.visible("#empty");
+	assert.deepEqual(await transcript(), []);
+	await page.click("#empty button");
+	await page.text("#messages", /What is 12/);
+	await page.text(".tool .short", /^84$/);
+	await last(/is 84\.$/);
+	await pictures("suggestion");
+	await page.click("#threads li:last-child button");
+	await page.text("#messages", /is 84\./);
+	await page.hidden("#empty");
+	nothingWrong();
+});
+
+step("log out", async () => {
+	await page.loads(() => page.click("#logout"));
+	await page.visible("#sign-in");
+	await page.hidden("#app");
+	nothingWrong("401 /api/auth/me");
+});
