@@ -314,7 +314,7 @@ nobody_make(const struct conf *conf, char hash[crypto_pwhash_STRBYTES])
 	sodium_bin2base64(salt, sizeof(salt), random, crypto_pwhash_SALTBYTES,
 	    VARIANT);
 	sodium_bin2base64(sum, sizeof(sum), random + crypto_pwhash_SALTBYTES,
-	    32, variant);
+	    SUM_LEN, VARIANT);
 	snprintf(hash, crypto_pwhash_STRBYTES,
 	    "$argon2id$v=19$m=%lld,t=%lld,p=1$%s$%s",
 	    (long long)(conf->memory / 1024), (long long)conf->passes, salt,
