@@ -28,9 +28,10 @@ run() { # arguments; $status is the exit status
 	status=$?
 }
 
-cat >conf/10-good.conf <<'END'
+cat >conf/10-good.conf <<END
 server : { port = 0; };
 plugins : {
+	dirs = [ "$builddir/plugins" ];
 	toolkit_clock : { enabled = true; };
 	llm_openai : { enabled = "auto"; api_key = "env:T_CHECK_KEY"; };
 };
