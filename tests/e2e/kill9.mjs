@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kill -9 at any moment of a chat with a tool call, again and again on the same
+// data: what was acknowledged is there, the run goes on, a reader with a cursor
+// ends with the stored bytes, and what may happen once only happens once.
+
+import assert from "node:assert/strict";
+import http from "node:http";
+import { after, before, test } from "node:test";
+
+import { log, messages, newThread, scene } from "../support/chat.mjs";
+import { api, start } from "../support/server.mjs";
+import { connect } from "../support/ws.mjs";
+
+let server, s, web;
+const hits = new Map();
+const hanging = new Set();
+let hit = () => {};
+
+// Counts requests by path; /hang/... is never answered.
+function serveWeb(req, res) {
+	hits.set(req.url, (hits.get(req.url) ?? 0) + 1);
+	if (req.url.startsWith("/hang"))
+		hanging.add(res);
+	else
+		res.end(`page ${req.url}`);
+	hit(req.url);
+}
+
+before(async () => {
+	web = http.createServer(serveWeb);
+	await new Promise((resolve) => web.listen(0, "127.0.0.1", resolve));
+	server = await start({ set: [
+		"plugins.llm_demo.delay=3",
+		`plugins.toolkit_http.allow=["127.0.0.1:${web.address().port}"]`,
+	] });
+	s = await scene(server, { toolkits: ["http"] });
+});
+after(async () => {
+	await server?.stop();
+	web.closeAllConnections();
+	web.close();
+});
+
+// What a reader makes of frames: the text of each message.
+function read(texts, frames) {
+	for (const f of frames) {
+		if (f.type === "message_start" || f.type === "message_reset")
+			texts.set(f.message_id, Buffer.alloc(0));
+		if (f.type !== "message_delta")
+			continue;
+		const known = texts.get(f.message_id) ?? Buffer.alloc(0);
+		assert.ok(f.offset <= known.length, "a hole in the text");
+		texts.set(f.message_id,
+			Buffer.concat([known.subarray(0, f.offset), Buffer.from(f.delta)]));
+	}
+	return texts;
+}
+
+function checkLog(entries, runId) {
+	const ofRun = entries.filter((e) => e.run_id === runId);
+	const open = new Set();
+	for (const e of ofRun) {
+		if (e.type === "message_start") {
+			assert.ok(!open.has(e.message_id), "started twice");
+			open.add(e.message_id);
+		} else if (e.type === "message_reset")
+			assert.ok(open.has(e.message_id), "reset before its start");
+		else if (e.type === "message_end")
+			assert.ok(open.delete(e.message_id), "ended without a start");
+	}
+	assert.equal(open.size, 0, "a message without an end");
+	assert.deepEqual(ofRun.map((e) => e.run_seq), ofRun.map((_, i) => i + 1));
+	return ofRun;
+}
+
+// The moments at which the server dies, by what the reader has seen.
+const delta = (n) => {
+	let left = n;
+	return (f) => f.type === "message_delta" && --left === 0;
+};
+const second = (type) => {
+	let n = 0;
+	return (f) => f.type === type && ++n === 2;
+};
+const type = (name) => (f) => f.type === name;
+const moments = {
+	"the message is acknowledged": type("message_created"),
+	"the run begins": (f) => f.type === "run_status" && f.status === "running",
+	"the answer begins": type("message_start"),
+	"the tool is called": type("tool_call"),
+	"the tool's result is there": type("tool_result"),
+	"the second answer begins": second("message_start"),
+	"the first word is there": delta(1),
+	"some words are there": delta(9),
+	"the answer has ended": second("message_end"),
+};
+
+async function ask(content) {
+	s.thread = await newThread(server, s.person, s.agent.id);
+	const socket = await connect(server, s.thread.id, { token: s.token });
+	await socket.type("snapshot");
+	socket.send({ type: "message", content, client_message_id: content });
+	return socket;
+}
+
+// A new server on the same data; the reader comes back with its cursor.
+async function comeBack(socket, path, { most = 1 } = {}) {
+	await server.kill9();
+	await socket.closed;
+	const seen = socket.frames;
+	const cursor = Math.max(0, ...seen.map((f) => f.seq ?? 0));
+	await server.restart();
+	const acknowledged = seen.some((f) => f.type === "message_created");
+	const stored = await messages(server, s);
+	if (acknowledged)
+		assert.equal(stored[0]?.role, "user");
+	if (stored.length === 0)
+		return null;
+	const back = await connect(server, s.thread.id, { token: s.token, after: cursor });
+	const ended = seen.some((f) => f.type === "run_status" && f.status === "end");
+	const end = ended ? null : await back.end();
+	const entries = await log(server, s);
+	const ofRun = checkLog(entries, stored[0].run_id);
+	assert.equal(ofRun.at(-1).state, "succeeded");
+	assert.equal(end?.state ?? "succeeded", "succeeded");
+	// No event is lost, none comes twice.
+	assert.deepEqual(back.frames.filter((f) => f.seq).map((f) => f.seq),
+		entries.filter((e) => e.seq > cursor).map((e) => e.seq));
+	// What was being said is void, and says so before it is said anew.
+	const texts = read(new Map(), [...seen, ...back.frames]);
+	const all = await messages(server, s);
+	for (const m of all.filter((x) => x.role === "assistant"))
+		assert.equal(texts.get(m.id).toString(), m.content);
+	const openAt = read(new Map(), seen);
+	for (const f of seen)
+		if (f.type === "message_end")
+			openAt.delete(f.message_id);
+	for (const [id, text] of openAt)
+		if (text.length > 0)
+			assert.ok(back.frames.some((f) => f.type === "message_reset" &&
+				f.message_id === id), "no message_reset");
+	assert.deepEqual(all.map((m) => m.role),
+		["user", "assistant", "tool", "assistant"]);
+	assert.ok((hits.get(path) ?? 0) <= most, `${hits.get(path)} requests`);
+	await back.close();
+	return { all, entries: ofRun };
+}
+
+const url = (path) => `http://127.0.0.1:${web.address().port}${path}`;
+
+for (const [name, passes] of Object.entries(moments))
+	test(name, async () => {
+		const path = `/${name.replaceAll(" ", "-").replaceAll("'", "")}`;
+		const socket = await ask(`Fetch ${url(path)}`);
+		await socket.until(passes, name);
+		await comeBack(socket, path);
+	});
+
+test("nothing is acknowledged yet", async () => {
+	const socket = await ask(`Fetch ${url("/early")}`);
+	const found = await comeBack(socket, "/early");
+	if (found !== null)
+		assert.match(found.all[0].content, /early/);
+});
+
+test("a 202 is there", async () => {
+	s.thread = await newThread(server, s.person, s.agent.id);
+	const socket = await connect(server, s.thread.id, { token: s.token });
+	await socket.type("snapshot");
+	const { status } = await api(server, "POST",
+		`/api/chat/sessions/${s.thread.id}`,
+		{ token: s.token, body: { content: `Fetch ${url("/posted")}` } });
+	assert.equal(status, 202);
+	assert.notEqual(await comeBack(socket, "/posted"), null);
+});
+
+test("a tool's request is on its way: it is not made again", async () => {
+	const arrived = new Promise((resolve) => {
+		hit = (path) => path === "/hang/once" && resolve();
+	});
+	const socket = await ask(`Fetch ${url("/hang/once")}`);
+	await arrived;
+	const { all, entries } = await comeBack(socket, "/hang/once");
+	assert.equal(hits.get("/hang/once"), 1);
+	assert.equal(entries.find((e) => e.type === "tool_result").outcome, "unknown");
+	assert.match(all[2].content, /may or may not/);
+});
+
+test("a stop, and then the kill: the run ends as stopped", async () => {
+	const arrived = new Promise((resolve) => {
+		hit = (path) => path === "/hang/stopped" && resolve();
+	});
+	const socket = await ask(`Fetch ${url("/hang/stopped")}`);
+	const { run_id } = await socket.type("tool_call");
+	await arrived;
+	const answer = await api(server, "POST", `/api/runs/${run_id}/cancel`,
+		{ token: s.token });
+	assert.equal(answer.status, 202);
+	await server.kill9();
+	await server.restart();
+	const back = await connect(server, s.thread.id, { token: s.token, after: 0 });
+	assert.equal((await back.end()).state, "cancelled");
+	checkLog(await log(server, s), run_id);
+	// The thread goes on, with a history that a provider would take.
+	back.send({ type: "message", content: "hello" });
+	assert.equal((await back.end()).state, "succeeded");
+	await back.close();
+});
