@@ -453,17 +453,20 @@ def threads_make(host, n):
     agent = request(host.port, 'POST', '/api/agents/',
                     {'name': 'Stub', 'model_name': 'openai/stub'}, token)
     lines = []
+    c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
     for _ in range(n):
         thread = request(host.port, 'POST', '/api/chat/sessions',
-                         {'agent_id': agent['id']}, token)
+                         {'agent_id': agent['id']}, token, c)
         lines.append(f'{token} {thread["id"]}\n')
+    c.close()
     return ''.join(lines)
 
 
-def chat_load(host, lines, seconds):
+def chat_load(host, lines, seconds, at_once):
     done = subprocess.run(
         [BUILD / 'tests/bench/chat_load', 'run', str(host.port),
-         str(seconds)], input=lines, capture_output=True, text=True)
+         str(seconds), str(at_once)], input=lines, capture_output=True,
+        text=True)
     if done.returncode != 0:
         sys.exit('bench: ' + done.stderr + (
             pathlib.Path(host.log.name).read_text()[-2000:]))
@@ -496,11 +499,10 @@ def bench_chat():
     for store, database in (('SQLite', None), ('PostgreSQL', POSTGRES)):
         stub, port = stub_model(0)
         host = chat_host(f'chat-{store}', port, database)
-        lines = threads_make(host, 64)
-        chat_load(host, lines, 1)
-        lines = threads_make(host, 64)
+        chat_load(host, threads_make(host, 64), 1, 64)
+        lines = threads_make(host, 2000)
         before = cpu_seconds(host.pid), cpu_seconds(POSTGRES_PID, True)
-        v = chat_load(host, lines, options.seconds)
+        v = chat_load(host, lines, options.seconds, 64)
         ours = (cpu_seconds(host.pid) - before[0]) / v['runs'] * 1e6
         theirs = (cpu_seconds(POSTGRES_PID, True) - before[1])
         rate = v['runs'] / v['seconds']
@@ -530,8 +532,8 @@ def bench_token():
     for store, database in (('SQLite', None), ('PostgreSQL', POSTGRES)):
         stub, port = stub_model(20000)
         host = chat_host(f'token-{store}', port, database)
-        lines = threads_make(host, 16)
-        v = chat_load(host, lines, max(options.seconds, 3))
+        lines = threads_make(host, 400)
+        v = chat_load(host, lines, max(options.seconds, 3), 16)
         host.stop()
         stop(stub)
         p99 = v['first_token_p99_ms']

@@ -17,8 +17,9 @@
  * Chats over WebSocket as fast as they end, or many sockets that only listen.
  * Reads "token thread_id" lines on standard input, one a socket.
  *
- * usage: chat_load run PORT SECONDS
- *	each socket sends a message, waits for the end of its run, and again;
+ * usage: chat_load run PORT SECONDS AT_ONCE
+ *	AT_ONCE sockets have a run at any time; when one ends, the next idle
+ *	socket in turn sends a message, so that histories stay short;
  *	prints "runs N", "seconds S", and what stub_model's first token needed
  *	to get here: "first_token_p50_ms", "first_token_p99_ms"
  * usage: chat_load idle PORT
@@ -42,7 +43,7 @@ struct conn {
 };
 
 static struct conn *conns;
-static int n_conns, n_ready, port;
+static int n_conns, n_ready, at_once, next_conn, port;
 static bool running, stopping;
 static uint64_t n_runs, started;
 static double *latencies;
@@ -102,6 +103,22 @@ message_send(struct conn *c)
 	frame_send(c, 1, text, sizeof(text) - 1);
 }
 
+/* The next socket in turn that has no run sends a message. */
+static void
+turn_start(void)
+{
+	for (int i = 0; i < n_conns; i++) {
+		struct conn *c = &conns[next_conn];
+
+		next_conn = (next_conn + 1) % n_conns;
+		if (!c->working) {
+			message_send(c);
+			return;
+		}
+	}
+	fail("there are fewer sockets than runs at once", "");
+}
+
 /* The start of a member's value, or NULL: enough for our own server. */
 static const char *
 member(const char *json, const char *name)
@@ -156,12 +173,10 @@ event(struct conn *c, const char *json)
 		c->working = false;
 		n_runs++;
 		if (!stopping)
-			message_send(c);
+			turn_start();
 	} else if (member_is(json, "type", "snapshot")) {
 		c->ready = true;
 		n_ready++;
-		if (running)
-			message_send(c);
 	} else if (member_is(json, "type", "error")) {
 		fail("refused", json);
 	}
@@ -347,8 +362,12 @@ any_working(void)
 static void
 run(int ep, double seconds)
 {
-	uint64_t end, last = 0;
+	uint64_t end, last;
 
+	while (n_ready < n_conns)
+		turn(ep, 1000);
+	for (int i = 0; i < at_once; i++)
+		turn_start();
 	started = now_ns();
 	end = started + (uint64_t)(seconds * 1e9);
 	while (now_ns() < end)
@@ -370,8 +389,8 @@ main(int argc, char **argv)
 	struct rlimit files;
 	int ep = epoll_create1(0);
 
-	if (argc < 3 || (argc != 4 && strcmp(argv[1], "run") == 0))
-		fail("usage", "chat_load run|idle PORT [SECONDS]");
+	if (argc < 3 || (argc != 5 && strcmp(argv[1], "run") == 0))
+		fail("usage", "chat_load run|idle PORT [SECONDS AT_ONCE]");
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
@@ -384,6 +403,7 @@ main(int argc, char **argv)
 		turn(ep, 0);
 	}
 	if (running) {
+		at_once = atoi(argv[4]);
 		run(ep, atof(argv[3]));
 		return 0;
 	}
