@@ -208,10 +208,11 @@ chat_result(const struct unit *u, const struct chat_taker *t, enum as_status st,
 
 	if (st == AS_OK && fault == NULL && !t->ended)
 		fault = "the stream ended before the answer did";
-	if (fault == NULL || st == AS_CANCELED)
-		return st;
-	st = error_set(err, ERR_UPSTREAM_UNAVAILABLE, "%s: %s", u->slug, fault);
-	if (err != NULL)
+	if (fault != NULL && st != AS_CANCELED)
+		st = error_set(err, ERR_UPSTREAM_UNAVAILABLE, "%s: %s", u->slug,
+		    fault);
+	/* Whatever host name lies behind it. */
+	if (st != AS_OK && st != AS_CANCELED && err != NULL)
 		snprintf(err->service, sizeof(err->service), "%.60s", u->slug);
 	return st;
 }

@@ -138,11 +138,9 @@ static void
 error_init(struct as_call *call, struct as_error *e, const struct as_json *obj)
 {
 	const struct as_json *code = as_get(obj, "code");
-	const char *provider = strchr(as_info(call)->plugin, '_');
 
 	memset(e, 0, sizeof(*e));
 	e->size = sizeof(*e);
-	e->service = provider != NULL ? provider + 1 : as_info(call)->plugin;
 	e->code = as_str(code, NULL);
 	if (as_type(code) == AS_JSON_INT)
 		e->code = as_printf(call, "%lld",

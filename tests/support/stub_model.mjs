@@ -40,7 +40,8 @@
 // GET /_log: {"requests": [...], "aborted": N}.  GET /_wait?requests=N,
 // ?aborted=N or ?pieces=N answers when there are that many.  POST /_reset
 // forgets log and script.  GET /hello is a page to fetch, /bytes is no text,
-// /latin is text in another encoding, /gone is a 404, /echo says what it got.
+// /latin is text in another encoding, /gone is a 404, /echo says what it got, /hang
+// never answers (stub.hanging counts those).
 
 import http from "node:http";
 import { readFileSync } from "node:fs";
@@ -625,7 +626,7 @@ async function control(stub, req, res, url) {
 }
 
 // What has nothing to do with models; false if the path is none of these.
-async function page(req, res, path) {
+async function page(stub, req, res, path) {
 	const send = (status, type, body) => {
 		res.writeHead(status, { "content-type": type, "x-long":
 			["a", "\u00e9".repeat(400)], "set-cookie": "session=1" });
@@ -636,6 +637,14 @@ async function page(req, res, path) {
 	switch (path) {
 	case "/hello":
 		return send(200, "text/plain", "hello from the stub\n");
+	case "/hang":
+		stub.hanging++;
+		res.once("close", () => {
+			stub.hanging--;
+			stub.changed();
+		});
+		stub.changed();
+		return true;
 	case "/bytes":
 		return send(200, "image/png", Buffer.from([0x89, 0x50, 0, 1, 2]));
 	case "/latin":
@@ -658,7 +667,7 @@ async function serve(stub, req, res) {
 
 	if (url.pathname.startsWith("/_"))
 		return control(stub, req, res, url);
-	if (await page(req, res, url.pathname))
+	if (await page(stub, req, res, url.pathname))
 		return undefined;
 	const entry = { number: ++stub.n, method: req.method, path: url.pathname,
 		headers: req.headers, body: null, status: null, pieces: 0,
@@ -715,7 +724,7 @@ async function serve(stub, req, res) {
 export async function start(options = {}) {
 	const waiting = new Set();
 	const stub = {
-		n: 0, log: [], turns: [], stopping: false, key: options.key,
+		n: 0, hanging: 0, log: [], turns: [], stopping: false, key: options.key,
 		delay_ms: options.delay_ms ?? 0,
 		models: options.models ?? ["stub", "stub-2",
 			"text-embedding-3-small"],
