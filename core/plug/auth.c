@@ -115,7 +115,8 @@ auth_result(enum plug_auth_op op, enum as_status st, struct error *err)
 {
 	struct json_object *details;
 
-	if (st == AS_AUTH)
+	/* Only the owner of a session may learn that an account is gone. */
+	if (st == AS_AUTH || (st == AS_NOTFOUND && op != PLUG_UPDATE))
 		return error_set(err, ERR_INVALID_CREDENTIALS, "%s",
 		    op == PLUG_UPDATE  ? "the current password is another one"
 		    : op == PLUG_LOGIN ? "wrong email or password"

@@ -5,6 +5,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
+#include "core/loop/fiber.h"
 #include "core/plug/call.h"
 #include "core/plug/host.h"
 #include "core/plug/unit.h"
@@ -116,7 +117,11 @@ host_random(struct as_call *call, void *buf, size_t n)
 SUSPENDS static enum as_status
 host_check(struct as_call *call)
 {
-	return call->link->sleep(call, 0);
+	enum as_status st = call->link->sleep(call, 0);
+
+	if (st != AS_OK || fiber_self() == NULL)
+		return st;
+	return fiber_exit_status(fiber_yield(), NULL);
 }
 
 SUSPENDS static enum as_status

@@ -18,6 +18,7 @@
 #define RETRY_LAST_MS 60000
 #define START_MS 30000 /* one attempt */
 #define STOP_MS 5000
+#define PATIENCE_MS 2000
 #define POLL_MS 10
 
 SUSPENDS static enum as_status
@@ -58,8 +59,8 @@ unit_try(struct unit *u)
 	if (u->file->about.start != NULL)
 		st = lifecycle(u, OP_START, START_MS, &err);
 	if (st == AS_OK) {
-		models_ask(u);
 		unit_fail(u, UNIT_SERVING, "");
+		models_ask(u);
 		models_publish(u->plug);
 	} else if (st != AS_CANCELED) {
 		log_err("plugin", "%s: start failed, it is tried again: %s",
@@ -88,6 +89,7 @@ unit_starter(void *arg)
 void
 plug_start(struct plug *p)
 {
+	uint64_t patience = loop_now_ms(loop_self()) + PATIENCE_MS;
 	struct unit *u;
 	size_t i;
 
@@ -102,9 +104,10 @@ plug_start(struct plug *p)
 			unit_fail(u, UNIT_FAILED, "no fiber was left");
 		}
 	}
+	/* Who takes longer, such as one that asks a server, comes later. */
 	while (p->n_starting > 0) {
 		p->starting = fiber_prepare();
-		if (fiber_suspend(0) != FIBER_WOKEN)
+		if (fiber_suspend(patience) != FIBER_WOKEN)
 			break;
 	}
 	models_publish(p);

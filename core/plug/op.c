@@ -84,12 +84,11 @@ op_tool(struct as_call *call, const struct msg *op)
 	const void *in;
 	enum as_status st;
 
-	if (t == NULL) {
-		if (op->kind == OP_VERIFY || f->toolkit.run == NULL)
-			return op_missing(call, op->name);
-		return f->toolkit.run(call, op->name, value_to(op->value));
-	}
+	if (t == NULL)
+		return op_missing(call, op->name);
 	fn = op->kind == OP_VERIFY ? t->verify : t->run;
+	if (fn == NULL && op->kind == OP_TOOL && f->toolkit.run != NULL)
+		return f->toolkit.run(call, op->name, value_to(op->value));
 	if (fn == NULL)
 		return op_missing(call,
 		    op->kind == OP_VERIFY ? "verify" : op->name);

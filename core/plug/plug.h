@@ -88,8 +88,11 @@ struct plug_sink {
  */
 enum as_status plug_new(struct conf *conf, const char *const *plugin_dirs,
     const struct plug_services *services, struct plug **out);
-/* init and start; on a fiber of the home loop.  A plugin that fails is
- * disabled with a log line; start is retried with back-off. */
+/*
+ * init and start; on a fiber of the home loop.  A plugin whose init fails is
+ * out, with a log line; start is retried with back-off.  Returns after two
+ * seconds at most: who is slower to start serves later.
+ */
 SUSPENDS void plug_start(struct plug *p);
 SUSPENDS void plug_stop(struct plug *p); /* waits for open calls */
 void plug_free(struct plug *p); /* after the loops have ended */

@@ -366,6 +366,30 @@ unit_fail(struct unit *u, enum unit_state state, const char *text)
 
 /* ---- All of them ---- */
 
+/* "a" with a tool "b_c" and "a_b" with a tool "c" would both have "a_b_c". */
+static void
+check_tools(struct plug *p)
+{
+	const struct plug_tool_info *info;
+	struct toolkit *kit;
+	struct tool *first;
+	size_t i, k;
+
+	for (i = 0; i < p->n_units; i++) {
+		kit = p->units[i]->toolkit;
+		for (k = 0; kit != NULL && k < kit->info.n_tools; k++) {
+			info = &kit->tools[k].info;
+			first = tool_find(p, info->name);
+			if (first != NULL && first->unit != p->units[i] &&
+			    strcmp(first->unit->slug, kit->info.slug) != 0)
+				problem(p->units[i], "",
+				    "its tool %s has the same name as one of "
+				    "plugins.%s; rename one of the groups",
+				    info->name, first->unit->name);
+		}
+	}
+}
+
 /* Two providers of one name: callers could not tell them apart. */
 static void
 check_slugs(struct plug *p)
@@ -417,6 +441,7 @@ plug_new(struct conf *conf, const char *const *plugin_dirs,
 	}
 	conf_ignore(conf, "plugins");
 	check_slugs(p);
+	check_tools(p);
 	models_publish(p);
 	*out = p;
 	return conf_problem_count(conf) > problems ? AS_INVALID : AS_OK;

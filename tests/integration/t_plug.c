@@ -377,6 +377,8 @@ check_values(struct plug_env *env, int place)
 {
 	expect(env, place, "echo", "{\"text\":\"h\\u00e4\"}", "\"h\xc3\xa4\"");
 	expect(env, place, "raw", "{\"value\":null}", "null");
+	expect(env, place, "other", "{\"value\":1}",
+	    "\"other {\\\"value\\\":1}\"");
 	expect(env, place, "raw", "{\"value\":[1,2.5,{\"a\":0.1}]}",
 	    "[1,2.5,{\"a\":0.1}]");
 	expect_fail(env, place, "bad", "{\"n\":1}", AS_INVALID, "UTF-8");

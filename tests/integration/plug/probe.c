@@ -281,6 +281,7 @@ static const struct as_tool tools[] = {
 	    .doc = "Any value.",
 	    .schema = any_schema,
 	    .run = raw },
+	{ .name = "other", .doc = "Runs elsewhere.", .schema = any_schema },
 	{ .name = "short_wait",
 	    .doc = "Waits, in vain.",
 	    AS_PARAMS(struct args, params),
@@ -290,6 +291,13 @@ static const struct as_tool tools[] = {
 	    .verify = verify },
 	AS_END,
 };
+
+/* Of the tool that has no function of its own. */
+static enum as_status
+run(struct as_call *call, const char *tool, const struct as_json *args)
+{
+	return as_reply_text(call, "%s %s", tool, as_text(call, args));
+}
 
 /* Cut in the middle of characters; ends only if asked to. */
 static enum as_status
@@ -364,6 +372,6 @@ fini(struct as_call *call)
 AS_PLUGIN(.name = PROBE_NAME, .summary = "Does what tests ask for.",
     .version = "1.2.3", .flags = PROBE_FLAGS, AS_OPTIONS(struct conf, options),
     .grants = "kv net:*.example.com",
-    .toolkit = AS_TOOLKIT(.title = "Probe", .tools = tools),
+    .toolkit = AS_TOOLKIT(.title = "Probe", .tools = tools, .run = run),
     .llm = AS_LLM(.chat = chat, .embed = embed, .embed_batch = 2), .init = init,
     .start = start, .fini = fini);
