@@ -171,9 +171,10 @@ send_once(struct sending *s, struct error *err)
 		    &events, c.now_us);
 		if (!owned)
 			engine_starve(e);
-		else
-			engine_start(e, s->run_id, s->thread.id, answer_id,
-			    NULL);
+		else if (engine_start(e, s->run_id, s->thread.id, answer_id,
+			     NULL) != AS_OK)
+			(void)run_store_release(ctx->store, engine_epoch(e),
+			    s->run_id, NULL);
 	}
 	event_list_clear(&events);
 	return st;

@@ -143,6 +143,13 @@ beat_fiber(void *arg)
 		    loop_now_ms(app->loop) + BEAT_MS);
 }
 
+/* A run ends at its limit of time; the margin is for its last commit. */
+static int64_t
+max_age_us(const struct node *n)
+{
+	return (n->p.settings->runs.max_wall + 120000) * 1000;
+}
+
 static SUSPENDS void
 reap_fiber(void *arg)
 {
@@ -151,8 +158,8 @@ reap_fiber(void *arg)
 	int freed = 0;
 
 	fiber_deadline_set(loop_now_ms(app->loop) + 10000);
-	if (run_store_reap(app->store, n->epoch, false, &freed, NULL) ==
-		AS_OK &&
+	if (run_store_reap(app->store, n->epoch, false, max_age_us(n), &freed,
+		NULL) == AS_OK &&
 	    freed > 0)
 		log_warn("serve", "%d runs of dead processes are taken over",
 		    freed);
@@ -374,7 +381,8 @@ epoch_take(struct node *n, struct error *err)
 	st = run_store_node_join(store, name, PACKAGE_VERSION, LEASE_US,
 	    &n->epoch, err);
 	if (st == AS_OK)
-		st = run_store_reap(store, n->epoch, alone, &freed, err);
+		st = run_store_reap(store, n->epoch, alone, max_age_us(n),
+		    &freed, err);
 	if (freed > 0)
 		log_info("serve", "%d runs go on", freed);
 	return st;

@@ -251,8 +251,8 @@ engine_claim(struct engine *e)
 	for (int i = 0; i < n; i++)
 		if (engine_start(e, claims[i].run_id, claims[i].thread_id,
 			(struct uuid){ { 0 } }, &err) != AS_OK)
-			log_err("run", "claimed run not started: %s",
-			    err.detail);
+			(void)run_store_release(e->c.store, e->c.epoch,
+			    claims[i].run_id, NULL);
 	free(claims);
 	error_clear(&err);
 	e->claiming = false;

@@ -58,7 +58,7 @@ void engine_free(struct engine *e);
 /*
  * Work on a run that this process owns.  message_id: what its message_start
  * said, or nil (then it is looked up).  UNAVAILABLE: no slot, no fiber: the
- * run stays claimed, hand it back with engine_release.
+ * run stays claimed, hand it back with run_store_release.
  */
 enum as_status engine_start(struct engine *e, struct uuid run_id,
     struct uuid thread_id, struct uuid message_id, struct error *err);

@@ -130,26 +130,36 @@ run_store_claim(struct store *store, int64_t epoch, int max,
 
 /* ---- Reap ----------------------------------------------------------------- */
 
-/* A cancel that its owner did not live to finish is finished by its claimer. */
-SQL(REAP_RUNS,
-    "UPDATE runs SET status = CASE WHEN status = 'cancelling'"
-    " THEN 'cancelling' ELSE 'queued' END, fence = fence + 1,"
-    " version = version + 1, owner_epoch = NULL, updated_at = now_us()"
-    " WHERE status IN ('running', 'cancelling') AND id IN"
-    " (SELECT j.run_id FROM jobs j JOIN nodes n"
-    " ON n.node_epoch = j.owner_epoch"
-    " WHERE j.state = 1 AND n.lease_expires_at <= now_us())");
+/*
+ * Held by an epoch whose lease is over, or for too long; $1 is the epoch that
+ * asks, $2 the longest time.
+ */
+#define HELD_IN_VAIN \
+	"(leased_at < now_us() - $2 OR owner_epoch IN (SELECT node_epoch" \
+	" FROM nodes WHERE lease_expires_at <= now_us() AND node_epoch <> " \
+	"$1))"
 
-SQL(REAP_JOBS,
-    "UPDATE jobs SET state = 0, owner_epoch = NULL, leased_at = NULL,"
-    " run_at = now_us() WHERE state = 1 AND owner_epoch IN"
-    " (SELECT node_epoch FROM nodes WHERE lease_expires_at <= now_us())");
+/* A cancel that its owner did not live to finish is finished by its claimer. */
+#define FREE_RUNS \
+	"UPDATE runs SET status = CASE WHEN status = 'cancelling'" \
+	" THEN 'cancelling' ELSE 'queued' END, fence = fence + 1," \
+	" version = version + 1, owner_epoch = NULL, updated_at = now_us()" \
+	" WHERE status IN ('running', 'cancelling') AND id IN (SELECT run_id" \
+	" FROM jobs WHERE kind = 'run' AND state = 1 AND "
+#define FREE_JOBS \
+	"UPDATE jobs SET state = 0, owner_epoch = NULL, leased_at = NULL," \
+	" run_at = now_us() WHERE kind = 'run' AND state = 1 AND "
+
+SQL(REAP_RUNS, FREE_RUNS HELD_IN_VAIN ")");
+SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN);
+SQL(RELEASE_RUN, FREE_RUNS "owner_epoch = $1 AND run_id = $2)");
+SQL(RELEASE_JOB, FREE_JOBS "owner_epoch = $1 AND run_id = $2");
 
 SUSPENDS enum as_status
-run_store_reap(struct store *store, int64_t epoch, bool all, int *n,
-    struct error *err)
+run_store_reap(struct store *store, int64_t epoch, bool all, int64_t max_age_us,
+    int *n, struct error *err)
 {
-	struct sql_arg args[] = { SQL_INT(epoch) };
+	struct sql_arg args[] = { SQL_INT(epoch), SQL_INT(max_age_us) };
 	struct sql_call calls[3];
 	struct rows *rows[3] = { NULL, NULL, NULL };
 	int k = 0, jobs;
@@ -157,12 +167,23 @@ run_store_reap(struct store *store, int64_t epoch, bool all, int *n,
 
 	if (all)
 		calls[k++] = (struct sql_call){ &NODES_DROP, args, 1 };
-	calls[k++] = (struct sql_call){ &REAP_RUNS, NULL, 0 };
-	calls[jobs = k++] = (struct sql_call){ &REAP_JOBS, NULL, 0 };
+	calls[k++] = (struct sql_call){ &REAP_RUNS, args, 2 };
+	calls[jobs = k++] = (struct sql_call){ &REAP_JOBS, args, 2 };
 	st = store_batch(store, calls, k, rows, err);
 	if (st == AS_OK)
 		*n = (int)rows_affected(rows[jobs]);
 	for (int i = 0; i < k; i++)
 		rows_free(rows[i]);
 	return st;
+}
+
+SUSPENDS enum as_status
+run_store_release(struct store *store, int64_t epoch, struct uuid run_id,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_INT(epoch), SQL_UUID(run_id) };
+	struct sql_call calls[] = { { &RELEASE_RUN, args, 2 },
+		{ &RELEASE_JOB, args, 2 } };
+
+	return store_batch(store, calls, 2, NULL, err);
 }

@@ -144,9 +144,16 @@ SUSPENDS enum as_status run_store_node_renew(struct store *store, int64_t epoch,
 /* Hand everything back at once: the lease ends now. */
 SUSPENDS enum as_status run_store_node_leave(struct store *store, int64_t epoch,
     struct error *err);
-/* all: every other epoch is dead (the database was locked by us alone). */
+/*
+ * Frees what dead epochs held, and what anybody has held for longer than
+ * max_age_us, the longest that a run may take: nobody works on that any more.
+ * all: every other epoch is dead (the database was locked by us alone).
+ */
 SUSPENDS enum as_status run_store_reap(struct store *store, int64_t epoch,
-    bool all, int *n, struct error *err);
+    bool all, int64_t max_age_us, int *n, struct error *err);
+/* The owner gives a run back to the queue, for whoever has room. */
+SUSPENDS enum as_status run_store_release(struct store *store, int64_t epoch,
+    struct uuid run_id, struct error *err);
 
 /* ---- Reads ------------------------------------------------------------- */
 

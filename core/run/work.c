@@ -14,7 +14,22 @@
  * way to commit.  w->state changes only here, after the store has said so.
  */
 
-#define COMMIT_TRIES 12
+#define COMMIT_TRIES 5 /* where waiting does not help */
+
+/* Does it make sense to wait for the store and try again? */
+static bool
+is_passing(enum as_status st)
+{
+	return st == AS_UNAVAILABLE || st == AS_TIMEOUT || st == AS_BUSY;
+}
+
+static uint64_t
+backoff_ms(struct work *w, int attempt)
+{
+	uint32_t cap = 50u << (attempt < 6 ? attempt : 6);
+
+	return 10 + w->e->c.env.random(w->e->c.env.arg, cap);
+}
 
 SUSPENDS enum as_status
 work_reload_history(struct work *w, struct error *err)
@@ -23,8 +38,8 @@ work_reload_history(struct work *w, struct error *err)
 	    &w->history, &w->n_history, err);
 }
 
-SUSPENDS enum as_status
-work_load(struct work *w, struct error *err)
+static SUSPENDS enum as_status
+load_once(struct work *w, struct error *err)
 {
 	struct store *store = w->e->c.store;
 	enum as_status st;
@@ -43,6 +58,21 @@ work_load(struct work *w, struct error *err)
 	w->cancel = w->state.status == RUN_CANCELLING;
 	w->resumed = w->state.fence > 1;
 	return st;
+}
+
+/* A store that is away for a moment is no reason to leave a run alone. */
+SUSPENDS enum as_status
+work_load(struct work *w, struct error *err)
+{
+	enum as_status st;
+
+	for (int i = 0;; i++) {
+		error_clear(err);
+		st = load_once(w, err);
+		if (!is_passing(st) ||
+		    fiber_sleep(backoff_ms(w, i)) != FIBER_WOKEN)
+			return st;
+	}
 }
 
 bool
@@ -234,32 +264,26 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 	return AS_BUSY;
 }
 
-static uint64_t
-backoff_ms(struct work *w, int attempt)
-{
-	uint32_t cap = 50u << (attempt < 6 ? attempt : 6);
-
-	return 10 + w->e->c.env.random(w->e->c.env.arg, cap);
-}
-
 SUSPENDS enum as_status
 work_commit(struct work *w, struct work_commit *wc, struct error *err)
 {
 	struct run_commit *c = &wc->c;
-	enum as_status st = AS_UNAVAILABLE;
+	enum as_status st;
 
 	c->thread_idle = !run_holds_thread(c->to);
 	c->commit_id = engine_new_id(w->e);
-	for (int i = 0; i < COMMIT_TRIES; i++) {
+	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
 		st = run_store_commit(w->e->c.store, c, err);
-		if (st == AS_CANCELED)
+		if (st == AS_OK || st == AS_CANCELED)
 			break;
-		if (st != AS_OK && st != AS_CONFLICT &&
-		    fiber_sleep(backoff_ms(w, i)) != FIBER_WOKEN)
-			break;
-		if (st != AS_OK)
-			st = commit_resolve(w, c, err);
+		if (st != AS_CONFLICT) {
+			if (!is_passing(st) && ++failed == COMMIT_TRIES)
+				break;
+			if (fiber_sleep(backoff_ms(w, i)) != FIBER_WOKEN)
+				break;
+		}
+		st = commit_resolve(w, c, err);
 		if (st != AS_BUSY)
 			break;
 	}

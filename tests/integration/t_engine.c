@@ -645,7 +645,8 @@ die_and_take_over(void)
 	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
 	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
 		 &err) == AS_OK);
-	MUST(run_store_reap(env.store, epoch, false, &n, &err) == AS_OK);
+	MUST(run_store_reap(env.store, epoch, false, 3600000000, &n, &err) ==
+	     AS_OK);
 	CU_ASSERT_EQUAL(n, 1);
 	ctx.engine = engine = engine_make();
 	fake.tool_hangs = false;
@@ -749,6 +750,38 @@ test_stale_fence(void)
 	const struct fake_turn turns[] = { { .text = "a", .hang = true } };
 
 	run(stale_fence, turns, 1);
+}
+
+/* The owner is alive, but was declared dead: what it commits is refused. */
+static void
+zombie(void)
+{
+	int n = 0;
+
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	until_text("mine");
+	MUST(run_store_reap(env.store, epoch, false, -1000000, &n, &err) ==
+	     AS_OK);
+	CU_ASSERT_EQUAL(n, 1);
+	fake_release();
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"queued\"");
+	engine_claim(engine);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	assert_message(-1, "assistant", "theirs", "final");
+	/* And one that is handed back unworked. */
+	MUST(run_store_release(env.store, epoch, run_id, &err) == AS_OK);
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+}
+
+static void
+test_zombie(void)
+{
+	const struct fake_turn turns[] = { { .text = "mine", .hang = true },
+		{ .text = "theirs" } };
+
+	run(zombie, turns, 2);
 }
 
 /* ---- Readers ------------------------------------------------------------------------------------- */
@@ -877,6 +910,7 @@ static CU_TestInfo tests[] = {
 	{ "takeover while a model answers", test_takeover_answer },
 	{ "takeover among tools", test_takeover_tools },
 	{ "a stale belief writes nothing", test_stale_fence },
+	{ "an owner that was declared dead", test_zombie },
 	{ "readers: early, late, slow", test_readers },
 	CU_TEST_INFO_NULL,
 };
