@@ -191,7 +191,7 @@ agent_list(struct store *store, const struct principal *who,
 	return AS_OK;
 }
 
-/* ---- On the wire ------------------------------------------------------- */
+/* ---- On the wire --------------------------------------------------- */
 
 static void
 encode_key(struct buf *b, const char *key)

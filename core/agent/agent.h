@@ -55,7 +55,7 @@ SUSPENDS enum as_status agent_load(struct store *store, struct uuid id,
 SUSPENDS enum as_status agent_remember(struct store *store, struct uuid id,
     const char *fact, struct error *err);
 
-/* ---- As its owner works with it ---------------------------------------- */
+/* ---- As its owner works with it ------------------------------------ */
 
 /*
  * As agent_get, but memory, toolkits and prompts are there as text only: cheap,

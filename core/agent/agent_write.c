@@ -39,7 +39,7 @@ SQL(agent_tombstone,
     " version = version + 1 WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
     " AND version = $4 AND deleted_at IS NULL RETURNING version");
 
-/* ---- From a document to an agent --------------------------------------- */
+/* ---- From a document to an agent ----------------------------------- */
 
 static const char *
 doc_str(struct arena *arena, struct json_object *doc, const char *name,
@@ -166,7 +166,7 @@ doc_readonly(struct json_object *doc, struct json_object *old,
 	return st;
 }
 
-/* ---- Statements -------------------------------------------------------- */
+/* ---- Statements ---------------------------------------------------- */
 
 static void
 agent_args(const struct agent *a, struct sql_arg args[14])
@@ -358,7 +358,7 @@ agent_delete(struct store *store, const struct principal *who, struct uuid id,
 	return st;
 }
 
-/* ---- Memory ------------------------------------------------------------ */
+/* ---- Memory -------------------------------------------------------- */
 
 static size_t
 text_characters(const char *s)

@@ -50,7 +50,7 @@ api_free(struct api *api)
 	free(api);
 }
 
-/* ---- Who asks ---------------------------------------------------------- */
+/* ---- Who asks ------------------------------------------------------ */
 
 enum as_status
 auth_token_principal(struct app *app, const char *token, struct principal *out,
@@ -134,7 +134,7 @@ const struct http_hooks api_hooks = {
 	.idem_end = idempotency_end,
 };
 
-/* ---- For handlers ------------------------------------------------------ */
+/* ---- For handlers -------------------------------------------------- */
 
 const struct principal *
 api_who(struct http_req *req)

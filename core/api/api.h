@@ -40,7 +40,7 @@ struct api_gauges;
 struct api_gauges *api_gauges_start(struct app *app, int index);
 void api_gauges_stop(struct api_gauges *g); /* NULL does nothing */
 
-/* ---- For handlers ------------------------------------------------------ */
+/* ---- For handlers -------------------------------------------------- */
 
 const struct principal *api_who(struct http_req *req); /* NULL if nobody */
 /*

@@ -13,7 +13,7 @@
 #define LIMIT_MAX 1000
 #define WAIT_MAX_S 30
 
-/* ---- Server-sent events -------------------------------------------------------- */
+/* ---- Server-sent events -------------------------------------------- */
 
 /* Ends with whichever is first: the peer goes, or the stream is over. */
 struct sse_reader {
@@ -87,7 +87,7 @@ events_stream(struct http_req *req, const struct stream_config *config)
 	r->sse = sse_open(req, &sse_ops, r);
 }
 
-/* ---- Pages ------------------------------------------------------------------------ */
+/* ---- Pages --------------------------------------------------------- */
 
 struct waiter {
 	struct fiber_wait wait;

@@ -56,7 +56,7 @@ health_metrics(struct http_req *req)
 	buf_free(&b);
 }
 
-/* ---- Gauges ------------------------------------------------------------ */
+/* ---- Gauges -------------------------------------------------------- */
 
 struct api_gauges {
 	struct loop_timer timer;

@@ -24,7 +24,7 @@ struct codes {
 	size_t n;
 };
 
-/* ---- Schemas ----------------------------------------------------------- */
+/* ---- Schemas ------------------------------------------------------- */
 
 static struct json_object *
 ref(const char *name)
@@ -91,7 +91,7 @@ components(const struct schema_set *set)
 	return o;
 }
 
-/* ---- Parameters -------------------------------------------------------- */
+/* ---- Parameters ---------------------------------------------------- */
 
 static void
 add_parameter(struct json_object *list, const char *name, const char *in,
@@ -193,7 +193,7 @@ header_parameters(const struct route *r, struct json_object *list)
 		    string_schema(NULL, 0), "As `after`, of a stream.");
 }
 
-/* ---- Answers ----------------------------------------------------------- */
+/* ---- Answers ------------------------------------------------------- */
 
 static void
 codes_add(struct codes *c, enum error_code code)
@@ -364,7 +364,7 @@ responses(const struct route *r)
 	return all;
 }
 
-/* ---- Operations -------------------------------------------------------- */
+/* ---- Operations ---------------------------------------------------- */
 
 static struct json_object *
 request_body(const struct route *r)

@@ -77,7 +77,7 @@ run_events(struct http_req *req)
 		events_serve(req, LOG_OF_RUN, id, thread);
 }
 
-/* ---- Cancel ----------------------------------------------------------------- */
+/* ---- Cancel -------------------------------------------------------- */
 
 struct cancel_msg {
 	struct loop_msg msg;

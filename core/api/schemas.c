@@ -40,7 +40,7 @@ static const struct {
 	const char *text;
 } table[] = {
 
-/* ---- Errors ---------------------------------------------------------- */
+/* ---- Errors -------------------------------------------------------- */
 
 { "Error", JSON({
 	"type": "object",
@@ -72,7 +72,7 @@ static const struct {
 	}
 }) },
 
-/* ---- Auth ------------------------------------------------------------ */
+/* ---- Auth ---------------------------------------------------------- */
 
 { "SignUp", JSON({
 	"type": "object",
@@ -151,7 +151,7 @@ static const struct {
 	}
 }) },
 
-/* ---- Agents ---------------------------------------------------------- */
+/* ---- Agents -------------------------------------------------------- */
 
 { "Memory", JSON({
 	"type": "object",
@@ -307,7 +307,7 @@ static const struct {
 { "AgentsQuery", QUERY(LIMIT "," CURSOR ",\"public\":"
 	JSON({ "enum": ["true", "false"], "default": "false" })) },
 
-/* ---- Models and toolkits --------------------------------------------- */
+/* ---- Models and toolkits ------------------------------------------- */
 
 { "PageQuery", QUERY(LIMIT "," CURSOR) },
 { "Model", JSON({
@@ -360,7 +360,7 @@ static const struct {
 }) },
 { "ToolPage", PAGE("Tool") },
 
-/* ---- Threads, messages, runs ------------------------------------------ */
+/* ---- Threads, messages, runs --------------------------------------- */
 
 { "ThreadCreate", JSON({
 	"type": "object",
@@ -523,7 +523,7 @@ static const struct {
 	}
 }) },
 
-/* ---- Events ----------------------------------------------------------- */
+/* ---- Events -------------------------------------------------------- */
 
 { "Event", "{\"type\":\"object\",\"required\":[\"v\",\"type\"],"
 	"\"description\":\"Further members by type; clients ignore types and "
@@ -553,7 +553,7 @@ static const struct {
 { "SocketQuery", QUERY("\"after_seq\":"
 	JSON({ "type": "integer", "minimum": 0 })) },
 
-/* ---- Health ----------------------------------------------------------- */
+/* ---- Health -------------------------------------------------------- */
 
 { "Health", JSON({
 	"type": "object",

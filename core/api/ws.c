@@ -43,7 +43,7 @@ struct session {
 	bool working;
 };
 
-/* ---- Frames out ------------------------------------------------------------------- */
+/* ---- Frames out ---------------------------------------------------- */
 
 static void
 send_json(struct session *s, struct json_object *o)
@@ -120,7 +120,7 @@ static const struct stream_ops stream_ops = { .send = stream_send,
 	.pending = stream_pending,
 	.over = stream_over };
 
-/* ---- Who --------------------------------------------------------------------------- */
+/* ---- Who ----------------------------------------------------------- */
 
 static void
 session_free(struct session *s)
@@ -246,7 +246,7 @@ session_authorise(struct session *s, const struct principal *who)
 	}
 }
 
-/* ---- Frames in, on a fiber ------------------------------------------------------------ */
+/* ---- Frames in, on a fiber ----------------------------------------- */
 
 static SUSPENDS void
 do_auth(struct session *s, struct json_object *body)
@@ -387,7 +387,7 @@ session_work(void *arg)
 	session_free(s);
 }
 
-/* ---- Frames in, on the loop's stack ------------------------------------------------------ */
+/* ---- Frames in, on the loop's stack -------------------------------- */
 
 static void
 frame_queue(struct session *s, struct json_object *body)

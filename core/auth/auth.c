@@ -50,7 +50,7 @@ SQL(user_by_identity,
     " JOIN memberships m ON m.tenant_id = u.tenant_id AND m.user_id = u.id"
     " WHERE i.backend = $1 AND i.subject = $2");
 
-/* ---- The shared part --------------------------------------------------- */
+/* ---- The shared part ----------------------------------------------- */
 
 static bool
 host_is_loopback(const char *host)
@@ -115,7 +115,7 @@ auth_tag(const struct auth *auth, const void *p, size_t len,
 		 JWT_KEY_LEN) == 0);
 }
 
-/* ---- Accounts ---------------------------------------------------------- */
+/* ---- Accounts ------------------------------------------------------ */
 
 /* Is it only for the first one?  SIGNUP_CLOSED if that is taken. */
 static SUSPENDS enum as_status
@@ -236,7 +236,7 @@ account_create(const struct auth_ctx *ctx, const struct plug_identity *who,
 	return st;
 }
 
-/* ---- Sign-up ----------------------------------------------------------- */
+/* ---- Sign-up ------------------------------------------------------- */
 
 static struct json_object *
 credentials(struct json_object *body, const char *email)
@@ -291,7 +291,7 @@ auth_sign_up(const struct auth_ctx *ctx, const struct principal *by,
 	return st;
 }
 
-/* ---- Log-in ------------------------------------------------------------ */
+/* ---- Log-in -------------------------------------------------------- */
 
 static SUSPENDS enum as_status
 log_in_known(const struct auth_ctx *ctx, struct session *out, struct error *err)

@@ -26,7 +26,7 @@ struct auth {
 /* The one tenant there is until workspaces come. */
 extern const struct uuid auth_tenant;
 
-/* ---- secret.c: opaque secrets and the key file ------------------------- */
+/* ---- secret.c: opaque secrets and the key file --------------------- */
 
 #define SECRET_TEXT 44 /* 256 bits as base64url, with the NUL */
 
@@ -37,7 +37,7 @@ void secret_hash(const char *kind, const char *secret, size_t len,
 enum as_status secret_key_file(const char *data_dir, uint8_t key[JWT_KEY_LEN],
     struct error *err);
 
-/* ---- throttle.c -------------------------------------------------------- */
+/* ---- throttle.c ---------------------------------------------------- */
 
 struct throttle {
 	const char *account; /* e-mail address, lower case */
@@ -51,7 +51,7 @@ SUSPENDS enum as_status throttle_enter(const struct auth_ctx *ctx,
 SUSPENDS void throttle_forget(const struct auth_ctx *ctx,
     const struct throttle *t);
 
-/* ---- session.c --------------------------------------------------------- */
+/* ---- session.c ----------------------------------------------------- */
 
 /* What a new session consists of; filled by session_prepare. */
 struct session_new {
@@ -75,7 +75,7 @@ void session_give(const struct auth_ctx *ctx, struct uuid id,
 SUSPENDS enum as_status session_end_others(const struct auth_ctx *ctx,
     struct uuid user_id, struct uuid keep, struct error *err);
 
-/* ---- user.c ------------------------------------------------------------ */
+/* ---- user.c -------------------------------------------------------- */
 
 #define USER_COLUMNS \
 	"u.id, u.tenant_id, u.email, u.display_name, u.avatar_url, m.role," \
@@ -90,7 +90,7 @@ const char *user_name(struct arena *arena, const char *given,
 /* 8 to 1024 bytes, no U+0000. */
 enum as_status user_password_check(struct json_object *body, struct error *err);
 
-/* ---- audit.c ----------------------------------------------------------- */
+/* ---- audit.c ------------------------------------------------------- */
 
 struct audit_args {
 	struct sql_arg args[7];

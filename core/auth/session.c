@@ -84,7 +84,7 @@ SQL(user_by_session, "SELECT " USER_COLUMNS " FROM sessions s"
 		     " JOIN memberships m ON m.tenant_id = s.tenant_id"
 		     " AND m.user_id = s.user_id WHERE s.id = $1");
 
-/* ---- Making one -------------------------------------------------------- */
+/* ---- Making one ---------------------------------------------------- */
 
 void
 session_prepare(struct session_new *n)
@@ -149,7 +149,7 @@ session_give(const struct auth_ctx *ctx, struct uuid id, const char *refresh,
 	free(token);
 }
 
-/* ---- Checking one ------------------------------------------------------ */
+/* ---- Checking one -------------------------------------------------- */
 
 static enum as_status
 session_refuse(struct error *err, const char *what)
@@ -249,7 +249,7 @@ auth_by_cookie(struct auth *auth, struct store *store, const char *cookie,
 	return st;
 }
 
-/* ---- Renewing one ------------------------------------------------------ */
+/* ---- Renewing one -------------------------------------------------- */
 
 static SUSPENDS enum as_status
 session_user(const struct auth_ctx *ctx, struct uuid id, struct user *out,
@@ -412,7 +412,7 @@ auth_renew(const struct auth_ctx *ctx, const char *refresh_token,
 	return session_refuse(err, "no refresh token and no cookie");
 }
 
-/* ---- Ending it --------------------------------------------------------- */
+/* ---- Ending it ----------------------------------------------------- */
 
 enum as_status
 auth_log_out(const struct auth_ctx *ctx, const struct principal *who,

@@ -86,7 +86,7 @@ void conf_show(const struct conf *c, struct buf *out);
 /* file:line, "default" or "--set" of a setting that has been read. */
 const char *conf_origin(const struct conf *c, const char *path);
 
-/* ---- Field tables, also for tool arguments ----------------------------- */
+/* ---- Field tables, also for tool arguments ------------------------- */
 
 /* The JSON Schema of a table: an object, additionalProperties false. */
 struct json_object *field_schema(const struct as_field *fields, size_t stride);

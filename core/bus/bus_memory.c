@@ -95,7 +95,7 @@ bus_free(struct bus *bus)
 	free(bus);
 }
 
-/* ---- Letters ---------------------------------------------------------- */
+/* ---- Letters ------------------------------------------------------- */
 
 static void
 port_release(struct port *p)
@@ -223,7 +223,7 @@ bus_publish(struct bus *bus, const struct bus_msg *m)
 	pthread_rwlock_unlock(&bus->lock);
 }
 
-/* ---- Loops and subscriptions ------------------------------------------ */
+/* ---- Loops and subscriptions --------------------------------------- */
 
 static struct port *
 bus_port(struct bus *bus, const struct loop *loop)

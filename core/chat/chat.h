@@ -42,7 +42,7 @@ struct chat_page {
 	bool more; /* set */
 };
 
-/* ---- Threads -------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------- */
 
 SUSPENDS enum as_status thread_list(const struct chat_ctx *ctx,
     struct uuid agent_id, struct chat_page *page, struct json_object **items,
@@ -61,7 +61,7 @@ SUSPENDS enum as_status thread_messages(const struct chat_ctx *ctx,
     struct uuid id, int64_t before, int64_t limit, struct json_object **items,
     int64_t *next, struct error *err);
 
-/* ---- Sending -------------------------------------------------------------- */
+/* ---- Sending ------------------------------------------------------- */
 
 struct chat_sent {
 	struct uuid run_id;
@@ -80,7 +80,7 @@ SUSPENDS enum as_status chat_send(const struct chat_ctx *ctx, struct uuid id,
 SUSPENDS enum as_status chat_sent_json(const struct chat_ctx *ctx,
     const struct chat_sent *sent, struct json_object **out, struct error *err);
 
-/* ---- Runs ----------------------------------------------------------------- */
+/* ---- Runs ---------------------------------------------------------- */
 
 struct run_filter {
 	struct uuid thread_id, agent_id; /* nil: any */
@@ -105,7 +105,7 @@ SUSPENDS enum as_status chat_cancel(const struct chat_ctx *ctx, struct uuid id,
 SUSPENDS enum as_status chat_cancel_agent(const struct chat_ctx *ctx,
     struct uuid agent_id, struct error *err);
 
-/* ---- The log -------------------------------------------------------------- */
+/* ---- The log ------------------------------------------------------- */
 
 enum log_of {
 	LOG_OF_THREAD = 1,

@@ -148,7 +148,7 @@ run_find(const struct chat_ctx *ctx, struct uuid id, struct uuid *thread_id,
 	return st;
 }
 
-/* ---- Cancel ----------------------------------------------------------------- */
+/* ---- Cancel -------------------------------------------------------- */
 
 /* One try with the heads as they are; AS_CONFLICT: somebody was faster. */
 static SUSPENDS enum as_status

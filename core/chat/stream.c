@@ -36,7 +36,7 @@ struct stream {
 
 static SUSPENDS void stream_catch_up(void *arg);
 
-/* ---- Sending -------------------------------------------------------------------- */
+/* ---- Sending ------------------------------------------------------- */
 
 static bool
 is_full(struct stream *s)
@@ -124,7 +124,7 @@ send_text(struct stream *s)
 	rcbuf_unref(frame);
 }
 
-/* ---- From the bus ------------------------------------------------------------------ */
+/* ---- From the bus -------------------------------------------------- */
 
 static void
 catch_up_start(struct stream *s)
@@ -223,7 +223,7 @@ on_bus(const struct bus_msg *m, void *arg)
 		on_delta(s, m);
 }
 
-/* ---- Catching up --------------------------------------------------------------------- */
+/* ---- Catching up --------------------------------------------------- */
 
 /* Waits until the reader has taken what was sent; false: give up. */
 static SUSPENDS bool
@@ -374,7 +374,7 @@ stream_catch_up(void *arg)
 		send_text(s);
 }
 
-/* ---- For the opener --------------------------------------------------------------------- */
+/* ---- For the opener ------------------------------------------------ */
 
 struct stream *
 stream_open(const struct stream_config *config, const struct stream_ops *ops,

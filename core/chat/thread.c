@@ -103,7 +103,7 @@ thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
 	return st;
 }
 
-/* ---- Messages --------------------------------------------------------------- */
+/* ---- Messages ------------------------------------------------------ */
 
 SQL(MESSAGE_PAGE,
     "SELECT m.id, m.run_id, m.sequence, m.role, m.content, m.parts,"

@@ -87,7 +87,7 @@ chat_post(struct chat *c, const char *path, struct json_object *body)
 	return answer;
 }
 
-/* ---- One turn ------------------------------------------------------------------- */
+/* ---- One turn ------------------------------------------------------ */
 
 static enum as_status
 on_event(const struct sse_event *ev, void *arg)
@@ -143,7 +143,7 @@ chat_turn(struct chat *c, const char *line)
 	error_clear(&err);
 }
 
-/* ---- Who, with whom ---------------------------------------------------------------- */
+/* ---- Who, with whom ------------------------------------------------ */
 
 static SUSPENDS bool
 chat_log_in(struct chat *c)

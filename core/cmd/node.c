@@ -78,7 +78,7 @@ node_fail(struct node *n, const char *what, struct error *err)
 	n->exit_code = 1;
 }
 
-/* ---- Services for plugins ------------------------------------------------------ */
+/* ---- Services for plugins ------------------------------------------ */
 
 static struct app *
 app_here(struct node *n)
@@ -120,7 +120,7 @@ service_kv_put(void *arg, const char *plugin, int scope, const char *owner,
 	return kv_put(app_here(arg)->store, &k, value, ttl_ms, if_version, err);
 }
 
-/* ---- Heartbeat, reaper, claims; all from the first loop ------------------------- */
+/* ---- Heartbeat, reaper, claims; all from the first loop ------------ */
 
 static SUSPENDS void
 beat_fiber(void *arg)
@@ -223,7 +223,7 @@ timers_start(struct node *n)
 		loop_timer_set(loop, &n->claim, now + 1);
 }
 
-/* ---- One loop's own parts ----------------------------------------------------------- */
+/* ---- One loop's own parts ------------------------------------------ */
 
 static void
 engine_make(struct node *n, struct app *app)
@@ -332,7 +332,7 @@ loop_make(struct node *n, struct node_loop *l)
 	bus_join(n->bus, app->loop);
 }
 
-/* ---- Start ---------------------------------------------------------------------------- */
+/* ---- Start --------------------------------------------------------- */
 
 static void
 print_listening(struct node *n)
@@ -419,7 +419,7 @@ start_fiber(void *arg)
 	print_listening(n);
 }
 
-/* ---- Stop ----------------------------------------------------------------------------- */
+/* ---- Stop ---------------------------------------------------------- */
 
 static SUSPENDS void
 loop_finish(struct node *n, struct node_loop *l)
@@ -519,7 +519,7 @@ loop_unmake(struct node *n, struct node_loop *l)
 	loop_free(app->loop);
 }
 
-/* ---- The process ------------------------------------------------------------------------ */
+/* ---- The process --------------------------------------------------- */
 
 static void *
 loop_thread(void *arg)

@@ -23,7 +23,7 @@ static const char usage[] =
     "list shows the plugins of the configuration, describe the options, tools\n"
     "and models of one plugin, by its name or by the path of its file.\n";
 
-/* ---- list ---- */
+/* ---- list ---------------------------------------------------------- */
 
 static const char *
 joined(struct json_object *list, char *out, size_t size)
@@ -65,7 +65,7 @@ print_list(struct plug *plug)
 	json_object_put(list);
 }
 
-/* ---- describe ---- */
+/* ---- describe ------------------------------------------------------ */
 
 /* Text over several lines, indented, broken between words. */
 static void

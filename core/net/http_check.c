@@ -17,7 +17,7 @@
 
 #define FIELD_MAX 256
 
-/* ---- Query ------------------------------------------------------------- */
+/* ---- Query --------------------------------------------------------- */
 
 static bool
 type_is(struct json_object *schema, const char *type)
@@ -73,7 +73,7 @@ req_check_query(struct http_req *req, struct error *err)
 	return st;
 }
 
-/* ---- Body -------------------------------------------------------------- */
+/* ---- Body ---------------------------------------------------------- */
 
 /* application/json, with no parameter but charset=utf-8. */
 static bool

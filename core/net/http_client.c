@@ -117,7 +117,7 @@ stream_is_over(const struct http_stream *s)
 	return s->closed && !s->is_lingering;
 }
 
-/* ---- What curl calls --------------------------------------------------- */
+/* ---- What curl calls ----------------------------------------------- */
 
 static void
 header_add(struct http_stream *s, const char *line, size_t len)
@@ -296,7 +296,7 @@ on_request(void *arg, char *remote, char *local, int remote_port,
 	return CURL_PREREQFUNC_OK;
 }
 
-/* ---- Between curl and the loop ------------------------------------------ */
+/* ---- Between curl and the loop ------------------------------------- */
 
 static void
 pool_collect(struct curl_pool *p)
@@ -477,7 +477,7 @@ client_hook(struct loop_hook *hook)
 		client_work(c);
 }
 
-/* ---- The client --------------------------------------------------------- */
+/* ---- The client ---------------------------------------------------- */
 
 static void
 global_init(void)
@@ -531,7 +531,7 @@ http_client_free(struct http_client *c)
 		free(c);
 }
 
-/* ---- How a stream begins ------------------------------------------------- */
+/* ---- How a stream begins ------------------------------------------- */
 
 static void
 set_method(CURL *e, const struct hop *hop, const struct http_request *req)
@@ -622,7 +622,7 @@ stream_new(struct http_client *c, const struct http_request *req,
 	return s;
 }
 
-/* ---- How it fails --------------------------------------------------------- */
+/* ---- How it fails -------------------------------------------------- */
 
 static bool
 is_tls_error(CURLcode code)
@@ -750,7 +750,7 @@ stream_wait(struct http_stream *s, struct error *err)
 	return stream_gave_up(s, x, err);
 }
 
-/* ---- What others call ------------------------------------------------------ */
+/* ---- What others call ---------------------------------------------- */
 
 static SUSPENDS enum as_status
 hop_send(struct http_client *c, const struct http_request *req, struct hop *hop,

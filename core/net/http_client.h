@@ -53,7 +53,8 @@ struct http_response_head {
 };
 
 struct http_client *http_client_new(struct loop *loop);
-void http_client_free(struct http_client *c); /* its streams are closed */
+/* Before loop_free; every stream must have been closed. */
+void http_client_free(struct http_client *c);
 
 /*
  * Sends, and returns when the head of the final answer is there.  The deadline

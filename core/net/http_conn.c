@@ -197,7 +197,7 @@ conn_refuse(struct http_conn *c, enum error_code code, const char *detail)
 	conn_request_end(c->req);
 }
 
-/* ---- A request arrives ------------------------------------------------- */
+/* ---- A request arrives --------------------------------------------- */
 
 static void
 conn_parse_failed(struct http_conn *c)
@@ -318,7 +318,7 @@ conn_feed(struct http_conn *c, const char *p, size_t len)
 	return at;
 }
 
-/* ---- Events ------------------------------------------------------------ */
+/* ---- Events -------------------------------------------------------- */
 
 static void
 conn_on_eof(struct http_conn *c)

@@ -176,11 +176,11 @@ struct http_server {
 	char scratch[CONN_SCRATCH];
 };
 
-/* ---- http_server.c ----------------------------------------------------- */
+/* ---- http_server.c ------------------------------------------------- */
 void conn_deadline(struct http_conn *c, enum conn_deadline which);
 void server_hook(struct http_server *s); /* run it at this turn's end */
 
-/* ---- http_conn.c ------------------------------------------------------- */
+/* ---- http_conn.c --------------------------------------------------- */
 struct http_conn *conn_new(struct http_server *s, int fd,
     const struct sockaddr *sa);
 void conn_close(struct http_conn *c);
@@ -195,7 +195,7 @@ void conn_refuse(struct http_conn *c, enum error_code code, const char *detail);
 /* The request has been answered and nothing runs for it any more. */
 void conn_request_end(struct http_req *req);
 
-/* ---- http_write.c ------------------------------------------------------ */
+/* ---- http_write.c -------------------------------------------------- */
 void conn_writev(struct http_conn *c, struct iovec *iov, int n); /* now */
 void conn_add(struct http_conn *c, const void *p, size_t len);
 void conn_add_rcbuf(struct http_conn *c, const struct rcbuf *r);
@@ -205,22 +205,22 @@ void conn_tell_drained(struct http_conn *c);
 size_t conn_pending(const struct http_conn *c);
 void conn_on_write(evutil_socket_t fd, short what, void *arg);
 
-/* ---- http_req.c -------------------------------------------------------- */
+/* ---- http_req.c ---------------------------------------------------- */
 struct http_req *req_take(struct http_server *s, struct http_conn *c);
 void req_put(struct http_req *req);
 bool req_is_safe(const struct http_req *req); /* GET, HEAD */
 bool req_is_head(const struct http_req *req);
 
-/* ---- http_run.c -------------------------------------------------------- */
+/* ---- http_run.c ---------------------------------------------------- */
 void req_head_done(struct http_req *req); /* route, decide about the body */
 bool req_start(struct http_req *req); /* the fiber; false: none left */
 void req_account(struct http_req *req); /* metrics and the access log */
 
-/* ---- http_check.c ------------------------------------------------------ */
+/* ---- http_check.c -------------------------------------------------- */
 enum as_status req_check_query(struct http_req *req, struct error *err);
 enum as_status req_check_body(struct http_req *req, struct error *err);
 
-/* ---- http_reply.c ------------------------------------------------------ */
+/* ---- http_reply.c -------------------------------------------------- */
 void reply_head(struct http_req *req, int status, const char *type,
     int64_t length); /* into server->head; length < 0: not said */
 void reply_file(struct http_req *req, int status, const char *type, int fd,
@@ -228,16 +228,16 @@ void reply_file(struct http_req *req, int status, const char *type, int fd,
 void reply_held(struct http_req *req);
 void reply_taken(struct http_req *req, int status);
 
-/* ---- http_origin.c ----------------------------------------------------- */
+/* ---- http_origin.c ------------------------------------------------- */
 void cors_add(struct http_req *req, struct buf *head);
 void cors_preflight(struct http_req *req);
 
-/* ---- http_peer.c ------------------------------------------------------- */
+/* ---- http_peer.c --------------------------------------------------- */
 bool cidr_parse(const char *s, struct cidr *out);
 bool peer_is_proxy(const struct http_server *s, const struct in6_addr *a);
 void peer_from_sockaddr(const struct sockaddr *sa, struct in6_addr *out);
 
-/* ---- sse.c, ws.c ------------------------------------------------------- */
+/* ---- sse.c, ws.c --------------------------------------------------- */
 void sse_gone(struct sse *s); /* calls on_close and frees */
 void sse_drained(struct sse *s);
 void sse_beat(struct sse *s);

@@ -290,7 +290,7 @@ http_set_header(struct http_req *req, const char *name, const char *value)
 	buf_add(&req->extra, "\r\n", 2);
 }
 
-/* ---- Errors ------------------------------------------------------------ */
+/* ---- Errors -------------------------------------------------------- */
 
 static void
 error_headers(struct http_req *req, const struct error *err, int status)

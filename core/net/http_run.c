@@ -15,7 +15,7 @@
 
 #define IDEM_END_MS 5000
 
-/* ---- The head ---------------------------------------------------------- */
+/* ---- The head ------------------------------------------------------ */
 
 static bool
 is_hex(const char *s, size_t n)
@@ -128,7 +128,7 @@ req_head_done(struct http_req *req)
 		p->max_body = req->match.route->max_body;
 }
 
-/* ---- The fiber --------------------------------------------------------- */
+/* ---- The fiber ----------------------------------------------------- */
 
 static bool
 req_is_idempotent(const struct http_req *req)
@@ -231,7 +231,7 @@ req_start(struct http_req *req)
 	return false;
 }
 
-/* ---- The books --------------------------------------------------------- */
+/* ---- The books ----------------------------------------------------- */
 
 static struct route_stat *
 req_stat(struct http_req *req)

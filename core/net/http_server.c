@@ -29,7 +29,7 @@
 #define REFUSED_MAX 64 /* connections above the cap that get a 503 */
 #define ACCEPT_PAUSE_MS 100 /* when descriptors run out */
 
-/* ---- Deadlines --------------------------------------------------------- */
+/* ---- Deadlines ----------------------------------------------------- */
 
 static void
 dl_remove(struct http_conn *c)
@@ -111,7 +111,7 @@ server_on_timer(struct loop_timer *t)
 	}
 }
 
-/* ---- The turn's end ---------------------------------------------------- */
+/* ---- The turn's end ------------------------------------------------ */
 
 void
 server_hook(struct http_server *s)
@@ -153,7 +153,7 @@ server_on_hook(struct loop_hook *h)
 	server_turn_end(container_of(h, struct http_server, hook));
 }
 
-/* ---- Accepting --------------------------------------------------------- */
+/* ---- Accepting ----------------------------------------------------- */
 
 static void
 server_accepted(struct http_server *s, int fd, const struct sockaddr *sa)
@@ -198,7 +198,7 @@ server_on_accept(evutil_socket_t lfd, short what, void *arg)
 	}
 }
 
-/* ---- Starting ---------------------------------------------------------- */
+/* ---- Starting ------------------------------------------------------ */
 
 static int
 socket_open(const struct http_server *s, const struct addrinfo *ai)
@@ -388,7 +388,7 @@ http_server_connections(const struct http_server *s)
 	return s->n_conns;
 }
 
-/* ---- Ending ------------------------------------------------------------ */
+/* ---- Ending -------------------------------------------------------- */
 
 static void
 server_unlisten(struct http_server *s)

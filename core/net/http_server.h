@@ -71,7 +71,7 @@ unsigned http_server_connections(const struct http_server *s);
 /* Sockets and streams get their on_close; no handler may be running. */
 void http_server_free(struct http_server *s);
 
-/* ---- The request; valid until its fiber ends -------------------------- */
+/* ---- The request; valid until its fiber ends ----------------------- */
 
 void *http_app(struct http_req *req); /* what http_server_new was given */
 struct loop *http_loop(struct http_req *req);
@@ -103,7 +103,7 @@ bool http_origin_allowed(struct http_req *req);
 void http_set_principal(struct http_req *req, void *principal);
 void *http_principal(struct http_req *req);
 
-/* ---- One answer ------------------------------------------------------- */
+/* ---- One answer ---------------------------------------------------- */
 
 void http_set_header(struct http_req *req, const char *name,
     const char *value); /* for the answer; copied */
@@ -116,7 +116,7 @@ void http_reply_json(struct http_req *req, int status,
 void http_reply_error(struct http_req *req, const struct error *err);
 bool http_replied(struct http_req *req);
 
-/* ---- Server-sent events ----------------------------------------------- */
+/* ---- Server-sent events -------------------------------------------- */
 
 /*
  * A stream outlives its request's fiber.  Sending never suspends.  It is

@@ -238,7 +238,7 @@ route_table_free(struct route_table *t)
 	free(t);
 }
 
-/* ---- Finding ----------------------------------------------------------- */
+/* ---- Finding ------------------------------------------------------- */
 
 struct search {
 	const struct route_table *table;

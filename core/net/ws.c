@@ -50,7 +50,7 @@ gauge(void)
 	return c;
 }
 
-/* ---- Handshake --------------------------------------------------------- */
+/* ---- Handshake ----------------------------------------------------- */
 
 static bool
 key_is_valid(const char *key)
@@ -160,7 +160,7 @@ ws_accept(struct http_req *req, const struct ws_ops *ops, void *arg)
 	return ws;
 }
 
-/* ---- Sending ----------------------------------------------------------- */
+/* ---- Sending ------------------------------------------------------- */
 
 static void
 ws_put(struct ws *ws, enum ws_opcode op, const char *p, size_t len,
@@ -224,7 +224,7 @@ ws_close(struct ws *ws, int code, const char *reason)
 	conn_deadline(ws->conn, DL_WS_CLOSE);
 }
 
-/* ---- Ending ------------------------------------------------------------ */
+/* ---- Ending -------------------------------------------------------- */
 
 static void
 ws_end(struct ws *ws)
@@ -272,7 +272,7 @@ ws_beat(struct ws *ws)
 	ws_put(ws, WS_OP_PING, "", 0, NULL);
 }
 
-/* ---- Receiving --------------------------------------------------------- */
+/* ---- Receiving ----------------------------------------------------- */
 
 static bool
 ws_on_frame(void *arg, enum ws_opcode op, const char *p, size_t len, int code)
@@ -378,7 +378,7 @@ ws_count(void)
 	return atomic_load(&n_sockets);
 }
 
-/* ---- Echo -------------------------------------------------------------- */
+/* ---- Echo ---------------------------------------------------------- */
 
 static void
 echo_message(struct ws *ws, const char *p, size_t len, bool is_text, void *arg)

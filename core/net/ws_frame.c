@@ -81,7 +81,7 @@ ws_parser_is_clean(const struct ws_parser *p)
 	return p->fed == p->used && !p->in_frame && p->msg_op == 0;
 }
 
-/* ---- UTF-8, byte by byte ----------------------------------------------- */
+/* ---- UTF-8, byte by byte ------------------------------------------- */
 
 static bool
 utf8_lead(struct ws_parser *p, uint8_t b)
@@ -129,7 +129,7 @@ utf8_feed(struct ws_parser *p, const uint8_t *s, size_t len)
 	return true;
 }
 
-/* ---- Frames ------------------------------------------------------------ */
+/* ---- Frames -------------------------------------------------------- */
 
 static size_t
 head_len(const struct wslay_frame_iocb *f)

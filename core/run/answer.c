@@ -37,7 +37,7 @@ struct answer {
 	bool done;
 };
 
-/* ---- The child --------------------------------------------------------------- */
+/* ---- The child ----------------------------------------------------- */
 
 static void
 piece_show(struct answer *a, const char *text, size_t len)
@@ -144,7 +144,7 @@ answer_main(void *arg)
 	fiber_wake(w->wait);
 }
 
-/* ---- The owner ---------------------------------------------------------------- */
+/* ---- The owner ----------------------------------------------------- */
 
 static struct answer *
 answer_new(struct work *w)
@@ -323,7 +323,7 @@ why_word(enum as_chat_why why)
 	}
 }
 
-/* ---- Intents -------------------------------------------------------------------- */
+/* ---- Intents ------------------------------------------------------- */
 
 static void
 intent_event(struct work_commit *wc, const struct run_tool *t,
@@ -383,7 +383,7 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	intent_event(wc, t, info);
 }
 
-/* ---- The commit ----------------------------------------------------------------- */
+/* ---- The commit ---------------------------------------------------- */
 
 static void
 answer_message(struct answer *a, struct work_commit *wc,

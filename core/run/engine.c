@@ -87,7 +87,7 @@ engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
 	}
 }
 
-/* ---- One run ---------------------------------------------------------------- */
+/* ---- One run ------------------------------------------------------- */
 
 static void
 work_unlink(struct work *w)

@@ -11,7 +11,7 @@
  * so a test of it cannot turn false between two statements.
  */
 
-/* ---- Nodes ---------------------------------------------------------------- */
+/* ---- Nodes --------------------------------------------------------- */
 
 SQL(NODE_JOIN,
     "INSERT INTO nodes (name, build, started_at, lease_expires_at)"
@@ -78,7 +78,7 @@ run_store_node_leave(struct store *store, int64_t epoch, struct error *err)
 	return node_exec(store, &NODE_LEAVE, args, 1, &n, err);
 }
 
-/* ---- Claim ---------------------------------------------------------------- */
+/* ---- Claim --------------------------------------------------------- */
 
 SQL_BOTH(CLAIM_JOBS,
     "UPDATE jobs SET state = 1, owner_epoch = $1, leased_at = now_us(),"
@@ -128,7 +128,7 @@ run_store_claim(struct store *store, int64_t epoch, int max,
 	return st;
 }
 
-/* ---- Reap ----------------------------------------------------------------- */
+/* ---- Reap ---------------------------------------------------------- */
 
 /*
  * Held by an epoch whose lease is over, or for too long; $1 is the epoch that

@@ -63,7 +63,7 @@ SUSPENDS enum as_status run_store_thread_create(struct store *store,
     struct uuid id, struct uuid tenant_id, struct uuid user_id,
     struct uuid agent_id, const char *title, struct error *err);
 
-/* ---- Create ------------------------------------------------------------ */
+/* ---- Create -------------------------------------------------------- */
 
 struct run_create {
 	struct uuid run_id, thread_id, agent_id, tenant_id, user_id;
@@ -83,7 +83,7 @@ struct run_create {
 SUSPENDS enum as_status run_store_create(struct store *store,
     const struct run_create *c, struct error *err);
 
-/* ---- Commit ------------------------------------------------------------ */
+/* ---- Commit -------------------------------------------------------- */
 
 struct run_commit {
 	struct uuid run_id, thread_id;
@@ -123,7 +123,7 @@ struct run_commit {
 SUSPENDS enum as_status run_store_commit(struct store *store,
     const struct run_commit *c, struct error *err);
 
-/* ---- Claim, nodes, recovery -------------------------------------------- */
+/* ---- Claim, nodes, recovery ---------------------------------------- */
 
 struct run_claim {
 	struct uuid run_id, thread_id;
@@ -155,7 +155,7 @@ SUSPENDS enum as_status run_store_reap(struct store *store, int64_t epoch,
 SUSPENDS enum as_status run_store_release(struct store *store, int64_t epoch,
     struct uuid run_id, struct error *err);
 
-/* ---- Reads ------------------------------------------------------------- */
+/* ---- Reads --------------------------------------------------------- */
 
 struct run_state {
 	struct uuid id, thread_id, agent_id, tenant_id, user_id;

@@ -15,7 +15,7 @@
  * the order threads, runs, jobs.
  */
 
-/* ---- Shared by create and commit ---------------------------------------- */
+/* ---- Shared by create and commit ----------------------------------- */
 
 SQL(LOCK_THREAD, "SELECT 1 FROM threads WHERE id = $1 FOR UPDATE");
 
@@ -84,7 +84,7 @@ add_message(struct batch *b, struct uuid run, struct uuid commit,
 	    SQL_TEXT(m->usage), SQL_TEXT(m->model), SQL_INT(m->created_at));
 }
 
-/* ---- Create -------------------------------------------------------------- */
+/* ---- Create -------------------------------------------------------- */
 
 SQL(INSERT_THREAD,
     "INSERT INTO threads (id, tenant_id, user_id, agent_id, title, created_at,"
@@ -157,7 +157,7 @@ run_store_create(struct store *store, const struct run_create *c,
 	return st;
 }
 
-/* ---- Commit -------------------------------------------------------------- */
+/* ---- Commit -------------------------------------------------------- */
 
 SQL(GUARD_RUN,
     "UPDATE runs SET last_commit_id = $2, status = $3, holds_thread = $4,"

@@ -38,7 +38,7 @@ struct tools {
 	int n, n_running;
 };
 
-/* ---- The child ------------------------------------------------------------------ */
+/* ---- The child ----------------------------------------------------- */
 
 static void
 call_end(struct call *c, enum as_status st)
@@ -163,7 +163,7 @@ call_main(void *arg)
 	call_end(c, st);
 }
 
-/* ---- Results ---------------------------------------------------------------------- */
+/* ---- Results ------------------------------------------------------- */
 
 /* What the model reads. */
 static const char *
@@ -309,7 +309,7 @@ results_commit(struct tools *t, struct error *err)
 	return st;
 }
 
-/* ---- The owner --------------------------------------------------------------------- */
+/* ---- The owner ----------------------------------------------------- */
 
 static SUSPENDS enum as_status
 tools_load(struct tools *t, struct error *err)

@@ -104,7 +104,7 @@ work_caller(const struct work *w, struct plug_caller *who)
 	who->attempt = 1;
 }
 
-/* ---- Building a commit ------------------------------------------------------ */
+/* ---- Building a commit --------------------------------------------- */
 
 void
 work_commit_init(struct work *w, struct work_commit *wc)
@@ -217,7 +217,7 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 	c->advance = true;
 }
 
-/* ---- Committing ------------------------------------------------------------- */
+/* ---- Committing ---------------------------------------------------- */
 
 static void
 state_apply(struct work *w, const struct run_commit *c)

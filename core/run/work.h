@@ -59,7 +59,7 @@ enum work_end {
 	WORK_ENDED
 };
 
-/* ---- work.c: loading and committing --------------------------------------- */
+/* ---- work.c: loading and committing -------------------------------- */
 
 SUSPENDS enum as_status work_load(struct work *w, struct error *err);
 SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
@@ -87,7 +87,7 @@ void work_caller(const struct work *w, struct plug_caller *who);
 bool work_must_stop(const struct work *w);
 uint64_t work_wall_left(const struct work *w); /* ms */
 
-/* ---- answer.c, tools.c, finish.c ------------------------------------------- */
+/* ---- answer.c, tools.c, finish.c ----------------------------------- */
 
 SUSPENDS enum work_end work_answer(struct work *w);
 SUSPENDS enum work_end work_tools(struct work *w);
@@ -95,7 +95,7 @@ SUSPENDS void work_finish_cancel(struct work *w, const char *text, size_t len);
 SUSPENDS void work_fail(struct work *w, const struct error *why,
     const char *text, size_t len);
 
-/* ---- wire.c: what events and API show, from rows ---------------------------- */
+/* ---- wire.c: what events and API show, from rows ------------------- */
 
 struct json_object *run_message_json(const struct run_message *m,
     struct uuid thread_id, struct uuid run_id);

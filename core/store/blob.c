@@ -54,7 +54,7 @@ blob_store_free(struct blob_store *b)
 	free(b);
 }
 
-/* ---- Folder, on a pool thread ------------------------------------------ */
+/* ---- Folder, on a pool thread -------------------------------------- */
 
 static enum as_status
 file_failed(struct blob_job *j, const char *what)
@@ -223,7 +223,7 @@ blob_job_do(struct blob_store *b, struct blob_job *j, char **out, size_t *len,
 	return st;
 }
 
-/* ---- Table ------------------------------------------------------------- */
+/* ---- Table --------------------------------------------------------- */
 
 SQL(BLOB_PUT, "INSERT INTO blobs (key, bytes, refs, created_at) "
 	      "VALUES ($1, $2, 0, now_us()) ON CONFLICT (key) DO NOTHING");
@@ -253,7 +253,7 @@ out:
 	return st;
 }
 
-/* ---- Public ------------------------------------------------------------ */
+/* ---- Public -------------------------------------------------------- */
 
 SUSPENDS enum as_status
 blob_put(struct blob_store *b, struct store *store, const void *p, size_t len,

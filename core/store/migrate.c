@@ -37,7 +37,7 @@ struct migrations {
 	size_t n;
 };
 
-/* ---- Files ------------------------------------------------------------- */
+/* ---- Files --------------------------------------------------------- */
 
 static bool
 name_is_migration(const char *s)
@@ -159,7 +159,7 @@ migrations_load(const char *dir, struct migrations *ms, struct error *err)
 	return migrations_check(ms, dir, err);
 }
 
-/* ---- The database's side ----------------------------------------------- */
+/* ---- The database's side ------------------------------------------- */
 
 static enum as_status
 run(struct store_db *db, const char *text, struct rows **out, struct error *err)

@@ -149,7 +149,7 @@ store_sql_id(struct sql *sql)
 	return id;
 }
 
-/* ---- Requests ---------------------------------------------------------- */
+/* ---- Requests ------------------------------------------------------ */
 
 static size_t
 arg_size(const struct sql_arg *a)
@@ -352,7 +352,7 @@ req_run(struct store *store, struct store_req *r, struct rows **out,
 	return st;
 }
 
-/* ---- Public ------------------------------------------------------------ */
+/* ---- Public -------------------------------------------------------- */
 
 static void
 reads_new_turn(struct loop_hook *h)

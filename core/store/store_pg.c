@@ -14,7 +14,7 @@
  * because all answers of a connection come in order.
  */
 
-/* ---- Blocking ---------------------------------------------------------- */
+/* ---- Blocking ------------------------------------------------------ */
 
 /* A lost connection is made anew at the next use. */
 static enum as_status
@@ -105,7 +105,7 @@ pg_clock_set(struct store_db *base, int64_t us)
 	return pg_run_script(base, text, NULL);
 }
 
-/* ---- Database ---------------------------------------------------------- */
+/* ---- Database ------------------------------------------------------ */
 
 static void
 warn_unless(const char *name, const char *value, const char *bad)
@@ -177,7 +177,7 @@ db_open(const struct store_config *config, struct store_db **out,
 	return st;
 }
 
-/* ---- A loop's view ----------------------------------------------------- */
+/* ---- A loop's view ------------------------------------------------- */
 
 void
 pg_refuse(struct store_req *r, const char *why)

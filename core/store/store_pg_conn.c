@@ -121,7 +121,7 @@ pg_conn_lost(struct pg_conn *c, const char *why)
 		timer_in(c, backoff_ms(c->attempts));
 }
 
-/* ---- Connecting -------------------------------------------------------- */
+/* ---- Connecting ---------------------------------------------------- */
 
 void
 pg_conn_settled(struct pg_conn *c, const PGresult *res)
@@ -198,7 +198,7 @@ conn_start(struct pg_conn *c)
 	    conn_ready, c);
 }
 
-/* ---- Serving ----------------------------------------------------------- */
+/* ---- Serving ------------------------------------------------------- */
 
 void
 pg_flush(struct pg_conn *c)

@@ -20,7 +20,7 @@
 
 #define GROUP_BYTES (1024 * 1024)
 
-/* ---- Sending ----------------------------------------------------------- */
+/* ---- Sending ------------------------------------------------------- */
 
 void
 pg_push(struct pg_conn *c, struct store_req *r)
@@ -195,7 +195,7 @@ pg_send_setup(struct pg_conn *c)
 	return send_sync(c, NULL);
 }
 
-/* ---- Answers ----------------------------------------------------------- */
+/* ---- Answers ------------------------------------------------------- */
 
 /* Worth another try on the same connection, without harm. */
 static bool
@@ -385,7 +385,7 @@ pg_answers(struct pg_conn *c)
 		pg_flush_later(c);
 }
 
-/* ---- The end ----------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------- */
 
 static void
 owed_read_lost(struct pg_conn *c, struct store_req *r, const char *why)

@@ -95,7 +95,7 @@ pg_params_set(struct pg_params *p, const struct sql_arg *args, int n)
 		param_set(p, i, &args[i]);
 }
 
-/* ---- Results ----------------------------------------------------------- */
+/* ---- Results ------------------------------------------------------- */
 
 static uint16_t
 get16(const char *p)
@@ -236,7 +236,7 @@ pg_rows(PGresult *res)
 	return r;
 }
 
-/* ---- Errors ------------------------------------------------------------ */
+/* ---- Errors -------------------------------------------------------- */
 
 bool
 pg_is_state(const PGresult *res, const char *sqlstate)

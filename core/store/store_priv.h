@@ -105,14 +105,14 @@ void store_req_unref(struct store_req *r);
 /* Forget what an attempt has brought. */
 void store_req_reset(struct store_req *r);
 
-/* ---- Errors ------------------------------------------------------------ */
+/* ---- Errors -------------------------------------------------------- */
 
 enum as_status store_conflict(struct error *err, const char *constraint,
     const char *detail);
 /* A write of which nobody knows whether it happened. */
 void store_error_unknown(struct error *err);
 
-/* ---- Rows -------------------------------------------------------------- */
+/* ---- Rows ---------------------------------------------------------- */
 
 /*
  * Cells are added row by row; text and bytes are either copied or, with
@@ -129,7 +129,7 @@ void rows_add_ref(struct rows *r, enum sql_type type, const void *p,
     size_t len);
 void rows_end(struct rows *r, int64_t affected);
 
-/* ---- Metrics ----------------------------------------------------------- */
+/* ---- Metrics ------------------------------------------------------- */
 
 struct store_metrics {
 	struct counter *reads, *reads_now, *writes, *batches, *resent;

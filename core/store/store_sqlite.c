@@ -188,7 +188,7 @@ db_open(const struct store_config *config, struct store_db **out,
 	return st;
 }
 
-/* ---- A loop's view ----------------------------------------------------- */
+/* ---- A loop's view ------------------------------------------------- */
 
 static struct store *
 lite_new(struct store_db *base, struct loop *loop)
@@ -258,7 +258,7 @@ lite_submit(struct store *store, struct store_req *r)
 		lite_read(db, r);
 }
 
-/* ---- Blocking ---------------------------------------------------------- */
+/* ---- Blocking ------------------------------------------------------ */
 
 static enum as_status
 lite_run_blocking(struct store_db *base, const char *text,

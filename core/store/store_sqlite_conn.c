@@ -20,7 +20,7 @@
 
 struct lite_test lite_test;
 
-/* ---- now_us() ---------------------------------------------------------- */
+/* ---- now_us() ------------------------------------------------------ */
 
 static void
 lite_now_us(sqlite3_context *ctx, int argc, sqlite3_value **argv)
@@ -37,7 +37,7 @@ lite_now_us(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	sqlite3_result_int64(ctx, c->now);
 }
 
-/* ---- Errors ------------------------------------------------------------ */
+/* ---- Errors -------------------------------------------------------- */
 
 /* "UNIQUE constraint failed: t.a, t.b" to PostgreSQL's name, t_a_b_key. */
 static void
@@ -111,7 +111,7 @@ lite_error(struct lite_conn *c, int rc, struct error *err)
 	}
 }
 
-/* ---- Statements -------------------------------------------------------- */
+/* ---- Statements ---------------------------------------------------- */
 
 /* Before each statement: its time, and what it may cost. */
 static void
@@ -228,7 +228,7 @@ lite_bind(struct lite_conn *c, struct lite_stmt *s, const struct sql_arg *args,
 	    s->n_params, sqlite3_sql(s->st));
 }
 
-/* ---- Rows -------------------------------------------------------------- */
+/* ---- Rows ---------------------------------------------------------- */
 
 static void
 lite_add_cell(struct rows *r, sqlite3_stmt *st, int i)
@@ -339,7 +339,7 @@ lite_script(struct lite_conn *c, const char *text, struct error *err)
 	return rc == SQLITE_OK ? AS_OK : lite_error(c, rc, err);
 }
 
-/* ---- Connection -------------------------------------------------------- */
+/* ---- Connection ---------------------------------------------------- */
 
 /* Called every STEPS_PER_CHECK steps; true interrupts the statement. */
 static int

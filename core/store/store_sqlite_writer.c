@@ -30,7 +30,7 @@ SQL(PROBE_TX,
     "INSERT INTO node_settings (key, value) VALUES ('store_probe', now_us()) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value");
 
-/* ---- Queue ------------------------------------------------------------- */
+/* ---- Queue --------------------------------------------------------- */
 
 void
 lite_queue_init(struct lite_queue *q)
@@ -124,7 +124,7 @@ lite_give_back(struct lite_db *db, struct store_req *r)
 	pthread_mutex_unlock(&db->lock);
 }
 
-/* ---- Transactions ------------------------------------------------------ */
+/* ---- Transactions -------------------------------------------------- */
 
 enum as_status
 lite_tx(struct lite_conn *c, struct sql *sql, struct error *err)

@@ -463,14 +463,30 @@ def threads_make(host, n):
 
 
 def chat_load(host, lines, seconds, at_once):
-    done = subprocess.run(
-        [BUILD / 'tests/bench/chat_load', 'run', str(host.port),
-         str(seconds), str(at_once)], input=lines, capture_output=True,
-        text=True)
-    if done.returncode != 0:
-        sys.exit('bench: ' + done.stderr + (
-            pathlib.Path(host.log.name).read_text()[-2000:]))
-    return values_of(done.stdout)
+    """What chat_load measured; the CPU time of the host and of the database
+    server from the moment when all sockets listen to the end of the time."""
+    load = start(BUILD / 'tests/bench/chat_load', 'run', host.port, seconds,
+                 at_once, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                 text=True)
+    load.stdin.write(lines)
+    load.stdin.close()
+    before = None
+    text = ''
+    for line in load.stdout:
+        text += line
+        now = cpu_seconds(host.pid), cpu_seconds(POSTGRES_PID, True)
+        if line.startswith('ready'):
+            before = now
+        elif line.startswith('runs'):
+            after = now
+    if load.wait() != 0 or before is None:
+        sys.exit('bench: chat_load failed; the host said:\n' +
+                 pathlib.Path(host.log.name).read_text()[-2000:])
+    children.remove(load)
+    v = values_of(text)
+    v['host_us'] = (after[0] - before[0]) / v['runs'] * 1e6
+    v['database_us'] = (after[1] - before[1]) / v['runs'] * 1e6
+    return v
 
 
 def raw_sqlite(source):
@@ -501,15 +517,12 @@ def bench_chat():
         host = chat_host(f'chat-{store}', port, database)
         chat_load(host, threads_make(host, 64), 1, 64)
         lines = threads_make(host, 2000)
-        before = cpu_seconds(host.pid), cpu_seconds(POSTGRES_PID, True)
         v = chat_load(host, lines, options.seconds, 64)
-        ours = (cpu_seconds(host.pid) - before[0]) / v['runs'] * 1e6
-        theirs = (cpu_seconds(POSTGRES_PID, True) - before[1])
+        ours = v['host_us']
         rate = v['runs'] / v['seconds']
         note = f'{ours:.0f} us CPU'
         if database:
-            note += (', the database server '
-                     f'{theirs / v["runs"] * 1e6:.0f} us')
+            note += f', the database server {v["database_us"]:.0f} us'
         row(f'chat turn, 20 tokens, {store} / nginx', f'{ours / limit:.1f} x',
             '20 x', ours <= 20 * limit, note)
         host.stop()

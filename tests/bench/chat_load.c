@@ -20,8 +20,10 @@
  * usage: chat_load run PORT SECONDS AT_ONCE
  *	AT_ONCE sockets have a run at any time; when one ends, the next idle
  *	socket in turn sends a message, so that histories stay short;
- *	prints "runs N", "seconds S", and what stub_model's first token needed
- *	to get here: "first_token_p50_ms", "first_token_p99_ms"
+ *	prints "ready N" when all listen and the first messages are about to
+ *	leave, then, once the seconds are over, "runs N", "seconds S", what
+ *	stub_model's first token needed to get here ("first_token_p50_ms",
+ *	"first_token_p99_ms") and "end 0", and lets what still runs end
  * usage: chat_load idle PORT
  *	opens all, prints "open N", ends when standard output is closed or it
  *	is killed
@@ -65,7 +67,7 @@ fail(const char *what, const char *detail)
 	exit(1);
 }
 
-/* ---- frames -------------------------------------------------------------- */
+/* ---- frames -------------------------------------------------------- */
 
 static void
 frame_send(struct conn *c, int opcode, const char *text, size_t len)
@@ -265,7 +267,7 @@ conn_read(struct conn *c)
 	}
 }
 
-/* ---- sockets -------------------------------------------------------------- */
+/* ---- sockets ------------------------------------------------------- */
 
 static void
 conn_open(struct conn *c, int ep, int i)
@@ -366,9 +368,11 @@ run(int ep, double seconds)
 
 	while (n_ready < n_conns)
 		turn(ep, 1000);
+	printf("ready %d\n", n_ready);
+	fflush(stdout);
+	started = now_ns();
 	for (int i = 0; i < at_once; i++)
 		turn_start();
-	started = now_ns();
 	end = started + (uint64_t)(seconds * 1e9);
 	while (now_ns() < end)
 		turn(ep, 100);
@@ -376,6 +380,7 @@ run(int ep, double seconds)
 	stopping = true;
 	/* The numbers are those of the time above; then let all runs end. */
 	report((double)(last - started) / 1e9);
+	printf("end 0\n");
 	fflush(stdout);
 	while (any_working() && now_ns() < last + 30000000000u)
 		turn(ep, 100);

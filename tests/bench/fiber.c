@@ -57,7 +57,7 @@ now_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* ---- switching ---------------------------------------------------------- */
+/* ---- switching ----------------------------------------------------- */
 
 struct ring {
 	struct loop *loop;
@@ -126,7 +126,7 @@ clock_ns(void)
 	return (double)(now_ns(CLOCK_THREAD_CPUTIME_ID) - start) / CLOCKS;
 }
 
-/* ---- parking ------------------------------------------------------------ */
+/* ---- parking ------------------------------------------------------- */
 
 static long
 resident_bytes(void)
@@ -174,7 +174,7 @@ park_bytes(void)
 	return (double)(park.after - park.before) / PARKED;
 }
 
-/* ---- handlers ----------------------------------------------------------- */
+/* ---- handlers ------------------------------------------------------ */
 
 struct server {
 	struct loop *loop;

@@ -46,7 +46,7 @@ static bool dead;
 static sqlite3_vfs *real_vfs;
 static sqlite3_vfs vfs;
 
-/* ---- Images ------------------------------------------------------------ */
+/* ---- Images -------------------------------------------------------- */
 
 static void
 image_grow(struct image *im, size_t size)
@@ -150,7 +150,7 @@ image_free(struct image *im)
 	free(im);
 }
 
-/* ---- A file ------------------------------------------------------------ */
+/* ---- A file -------------------------------------------------------- */
 
 static struct file *
 file_of(sqlite3_file *f)
@@ -338,7 +338,7 @@ static const sqlite3_io_methods methods = {
 	.xShmUnmap = shm_unmap,
 };
 
-/* ---- The VFS ----------------------------------------------------------- */
+/* ---- The VFS ------------------------------------------------------- */
 
 #define OURS (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)
 

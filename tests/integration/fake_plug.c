@@ -35,7 +35,7 @@ fake_release(void)
 	n_waiters = 0;
 }
 
-/* ---- The registry ---------------------------------------------------------------- */
+/* ---- The registry -------------------------------------------------- */
 
 static const char *const letters = "UPNKV";
 
@@ -91,7 +91,7 @@ plug_model_resolve(struct plug *p, const char *id, char *full, size_t full_len)
 	return id == NULL || strcmp(id, "fake/gone") != 0;
 }
 
-/* ---- The model ---------------------------------------------------------------------- */
+/* ---- The model ----------------------------------------------------- */
 
 static SUSPENDS enum as_status
 hang(struct error *err)
@@ -172,7 +172,7 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 	return AS_OK;
 }
 
-/* ---- The tools ------------------------------------------------------------------------ */
+/* ---- The tools ----------------------------------------------------- */
 
 SUSPENDS enum as_status
 plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,

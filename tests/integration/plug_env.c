@@ -41,7 +41,7 @@ struct world {
 	pthread_cond_t ready;
 };
 
-/* ---- Kept values ---- */
+/* ---- Kept values --------------------------------------------------- */
 
 static struct kept *
 kept_find(struct world *w, const char *plugin, int scope, const char *owner,
@@ -116,7 +116,7 @@ kept_free(struct world *w)
 	}
 }
 
-/* ---- The server ---- */
+/* ---- The server ---------------------------------------------------- */
 
 static const char *
 page(const char *request)
@@ -194,7 +194,7 @@ client_of(void *arg, struct loop *loop)
 	return w->http;
 }
 
-/* ---- The home loop ---- */
+/* ---- The home loop ------------------------------------------------- */
 
 struct stopper {
 	struct loop_msg msg;
@@ -250,7 +250,7 @@ home_start(struct world *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* ---- The test ---- */
+/* ---- The test ------------------------------------------------------ */
 
 static void
 main_fiber(void *arg)

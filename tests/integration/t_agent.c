@@ -32,7 +32,7 @@ plug_model_resolve(struct plug *p, const char *id, char *full, size_t full_len)
 	return id == NULL || strcmp(id, "demo/demo") == 0;
 }
 
-/* ---- What each test works with ----------------------------------------- */
+/* ---- What each test works with ------------------------------------- */
 
 static struct principal ada, bob;
 static struct arena *arena;
@@ -122,7 +122,7 @@ text_of(const struct agent *a)
 	return s;
 }
 
-/* ---- Tests -------------------------------------------------------------- */
+/* ---- Tests --------------------------------------------------------- */
 
 static void
 defaults(void *arg)

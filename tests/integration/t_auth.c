@@ -75,7 +75,7 @@ plug_identity_clear(struct plug_identity *id)
 	memset(id, 0, sizeof(*id));
 }
 
-/* ---- What each test works with ----------------------------------------- */
+/* ---- What each test works with ------------------------------------- */
 
 static struct auth *auth;
 static struct auth_ctx ctx;
@@ -199,7 +199,7 @@ clean(void)
 	}
 }
 
-/* ---- The key ------------------------------------------------------------ */
+/* ---- The key ------------------------------------------------------- */
 
 static void
 test_key_file(void)
@@ -235,7 +235,7 @@ test_key_file(void)
 	env_remove(dir);
 }
 
-/* ---- Accounts ------------------------------------------------------------ */
+/* ---- Accounts ------------------------------------------------------ */
 
 static void
 first(void *arg)
@@ -368,7 +368,7 @@ test_short_password(void)
 	run(short_password);
 }
 
-/* ---- Log-in -------------------------------------------------------------- */
+/* ---- Log-in -------------------------------------------------------- */
 
 static void
 throttle(void *arg)
@@ -473,7 +473,7 @@ test_throttle_window(void)
 	run(throttle_window);
 }
 
-/* ---- Sessions ------------------------------------------------------------ */
+/* ---- Sessions ------------------------------------------------------ */
 
 static void
 credentials_work(void *arg)
@@ -624,7 +624,7 @@ test_expiry(void)
 	run(expiry);
 }
 
-/* ---- The user ------------------------------------------------------------ */
+/* ---- The user ------------------------------------------------------ */
 
 static SUSPENDS enum error_code
 change(const struct principal *who, const char *json, struct user *u)

@@ -56,7 +56,7 @@ notify_cancel(void *arg, struct uuid id)
 	engine_notify_cancel(engine, id);
 }
 
-/* ---- What each test stands on ---------------------------------------------------- */
+/* ---- What each test stands on -------------------------------------- */
 
 static void
 sql(const char *text, struct uuid a, struct uuid b)
@@ -168,7 +168,7 @@ send_text(const char *text)
 	return st;
 }
 
-/* ---- Looking at what is stored ------------------------------------------------------ */
+/* ---- Looking at what is stored ------------------------------------- */
 
 static SUSPENDS const char *
 run_member(const char *key)
@@ -253,7 +253,7 @@ count(const char *text)
 	return n;
 }
 
-/* ---- Turns --------------------------------------------------------------------------- */
+/* ---- Turns --------------------------------------------------------- */
 
 static void
 simple(void)
@@ -411,7 +411,7 @@ test_remember(void)
 	run(remember, turns, 3);
 }
 
-/* ---- Failures and limits ---------------------------------------------------------------- */
+/* ---- Failures and limits ------------------------------------------- */
 
 static void
 model_fails(void)
@@ -518,7 +518,7 @@ test_busy_thread(void)
 	run(busy_thread, turns, 2);
 }
 
-/* ---- Cancel --------------------------------------------------------------------------------- */
+/* ---- Cancel -------------------------------------------------------- */
 
 static SUSPENDS void
 cancel(bool rollback)
@@ -631,7 +631,7 @@ test_cancel_tools(void)
 	run(cancel_tools, turns, 2);
 }
 
-/* ---- Takeover: what the next owner finds ---------------------------------------------------- */
+/* ---- Takeover: what the next owner finds --------------------------- */
 
 /* The process dies at this point; another one takes over its runs. */
 static SUSPENDS void
@@ -709,7 +709,7 @@ test_takeover_tools(void)
 	run(takeover_tools, turns, 2);
 }
 
-/* ---- Fences ------------------------------------------------------------------------------------ */
+/* ---- Fences -------------------------------------------------------- */
 
 static void
 stale_fence(void)
@@ -784,7 +784,7 @@ test_zombie(void)
 	run(zombie, turns, 2);
 }
 
-/* ---- Readers ------------------------------------------------------------------------------------- */
+/* ---- Readers ------------------------------------------------------- */
 
 struct reader {
 	struct buf line, text;

@@ -50,7 +50,7 @@ struct conn {
 	int n; /* requests on this connection */
 };
 
-/* ---- The server ----------------------------------------------------------- */
+/* ---- The server ---------------------------------------------------- */
 
 static bool
 say(struct conn *c, const char *s, size_t len)
@@ -327,7 +327,7 @@ server_heard(struct server *s, const char *text)
 	return yes;
 }
 
-/* ---- The harness ------------------------------------------------------------ */
+/* ---- The harness --------------------------------------------------- */
 
 static struct loop *loop;
 static struct http_client *client;
@@ -430,7 +430,7 @@ get(const char *u, enum http_trust trust, struct outcome *o)
 
 #define HAS(o, text) CU_ASSERT_PTR_NOT_NULL(strstr((o).detail, text))
 
-/* ---- The tests ----------------------------------------------------------------- */
+/* ---- The tests ----------------------------------------------------- */
 
 static void
 plain(void)

@@ -29,7 +29,7 @@ static struct answer a;
 static char dir[] = "/tmp/t_http_server.XXXXXX";
 static atomic_int n_canceled, n_finished, n_closed, n_idem;
 
-/* ---- Handlers ---------------------------------------------------------- */
+/* ---- Handlers ------------------------------------------------------ */
 
 static void
 on_hello(struct http_req *req)
@@ -134,7 +134,7 @@ on_sse(struct http_req *req)
 		sse_close(s);
 }
 
-/* ---- Hooks ------------------------------------------------------------- */
+/* ---- Hooks --------------------------------------------------------- */
 
 static enum as_status
 authenticate(struct http_req *req, struct error *err)
@@ -167,7 +167,7 @@ idem_end(struct http_req *req, int status, const char *body, size_t len)
 
 static const struct http_hooks hooks = { authenticate, idem_begin, idem_end };
 
-/* ---- The host ---------------------------------------------------------- */
+/* ---- The host ------------------------------------------------------ */
 
 static const struct route routes[] = {
 	{ .method = "GET", .path = "/hello", .fn = on_hello },
@@ -276,7 +276,7 @@ teardown(void)
 	return system(cmd);
 }
 
-/* ---- Tests ------------------------------------------------------------- */
+/* ---- Tests --------------------------------------------------------- */
 
 /* The status, and the code in the body if code is not NULL. */
 static void

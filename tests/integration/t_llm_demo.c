@@ -182,7 +182,7 @@ test_words(void)
 	plug_env_run(CONF, 0, body_words);
 }
 
-/* ---- Scripts ---- */
+/* ---- Scripts ------------------------------------------------------- */
 
 static char script_path[64];
 

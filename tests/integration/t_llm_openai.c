@@ -27,7 +27,7 @@ static struct loop *loop;
 static struct http_client *client;
 static struct plug *plug;
 
-/* ---- The stub ------------------------------------------------------------- */
+/* ---- The stub ------------------------------------------------------ */
 
 static bool
 stub_start(void)
@@ -105,7 +105,7 @@ n_requests(void)
 	return n;
 }
 
-/* ---- The host -------------------------------------------------------------- */
+/* ---- The host ------------------------------------------------------ */
 
 static struct http_client *
 the_client(void *arg, struct loop *l)
@@ -174,7 +174,7 @@ with_host(void (*body)(void), bool loopback)
 	buf_free(&text);
 }
 
-/* ---- A chat ------------------------------------------------------------------ */
+/* ---- A chat -------------------------------------------------------- */
 
 struct said {
 	enum as_status st;
@@ -263,7 +263,7 @@ say_hi(struct said *s)
 	chat("openai/stub", HI, NULL, NULL, s);
 }
 
-/* ---- The tests ------------------------------------------------------------------ */
+/* ---- The tests ----------------------------------------------------- */
 
 static void
 answers(void)

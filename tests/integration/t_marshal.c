@@ -201,7 +201,7 @@ test_transcripts(void)
 	buf_free(&bytes);
 }
 
-/* ---- Frames ---- */
+/* ---- Frames -------------------------------------------------------- */
 
 static void
 test_frames(void)

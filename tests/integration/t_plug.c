@@ -35,7 +35,7 @@ has(const char *text, const char *part)
 	return false;
 }
 
-/* ---- Loading ---- */
+/* ---- Loading ------------------------------------------------------- */
 
 static void
 body_loads(struct plug_env *env)
@@ -277,7 +277,7 @@ test_init_fails(void)
 	    0, body_init_fails);
 }
 
-/* ---- Calls, in each of the three places ---- */
+/* ---- Calls, in each of the three places ---------------------------- */
 
 static const char *const places[] = { "probe", "home", "pool" };
 
@@ -455,7 +455,7 @@ test_calls_loopback(void)
 	plug_env_run(CONF_ALL, run_flags, body_calls);
 }
 
-/* ---- Ends ---- */
+/* ---- Ends ---------------------------------------------------------- */
 
 struct waiter {
 	struct plug_env *env;
@@ -609,7 +609,7 @@ test_verify(void)
 	plug_env_run(CONF_ALL, 0, body_verify);
 }
 
-/* ---- Models ---- */
+/* ---- Models -------------------------------------------------------- */
 
 struct heard {
 	char text[256];

@@ -68,7 +68,7 @@ has_constraint(const struct error *err, const char *name)
 	       strcmp(json_object_get_string(v), name) == 0;
 }
 
-/* ---- Values ------------------------------------------------------------ */
+/* ---- Values -------------------------------------------------------- */
 
 static void
 types_check(struct uuid id, const char *bytes)
@@ -226,7 +226,7 @@ test_empty(void)
 	CU_ASSERT_EQUAL(things_count(), 0);
 }
 
-/* ---- Atomicity --------------------------------------------------------- */
+/* ---- Atomicity ----------------------------------------------------- */
 
 static void
 batch(void *arg)
@@ -374,7 +374,7 @@ test_bad_sql(void)
 	log_to_fd(2);
 }
 
-/* ---- Neighbours -------------------------------------------------------- */
+/* ---- Neighbours ---------------------------------------------------- */
 
 #define MANY 1000
 
@@ -441,7 +441,7 @@ test_many(void)
 	CU_ASSERT_EQUAL(things_count(), MANY / 5 * 4 + 1);
 }
 
-/* ---- Waiting that ends early ------------------------------------------- */
+/* ---- Waiting that ends early --------------------------------------- */
 
 static void
 lock_things(bool lock)
@@ -511,7 +511,7 @@ test_early(void)
 	env_run(early, NULL);
 }
 
-/* ---- Clock ------------------------------------------------------------- */
+/* ---- Clock --------------------------------------------------------- */
 
 static void
 clock_is(int64_t us)
@@ -548,7 +548,7 @@ test_clock(void)
 	env_run(clock_body, NULL);
 }
 
-/* ---- The log is append-only -------------------------------------------- */
+/* ---- The log is append-only ---------------------------------------- */
 
 static void
 test_append_only(void)

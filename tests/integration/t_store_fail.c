@@ -50,7 +50,7 @@ is_there(const char *key)
 	return found;
 }
 
-/* ---- A read that is not short ------------------------------------------ */
+/* ---- A read that is not short -------------------------------------- */
 
 static enum as_status
 count_up(int64_t to, int64_t *n)
@@ -178,7 +178,7 @@ test_fair(void)
 		env_run(fair, NULL);
 }
 
-/* ---- Connections that go ----------------------------------------------- */
+/* ---- Connections that go ------------------------------------------- */
 
 static void
 kill_connections(void)
@@ -310,7 +310,7 @@ test_busy_lost(void)
 	env_run(busy_lost, NULL);
 }
 
-/* ---- Deadlock ---------------------------------------------------------- */
+/* ---- Deadlock ------------------------------------------------------ */
 
 static struct uuid cross[2];
 

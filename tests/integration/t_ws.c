@@ -37,7 +37,7 @@ enum {
 static struct peer_host *host;
 static atomic_int last_code, n_closed, n_drained;
 
-/* ---- Server ------------------------------------------------------------ */
+/* ---- Server -------------------------------------------------------- */
 
 static void
 on_message(struct ws *ws, const char *p, size_t len, bool is_text, void *arg)
@@ -118,7 +118,7 @@ teardown(void)
 	return 0;
 }
 
-/* ---- Client ------------------------------------------------------------ */
+/* ---- Client -------------------------------------------------------- */
 
 static void
 add_frame(struct buf *b, int byte0, const void *p, size_t len)
@@ -242,7 +242,7 @@ close_is(struct peer *p, int code)
 	CU_ASSERT(peer_is_closed(p));
 }
 
-/* ---- Handshake --------------------------------------------------------- */
+/* ---- Handshake ----------------------------------------------------- */
 
 static void
 refused(const char *headers, int status)
@@ -315,7 +315,7 @@ test_early_frame(void)
 	peer_close(&p);
 }
 
-/* ---- Frames ------------------------------------------------------------ */
+/* ---- Frames -------------------------------------------------------- */
 
 static void
 test_echo_sizes(void)

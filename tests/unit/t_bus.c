@@ -208,7 +208,7 @@ test_dropped(void)
 	run_here(drop_fiber);
 }
 
-/* ---- Several threads -------------------------------------------------- */
+/* ---- Several threads ----------------------------------------------- */
 
 #define N_MSG 2000
 #define N_TOPICS 4

@@ -728,7 +728,7 @@ test_stall(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "c-spin"));
 }
 
-/* ---- What ends a process ---------------------------------------------- */
+/* ---- What ends a process ------------------------------------------- */
 
 /* Runs fn in a child; its standard error in text, its wait status returned. */
 static int
@@ -940,7 +940,7 @@ test_foreign_thread(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "must hold"));
 }
 
-/* ---- Memory ----------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------- */
 
 #if !defined(FIBER_ASAN) && !defined(FIBER_TSAN)
 #define MANY 10000

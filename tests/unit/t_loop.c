@@ -32,7 +32,7 @@ loop_done(void)
 	clock_real();
 }
 
-/* ---- Timers ----------------------------------------------------------- */
+/* ---- Timers -------------------------------------------------------- */
 
 struct alarm {
 	struct loop_timer timer;
@@ -177,7 +177,7 @@ test_timer_real(void)
 	loop_free(loop);
 }
 
-/* ---- Descriptors ------------------------------------------------------ */
+/* ---- Descriptors --------------------------------------------------- */
 
 struct duplex {
 	struct loop_watch *watch;
@@ -274,7 +274,7 @@ test_watch_clock(void)
 	close(d.fd[1]);
 }
 
-/* ---- Hooks and mailbox ------------------------------------------------ */
+/* ---- Hooks and mailbox --------------------------------------------- */
 
 struct note {
 	struct loop_hook hook;
@@ -448,7 +448,7 @@ test_mailbox_self(void)
 	loop_free(loop);
 }
 
-/* ---- Two loops -------------------------------------------------------- */
+/* ---- Two loops ----------------------------------------------------- */
 
 #define ROUNDS 2000
 

@@ -306,7 +306,7 @@ test_deep(void)
 	run_here(1, 1, deep_fiber);
 }
 
-/* ---- Two loops, one pool ---------------------------------------------- */
+/* ---- Two loops, one pool ------------------------------------------- */
 
 static void
 busy_fiber(void *arg)
