@@ -57,7 +57,7 @@ struct as_call {
 	struct as_http_stream *streams;
 };
 
-/* ---- The plugin's side (call.c, op.c, host_*.c) -------------------------- */
+/* ---- The plugin's side (call.c, op.c, host_*.c) -------------------- */
 
 /*
  * Run one operation to its end.  *failure is what it left behind, or NULL.
@@ -89,7 +89,7 @@ void streams_close(struct as_call *call);
 struct json_object *info_to_json(const struct as_call_info *info);
 void info_from_json(struct json_object *o, struct as_call_info *info);
 
-/* ---- Values (host_json.c) ------------------------------------------------ */
+/* ---- Values (host_json.c) ------------------------------------------ */
 
 struct as_json;
 struct json_object *value_of(const struct as_json *v); /* borrowed */
@@ -101,7 +101,7 @@ const struct as_json *value_to(struct json_object *o);
 enum as_status value_copy(struct as_call *call, const struct as_json *v,
     struct json_object **out);
 
-/* ---- The host's side (exchange.c, serve.c, channel.c) -------------------- */
+/* ---- The host's side (exchange.c, serve.c, channel.c) -------------- */
 
 struct serve_stream;
 

@@ -37,7 +37,7 @@ exchange_emit(struct exchange *x, const struct msg *m)
 	return x->take != NULL ? x->take(x, m) : AS_OK;
 }
 
-/* ---- On this fiber ---- */
+/* ---- On this fiber ------------------------------------------------- */
 
 static enum as_status
 direct_emit(struct as_call *call, const struct msg *m)
@@ -79,7 +79,7 @@ static const struct link direct_link = {
 	.sleep = fiber_wait_ms,
 };
 
-/* ---- Through bytes ---- */
+/* ---- Through bytes ------------------------------------------------- */
 
 /* There and back.  The frame lives in the arena, as the message does. */
 static bool
@@ -200,7 +200,7 @@ loopback_run(struct exchange *x, const struct as_call_info *info,
 	return st;
 }
 
-/* ---- The call ---- */
+/* ---- The call ------------------------------------------------------ */
 
 struct info_room {
 	char tenant[UUID_TEXT], user[UUID_TEXT], agent[UUID_TEXT];

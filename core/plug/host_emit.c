@@ -39,7 +39,7 @@ emit_value(struct as_call *call, enum msg_kind kind, struct json_object *value)
 	return st;
 }
 
-/* ---- Toolkits ---- */
+/* ---- Toolkits ------------------------------------------------------ */
 
 static enum as_status
 host_reply(struct as_call *call, const struct as_json *v)
@@ -131,7 +131,7 @@ const struct as_toolkit_host host_toolkit_table = {
 	.offers_changed = host_offers_changed,
 };
 
-/* ---- Models ---- */
+/* ---- Models -------------------------------------------------------- */
 
 static enum as_status
 host_delta(struct as_call *call, const struct as_delta *given)
@@ -214,7 +214,7 @@ const struct as_llm_host host_llm_table = {
 	.offer_model = host_offer_model,
 };
 
-/* ---- Auth ---- */
+/* ---- Auth ---------------------------------------------------------- */
 
 static enum as_status
 host_identify(struct as_call *call, const struct as_identity *given)
@@ -282,7 +282,7 @@ const struct as_auth_host host_auth_table = {
 	.same = host_same,
 };
 
-/* ---- Vectors ---- */
+/* ---- Vectors ------------------------------------------------------- */
 
 static enum as_status
 host_hit(struct as_call *call, const char *id, double score,

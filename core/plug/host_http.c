@@ -89,7 +89,7 @@ streams_close(struct as_call *call)
 	}
 }
 
-/* ---- The request ---- */
+/* ---- The request --------------------------------------------------- */
 
 static bool
 has_header(const char *const *h, const char *name)
@@ -137,7 +137,7 @@ request_to_json(struct as_call *call, const struct as_http_request *q)
 	return o;
 }
 
-/* ---- The answer ---- */
+/* ---- The answer ---------------------------------------------------- */
 
 static const char *const *
 headers_from_json(struct as_call *call, struct json_object *a)
@@ -252,7 +252,7 @@ host_http_read(struct as_call *call, struct as_http_stream *s,
 	return s->ended ? AS_EOF : AS_OK;
 }
 
-/* ---- Events ---- */
+/* ---- Events -------------------------------------------------------- */
 
 static enum as_status
 event_take(const struct sse_event *given, void *arg)

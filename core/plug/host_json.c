@@ -9,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/plug/call.h"
 #include "core/plug/host.h"
+#include "core/plug/pointer.h"
 
 /*
  * JSON values of plugins are json-c's, seen through an opaque type.
@@ -67,7 +68,7 @@ value_or_null(struct json_object *o)
 		   : (const struct as_json *)(const void *)&null_value;
 }
 
-/* ---- Reading ---- */
+/* ---- Reading ------------------------------------------------------- */
 
 static enum as_json_type
 int_type(struct json_object *o)
@@ -102,61 +103,19 @@ host_type(const struct as_json *v)
 	}
 }
 
-/* One token of a pointer; ~1 is a slash and ~0 a tilde. */
-static bool
-token_next(const char **at, char *out, size_t size)
-{
-	const char *s = *at;
-	size_t n = 0;
-
-	for (; *s != '\0' && *s != '/'; s++) {
-		if (n + 1 >= size)
-			return false;
-		if (*s == '~' && (s[1] == '0' || s[1] == '1'))
-			out[n++] = *++s == '0' ? '~' : '/';
-		else
-			out[n++] = *s;
-	}
-	out[n] = '\0';
-	*at = s;
-	return true;
-}
-
-static bool
-step(struct json_object *o, const char *token, struct json_object **out)
-{
-	int64_t i;
-
-	if (json_object_is_type(o, json_type_object))
-		return json_object_object_get_ex(o, token, out);
-	if (!json_object_is_type(o, json_type_array) ||
-	    (token[0] == '0' && token[1] != '\0') ||
-	    !text_to_int(token, 0, INT32_MAX, &i) ||
-	    (size_t)i >= json_object_array_length(o))
-		return false;
-	*out = json_object_array_get_idx(o, (size_t)i);
-	return true;
-}
-
 static const struct as_json *
 host_get(const struct as_json *v, const char *path)
 {
-	struct json_object *o = value_of(v), *next = NULL;
-	char token[256];
+	struct json_object *found = NULL;
 
-	if (path[0] != '/')
-		return json_object_is_type(o, json_type_object) &&
-			       json_object_object_get_ex(o, path, &next)
-			   ? value_or_null(next)
+	if (path[0] == '/')
+		return pointer_get(value_of(v), path, &found)
+			   ? value_or_null(found)
 			   : NULL;
-	while (*path == '/') {
-		path++;
-		if (!token_next(&path, token, sizeof(token)) ||
-		    !step(o, token, &next))
-			return NULL;
-		o = next;
-	}
-	return value_or_null(o);
+	return json_object_is_type(value_of(v), json_type_object) &&
+		       json_object_object_get_ex(value_of(v), path, &found)
+		   ? value_or_null(found)
+		   : NULL;
 }
 
 static const char *
@@ -254,7 +213,7 @@ host_text(struct as_call *call, const struct as_json *v)
 	return copy != NULL ? memcpy(copy, text, len + 1) : "null";
 }
 
-/* ---- Writing ---- */
+/* ---- Writing ------------------------------------------------------- */
 
 static struct node *
 node_of(struct json_object *o)

@@ -31,6 +31,8 @@ libplug_la_SOURCES = \
 	core/plug/origin.c \
 	core/plug/origin.h \
 	core/plug/plug.h \
+	core/plug/pointer.c \
+	core/plug/pointer.h \
 	core/plug/serve.c \
 	core/plug/tool.c \
 	core/plug/unit.c \

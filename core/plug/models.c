@@ -99,7 +99,7 @@ default_model(struct plug *p, const char **model)
 	return u;
 }
 
-/* ---- The catalogue ---- */
+/* ---- The catalogue ------------------------------------------------- */
 
 struct builder {
 	struct catalogue *c;

@@ -103,7 +103,7 @@ void plug_free(struct plug *p); /* after the loops have ended */
  */
 void plug_loopback(struct plug *p, bool on);
 
-/* ---- What there is; borrowed, valid as long as struct plug ------------- */
+/* ---- What there is; borrowed, valid as long as struct plug --------- */
 
 struct plug_tool_info {
 	const char *toolkit; /* "calculator" */
@@ -155,7 +155,7 @@ bool plug_model_resolve(struct plug *p, const char *id, char *full,
 const struct plug_model_info *plug_model_find(struct plug *p,
     const char *full); /* NULL for names that are not listed */
 
-/* ---- Calls ------------------------------------------------------------- */
+/* ---- Calls --------------------------------------------------------- */
 
 /*
  * Run a tool.  The arguments are validated first (VALIDATION_FAILED with
@@ -217,7 +217,7 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
     const struct plug_caller *who, struct json_object *credentials,
     struct plug_identity *out, struct error *err);
 
-/* ---- For operators ------------------------------------------------------ */
+/* ---- For operators ------------------------------------------------- */
 
 /*
  * [{name, plugin, kinds, version, summary, file, state, error, calls, errors}];

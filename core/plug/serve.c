@@ -37,7 +37,7 @@ serve_fail(struct answer *out, enum as_status st, struct error *err)
 	error_clear(err);
 }
 
-/* ---- HTTP ---- */
+/* ---- HTTP ---------------------------------------------------------- */
 
 /* Whose word is the address?  AS_FORBIDDEN with a reason, or AS_OK. */
 static enum as_status
@@ -227,7 +227,7 @@ exchange_close(struct exchange *x)
 	}
 }
 
-/* ---- Kept values ---- */
+/* ---- Kept values --------------------------------------------------- */
 
 static enum as_status
 owner_of(struct exchange *x, int64_t scope, char owner[UUID_TEXT],

@@ -18,7 +18,7 @@
 #define TIMEOUT_MS 60000
 #define NAME_MAX_LEN 64 /* of <slug>_<tool>, as model providers allow */
 
-/* ---- What there is ---- */
+/* ---- What there is ------------------------------------------------- */
 
 static bool
 name_is_good(const char *s)
@@ -263,7 +263,7 @@ plug_tool_find(struct plug *p, const char *name)
 	return tool != NULL ? &tool->info : NULL;
 }
 
-/* ---- Calls ---- */
+/* ---- Calls --------------------------------------------------------- */
 
 struct tool_taker {
 	struct json_object *reply;

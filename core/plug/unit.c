@@ -83,7 +83,7 @@ check_isolation(struct unit *u)
 		problem(u, "isolation", "expected \"none\", got '%.40s'", text);
 }
 
-/* ---- Files ---- */
+/* ---- Files --------------------------------------------------------- */
 
 char *
 plug_find_file(const char *const *plugin_dirs, const char *name)
@@ -137,7 +137,7 @@ unit_open(struct unit *u, const char *name, const char *const *dirs)
 	return false;
 }
 
-/* ---- Options ---- */
+/* ---- Options ------------------------------------------------------- */
 
 static const struct as_field *
 option_at(const struct as_plugin *p, size_t i)
@@ -244,7 +244,7 @@ unit_default_model(const struct unit *u)
 	return value != NULL ? value : "";
 }
 
-/* ---- One plugin ---- */
+/* ---- One plugin ---------------------------------------------------- */
 
 /* "llm_demo" is demo: what stands behind the kind. */
 static const char *
@@ -364,7 +364,7 @@ unit_fail(struct unit *u, enum unit_state state, const char *text)
 	atomic_store(&u->state, state);
 }
 
-/* ---- All of them ---- */
+/* ---- All of them --------------------------------------------------- */
 
 /* "a" with a tool "b_c" and "a_b" with a tool "c" would both have "a_b_c". */
 static void
