@@ -23,7 +23,7 @@
  *	prints "ready N" when all listen and the first messages are about to
  *	leave, then, once the seconds are over, "runs N", "seconds S", what
  *	stub_model's first token needed to get here ("first_token_p50_ms",
- *	"first_token_p99_ms") and "end 0", and lets what still runs end
+ *	"first_token_p99_ms"), and lets what still runs end
  * usage: chat_load idle PORT
  *	opens all, prints "open N", ends when standard output is closed or it
  *	is killed
@@ -380,7 +380,6 @@ run(int ep, double seconds)
 	stopping = true;
 	/* The numbers are those of the time above; then let all runs end. */
 	report((double)(last - started) / 1e9);
-	printf("end 0\n");
 	fflush(stdout);
 	while (any_working() && now_ns() < last + 30000000000u)
 		turn(ep, 100);
