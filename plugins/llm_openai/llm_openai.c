@@ -423,6 +423,6 @@ init(struct as_call *call)
 AS_PLUGIN(.name = "llm_openai",
     .summary = "Models behind OpenAI's API, or any server that speaks it.",
     .version = "1.0.0", .flags = AS_PARALLEL | AS_UNLOADABLE,
-    AS_OPTIONS(struct conf, options), .grants = "net:*", .init = init,
+    AS_OPTIONS(struct conf, options), .init = init,
     .llm = AS_LLM(.chat = openai_chat, .embed = openai_embed, .models = models,
 	.embed_batch = 64));
