@@ -22,7 +22,7 @@ struct api;
 struct auth;
 struct engine;
 struct live;
-struct session;
+struct seats;
 
 struct app {
 	struct loop *loop;
@@ -39,7 +39,7 @@ struct app {
 	const struct api *api; /* schemas, OpenAPI text: shared */
 	const struct route_table *routes;
 	const struct settings *settings;
-	struct session *sockets; /* of ws.c */
+	struct seats *seats; /* sockets of each person: shared */
 	bool draining;
 	int64_t started_us;
 };

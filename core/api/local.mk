@@ -25,9 +25,15 @@ libapi_la_SOURCES = \
 	core/api/runs.c \
 	core/api/schemas.c \
 	core/api/schemas.h \
+	core/api/seats.c \
+	core/api/seats.h \
 	core/api/toolkits_api.c \
 	core/api/ws.c
 
 check_PROGRAMS += tests/unit/t_page
 tests_unit_t_page_SOURCES = tests/unit/t_page.c
 tests_unit_t_page_LDADD = libapi.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_seats
+tests_unit_t_seats_SOURCES = tests/unit/t_seats.c
+tests_unit_t_seats_LDADD = libapi.la libbus.la libbase.la $(TEST_LIBS)

@@ -4,6 +4,7 @@
 
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
+#include "core/api/seats.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -29,7 +30,6 @@ struct frame_in {
 };
 
 struct session {
-	struct session *next, *prev; /* of the app's list */
 	struct app *app;
 	struct ws *ws; /* NULL: the socket is gone */
 	struct stream *stream;
@@ -137,17 +137,6 @@ session_free(struct session *s)
 	free(s);
 }
 
-static int
-sockets_of(struct app *app, struct uuid user_id)
-{
-	int n = 0;
-
-	for (struct session *s = app->sockets; s != NULL; s = s->next)
-		if (s->ws != NULL && uuid_equal(s->who.user_id, user_id))
-			n++;
-	return n;
-}
-
 static void
 on_expired(struct loop_timer *t)
 {
@@ -228,8 +217,8 @@ session_authorise(struct session *s, const struct principal *who)
 		ws_close(s->ws, WS_NOT_FOUND, "no such thread");
 	else if (st != AS_OK)
 		ws_close(s->ws, WS_TRY_LATER, "the store is not there");
-	else if (first && sockets_of(s->app, who->user_id) >=
-			      s->app->settings->server.sockets_per_user)
+	else if (first && !seats_take(s->app->seats, who->user_id,
+			      s->app->settings->server.sockets_per_user))
 		ws_close(s->ws, WS_TOO_MANY, "too many sockets");
 	else {
 		if (s->after > thread.heads.seq)
@@ -452,12 +441,8 @@ on_close(struct ws *ws, int code, void *arg)
 	loop_timer_clear(&s->timer);
 	stream_close(s->stream);
 	s->stream = NULL;
-	if (s->prev != NULL)
-		s->prev->next = s->next;
-	else
-		s->app->sockets = s->next;
-	if (s->next != NULL)
-		s->next->prev = s->prev;
+	if (!uuid_is_nil(s->who.user_id))
+		seats_leave(s->app->seats, s->who.user_id);
 	session_free(s);
 }
 
@@ -499,10 +484,6 @@ ws_chat(struct http_req *req)
 		free(s);
 		return;
 	}
-	s->next = app->sockets;
-	if (app->sockets != NULL)
-		app->sockets->prev = s;
-	app->sockets = s;
 	if (who != NULL) {
 		struct principal p = *who;
 

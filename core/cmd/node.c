@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "core/api/seats.h"
 #include "core/auth/auth.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
@@ -48,6 +49,7 @@ struct node {
 	struct plug *plug;
 	struct bus *bus;
 	struct live *live;
+	struct seats *seats;
 	struct pool *pool;
 	struct node_loop *loops;
 	struct app **apps; /* NULL-terminated */
@@ -269,7 +271,8 @@ listen_here(struct node *n, struct app *app, struct error *err)
 	struct http_server_config c = {
 		.host = s->host,
 		.port = n->port != 0 ? n->port : (uint16_t)s->port,
-		.reuse_port = n->n_loops > 1,
+		.share_port = n->n_loops > 1,
+		.join_port = app != &first(n)->app,
 		.max_connections = (unsigned)(s->max_connections / n->n_loops),
 		.max_body = (size_t)s->max_body,
 		.header_timeout_ms = s->header_timeout,
@@ -309,6 +312,8 @@ on_start_msg(struct loop_msg *m)
 	struct node_loop *l = container_of(m, struct node_loop, start);
 
 	loop_serve(l->node, l);
+	if (l->failed) /* the first loop ends them all */
+		kill(getpid(), SIGTERM);
 }
 
 static void
@@ -323,6 +328,7 @@ loop_make(struct node *n, struct node_loop *l)
 	app->auth = n->p.auth;
 	app->bus = n->bus;
 	app->live = n->live;
+	app->seats = n->seats;
 	app->pool = n->pool;
 	app->api = n->p.api;
 	app->routes = n->p.api->routes;
@@ -610,6 +616,7 @@ node_run(const struct node_parts *parts)
 	fiber_limit((unsigned)parts->settings->server.max_fibers);
 	n->bus = bus_new_memory();
 	n->live = live_new();
+	n->seats = seats_new();
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
 	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(*n->apps));
@@ -634,6 +641,7 @@ node_run(const struct node_parts *parts)
 		loop_unmake(n, &n->loops[i]);
 	plug_free(n->plug);
 	live_free(n->live);
+	seats_free(n->seats);
 	bus_free(n->bus);
 	node_env_fini(&n->env);
 	close(n->signal_fd);

@@ -200,9 +200,18 @@ server_on_accept(evutil_socket_t lfd, short what, void *arg)
 
 /* ---- Starting ------------------------------------------------------ */
 
+static bool
+port_share(int fd)
+{
+	int one = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0;
+}
+
 static int
 socket_open(const struct http_server *s, const struct addrinfo *ai)
 {
+	bool share = s->config.share_port, join = share && s->config.join_port;
 	int one = 1;
 	int fd = socket(ai->ai_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -213,10 +222,10 @@ socket_open(const struct http_server *s, const struct addrinfo *ai)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if ((s->config.reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT,
-					 &one, sizeof(one)) != 0) ||
+	/* Set before bind it would let in another process on the port. */
+	if ((join && !port_share(fd)) ||
 	    bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 ||
-	    listen(fd, 511) != 0) {
+	    (share && !join && !port_share(fd)) || listen(fd, 511) != 0) {
 		int e = errno;
 
 		close(fd);

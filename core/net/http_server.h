@@ -27,7 +27,8 @@ struct route_table;
 struct http_server_config {
 	const char *host; /* "127.0.0.1" */
 	uint16_t port; /* 0: a free one */
-	bool reuse_port;
+	bool share_port; /* with servers of other loops, this process only */
+	bool join_port; /* they are there already */
 	unsigned max_connections;
 	unsigned max_headers; /* 100 */
 	size_t max_header_bytes; /* 16 KiB */

@@ -12,6 +12,7 @@
 //
 // AGENT_STUDIO names the program (default: the one in the PATH),
 // AGENT_STUDIO_CONF its folder of settings, if it shall not be the built-in one.
+// AGENT_STUDIO_SET names more settings for all servers, with blanks between.
 // With AGENT_STUDIO_STORE=postgres each server gets a new database of
 // TEST_POSTGRES_URL, dropped by stop().
 //
@@ -65,7 +66,8 @@ class Server {
 		if (this.database)
 			list.push("--set",
 				`store.url=${databaseUrl(this.admin, this.database)}`);
-		for (const s of set)
+		const more = process.env.AGENT_STUDIO_SET?.split(" ") ?? [];
+		for (const s of [...more, ...set])
 			list.push("--set", s);
 		return [...list, ...args];
 	}
