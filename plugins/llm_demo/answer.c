@@ -124,7 +124,7 @@ demo_answer(struct as_call *call, const struct as_chat *in,
     struct demo_turn *turn)
 {
 	struct as_json *calls = as_array(call);
-	const char *text = demo_last_user(call, in->messages);
+	const char *text = demo_last_user(in->messages);
 	const char *url = demo_find_url(call, text);
 	const char *expression = *url != '\0'
 				     ? ""

@@ -27,13 +27,9 @@ struct demo_turn {
 
 /* ---- text.c: messages as text ---- */
 
-/* All text parts of a message, joined. */
-const char *demo_message_text(struct as_call *call,
-    const struct as_json *message);
 bool demo_is_role(const struct as_json *message, const char *role);
-/* The text of the last message of the user, or "". */
-const char *demo_last_user(struct as_call *call,
-    const struct as_json *messages);
+/* What the user said last, or "". */
+const char *demo_last_user(const struct as_json *messages);
 /* Words, which is what this model counts as tokens. */
 int64_t demo_words(const char *text);
 

@@ -9,33 +9,24 @@ demo_is_role(const struct as_json *message, const char *role)
 	return strcmp(as_get_str(message, "role", ""), role) == 0;
 }
 
+/* Messages that follow each other may come as parts of one: the last counts. */
 const char *
-demo_message_text(struct as_call *call, const struct as_json *message)
+demo_last_user(const struct as_json *messages)
 {
-	struct as_iter it = as_each(as_get(message, "content"));
+	struct as_iter it = as_each(messages), part;
 	const char *text = "";
 
 	while (as_next(&it)) {
-		if (strcmp(as_get_str(it.value, "type", ""), "text") != 0)
+		if (!demo_is_role(it.value, "user"))
 			continue;
-		text = *text == '\0' ? as_get_str(it.value, "text", "")
-				     : as_printf(call, "%s\n%s", text,
-					   as_get_str(it.value, "text", ""));
+		part = as_each(as_get(it.value, "content"));
+		while (as_next(&part)) {
+			if (strcmp(as_get_str(part.value, "type", ""),
+				"text") == 0)
+				text = as_get_str(part.value, "text", "");
+		}
 	}
 	return text;
-}
-
-const char *
-demo_last_user(struct as_call *call, const struct as_json *messages)
-{
-	struct as_iter it = as_each(messages);
-	const struct as_json *last = NULL;
-
-	while (as_next(&it)) {
-		if (demo_is_role(it.value, "user"))
-			last = it.value;
-	}
-	return last != NULL ? demo_message_text(call, last) : "";
 }
 
 int64_t

@@ -129,6 +129,8 @@ body_finds(struct plug_env *env)
 	expect_calls(env, "6*7 and the date", CALC("6*7") ";clock_now {}");
 	expect_calls(env, "Fetch http://127.0.0.1:9/a-b?c=1+1.",
 	    "http_request {\"url\":\"http://127.0.0.1:9/a-b?c=1+1\"}");
+	/* What came before is answered for, or never was. */
+	expect_calls(env, "5*5\n+:6*6", CALC("6*6"));
 	expect_calls(env, "hello", "");
 	expect_calls(env, "42", "");
 	expect_calls(env, "I have 3 apples - no, 4", "");
