@@ -61,7 +61,7 @@ work_result_parts(struct arena *arena, const char *call_id, const char *text,
 
 /* Results for calls that have none: their rows are still `started`. */
 static SUSPENDS void
-close_calls(struct work *w, struct work_commit *wc)
+close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 {
 	struct run_tool *rows;
 	int n;
@@ -85,6 +85,7 @@ close_calls(struct work *w, struct work_commit *wc)
 		done->result = "Error CANCELED: the run was stopped during "
 			       "this call; it may have happened.";
 		m = work_add_message(w, wc, "tool");
+		m->state = rolled_back ? "rolled_back" : "final";
 		m->ordinal = rows[i].ordinal;
 		m->content = done->result;
 		m->tool_name = rows[i].tool;
@@ -117,7 +118,7 @@ finish_once(struct work *w, enum run_status to, const struct error *why,
 	else
 		keep_partial(w, &wc, text, len,
 		    why != NULL ? "error" : "interrupted");
-	close_calls(w, &wc);
+	close_calls(w, &wc, rolled_back);
 	wc.c.to = to;
 	wc.c.void_messages = rolled_back;
 	if (why != NULL) {

@@ -5,40 +5,30 @@
 #include "core/base/hash.h"
 #include "core/run/batch.h"
 #include "core/run/run_store.h"
+#include "core/run/run_store_pg.h"
 
 /*
- * The writes of the run engine, in statements that both databases take.
+ * The writes of the run engine.  On PostgreSQL the two hot ones are one
+ * statement each (run_store_pg.c); here is their body for SQLite.
  *
  * One statement of a request, the guard, tests every belief of the caller and
  * stamps the run with the request's commit id.  All others select from that
- * run by its commit id, so a missed guard writes nothing.  Locks are taken in
- * the order threads, runs, jobs.
+ * run by its commit id, so a missed guard writes nothing.
  */
 
 /* ---- Shared by create and commit ----------------------------------- */
-
-SQL(LOCK_THREAD, "SELECT 1 FROM threads WHERE id = $1 FOR UPDATE");
 
 /*
  * All events in one statement.  $5 is [[type, body], ...] with each body as a
  * string, so that its bytes come out as they went in.
  */
-#define EVENT_COLUMNS \
-	"INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
-	" step, ns, type, fence, payload, created_at)" \
-	" SELECT r.id, "
-#define EVENT_OF_RUN " WHERE r.id = $1 AND r.last_commit_id = $2"
-
-SQL_BOTH(INSERT_EVENTS,
-    EVENT_COLUMNS "$3 + e.key, r.thread_id, $4 + e.key, r.tenant_id, r.step,"
-		  " r.checkpoint_ns, json_extract(e.value, '$[0]'), r.fence,"
-		  " json_extract(e.value, '$[1]'), $6"
-		  " FROM runs r, json_each($5) e" EVENT_OF_RUN,
-    EVENT_COLUMNS
-    "$3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id, r.step,"
-    " r.checkpoint_ns, e.value ->> 0, r.fence, e.value ->> 1, $6"
-    " FROM runs r, json_array_elements(CAST($5 AS json))"
-    " WITH ORDINALITY e (value, n)" EVENT_OF_RUN);
+SQL(INSERT_EVENTS,
+    "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id,"
+    " step, ns, type, fence, payload, created_at)"
+    " SELECT r.id, $3 + e.key, r.thread_id, $4 + e.key, r.tenant_id, r.step,"
+    " r.checkpoint_ns, json_extract(e.value, '$[0]'), r.fence,"
+    " json_extract(e.value, '$[1]'), $6 FROM runs r, json_each($5) e"
+    " WHERE r.id = $1 AND r.last_commit_id = $2");
 
 SQL(INSERT_MESSAGE,
     "INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id, ns,"
@@ -136,6 +126,8 @@ run_store_create(struct store *store, const struct run_create *c,
 	struct batch b;
 	enum as_status st;
 
+	if (store_dialect(store) == STORE_POSTGRES)
+		return run_store_pg_create(store, c, err);
 	batch_init(&b);
 	BATCH_ADD(&b, &TAKE_THREAD, SQL_UUID(c->thread_id), SQL_UUID(c->run_id),
 	    SQL_INT(c->heads.seq), SQL_INT(c->heads.msg_seq),
@@ -195,7 +187,7 @@ SQL(INSERT_TOOL,
 SQL(FINISH_TOOL,
     "UPDATE tool_invocations SET state = $4, result = $5, result_sha = $6,"
     " error_code = $7, completed_at = $8, resolution = 'auto'"
-    " WHERE id = $3 AND state = 'started' AND run_id IN"
+    " WHERE id = $3 AND state = 'started' AND run_id ="
     " (SELECT id FROM runs WHERE id = $1 AND last_commit_id = $2)");
 
 SQL(INSERT_CHECKPOINT,
@@ -207,10 +199,10 @@ SQL(INSERT_CHECKPOINT,
     " FROM runs r WHERE r.id = $1 AND r.last_commit_id = $2");
 
 SQL(VOID_MESSAGES,
-    "UPDATE messages SET state = 'rolled_back' WHERE run_id IN"
+    "UPDATE messages SET state = 'rolled_back' WHERE run_id ="
     " (SELECT id FROM runs WHERE id = $1 AND last_commit_id = $2)");
 
-SQL(DELETE_JOB, "DELETE FROM jobs WHERE kind = 'run' AND run_id IN"
+SQL(DELETE_JOB, "DELETE FROM jobs WHERE kind = 'run' AND run_id ="
 		" (SELECT id FROM runs WHERE id = $1 AND last_commit_id = $2)");
 
 static void
@@ -269,13 +261,10 @@ run_store_commit(struct store *store, const struct run_commit *c,
 {
 	struct batch b;
 	enum as_status st;
-	int guard;
 
-	batch_init(&b);
-	/* SQLite has one writer: nothing can come between the statements. */
 	if (store_dialect(store) == STORE_POSTGRES)
-		BATCH_ADD(&b, &LOCK_THREAD, SQL_UUID(c->thread_id));
-	guard = b.n;
+		return run_store_pg_commit(store, c, err);
+	batch_init(&b);
 	add_guard(&b, c);
 	if (!uuid_is_nil(c->checkpoint_id))
 		BATCH_ADD(&b, &INSERT_CHECKPOINT, SQL_UUID(c->run_id),
@@ -299,7 +288,7 @@ run_store_commit(struct store *store, const struct run_commit *c,
 	if (!run_is_open(c->to))
 		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id),
 		    SQL_UUID(c->commit_id));
-	st = batch_run(&b, store, guard, err);
+	st = batch_run(&b, store, 0, err);
 	batch_fini(&b);
 	return st;
 }

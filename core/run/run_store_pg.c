@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/run_store_pg.h"
+
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+
+/*
+ * One data-modifying WITH an operation: one round trip, one plan, and nothing
+ * is written unless the first part, the guard, has found its row.  Lists cross
+ * as JSON; payloads are strings in it, so their bytes come out as they went
+ * in.  All parts see the state before the statement; only what a part returns
+ * is new, and that is why everything hangs on the guard's row.
+ */
+
+#define EVENTS_FROM \
+	" INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
+	" step, ns, type, fence, payload, created_at)" \
+	" SELECT r.id, $3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id," \
+	" r.step, r.checkpoint_ns, e.value ->> 0, r.fence, e.value ->> 1, $6" \
+	" FROM r, json_array_elements(CAST($5 AS json))" \
+	" WITH ORDINALITY e (value, n)"
+
+#define MESSAGES_FROM \
+	" INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id," \
+	" ns, step, ordinal, role, content, parts, tool_name, tool_call_id," \
+	" state, client_message_id, parent_id, usage, model, created_at)" \
+	" SELECT m.id, r.tenant_id, r.thread_id, m.sequence, r.id," \
+	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
+	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
+	" m.parent_id, m.usage, m.model, $6" \
+	" FROM r, json_to_recordset(CAST($7 AS json)) AS m (id uuid," \
+	" sequence bigint, step bigint, ordinal bigint, role text," \
+	" content text, parts text, tool_name text, tool_call_id text," \
+	" state text, client_message_id text, parent_id uuid, usage text," \
+	" model text)"
+
+/* ---- Arguments ----------------------------------------------------- */
+
+static char *
+events_json(const struct event_list *events)
+{
+	struct buf list = { 0 };
+
+	buf_add_char(&list, '[');
+	for (int i = 0; i < events->n; i++) {
+		buf_printf(&list, "%s[\"%s\",", i == 0 ? "" : ",",
+		    events->items[i].type);
+		buf_add_json_str(&list, events->items[i].body,
+		    strlen(events->items[i].body));
+		buf_add_char(&list, ']');
+	}
+	buf_add_char(&list, ']');
+	return buf_take(&list);
+}
+
+static struct json_object *
+message_json(const struct run_message *m)
+{
+	struct json_object *o = jobj();
+
+	jput_uuid(o, "id", m->id);
+	jput_int(o, "sequence", m->sequence);
+	jput_int(o, "step", m->step);
+	jput_int(o, "ordinal", m->ordinal);
+	jput_str(o, "role", m->role);
+	jput_str(o, "content", m->content);
+	jput_str(o, "parts", m->parts);
+	jput_str(o, "tool_name", m->tool_name);
+	jput_str(o, "tool_call_id", m->tool_call_id);
+	jput_str(o, "state", m->state);
+	jput_str(o, "client_message_id", m->client_message_id);
+	if (!uuid_is_nil(m->parent_id))
+		jput_uuid(o, "parent_id", m->parent_id);
+	jput_str(o, "usage", m->usage);
+	jput_str(o, "model", m->model);
+	return o;
+}
+
+static struct json_object *
+messages_json(const struct run_message *messages, int n)
+{
+	struct json_object *list = jarr();
+
+	for (int i = 0; i < n; i++)
+		json_object_array_add(list, message_json(&messages[i]));
+	return list;
+}
+
+static void
+put_sha(struct json_object *o, const char *key, const uint8_t sha[HASH_LEN])
+{
+	char hex[HASH_TEXT];
+
+	text_hex(hex, sha, HASH_LEN);
+	jput_str(o, key, hex);
+}
+
+static struct json_object *
+tools_new_json(const struct run_commit *c)
+{
+	struct json_object *list = jarr(), *o;
+	const struct run_tool *t;
+
+	for (int i = 0; i < c->n_tools_new; i++) {
+		t = &c->tools_new[i];
+		o = jobj();
+		jput_uuid(o, "id", t->id);
+		jput_int(o, "step", t->step);
+		jput_int(o, "ordinal", t->ordinal);
+		jput_str(o, "call_id", t->call_id);
+		jput_str(o, "idem_key", t->idem_key);
+		jput_str(o, "tool", t->tool);
+		jput_str(o, "version", t->version);
+		jput_str(o, "effect", t->effect);
+		put_sha(o, "args_hash", t->args_hash);
+		jput_str(o, "args", t->args);
+		jput_str(o, "state", t->state);
+		jput_int(o, "deadline", t->deadline_us);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static struct json_object *
+tools_done_json(const struct run_commit *c)
+{
+	struct json_object *list = jarr(), *o;
+	const struct run_tool *t;
+	uint8_t sha[HASH_LEN];
+	struct hash h;
+
+	for (int i = 0; i < c->n_tools_done; i++) {
+		t = &c->tools_done[i];
+		hash_init(&h);
+		hash_bytes(&h, t->result, strlen(t->result));
+		hash_end(&h, sha);
+		o = jobj();
+		jput_uuid(o, "id", t->id);
+		jput_str(o, "state", t->state);
+		jput_str(o, "result", t->result);
+		put_sha(o, "sha", sha);
+		jput_str(o, "error_code", t->error_code);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+/* The statement answers with the number of guard rows: 1 or 0. */
+static SUSPENDS enum as_status
+guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
+    struct error *err)
+{
+	struct rows *rows = NULL;
+	enum as_status st = store_exec(store, sql, args, n, &rows, err);
+
+	if (st == AS_OK && rows_int(rows, 0, 0) != 1)
+		st = error_set(err, ERR_CONFLICT, "the row has moved on");
+	rows_free(rows);
+	return st;
+}
+
+/* ---- Create -------------------------------------------------------- */
+
+static struct sql CREATE = {
+	.postgres =
+	    "WITH t AS (UPDATE threads SET status = 'busy',"
+	    " active_run_id = $2, head_seq = $8, next_msg_seq = $9 + 1,"
+	    " version = version + 1, updated_at = $6,"
+	    " title = CASE WHEN title = '' THEN $10 ELSE title END"
+	    " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1"
+	    " AND next_msg_seq = $9 RETURNING id, tenant_id, user_id),"
+	    " r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id,"
+	    " agent_id, kind, class, status, correlation_id, traceparent,"
+	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq,"
+	    " fence, version, last_commit_id, owner_epoch, attempt,"
+	    " deadline_at, model, created_at, updated_at, started_at,"
+	    " holds_thread)"
+	    " SELECT $2, t.tenant_id, t.id, t.user_id, $11, 'interactive', 0,"
+	    " $12, $13, $14, $15, $2, '', 0, $16, $17, 1, $2, $18, 0, $19,"
+	    " $20, $6, $6, $21, TRUE FROM t"
+	    " RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence),"
+	    " m AS (" MESSAGES_FROM "),"
+	    " e AS (" EVENTS_FROM "),"
+	    " j AS (INSERT INTO jobs (kind, class, run_id, tenant_id, run_at,"
+	    " enqueued_at, state, owner_epoch, leased_at, attempts)"
+	    " SELECT 'run', 0, r.id, r.tenant_id, $6, $6, $22, $18, $21, 0"
+	    " FROM r)"
+	    " SELECT count(*) FROM r"
+};
+
+SUSPENDS enum as_status
+run_store_pg_create(struct store *store, const struct run_create *c,
+    struct error *err)
+{
+	bool owned = c->owner_epoch != 0;
+	struct json_object *messages = messages_json(&c->message, 1);
+	char *events = events_json(c->events);
+	struct sql_arg args[] = {
+		SQL_UUID(c->thread_id),
+		SQL_UUID(c->run_id),
+		SQL_INT(c->heads.run_seq + 1),
+		SQL_INT(c->heads.seq + 1),
+		SQL_TEXT(events),
+		SQL_INT(c->now_us),
+		SQL_TEXT(json_text(messages)),
+		SQL_INT(c->heads.seq + c->events->n),
+		SQL_INT(c->heads.msg_seq),
+		SQL_TEXT(c->title),
+		SQL_UUID(c->agent_id),
+		SQL_TEXT(run_status_name(owned ? RUN_RUNNING : RUN_QUEUED)),
+		SQL_TEXT(c->correlation_id),
+		SQL_TEXT(c->traceparent),
+		SQL_UUID(c->user_id),
+		SQL_INT(c->events->n),
+		SQL_INT(owned ? 1 : 0),
+		owned ? SQL_INT(c->owner_epoch) : sql_time(0),
+		SQL_INT(c->deadline_at),
+		SQL_TEXT(c->model),
+		owned ? SQL_INT(c->now_us) : sql_time(0),
+		SQL_INT(owned ? 1 : 0),
+	};
+	enum as_status st;
+
+	st = guarded(store, &CREATE, args,
+	    (int)(sizeof(args) / sizeof(args[0])), err);
+	json_object_put(messages);
+	free(events);
+	return st;
+}
+
+/* ---- Commit -------------------------------------------------------- */
+
+/* $1 thread, $2 run, $8 commit id, $9 to ... in the order of commit_args. */
+static struct sql COMMIT = {
+	.postgres =
+	    "WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads"
+	    " WHERE id = $1 FOR UPDATE),"
+	    " r AS (UPDATE runs SET last_commit_id = $8, status = $9,"
+	    " holds_thread = $10, step = runs.step + $11,"
+	    " fence = runs.fence + $12, head_seq = $13,"
+	    " version = runs.version + 1, updated_at = $6,"
+	    " checkpoint_id = COALESCE($14, runs.checkpoint_id),"
+	    " usage = COALESCE($15, runs.usage),"
+	    " used_tokens = runs.used_tokens + $16,"
+	    " error_code = COALESCE($17, runs.error_code),"
+	    " error = COALESCE($18, runs.error),"
+	    " cancel_mode = COALESCE($19, runs.cancel_mode),"
+	    " cancel_requested_at = COALESCE(runs.cancel_requested_at, $20),"
+	    " completed_at = $21, owner_epoch = CASE WHEN $22 THEN NULL"
+	    " ELSE runs.owner_epoch END"
+	    " FROM l WHERE runs.id = $2 AND runs.thread_id = l.id"
+	    " AND runs.status = $23 AND runs.step = $24"
+	    " AND runs.head_seq = $3 - 1 AND ($25 < 0 OR runs.fence = $25)"
+	    " AND l.head_seq = $4 - 1"
+	    " RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step,"
+	    " runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent),"
+	    " t AS (UPDATE threads SET head_seq = $26, next_msg_seq = $27,"
+	    " updated_at = $6, version = version + 1,"
+	    " status = CASE WHEN $28 THEN 'idle' ELSE status END,"
+	    " active_run_id = CASE WHEN $28 THEN NULL ELSE active_run_id END,"
+	    " head_checkpoint_id = COALESCE($14, head_checkpoint_id)"
+	    " FROM r WHERE threads.id = r.thread_id),"
+	    " c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id,"
+	    " tenant_id, parent_id, run_id, step, source, manifest,"
+	    " state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns,"
+	    " $14, r.tenant_id, r.parent, r.id, r.step, 'loop', $29, $30, $6"
+	    " FROM r WHERE $14 IS NOT NULL),"
+	    " m AS (" MESSAGES_FROM "),"
+	    " e AS (" EVENTS_FROM "),"
+	    " n AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns,"
+	    " step, ordinal, tool_call_id, idem_key, tool, tool_version,"
+	    " effect, args_hash, args, state, fence, attempt, created_at,"
+	    " started_at, dispatch_deadline)"
+	    " SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step,"
+	    " x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect,"
+	    " decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $6, $6,"
+	    " x.deadline FROM r, json_to_recordset(CAST($31 AS json)) AS x"
+	    " (id uuid, step bigint, ordinal bigint, call_id text,"
+	    " idem_key text, tool text, version text, effect text,"
+	    " args_hash text, args text, state text, deadline bigint)),"
+	    " d AS (UPDATE tool_invocations i SET state = x.state,"
+	    " result = x.result, result_sha = decode(x.sha, 'hex'),"
+	    " error_code = x.error_code, completed_at = $6,"
+	    " resolution = 'auto'"
+	    " FROM r, json_to_recordset(CAST($32 AS json)) AS x"
+	    " (id uuid, state text, result text, sha text, error_code text)"
+	    " WHERE i.id = x.id AND i.run_id = r.id AND i.state = 'started'),"
+	    " v AS (UPDATE messages SET state = 'rolled_back' FROM r"
+	    " WHERE $33 AND messages.run_id = r.id),"
+	    " j AS (DELETE FROM jobs USING r WHERE $22 AND jobs.kind = 'run'"
+	    " AND jobs.run_id = r.id)"
+	    " SELECT count(*) FROM r"
+};
+
+struct commit_lists {
+	char *events;
+	struct json_object *messages, *tools_new, *tools_done;
+};
+
+#define COMMIT_ARGS 33
+
+/* In the order of the statement's parameters. */
+static void
+commit_args(const struct run_commit *c, const struct commit_lists *l,
+    struct sql_arg args[COMMIT_ARGS])
+{
+	bool ends = !run_is_open(c->to);
+	struct sql_arg list[COMMIT_ARGS] = {
+		SQL_UUID(c->thread_id),
+		SQL_UUID(c->run_id),
+		SQL_INT(c->heads.run_seq + 1),
+		SQL_INT(c->heads.seq + 1),
+		SQL_TEXT(l->events),
+		SQL_INT(c->now_us),
+		SQL_TEXT(json_text(l->messages)),
+		SQL_UUID(c->commit_id),
+		SQL_TEXT(run_status_name(c->to)),
+		SQL_BOOL(run_holds_thread(c->to)),
+		SQL_INT(c->advance ? 1 : 0),
+		SQL_INT(c->bump_fence ? 1 : 0),
+		SQL_INT(c->heads.run_seq + c->events->n),
+		sql_uuid_or_null(c->checkpoint_id),
+		SQL_TEXT(c->usage),
+		SQL_INT(c->tokens),
+		SQL_TEXT(c->error_code),
+		SQL_TEXT(c->error),
+		SQL_TEXT(c->cancel_mode),
+		sql_time(c->cancel_mode != NULL ? c->now_us : 0),
+		sql_time(ends ? c->now_us : 0),
+		SQL_BOOL(ends),
+		SQL_TEXT(run_status_name(c->from)),
+		SQL_INT(c->step),
+		SQL_INT(c->fence),
+		SQL_INT(c->heads.seq + c->events->n),
+		SQL_INT(c->heads.msg_seq + c->n_messages),
+		SQL_BOOL(c->thread_idle),
+		SQL_TEXT(c->checkpoint_manifest),
+		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
+		SQL_TEXT(json_text(l->tools_new)),
+		SQL_TEXT(json_text(l->tools_done)),
+		SQL_BOOL(c->void_messages),
+	};
+
+	memcpy(args, list, sizeof(list));
+}
+
+SUSPENDS enum as_status
+run_store_pg_commit(struct store *store, const struct run_commit *c,
+    struct error *err)
+{
+	struct commit_lists l = {
+		.events = events_json(c->events),
+		.messages = messages_json(c->messages, c->n_messages),
+		.tools_new = tools_new_json(c),
+		.tools_done = tools_done_json(c),
+	};
+	struct sql_arg args[COMMIT_ARGS];
+	enum as_status st;
+
+	commit_args(c, &l, args);
+	st = guarded(store, &COMMIT, args, COMMIT_ARGS, err);
+	free(l.events);
+	json_object_put(l.messages);
+	json_object_put(l.tools_new);
+	json_object_put(l.tools_done);
+	return st;
+}
