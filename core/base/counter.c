@@ -17,6 +17,7 @@
  * until the process ends.
  */
 
+#define PREFIX "agent_studio_"
 #define SERIES_MAX 2000
 #define LABELS_MAX 8
 
@@ -107,14 +108,14 @@ family_get(int type, const char *name, const char *help,
 	char *copy, *rest, *label;
 
 	for (f = families; f != NULL; f = f->next) {
-		if (strcmp(f->name, name) == 0) {
+		if (strcmp(f->name + strlen(PREFIX), name) == 0) {
 			MUST(f->type == type);
 			return f;
 		}
 	}
 	f = xcalloc(1, sizeof(*f));
 	f->type = type;
-	f->name = xstrdup(name);
+	f->name = xasprintf(PREFIX "%s", name);
 	f->help = xstrdup(help);
 	f->tail = &f->first;
 	rest = copy = xstrdup(label_names != NULL ? label_names : "");

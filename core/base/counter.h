@@ -6,7 +6,8 @@
  * Numbers for /metrics, in the Prometheus text exposition format 0.0.4.
  *
  * A family has a name, a help text and label names; a series is one set of
- * label values.  Handles are looked up once and kept; adding is atomic and
+ * label values.  Names are given without "agent_studio_", which every exposed
+ * one begins with.  Handles are looked up once and kept; adding is atomic and
  * lock-free.  Series live until the process ends; a family holds at most 2,000
  * of them, the rest is counted in a series whose labels are "other".
  */

@@ -62,8 +62,8 @@ unit_count(struct unit *u, const char *name, double add)
 		strlen(name) ||
 	    strlen(name) >= UNIT_COUNT_NAME || !name_is_admitted(u, name))
 		return;
-	snprintf(full, sizeof(full), "as_plugin_%s_total", name);
-	counter_add(counter_get(COUNTER, full, "Counted by plugins", "plugin",
-			values),
+	snprintf(full, sizeof(full), "custom_%s_total", name);
+	counter_add(counter_get(COUNTER, full, "Counted by plugins themselves.",
+			"plugin", values),
 	    add);
 }

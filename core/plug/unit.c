@@ -312,9 +312,9 @@ unit_new(struct plug *p, const char *name)
 	unit_rename(u, name);
 	atomic_init(&u->state, UNIT_DISABLED);
 	u->calls = counter_get(COUNTER, "plugin_calls_total",
-	    "Calls of plugins", "plugin", values);
+	    "Calls of plugins.", "plugin", values);
 	u->failures = counter_get(COUNTER, "plugin_failures_total",
-	    "Calls of plugins that failed", "plugin", values);
+	    "Calls of plugins that failed.", "plugin", values);
 	return u;
 }
 

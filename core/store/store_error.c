@@ -33,24 +33,24 @@ count(const char *name, const char *help)
 static void
 metrics_init(void)
 {
-	metrics.reads = count("agent_studio_store_reads_total",
+	metrics.reads = count("store_reads_total",
 	    "Reads that were handed to a reader or a connection.");
-	metrics.reads_now = count("agent_studio_store_reads_now_total",
+	metrics.reads_now = count("store_reads_now_total",
 	    "Reads answered on the loop itself.");
-	metrics.writes = count("agent_studio_store_writes_total",
+	metrics.writes = count("store_writes_total",
 	    "Write requests, each atomic.");
-	metrics.batches = count("agent_studio_store_commits_total",
+	metrics.batches = count("store_commits_total",
 	    "Commits; writes over commits is the size of a batch.");
-	metrics.resent = count("agent_studio_store_resent_total",
+	metrics.resent = count("store_resent_total",
 	    "Writes sent again alone because their batch failed.");
-	metrics.reconnects = count("agent_studio_store_reconnects_total",
+	metrics.reconnects = count("store_reconnects_total",
 	    "Connections to the database that were lost.");
-	metrics.up = counter_get(GAUGE, "agent_studio_store_connections",
+	metrics.up = counter_get(GAUGE, "store_connections",
 	    "Connections that serve; on SQLite 1 while it takes writes.", NULL,
 	    NULL);
-	metrics.commit = histogram_get("agent_studio_store_commit_seconds",
+	metrics.commit = histogram_get("store_commit_seconds",
 	    "From the first statement of a batch to its commit.", NULL, NULL);
-	metrics.wait = histogram_get("agent_studio_store_wait_seconds",
+	metrics.wait = histogram_get("store_wait_seconds",
 	    "Time that a write waited for its turn.", NULL, NULL);
 }
 

@@ -286,7 +286,7 @@ test("health, readiness and metrics", async () => {
 	const metrics = await api(server, "GET", "/metrics");
 	assert.match(metrics.headers.get("content-type"), /^text\/plain/);
 	assert.match(metrics.body, /^# TYPE \w+ (counter|gauge|histogram)$/m);
-	assert.match(metrics.body, /^store_up\{loop="0"\} 1$/m);
+	assert.match(metrics.body, /^agent_studio_store_up\{loop="0"\} 1$/m);
 });
 
 test("the root leads to the demo", async () => {

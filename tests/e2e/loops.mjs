@@ -51,7 +51,7 @@ test("many chats at once, each watched from two sockets", async () => {
 		}
 	}
 	const metrics = await (await fetch(server.url + "/metrics")).text();
-	assert.match(metrics, /^websockets 0$/m);
+	assert.match(metrics, /^agent_studio_websockets 0$/m);
 });
 
 test("stop and roll-back reach a run on any loop", async () => {

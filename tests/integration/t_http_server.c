@@ -916,12 +916,14 @@ test_metrics(void)
 	struct buf b = { 0 };
 
 	counter_expose(&b);
-	CU_ASSERT(strstr(b.data,
-		      "http_requests_total{route=\"/hello\",method=\"GET\","
-		      "status=\"200\"}") != NULL);
-	CU_ASSERT(strstr(b.data,
-		      "http_request_seconds_count{route=\"/big\"} 1") != NULL);
-	CU_ASSERT(strstr(b.data, "http_connections ") != NULL);
+	CU_ASSERT(strstr(b.data, "agent_studio_http_requests_total{route=\"/"
+				 "hello\",method=\"GET\","
+				 "status=\"200\"}") != NULL);
+	CU_ASSERT(
+	    strstr(b.data,
+		"agent_studio_http_request_seconds_count{route=\"/big\"} 1") !=
+	    NULL);
+	CU_ASSERT(strstr(b.data, "agent_studio_http_connections ") != NULL);
 	buf_free(&b);
 }
 

@@ -44,11 +44,13 @@ test_series(void)
 	counter_add(c, 1);
 	counter_add(d, 0.5);
 	CU_ASSERT_EQUAL(counter_value(c), 3);
-	CU_ASSERT(exposes(
-	    "# HELP t_requests_total Requests\\nmade.\n"
-	    "# TYPE t_requests_total counter\n"
-	    "t_requests_total{route=\"/a\\\"b\\\\\\n\",status=\"200\"} 3\n"
-	    "t_requests_total{route=\"/a\",status=\"500\"} 0.5\n"));
+	CU_ASSERT(
+	    exposes("# HELP agent_studio_t_requests_total Requests\\nmade.\n"
+		    "# TYPE agent_studio_t_requests_total counter\n"
+		    "agent_studio_t_requests_total{route=\"/"
+		    "a\\\"b\\\\\\n\",status=\"200\"} 3\n"
+		    "agent_studio_t_requests_total{route=\"/"
+		    "a\",status=\"500\"} 0.5\n"));
 }
 
 static void
@@ -64,9 +66,10 @@ test_scrape(void)
 	static double value = 12;
 
 	counter_on_scrape(set_gauge, &value);
-	CU_ASSERT(exposes("# TYPE t_open gauge\nt_open 12\n"));
+	CU_ASSERT(exposes(
+	    "# TYPE agent_studio_t_open gauge\nagent_studio_t_open 12\n"));
 	value = -1;
-	CU_ASSERT(exposes("t_open -1\n"));
+	CU_ASSERT(exposes("agent_studio_t_open -1\n"));
 }
 
 static void
@@ -79,19 +82,22 @@ test_histogram(void)
 	histogram_observe(h, 0.0005);
 	histogram_observe(h, 0.3);
 	histogram_observe(h, 1000);
-	CU_ASSERT(
-	    exposes("# TYPE t_seconds histogram\n"
-		    "t_seconds_bucket{method=\"GET\",le=\"0.0005\"} 1\n"));
-	CU_ASSERT(exposes("t_seconds_bucket{method=\"GET\",le=\"0.25\"} 1\n"
-			  "t_seconds_bucket{method=\"GET\",le=\"0.5\"} 2\n"));
-	CU_ASSERT(exposes("t_seconds_bucket{method=\"GET\",le=\"60\"} 2\n"
-			  "t_seconds_bucket{method=\"GET\",le=\"+Inf\"} 3\n"
-			  "t_seconds_sum{method=\"GET\"} 1000.3005\n"
-			  "t_seconds_count{method=\"GET\"} 3\n"));
+	CU_ASSERT(exposes(
+	    "# TYPE agent_studio_t_seconds histogram\n"
+	    "agent_studio_t_seconds_bucket{method=\"GET\",le=\"0.0005\"} 1\n"));
+	CU_ASSERT(exposes(
+	    "agent_studio_t_seconds_bucket{method=\"GET\",le=\"0.25\"} 1\n"
+	    "agent_studio_t_seconds_bucket{method=\"GET\",le=\"0.5\"} 2\n"));
+	CU_ASSERT(exposes(
+	    "agent_studio_t_seconds_bucket{method=\"GET\",le=\"60\"} 2\n"
+	    "agent_studio_t_seconds_bucket{method=\"GET\",le=\"+Inf\"} 3\n"
+	    "agent_studio_t_seconds_sum{method=\"GET\"} 1000.3005\n"
+	    "agent_studio_t_seconds_count{method=\"GET\"} 3\n"));
 	histogram_observe(histogram_get("t_plain", "P.", NULL, NULL), 1);
-	CU_ASSERT(exposes("t_plain_bucket{le=\"0.5\"} 0\n"
-			  "t_plain_bucket{le=\"1\"} 1\n"));
-	CU_ASSERT(exposes("t_plain_sum 1\nt_plain_count 1\n"));
+	CU_ASSERT(exposes("agent_studio_t_plain_bucket{le=\"0.5\"} 0\n"
+			  "agent_studio_t_plain_bucket{le=\"1\"} 1\n"));
+	CU_ASSERT(exposes(
+	    "agent_studio_t_plain_sum 1\nagent_studio_t_plain_count 1\n"));
 }
 
 static void
@@ -109,7 +115,8 @@ test_bound(void)
 		counter_add(last, 1);
 	}
 	CU_ASSERT_EQUAL(counter_value(last), 501);
-	CU_ASSERT(exposes("t_many{n=\"1998\"} 1\nt_many{n=\"other\"} 501\n"));
+	CU_ASSERT(exposes("agent_studio_t_many{n=\"1998\"} "
+			  "1\nagent_studio_t_many{n=\"other\"} 501\n"));
 }
 
 static void *
