@@ -536,7 +536,39 @@ static const struct {
 	    "checkpoint", "breaker", "error", "ping", "pong"] }) ","
 	"\"seq\":" JSON({ "type": "integer" }) ","
 	"\"run_seq\":" JSON({ "type": "integer" }) ","
-	"\"run_id\":" ID ",\"ts\":" TIME "}}" },
+	"\"run_id\":" ID ",\"ts\":" TIME ","
+	"\"status\":" JSON({ "enum": ["running", "end"] }) ","
+	"\"state\":{\"enum\":" RUN_STATES "},"
+	"\"reason\":" JSON({ "type": ["string", "null"] }) ","
+	"\"error\":" JSON({ "type": "object", "description":
+	    "RunError, or code, message and retryable of a tool." }) ","
+	"\"usage\":" JSON({ "$ref": "UsageOrNull" }) ","
+	"\"message\":" JSON({ "anyOf": [{ "$ref": "Message" },
+	    { "type": "string", "description": "Of type error." }] }) ","
+	"\"message_id\":" ID ",\"attempt\":" JSON({ "type": "integer" }) ","
+	"\"role\":" JSON({ "const": "assistant" }) ","
+	"\"model\":" JSON({ "type": ["string", "null"] }) ","
+	"\"offset\":" JSON({ "type": "integer", "description":
+	    "The byte of the text at which delta begins." }) ","
+	"\"delta\":" JSON({ "type": "string" }) ","
+	"\"length\":" JSON({ "type": "integer" }) ","
+	"\"sha256\":" JSON({ "type": "string", "description":
+	    "Of the whole text." }) ","
+	"\"finish_reason\":" JSON({ "type": "string" }) ","
+	"\"tool_call_id\":" JSON({ "type": "string" }) ","
+	"\"name\":" JSON({ "type": "string" }) ","
+	"\"args\":" JSON({ "description": "As the model wrote them." }) ","
+	"\"effect\":" JSON({ "type": "string" }) ","
+	"\"idempotency_key\":" JSON({ "type": "string" }) ","
+	"\"needs_approval\":" JSON({ "type": "boolean" }) ","
+	"\"result\":" JSON({ "description": "What the tool gave." }) ","
+	"\"is_error\":" JSON({ "type": "boolean" }) ","
+	"\"duration_ms\":" JSON({ "type": "integer" }) ","
+	"\"outcome\":" JSON({ "enum": ["succeeded", "failed",
+	    "unknown"] }) ","
+	"\"checkpoint_id\":" ID ",\"ns\":" JSON({ "type": "string" }) ","
+	"\"step\":" JSON({ "type": "integer" }) ","
+	"\"state_hash\":" JSON({ "type": "string" }) "}}" },
 { "EventList", JSON({
 	"type": "object",
 	"required": ["items", "head"],

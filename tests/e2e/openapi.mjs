@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// /api/openapi.json says what there is, and the server says what it says: every
+// route of the program, and a real answer of every operation.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+
+import { newThread } from "../support/chat.mjs";
+import { problems, resolve } from "../support/schema.mjs";
+import { api, signUp, start } from "../support/server.mjs";
+
+const ROUTES = new URL("../../core/api/routes.c", import.meta.url);
+const seen = new Set();
+let server, doc, ada;
+
+before(async () => {
+	server = await start();
+	const answer = await api(server, "GET", "/api/openapi.json");
+	assert.equal(answer.status, 200);
+	doc = answer.body;
+	ada = await signUp(server);
+});
+after(() => server?.stop());
+
+function responseSchema(op, status) {
+	const response = op.responses[status] ?? op.responses.default;
+	assert.ok(response, `${op.operationId} does not describe ${status}`);
+	const content = (response.$ref ? resolve(response.$ref, doc) : response).content;
+	return content?.["application/json"]?.schema ??
+		content?.["application/problem+json"]?.schema;
+}
+
+// Makes the call and holds the answer against the document.
+async function call(method, template, { status = 200, path = {}, query = "", ...how } = {}) {
+	const op = doc.paths[template]?.[method.toLowerCase()];
+	assert.ok(op, `${method} ${template} is not in the document`);
+	const url = template.replace(/\{(\w+)\}/g, (_, name) => path[name]) + query;
+	const answer = await api(server, method, url, { token: ada.token, ...how });
+	assert.equal(answer.status, status, `${method} ${url}: ${JSON.stringify(answer.body)}`);
+	const schema = responseSchema(op, String(status));
+	if (schema === undefined) {
+		assert.ok(answer.body === "" || typeof answer.body === "string" ||
+			op.operationId === "openapi_document", `${template} has no schema`);
+	} else {
+		assert.deepEqual(problems(schema, answer.body, doc), [],
+			`${method} ${url} ${JSON.stringify(answer.body)}`);
+	}
+	if (how.body !== undefined && status < 300) {
+		const body = op.requestBody.content["application/json"].schema;
+		assert.deepEqual(problems(body, how.body, doc), []);
+	}
+	if (status < 300)
+		seen.add(op.operationId);
+	return answer.body;
+}
+
+test("it is OpenAPI 3.1, and every $ref leads somewhere", () => {
+	assert.match(doc.openapi, /^3\.1\.\d+$/);
+	assert.ok(doc.info.title && doc.info.version);
+	JSON.stringify(doc, (key, value) => {
+		if (key === "$ref")
+			assert.ok(resolve(value, doc), `${value} leads nowhere`);
+		return value;
+	});
+	for (const [path, item] of Object.entries(doc.paths))
+		for (const [method, op] of Object.entries(item)) {
+			assert.match(method, /^(get|post|put|patch|delete)$/);
+			assert.ok(op.operationId && op.summary && op.tags, path);
+			for (const p of op.parameters ?? [])
+				assert.ok(p.name && p.in && p.schema, path);
+		}
+});
+
+test("every route of the program is in it, and no other", () => {
+	const table = readFileSync(ROUTES, "utf8").split("api_routes[] = {")[1];
+	const described = Object.entries(doc.paths).flatMap(([path, item]) =>
+		Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`));
+	const routes = table.split(".method = ").slice(1)
+		.filter((row) => !row.includes("ROUTE_HIDDEN"))
+		.map((row) => /"(\w+)", \.path = "([^"]+)"/.exec(row))
+		.map((m) => `${m[1]} ${m[2]}`.replace(/\{(\w+):\w+\}/g, "{$1}"));
+	assert.deepEqual(described.sort(), routes.sort());
+});
+
+test("accounts", async () => {
+	const email = "cy@example.org", password = "correct horse battery";
+	await call("POST", "/api/auth/signup",
+		{ status: 201, token: null, body: { email, password } });
+	await call("POST", "/api/auth/signup",
+		{ status: 409, token: null, body: { email, password } });
+	await call("POST", "/api/auth/signup", { status: 400, token: null, body: {} });
+	const session = await call("POST", "/api/auth/login",
+		{ token: null, body: { email, password } });
+	await call("POST", "/api/auth/login",
+		{ status: 401, token: null, body: { email, password: "wrong one" } });
+	const fresh = await call("POST", "/api/auth/refresh",
+		{ token: null, body: { refresh_token: session.refresh_token } });
+	await call("GET", "/api/auth/me");
+	await call("GET", "/api/auth/me", { status: 401, token: null });
+	await call("PATCH", "/api/auth/me", { body: { display_name: "Ada" } });
+	await call("POST", "/api/auth/logout",
+		{ status: 204, token: fresh.access_token });
+});
+
+test("agents", async () => {
+	const agent = await call("POST", "/api/agents/", { status: 201, body: {
+		name: "Helper", memory: { enabled: true, facts: ["one"] },
+		toolkits: ["clock"], suggested_task_prompts: ["go"],
+	} });
+	const path = { id: agent.id };
+	await call("POST", "/api/agents/", { status: 400, body: { name: 1 } });
+	await call("GET", "/api/agents/", { query: "?public=true&limit=1" });
+	await call("GET", "/api/agents/", { status: 400, query: "?limit=0" });
+	await call("GET", "/api/agents/{id}/", { path });
+	await call("PUT", "/api/agents/{id}/", { path, body: { name: "x" } });
+	await call("PATCH", "/api/agents/{id}/", { path, body: { purpose: "p" } });
+	await call("PATCH", "/api/agents/{id}/", { path, status: 412,
+		body: { purpose: "p" }, headers: { "if-match": '"1"' } });
+	await call("DELETE", "/api/agents/{id}/", { path, status: 204 });
+	await call("GET", "/api/agents/{id}/", { path, status: 404 });
+});
+
+test("models and toolkits", async () => {
+	await call("GET", "/api/models");
+	const { items } = await call("GET", "/api/toolkits/");
+	for (const { slug } of items) {
+		await call("GET", "/api/toolkits/{slug}/", { path: { slug } });
+		await call("GET", "/api/toolkits/{slug}/tools", { path: { slug } });
+	}
+	await call("GET", "/api/toolkits/{slug}/", { path: { slug: "no" }, status: 404 });
+});
+
+test("threads, messages, runs and events", async () => {
+	const agent = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
+	const thread = await call("POST", "/api/chat/sessions",
+		{ status: 201, body: { agent_id: agent.id } });
+	const path = { id: thread.id };
+	const sent = await call("POST", "/api/chat/sessions/{id}", { path, status: 202,
+		body: { content: "What is 6 * 7?", client_message_id: "m" } });
+	const run = { id: sent.run.id };
+	let last = 0;
+	for (let ended = false; !ended;) {
+		const { items } = await call("GET", "/api/runs/{id}/events",
+			{ path: run, query: `?wait=10&after=${last}` });
+		last = items.at(-1)?.run_seq ?? last;
+		ended = items.some((e) => e.type === "run_status" && e.status === "end");
+	}
+	await call("GET", "/api/runs/{id}/events",
+		{ path: run, status: 400, query: "?after=999" });
+	await call("GET", "/api/chat/sessions/{id}/events", { path });
+	const full = await call("GET", "/api/chat/sessions/{id}", { path });
+	assert.equal(full.messages.length, 4);
+	await call("GET", "/api/chat/sessions", { query: `?agent_id=${agent.id}` });
+	await call("GET", "/api/runs");
+	await call("GET", "/api/runs/{id}", { path: run });
+	await call("POST", "/api/runs/{id}/cancel", { path: run, status: 202 });
+	await call("GET", "/api/runs/{id}", { path: path, status: 404 });
+	await call("DELETE", "/api/agents/{id}/", { path: { id: agent.id }, status: 204 });
+	await call("POST", "/api/chat/sessions/{id}",
+		{ path, status: 409, body: { content: "still there?" } });
+});
+
+test("each event of a stream fits too", async () => {
+	const { id } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
+	const thread = await newThread(server, ada, id);
+	const op = doc.paths["/api/chat/interactive/stream"].post;
+	const { schema } = op.responses["200"].content["text/event-stream"];
+	const response = await fetch(server.url + "/api/chat/interactive/stream", {
+		method: "POST",
+		headers: { "content-type": "application/json",
+			authorization: `Bearer ${ada.token}` },
+		body: JSON.stringify({ thread_id: thread.id, content: "6 * 7" }),
+	});
+	const lines = (await response.text()).split("\n")
+		.filter((l) => l.startsWith("data: "));
+	assert.ok(lines.length > 8);
+	for (const line of lines)
+		assert.deepEqual(problems(schema, JSON.parse(line.slice(6)), doc), [],
+			line);
+	seen.add(op.operationId);
+});
+
+test("the host", async () => {
+	await call("GET", "/healthz", { token: null });
+	await call("GET", "/readyz", { token: null });
+	await call("GET", "/metrics", { token: null });
+	await call("GET", "/api/openapi.json", { token: null });
+});
+
+test("nothing was left out", () => {
+	const all = Object.values(doc.paths).flatMap((item) =>
+		Object.values(item).map((op) => op.operationId));
+	assert.deepEqual(all.filter((id) => !seen.has(id)), ["ws_chat"]);
+});
