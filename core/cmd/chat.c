@@ -200,9 +200,11 @@ chat_main(void *arg)
 		for (;;) {
 			printf("> ");
 			fflush(stdout);
-			if ((n = getline(&line, &size, stdin)) <= 1)
+			n = getline(&line, &size, stdin);
+			if (n > 0 && line[n - 1] == '\n')
+				line[--n] = '\0';
+			if (n <= 0)
 				break;
-			line[n - 1] = '\0';
 			chat_turn(c, line);
 		}
 	}
