@@ -12,8 +12,8 @@
  * len < cap and data[len] is NUL.
  */
 
-static void
-reserve(struct buf *b, size_t more)
+void
+buf_reserve(struct buf *b, size_t more)
 {
 	size_t need, cap;
 
@@ -31,7 +31,7 @@ reserve(struct buf *b, size_t more)
 void
 buf_add(struct buf *b, const void *p, size_t len)
 {
-	reserve(b, len);
+	buf_reserve(b, len);
 	if (len > 0)
 		memcpy(b->data + b->len, p, len);
 	b->len += len;
@@ -48,9 +48,24 @@ void
 buf_add_char(struct buf *b, char c)
 {
 	if (b->len + 1 >= b->cap)
-		reserve(b, 1);
+		buf_reserve(b, 1);
 	b->data[b->len++] = c;
 	b->data[b->len] = '\0';
+}
+
+void
+buf_add_int(struct buf *b, int64_t i)
+{
+	uint64_t u = i < 0 ? -(uint64_t)i : (uint64_t)i;
+	char text[20];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char)('0' + u % 10);
+	while ((u /= 10) != 0);
+	if (i < 0)
+		text[--at] = '-';
+	buf_add(b, text + at, sizeof(text) - at);
 }
 
 void
@@ -70,14 +85,14 @@ buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	size_t room;
 	int len;
 
-	reserve(b, 0);
+	buf_reserve(b, 0);
 	room = b->cap - b->len;
 	va_copy(again, ap);
 	len = vsnprintf(b->data + b->len, room, fmt, again);
 	va_end(again);
 	MUST(len >= 0);
 	if ((size_t)len >= room) {
-		reserve(b, (size_t)len);
+		buf_reserve(b, (size_t)len);
 		vsnprintf(b->data + b->len, (size_t)len + 1, fmt, ap);
 	}
 	b->len += (size_t)len;
@@ -145,7 +160,7 @@ buf_add_json_str(struct buf *b, const char *s, size_t len)
 	size_t i, start = 0;
 	char esc;
 
-	reserve(b, len + 2);
+	buf_reserve(b, len + 2);
 	buf_add_char(b, '"');
 	for (i = 0; i < len; i++) {
 		if ((esc = escape_of((unsigned char)s[i])) == '\0')

@@ -332,7 +332,8 @@ member(struct parser *p, struct json_object *object)
 		ok = value(p, &v);
 	}
 	if (ok)
-		jput(object, name, v);
+		MUST(json_object_object_add_ex(object, name, v,
+			 JSON_C_OBJECT_ADD_KEY_IS_NEW) == 0);
 	if (name != small)
 		free(name);
 	return ok;

@@ -25,7 +25,7 @@ struct event {
 	struct event *next;
 	struct as_event about;
 	struct json_object *json;
-	char *name, *id, *data;
+	char text[]; /* name, id, data */
 };
 
 struct as_http_stream {
@@ -43,9 +43,6 @@ event_free(struct event *e)
 	if (e == NULL)
 		return;
 	json_object_put(e->json);
-	free(e->name);
-	free(e->id);
-	free(e->data);
 	free(e);
 }
 
@@ -258,16 +255,22 @@ static enum as_status
 event_take(const struct sse_event *given, void *arg)
 {
 	struct as_http_stream *s = arg;
-	struct event *e = xcalloc(1, sizeof(*e));
+	const char *id = given->id != NULL ? given->id : "";
+	size_t name_size = strlen(given->name) + 1, id_size = strlen(id) + 1;
+	struct event *e = xmalloc(sizeof(*e) + name_size + id_size +
+				  given->data_len + 1);
+	char *data = e->text + name_size + id_size;
 
-	e->name = xstrdup(given->name);
-	e->id = xstrdup(given->id != NULL ? given->id : "");
-	e->data = xstrndup(given->data, given->data_len);
-	e->json = body_to_json(e->data, strlen(e->data));
+	memset(e, 0, sizeof(*e));
+	memcpy(e->text, given->name, name_size);
+	memcpy(e->text + name_size, id, id_size);
+	memcpy(data, given->data, given->data_len);
+	data[given->data_len] = '\0';
+	e->json = body_to_json(data, strlen(data));
 	e->about.size = sizeof(e->about);
-	e->about.name = e->name;
-	e->about.id = e->id;
-	e->about.data = e->data;
+	e->about.name = e->text;
+	e->about.id = e->text + name_size;
+	e->about.data = data;
 	e->about.json = value_to(e->json);
 	*s->last = e;
 	s->last = &e->next;

@@ -11,7 +11,8 @@
 #include "core/run/work.h"
 
 /*
- * The model's turn: one request on a child fiber, its text shown as it comes,
+ * The model's turn: one request on a child fiber, its text shown as it comes
+ * (what comes in one turn of the loop as one piece, at the turn's end),
  * its whole answer committed at the end together with the intent of every tool
  * call it asks for.  Nothing of it is acted on before that commit.
  */
@@ -28,6 +29,8 @@ struct answer {
 	struct json_object *messages, *tools;
 	struct fiber_ref fiber;
 	struct buf text, reasoning;
+	struct loop_hook show; /* queued: there is text that was not shown */
+	size_t shown;
 	struct json_object *extras; /* array */
 	struct answer_call calls[WORK_CALLS_MAX];
 	int n_calls;
@@ -39,18 +42,31 @@ struct answer {
 
 /* ---- The child ----------------------------------------------------- */
 
+/* What has come since the last time, as one piece. */
 static void
-piece_show(struct answer *a, const char *text, size_t len)
+text_show(struct answer *a)
 {
 	struct work *w = a->w;
+	size_t from = a->shown;
 	struct bus_msg m = { 0 };
 
-	if (!live_append(w->e->c.live, w->thread_id, text, len, &m))
+	loop_hook_clear(w->e->c.loop, &a->show);
+	a->shown = a->text.len;
+	if (from == a->text.len ||
+	    !live_append(w->e->c.live, w->thread_id, w->run_id,
+		(int)w->state.fence, a->text.data + from,
+		a->text.len - from, &m))
 		return;
 	m.frame = event_delta_frame("message_delta", m.run_id, m.message_id,
-	    m.attempt, m.offset, text, len);
+	    m.attempt, m.offset, a->text.data + from, m.len);
 	bus_publish(w->e->c.bus, &m);
 	rcbuf_unref(m.frame);
+}
+
+static void
+text_hook(struct loop_hook *h)
+{
+	text_show(container_of(h, struct answer, show));
 }
 
 static void
@@ -99,11 +115,12 @@ answer_delta(void *arg, const struct as_delta *d)
 		if (a->text.len + d->len > WORK_TEXT_MAX)
 			return AS_LIMIT;
 		buf_add(&a->text, d->text, d->len);
-		piece_show(a, d->text, d->len);
+		loop_at_turn_end(a->w->e->c.loop, &a->show);
 		return AS_OK;
 	case AS_DELTA_REASONING:
 		if (a->reasoning.len + d->len > WORK_TEXT_MAX)
 			return AS_LIMIT;
+		text_show(a); /* they stay in order */
 		reasoning_show(a, d->text, d->len);
 		buf_add(&a->reasoning, d->text, d->len);
 		return AS_OK;
@@ -139,6 +156,7 @@ answer_main(void *arg)
 	who.attempt = (int)w->state.fence;
 	a->st = plug_chat(w->e->c.plug, &who, w->model, a->messages, a->tools,
 	    NULL, &sink, &a->end, &a->err);
+	text_show(a);
 	fiber_correlation_set(NULL);
 	a->done = true;
 	fiber_wake(w->wait);
@@ -153,6 +171,7 @@ answer_new(struct work *w)
 	char *system = prompt_system(w->agent);
 
 	a->w = w;
+	a->show.fn = text_hook;
 	a->messages = history_build(system, w->history, w->n_history);
 	a->tools = prompt_tools(w->e->c.plug, w->agent);
 	a->extras = jarr();
@@ -516,7 +535,7 @@ work_answer(struct work *w)
 	else if (st == AS_OK && a->n_calls > 0 &&
 		 work_reload_history(w, &err) == AS_OK)
 		end = WORK_GOES_ON;
-	live_end(w->e->c.live, w->thread_id);
+	live_end(w->e->c.live, w->thread_id, w->run_id, (int)w->state.fence);
 	error_clear(&err);
 	answer_free(a);
 	return end;

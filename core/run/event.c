@@ -12,6 +12,8 @@
  * shown is byte for byte what is stored.
  */
 
+#define HEAD_LEN 256 /* what stands before a body, about */
+
 void
 event_list_add(struct event_list *l, const char *type, struct json_object *body)
 {
@@ -34,31 +36,69 @@ event_list_clear(struct event_list *l)
 	memset(l, 0, sizeof(*l));
 }
 
+/* Not printf: a frame is made for every piece of text that is shown. */
+static void
+add_id(struct buf *b, const char *member, struct uuid id)
+{
+	char text[UUID_TEXT];
+
+	uuid_format(id, text);
+	buf_add_str(b, member);
+	buf_add(b, text, UUID_TEXT - 1);
+	buf_add_char(b, '"');
+}
+
+static void
+add_int(struct buf *b, const char *member, int64_t i)
+{
+	buf_add_str(b, member);
+	buf_add_int(b, i);
+}
+
+static void
+frame_begin(struct buf *b, const char *type, size_t len)
+{
+	buf_reserve(b, HEAD_LEN + len);
+	buf_add_str(b, "{\"v\":1,\"type\":\"");
+	buf_add_str(b, type);
+	buf_add_char(b, '"');
+}
+
+static struct rcbuf *
+frame_end(struct buf *b)
+{
+	struct rcbuf *r = rcbuf_new(b->data, b->len);
+
+	buf_free(b);
+	return r;
+}
+
 struct rcbuf *
 event_frame(const char *type, int64_t seq, int64_t run_seq, struct uuid run_id,
     int64_t ts_us, const char *body)
 {
+	char ts[TEXT_TIME_LEN];
 	struct buf b = { 0 };
-	char id[UUID_TEXT], ts[TEXT_TIME_LEN];
-	struct rcbuf *r;
 
-	uuid_format(run_id, id);
-	buf_printf(&b, "{\"v\":1,\"type\":\"%s\"", type);
+	frame_begin(&b, type, body != NULL ? strlen(body) : 0);
+	if (seq > 0) {
+		add_int(&b, ",\"seq\":", seq);
+		add_int(&b, ",\"run_seq\":", run_seq);
+	}
+	if (seq > 0 || !uuid_is_nil(run_id))
+		add_id(&b, ",\"run_id\":\"", run_id);
 	if (seq > 0) {
 		text_time(ts, ts_us);
-		buf_printf(&b, ",\"seq\":%lld,\"run_seq\":%lld", (long long)seq,
-		    (long long)run_seq);
-		buf_printf(&b, ",\"run_id\":\"%s\",\"ts\":\"%s\"", id, ts);
-	} else if (!uuid_is_nil(run_id))
-		buf_printf(&b, ",\"run_id\":\"%s\"", id);
+		buf_add_str(&b, ",\"ts\":\"");
+		buf_add_str(&b, ts);
+		buf_add_char(&b, '"');
+	}
 	if (body != NULL && body[0] == '{' && body[1] != '}') {
 		buf_add_char(&b, ',');
 		buf_add_str(&b, body + 1);
 	} else
 		buf_add_char(&b, '}');
-	r = rcbuf_new(b.data, b.len);
-	buf_free(&b);
-	return r;
+	return frame_end(&b);
 }
 
 void
@@ -82,19 +122,15 @@ struct rcbuf *
 event_delta_frame(const char *type, struct uuid run_id, struct uuid message_id,
     int64_t attempt, int64_t offset, const char *text, size_t len)
 {
-	char run[UUID_TEXT], msg[UUID_TEXT];
 	struct buf b = { 0 };
-	struct rcbuf *r;
 
-	uuid_format(run_id, run);
-	uuid_format(message_id, msg);
-	buf_printf(&b, "{\"v\":1,\"type\":\"%s\",\"run_id\":\"%s\"", type, run);
-	buf_printf(&b, ",\"message_id\":\"%s\",\"attempt\":%lld", msg,
-	    (long long)attempt);
-	buf_printf(&b, ",\"offset\":%lld,\"delta\":", (long long)offset);
+	frame_begin(&b, type, len);
+	add_id(&b, ",\"run_id\":\"", run_id);
+	add_id(&b, ",\"message_id\":\"", message_id);
+	add_int(&b, ",\"attempt\":", attempt);
+	add_int(&b, ",\"offset\":", offset);
+	buf_add_str(&b, ",\"delta\":");
 	buf_add_json_str(&b, text, len);
 	buf_add_char(&b, '}');
-	r = rcbuf_new(b.data, b.len);
-	buf_free(&b);
-	return r;
+	return frame_end(&b);
 }
