@@ -8,8 +8,7 @@
 
 /*
  * A hash table by thread id behind one mutex, held for a few copies only.
- * Each thread of conversation has at most one run that writes, so an entry has
- * one writer.
+ * An entry has one writer, the run and attempt that began last.
  */
 
 #define N_SLOTS 1024
@@ -89,14 +88,23 @@ live_begin(struct live *l, struct uuid thread_id, struct uuid run_id,
 	pthread_mutex_unlock(&l->mu);
 }
 
+static bool
+is_of(const struct live_entry *e, struct uuid run_id, int attempt)
+{
+	return e != NULL && uuid_equal(e->run_id, run_id) &&
+	       e->attempt == attempt;
+}
+
 bool
-live_append(struct live *l, struct uuid thread_id, const char *text, size_t len,
-    struct bus_msg *m)
+live_append(struct live *l, struct uuid thread_id, struct uuid run_id,
+    int attempt, const char *text, size_t len, struct bus_msg *m)
 {
 	struct live_entry *e;
+	bool mine;
 
 	pthread_mutex_lock(&l->mu);
-	if ((e = *entry_at(l, thread_id)) != NULL) {
+	e = *entry_at(l, thread_id);
+	if ((mine = is_of(e, run_id, attempt))) {
 		m->topic = thread_id;
 		m->run_id = e->run_id;
 		m->message_id = e->message_id;
@@ -106,14 +114,18 @@ live_append(struct live *l, struct uuid thread_id, const char *text, size_t len,
 		buf_add(&e->text, text, len);
 	}
 	pthread_mutex_unlock(&l->mu);
-	return e != NULL;
+	return mine;
 }
 
 void
-live_end(struct live *l, struct uuid thread_id)
+live_end(struct live *l, struct uuid thread_id, struct uuid run_id, int attempt)
 {
+	struct live_entry **p;
+
 	pthread_mutex_lock(&l->mu);
-	entry_drop(entry_at(l, thread_id));
+	p = entry_at(l, thread_id);
+	if (is_of(*p, run_id, attempt))
+		entry_drop(p);
 	pthread_mutex_unlock(&l->mu);
 }
 

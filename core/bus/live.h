@@ -33,11 +33,14 @@ void live_begin(struct live *l, struct uuid thread_id, struct uuid run_id,
 
 /*
  * Appends whole characters and fills topic, run_id, message_id, attempt and
- * offset of m, to be published.  False: nothing is being written there.
+ * offset of m, to be published.  False: somebody else writes there by now, or
+ * nobody.  Who has lost the thread can neither add to nor end what the next
+ * one writes.
  */
-bool live_append(struct live *l, struct uuid thread_id, const char *text,
-    size_t len, struct bus_msg *m);
-void live_end(struct live *l, struct uuid thread_id);
+bool live_append(struct live *l, struct uuid thread_id, struct uuid run_id,
+    int attempt, const char *text, size_t len, struct bus_msg *m);
+void live_end(struct live *l, struct uuid thread_id, struct uuid run_id,
+    int attempt);
 
 /*
  * The text from byte `from` on, if message_id (nil: any) is being written in

@@ -10,3 +10,7 @@ libbus_la_SOURCES = \
 check_PROGRAMS += tests/unit/t_bus
 tests_unit_t_bus_SOURCES = tests/unit/t_bus.c
 tests_unit_t_bus_LDADD = libbus.la libloop.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_live
+tests_unit_t_live_SOURCES = tests/unit/t_live.c
+tests_unit_t_live_LDADD = libbus.la libloop.la libbase.la $(TEST_LIBS)

@@ -187,7 +187,6 @@ work_main(void *arg)
 		log_err("run", "run %s cannot be worked on: %s", id,
 		    err.detail);
 	fiber_correlation_set(NULL);
-	live_end(w->e->c.live, w->thread_id);
 	error_clear(&err);
 	work_unlink(w);
 	slot_freed(w->e);
