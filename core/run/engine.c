@@ -206,6 +206,7 @@ engine_start(struct engine *e, struct uuid run_id, struct uuid thread_id,
 	w->run_id = run_id;
 	w->thread_id = thread_id;
 	w->message_id = message_id;
+	w->drain = e->draining;
 	w->wall_end_ms = loop_now_ms(e->c.loop) +
 			 (uint64_t)e->c.limits.max_wall_ms;
 	uuid_format(run_id, id);
