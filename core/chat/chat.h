@@ -123,11 +123,11 @@ struct log_event {
 SUSPENDS enum as_status log_read(struct store *store, enum log_of of,
     struct uuid id, int64_t after, int max, struct log_event **out, int *n,
     struct error *err);
-/* The message that was begun and not ended at this cursor, or nil. */
-SUSPENDS enum as_status log_open_message(struct store *store, enum log_of of,
-    struct uuid id, int64_t at, struct uuid *out, struct error *err);
 void log_events_free(struct log_event *events, int n);
-/* The head of the log; also tells whether it exists for this person. */
+/*
+ * The head of the log; also tells whether it exists for this person.
+ * FORBIDDEN: an admin asks for another person's run.
+ */
 SUSPENDS enum as_status log_head(const struct chat_ctx *ctx, enum log_of of,
     struct uuid id, int64_t *head, struct error *err);
 

@@ -45,41 +45,6 @@ log_read(struct store *store, enum log_of of, struct uuid id, int64_t after,
 	return AS_OK;
 }
 
-SQL(OPEN_IN_THREAD,
-    "SELECT type, payload FROM run_events WHERE thread_id = $1 AND seq <= $2"
-    " AND type IN ('message_start', 'message_reset', 'message_end')"
-    " ORDER BY seq DESC LIMIT 1");
-
-SQL(OPEN_IN_RUN,
-    "SELECT type, payload FROM run_events WHERE run_id = $1 AND run_seq <= $2"
-    " AND type IN ('message_start', 'message_reset', 'message_end')"
-    " ORDER BY run_seq DESC LIMIT 1");
-
-SUSPENDS enum as_status
-log_open_message(struct store *store, enum log_of of, struct uuid id,
-    int64_t at, struct uuid *out, struct error *err)
-{
-	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(at) };
-	struct json_object *body = NULL;
-	struct rows *r = NULL;
-	const char *text;
-	enum as_status st;
-
-	memset(out, 0, sizeof(*out));
-	st = store_query(store,
-	    of == LOG_OF_RUN ? &OPEN_IN_RUN : &OPEN_IN_THREAD, args, 2, &r,
-	    err);
-	if (st == AS_OK && rows_count(r) == 1 &&
-	    strcmp(rows_text(r, 0, 0), "message_end") != 0) {
-		text = rows_text(r, 0, 1);
-		if (json_parse(text, strlen(text), &body, NULL) == AS_OK)
-			jget_uuid(body, "message_id", out);
-		json_object_put(body);
-	}
-	rows_free(r);
-	return st;
-}
-
 void
 log_events_free(struct log_event *events, int n)
 {
@@ -93,15 +58,23 @@ log_head(const struct chat_ctx *ctx, enum log_of of, struct uuid id,
     int64_t *head, struct error *err)
 {
 	struct json_object *thread = NULL;
+	struct uuid thread_id = id;
 	enum run_status status;
-	struct uuid thread_id;
-	enum as_status st;
+	enum as_status st = AS_OK;
 
 	if (of == LOG_OF_RUN)
-		return run_find(ctx, id, &thread_id, &status, head, err);
-	st = thread_get(ctx, id, &thread, err);
-	if (st == AS_OK)
+		st = run_find(ctx, id, &thread_id, &status, head, err);
+	if (st != AS_OK)
+		return st;
+	st = thread_get(ctx, thread_id, &thread, err);
+	if (st == AS_OK && of == LOG_OF_THREAD)
 		*head = jget_int(thread, "head_seq", 0);
+	/* An admin sees that run, but not what was said in it. */
+	if (st == AS_NOTFOUND && of == LOG_OF_RUN) {
+		error_clear(err);
+		st = error_set(err, ERR_FORBIDDEN,
+		    "only its owner may read what was said in a run");
+	}
 	json_object_put(thread);
 	return st;
 }

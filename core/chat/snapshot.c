@@ -27,16 +27,16 @@ frame_start(const char *type)
 	return o;
 }
 
-/* The answer that is being written, as far as it has come. */
+/* The answer that was open at the snapshot's seq, as far as it has come. */
 static struct json_object *
 partial_json(const struct stream_config *c, struct snapshot *out)
 {
 	struct json_object *o;
 	struct live_text t;
 
-	if (!live_get(c->live, c->thread_id, (struct uuid){ { 0 } }, 0, &t))
+	if (uuid_is_nil(out->message_id) ||
+	    !live_get(c->live, c->thread_id, out->message_id, 0, &t))
 		return NULL;
-	out->message_id = t.message_id;
 	out->text_pos = (int64_t)t.text.len;
 	o = jobj();
 	jput_uuid(o, "message_id", t.message_id);
@@ -60,9 +60,10 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 	    &next, NULL);
 	if (st == AS_OK && jget_uuid(thread, "active_run_id", &run_id) &&
 	    (st = run_read(ctx, run_id, &run, NULL)) == AS_OK)
-		st = run_store_open_message(ctx->store, run_id,
-		    &out->message_id, NULL);
+		st = run_store_open_message(ctx->store, false, c->thread_id,
+		    out->seq, &out->message_id, NULL);
 	if (st != AS_OK) {
+		json_object_put(run);
 		json_object_put(messages);
 		return st;
 	}

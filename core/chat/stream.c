@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/chat/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/json.h"
@@ -57,6 +58,14 @@ frame_uuid(const struct rcbuf *frame, const char *key, struct uuid *out)
 	return uuid_parse(id, out);
 }
 
+static int
+frame_attempt(const struct rcbuf *frame)
+{
+	const char *at = strstr(frame->data, "\"attempt\":");
+
+	return at != NULL ? atoi(at + strlen("\"attempt\":")) : 1;
+}
+
 /* Follows which message is being written. */
 static void
 note_message(struct stream *s, const char *type, const struct rcbuf *frame)
@@ -64,8 +73,10 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 	bool start = strcmp(type, "message_start") == 0 ||
 		     strcmp(type, "message_reset") == 0;
 
-	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id))
+	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id)) {
 		s->text_pos = 0;
+		s->attempt = frame_attempt(frame);
+	}
 	else if (strcmp(type, "message_end") == 0)
 		memset(&s->message_id, 0, sizeof(s->message_id));
 }
@@ -246,7 +257,6 @@ wait_drained(struct stream *s)
 static SUSPENDS void
 find_open_message(struct stream *s)
 {
-	enum log_of of = s->c.by_run ? LOG_OF_RUN : LOG_OF_THREAD;
 	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
 	int generation = s->generation;
 	struct uuid open;
@@ -254,9 +264,58 @@ find_open_message(struct stream *s)
 	s->looked = generation;
 	if (s->cursor == 0)
 		return;
-	(void)log_open_message(s->c.store, of, id, s->cursor, &open, NULL);
+	(void)run_store_open_message(s->c.store, s->c.by_run, id, s->cursor,
+	    &open, NULL);
 	if (!s->closed && generation == s->generation)
 		s->message_id = open;
+}
+
+/* The content that a message_created frame holds, if it is this message's. */
+static struct json_object *
+created_message(const struct log_event *e, struct uuid id)
+{
+	struct json_object *frame = NULL, *message = NULL;
+	struct uuid found;
+
+	if (strcmp(e->type, "message_created") != 0 ||
+	    json_parse(e->frame->data, e->frame->len, &frame, NULL) != AS_OK)
+		return NULL;
+	message = jget(frame, "message");
+	if (jget_uuid(message, "id", &found) && uuid_equal(found, id))
+		message = json_object_get(message);
+	else
+		message = NULL;
+	json_object_put(frame);
+	return message;
+}
+
+/*
+ * Before a message_end from the log: what this reader has not seen of the
+ * text, from the message as it is stored (same commit, so a few rows on).
+ */
+static void
+send_rest(struct stream *s, const struct log_event *events, int at, int n)
+{
+	struct json_object *message = NULL;
+	struct rcbuf *frame;
+	const char *text;
+	int64_t len;
+
+	if (uuid_is_nil(s->message_id))
+		return;
+	for (int i = at + 1; i < n && message == NULL; i++)
+		message = created_message(&events[i], s->message_id);
+	text = jget_str(message, "content", "");
+	len = (int64_t)strlen(text);
+	if (len > s->text_pos) {
+		frame = event_delta_frame("message_delta", events[at].run_id,
+		    s->message_id, s->attempt, s->text_pos, text + s->text_pos,
+		    (size_t)(len - s->text_pos));
+		s->text_pos = len;
+		s->ops.send(s->arg, "message_delta", -1, frame);
+		rcbuf_unref(frame);
+	}
+	json_object_put(message);
 }
 
 /* Sends one page; *n = 0: there is nothing more.  False: closed. */
@@ -280,7 +339,9 @@ page_send(struct stream *s, int *n)
 	got = *n;
 	for (int i = 0; !s->closed && generation == s->generation && i < got;
 	     i++) {
-		if (!send_durable(s, events[i].seq, events[i].run_seq,
+		if (strcmp(events[i].type, "message_end") == 0)
+			send_rest(s, events, i, got);
+		if (s->closed || !send_durable(s, events[i].seq, events[i].run_seq,
 			events[i].run_id, events[i].type, events[i].frame) ||
 		    !wait_drained(s))
 			break;
@@ -310,6 +371,7 @@ static SUSPENDS bool
 stream_begin(struct stream *s)
 {
 	struct snapshot snap = { 0 };
+	int generation = s->generation;
 	enum as_status st;
 
 	s->begun = true;
@@ -320,7 +382,8 @@ stream_begin(struct stream *s)
 		stream_end(s, STREAM_BROKEN);
 	if (!s->closed)
 		s->ops.send(s->arg, "ready", -1, snap.ready);
-	if (!s->closed && s->c.snapshot) {
+	/* Who has resumed meanwhile wants the tail after another cursor. */
+	if (!s->closed && s->c.snapshot && generation == s->generation) {
 		s->cursor = snap.seq;
 		s->looked = s->generation;
 		s->message_id = snap.message_id;

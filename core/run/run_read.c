@@ -196,22 +196,28 @@ run_store_tools(struct store *store, struct uuid run_id, int64_t step,
 	return AS_OK;
 }
 
-SQL(LAST_START, "SELECT type, payload FROM run_events WHERE run_id = $1"
-		" AND type IN ('message_start', 'message_reset', 'message_end')"
-		" ORDER BY run_seq DESC LIMIT 1");
+#define OPEN_EVENTS \
+	" AND type IN ('message_start', 'message_reset', 'message_end')"
+
+SQL(OPEN_IN_THREAD, "SELECT type, payload FROM run_events WHERE thread_id = $1 "
+		    "AND seq <= $2" OPEN_EVENTS " ORDER BY seq DESC LIMIT 1");
+
+SQL(OPEN_IN_RUN, "SELECT type, payload FROM run_events WHERE run_id = $1 AND "
+		 "run_seq <= $2" OPEN_EVENTS " ORDER BY run_seq DESC LIMIT 1");
 
 SUSPENDS enum as_status
-run_store_open_message(struct store *store, struct uuid run_id,
-    struct uuid *out, struct error *err)
+run_store_open_message(struct store *store, bool by_run, struct uuid id,
+    int64_t at, struct uuid *out, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(run_id) };
+	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(at) };
 	struct json_object *body = NULL;
 	struct rows *r = NULL;
 	const char *text;
 	enum as_status st;
 
 	memset(out, 0, sizeof(*out));
-	st = store_query(store, &LAST_START, args, 1, &r, err);
+	st = store_query(store, by_run ? &OPEN_IN_RUN : &OPEN_IN_THREAD, args,
+	    2, &r, err);
 	if (st == AS_OK && rows_count(r) == 1 &&
 	    strcmp(rows_text(r, 0, 0), "message_end") != 0) {
 		text = rows_text(r, 0, 1);

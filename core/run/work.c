@@ -51,11 +51,12 @@ load_once(struct work *w, struct error *err)
 	if (st == AS_OK)
 		st = work_reload_history(w, err);
 	if (st == AS_OK && uuid_is_nil(w->message_id))
-		st = run_store_open_message(store, w->run_id, &w->message_id,
-		    err);
+		st = run_store_open_message(store, true, w->run_id, INT64_MAX,
+		    &w->message_id, err);
 	w->model = w->state.model;
 	w->message_open = !uuid_is_nil(w->message_id);
-	w->cancel = w->state.status == RUN_CANCELLING;
+	/* It may have come since the row was read: then it stays. */
+	w->cancel = w->cancel || w->state.status == RUN_CANCELLING;
 	w->resumed = w->state.fence > 1;
 	return st;
 }

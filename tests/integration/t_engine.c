@@ -631,6 +631,30 @@ test_cancel_tools(void)
 	run(cancel_tools, turns, 2);
 }
 
+/* Whatever the run is doing, it ends because of this and not by itself. */
+static void
+cancel_any_time(void)
+{
+	for (int k = 0; k < 24; k++) {
+		CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+		for (int i = 0; i < k; i++)
+			fiber_yield();
+		cancel(false);
+		wait_end();
+		CU_ASSERT_STRING_EQUAL(run_member("status"), "\"cancelled\"");
+	}
+}
+
+static void
+test_cancel_any_time(void)
+{
+	struct fake_turn turns[24];
+
+	for (int i = 0; i < 24; i++)
+		turns[i] = (struct fake_turn){ .text = "ab", .hang = true };
+	run(cancel_any_time, turns, 24);
+}
+
 /* ---- Takeover: what the next owner finds --------------------------- */
 
 /* The process dies at this point; another one takes over its runs. */
@@ -860,7 +884,7 @@ readers(void)
 	until_text("abcdef");
 	slow.pending = STREAM_HIGH_WATER + 1; /* it stops reading */
 	reader_open(&middle, true, 0);
-	while (middle.text.len < 6)
+	while (early.text.len < 6 || middle.text.len < 6)
 		if (fiber_yield() != FIBER_WOKEN)
 			break;
 	fake_release();
@@ -908,6 +932,7 @@ static CU_TestInfo tests[] = {
 	{ "cancel keeps the text", test_cancel_keep },
 	{ "cancel takes the turn back", test_cancel_discard },
 	{ "cancel among tools", test_cancel_tools },
+	{ "cancel at any moment", test_cancel_any_time },
 	{ "takeover while a model answers", test_takeover_answer },
 	{ "takeover among tools", test_takeover_tools },
 	{ "a stale belief writes nothing", test_stale_fence },
