@@ -350,8 +350,9 @@ text_nearest(const char *s, const char *const *names, size_t n)
 		if ((name_len = strlen(names[i])) > NEAR_LEN)
 			continue;
 		d = distance(s, len, names[i], name_len);
-		/* A name of which nothing is left is no near name. */
-		if (d < best && d < (int)(len > name_len ? len : name_len)) {
+		/* More than half of the longer one must be left. */
+		if (d < best &&
+		    2 * d < (int)(len > name_len ? len : name_len) + 1) {
 			best = d;
 			nearest = names[i];
 		}

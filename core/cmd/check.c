@@ -45,6 +45,10 @@ cmd_check(int argc, char **argv)
 
 	if (!options_parse(&options, argc, argv, NULL, usage))
 		return options.status;
+	if (!options_no_words(&options, argv[0])) {
+		options_free(&options);
+		return options.status;
+	}
 	log_configure("error");
 	conf = options_conf(&options);
 	ok = check_conf(conf, &settings);

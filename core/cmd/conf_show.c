@@ -44,7 +44,8 @@ cmd_conf(int argc, char **argv)
 	if (!options_parse(&options, argc, argv, NULL, usage))
 		return options.status;
 	if (options.n_args != 1 || strcmp(options.args[0], "show") != 0) {
-		fputs(usage, stderr);
+		fputs("agent-studio conf: expected 'show'; see --help\n",
+		    stderr);
 		options_free(&options);
 		return 2;
 	}

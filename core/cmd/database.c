@@ -2,12 +2,29 @@
 #include "core/cmd/database.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 
 /* From settings to an open database: SQLite in the data folder by default. */
+
+void
+database_failed(const struct settings *s, struct error *err)
+{
+	const char *remedy = "";
+
+	if (s->store.url[0] == '\0') {
+		if (access(s->data_dir, R_OK | W_OK | X_OK) != 0)
+			remedy = "; data_dir must be a folder that this user "
+				 "may read and write";
+	} else if (err->code == ERR_UNAVAILABLE)
+		remedy = "; start the database server or correct store.url";
+	fprintf(stderr, "agent-studio: %s%s\n", err->detail, remedy);
+	error_clear(err);
+}
 
 enum as_status
 database_open(const struct settings *s, struct store_db **out,
@@ -25,8 +42,9 @@ database_open(const struct settings *s, struct store_db **out,
 
 	*out = NULL;
 	if (mkdir(s->data_dir, 0700) != 0 && errno != EEXIST)
-		return error_set(err, ERR_UNAVAILABLE, "cannot make %s: %s",
-		    s->data_dir, strerror(errno));
+		return error_set(err, ERR_UNAVAILABLE,
+		    "cannot make the data folder %s: %s", s->data_dir,
+		    strerror(errno));
 	url = s->store.url[0] != '\0'
 		  ? xstrdup(s->store.url)
 		  : xasprintf("sqlite:%s/agent-studio.db", s->data_dir);

@@ -12,4 +12,7 @@
 enum as_status database_open(const struct settings *s, struct store_db **out,
     struct error *err);
 
+/* Tells on standard error why there is no database, and what to do. */
+void database_failed(const struct settings *s, struct error *err);
+
 #endif

@@ -29,7 +29,7 @@ migrate(const struct settings *s, bool check_only)
 	if (st == AS_OK)
 		st = store_migrate(db, check_only, &n, &err);
 	if (st != AS_OK)
-		fprintf(stderr, "agent-studio: %s\n", err.detail);
+		database_failed(s, &err);
 	else if (n == 0)
 		puts("the database is up to date");
 	else
@@ -54,12 +54,14 @@ cmd_migrate(int argc, char **argv)
 
 	if (!options_parse(&options, argc, argv, own, usage))
 		return options.status;
+	if (!options_no_words(&options, argv[0])) {
+		options_free(&options);
+		return options.status;
+	}
 	MUST(sodium_init() >= 0);
 	conf = options_conf(&options);
-	if (!settings_load(&settings, conf) ||
-	    !log_configure(settings.log.level))
-		options_problems(conf);
-	else
+	settings_load(&settings, conf);
+	if (options_problems(conf) == 0 && log_configure(settings.log.level))
 		rc = migrate(&settings, check_only);
 	conf_free(conf);
 	options_free(&options);

@@ -299,7 +299,7 @@ loop_serve(struct node *n, struct node_loop *l)
 
 	engine_make(n, &l->app);
 	if (listen_here(n, &l->app, &err) != AS_OK) {
-		node_fail(n, "cannot listen", &err);
+		node_fail(n, "listener", &err);
 		l->failed = true;
 		return;
 	}
@@ -352,23 +352,39 @@ print_listening(struct node *n)
 }
 
 static void
+print_model(struct node *n)
+{
+	const char *wanted = n->p.settings->models.fallback;
+	char model[512];
+
+	if (plug_model_resolve(n->plug, NULL, model, sizeof(model))) {
+		printf("model: %s\n", model);
+		return;
+	}
+	printf("model: none\n");
+	log_warn("serve",
+	    "no model answers agents that name none: models.default is '%s', "
+	    "and no enabled plugin has it; see agent-studio plugin list",
+	    wanted);
+}
+
+static void
 print_what_runs(struct node *n)
 {
 	struct json_object *list = plug_list(n->plug), *o;
-	const char *sep = "";
+	const char *state;
 
 	printf("data folder: %s\n", n->p.settings->data_dir);
-	printf("model: ");
-	for (size_t i = 0; i < plug_model_count(n->plug); i++)
-		if (plug_model(n->plug, i)->is_default)
-			printf("%s", plug_model(n->plug, i)->id);
-	printf("\nplugins: ");
+	print_model(n);
+	printf("plugins:");
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		o = json_object_array_get_idx(list, i);
-		if (strcmp(jget_str(o, "state", ""), "disabled") == 0)
+		state = jget_str(o, "state", "");
+		if (strcmp(state, "disabled") == 0)
 			continue;
-		printf("%s%s", sep, jget_str(o, "name", ""));
-		sep = " ";
+		printf(" %s", jget_str(o, "name", ""));
+		if (strcmp(state, "serving") != 0)
+			printf(" (%s)", state);
 	}
 	printf("\n");
 	json_object_put(list);

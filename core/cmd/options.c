@@ -170,6 +170,17 @@ options_free(struct options *o)
 	o->n_sets = o->n_args = 0;
 }
 
+bool
+options_no_words(struct options *o, const char *command)
+{
+	if (o->n_args == 0)
+		return true;
+	fprintf(stderr, "agent-studio %s: unexpected '%s'; see --help\n",
+	    command, o->args[0]);
+	o->status = 2;
+	return false;
+}
+
 struct conf *
 options_conf(const struct options *o)
 {

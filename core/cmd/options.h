@@ -46,6 +46,9 @@ bool options_parse(struct options *o, int argc, char **argv,
     const struct option_own *own, const char *usage);
 void options_free(struct options *o);
 
+/* True if there are no words; else the first has been told, status is 2. */
+bool options_no_words(struct options *o, const char *command);
+
 /* The configuration that the options ask for; the caller frees it. */
 struct conf *options_conf(const struct options *o);
 

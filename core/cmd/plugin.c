@@ -240,6 +240,10 @@ list(struct conf *conf, const char *const *dirs)
 	bool ok = plug_new(conf, dirs, &no_services, &plug) == AS_OK;
 
 	print_list(plug);
+	if (conf_groups(conf, "plugins")[0] == NULL)
+		fputs("agent-studio: the configuration has no group in "
+		      "plugins, so none is loaded; see --conf\n",
+		    stderr);
 	plug_free(plug);
 	if (!ok)
 		options_problems(conf);
@@ -268,7 +272,8 @@ cmd_plugin(int argc, char **argv)
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)
 		rc = describe(conf, dirs, options.args[1]);
 	else
-		fputs(usage, stderr);
+		fprintf(stderr, "agent-studio plugin: expected 'list' or "
+				"'describe NAME'; see --help\n");
 	free(dirs);
 	conf_free(conf);
 	options_free(&options);

@@ -22,12 +22,11 @@ static const char usage
 	 "Runs in the foreground until SIGTERM.  Prints `listening on URL` on\n"
 	 "standard output once it answers.\n";
 
-static int
+static void
 failed(const char *what, struct error *err)
 {
 	fprintf(stderr, "agent-studio: %s: %s\n", what, err->detail);
 	error_clear(err);
-	return EXIT_FAILURE;
 }
 
 static enum as_status
@@ -66,20 +65,16 @@ serve(const struct settings *s, struct conf *conf)
 {
 	struct node_parts p = { .settings = s, .conf = conf };
 	struct error err = { 0 };
-	const char *what = "database";
-	enum as_status st;
 	int rc = EXIT_FAILURE;
 
-	st = db_open(s, &p.db, &err);
-	if (st == AS_OK) {
-		what = "signing key";
-		st = auth_open(s, &p.auth, &err);
-	}
-	if (st == AS_OK) {
-		what = "routes";
-		st = api_new(&p.api, &err);
-	}
-	rc = st == AS_OK ? node_run(&p) : failed(what, &err);
+	if (db_open(s, &p.db, &err) != AS_OK)
+		database_failed(s, &err);
+	else if (auth_open(s, &p.auth, &err) != AS_OK)
+		failed("signing key", &err);
+	else if (api_new(&p.api, &err) != AS_OK)
+		failed("routes", &err);
+	else
+		rc = node_run(&p);
 	api_free(p.api);
 	auth_free(p.auth);
 	if (p.db != NULL)
@@ -97,12 +92,14 @@ cmd_serve(int argc, char **argv)
 
 	if (!options_parse(&options, argc, argv, NULL, usage))
 		return options.status;
+	if (!options_no_words(&options, argv[0])) {
+		options_free(&options);
+		return options.status;
+	}
 	MUST(sodium_init() >= 0);
 	conf = options_conf(&options);
-	if (!settings_load(&settings, conf) ||
-	    !log_configure(settings.log.level))
-		(void)options_problems(conf);
-	else
+	settings_load(&settings, conf);
+	if (options_problems(conf) == 0 && log_configure(settings.log.level))
 		rc = serve(&settings, conf);
 	conf_free(conf);
 	options_free(&options);

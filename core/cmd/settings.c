@@ -2,6 +2,7 @@
 #include "core/cmd/settings.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -32,7 +33,8 @@ static const struct as_field server_fields[] = {
 	    "https://studio.example.org; with https the session cookie is "
 	    "marked Secure."),
 	AS_LIST(struct server_settings, allowed_origins, 0, 100, 0,
-	    "Other origins whose pages may call the API (CORS)."),
+	    "Other origins whose pages may call the API (CORS); \"*\" lets "
+	    "any page call it without the cookie."),
 	AS_LIST(struct server_settings, trusted_proxies, 0, 100, 0,
 	    "Addresses of proxies whose X-Forwarded-For is believed."),
 	AS_INT(struct server_settings, max_connections, 10000, 1, 1000000, 0,
@@ -191,12 +193,66 @@ default_text(const char **setting, const char *text)
 		*setting = text;
 }
 
+static bool
+is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* "scheme://host" or "scheme://host:port", as browsers send it, or "*". */
+static bool
+is_origin(const char *s)
+{
+	const char *host = strstr(s, "://");
+
+	if (strcmp(s, "*") == 0)
+		return true;
+	return host != NULL && host != s && host[3] != '\0' &&
+	       strpbrk(host + 3, "/?#@ *") == NULL;
+}
+
+/* Folders that somebody named; an empty one is the installed one. */
+static void
+check_folders(const struct settings *s, struct conf *conf)
+{
+	const struct as_list *dirs = &s->plugin.dirs;
+	const char *const named[][2] = {
+		{ "store.migrations", s->store.migrations },
+		{ "server.demo_dir", s->server.demo_dir },
+	};
+	size_t i;
+
+	for (i = 0; i < N_ITEMS(named); i++)
+		if (named[i][1][0] != '\0' && !is_folder(named[i][1]))
+			conf_problem_at(conf, named[i][0],
+			    "%s: there is no folder '%.200s'", named[i][0],
+			    named[i][1]);
+	for (i = 0; i < dirs->n; i++)
+		if (!is_folder(dirs->items[i]))
+			conf_problem_at(conf, "plugins.dirs",
+			    "plugins.dirs: there is no folder '%.200s'",
+			    dirs->items[i]);
+}
+
 /* What a field table cannot say. */
 static bool
 check_texts(const struct settings *s, struct conf *conf)
 {
-	size_t before = conf_problem_count(conf);
+	const struct as_list *origins = &s->server.allowed_origins;
+	size_t before = conf_problem_count(conf), i;
 
+	if (s->data_dir[0] == '\0')
+		conf_problem_at(conf, "data_dir",
+		    "data_dir: expected the path of a folder");
+	check_folders(s, conf);
+	for (i = 0; i < origins->n; i++)
+		if (!is_origin(origins->items[i]))
+			conf_problem_at(conf, "server.allowed_origins",
+			    "server.allowed_origins: expected an origin such "
+			    "as https://app.example.org, got '%.100s'",
+			    origins->items[i]);
 	if (s->server.public_url[0] != '\0' &&
 	    !text_has_prefix(s->server.public_url, "https://") &&
 	    !text_has_prefix(s->server.public_url, "http://"))

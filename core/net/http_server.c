@@ -256,8 +256,9 @@ server_bind(struct http_server *s, struct error *err)
 	freeaddrinfo(list);
 	if (s->fd < 0)
 		return error_set(err, ERR_UNAVAILABLE,
-		    "cannot listen on %s port %u: %s", s->config.host,
-		    s->config.port, strerror(errno));
+		    "cannot listen on %s port %u: %s; set server.host or "
+		    "server.port, or stop what uses it",
+		    s->config.host, s->config.port, strerror(errno));
 	getsockname(s->fd, (struct sockaddr *)&sa, &len);
 	s->port = ntohs(sa.ss_family == AF_INET6
 			    ? ((struct sockaddr_in6 *)&sa)->sin6_port

@@ -91,6 +91,25 @@ run check --no-such-option
 [ $status -eq 2 ] && grep -q 'unknown option --no-such-option' err
 result $? 'an option that is not there'
 
+run check conf
+[ $status -eq 2 ] && grep -q "unexpected 'conf'; see --help" err
+result $? 'a word that says nothing'
+
+run serve --conf conf --data "$dir/data" --set nothing.x=1
+[ $status -eq 1 ] && grep -q '^--set: nothing: unknown section$' err &&
+    [ ! -e data ]
+result $? 'serve: the configuration before the database'
+
+run serve --conf conf --data "$program/x"
+[ $status -eq 1 ] && grep -q 'data_dir must be a folder' err
+result $? 'serve: a data folder that cannot be'
+
+run serve --conf conf --data "$dir/pg" \
+    --set store.url=postgresql://127.0.0.1:1/none
+[ $status -eq 1 ] && grep -q 'port 1 failed: .*correct store.url$' err
+result $? 'serve: a database that is down'
+rm -rf pg
+
 run check --conf conf --data "$dir/data"
 [ $status -eq 0 ] && [ ! -e data ] && [ ! -e var ]
 result $? 'nothing is made'

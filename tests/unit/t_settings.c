@@ -44,14 +44,14 @@ test_set(void)
 
 	conf_set(c, "models.default=openai/gpt");
 	conf_set(c, "data_dir=/srv/x");
-	conf_set(c, "plugins.dirs=/a,/b");
+	conf_set(c, "plugins.dirs=/,/tmp");
 	conf_set(c, "server.public_url=https://x.org");
 	CU_ASSERT_TRUE(settings_load(&s, c));
 	CU_ASSERT_STRING_EQUAL(s.models.fallback, "openai/gpt");
 	CU_ASSERT_STRING_EQUAL(s.data_dir, "/srv/x");
 	dirs = settings_plugin_dirs(&s);
-	CU_ASSERT_STRING_EQUAL(dirs[0], "/a");
-	CU_ASSERT_STRING_EQUAL(dirs[1], "/b");
+	CU_ASSERT_STRING_EQUAL(dirs[0], "/");
+	CU_ASSERT_STRING_EQUAL(dirs[1], "/tmp");
 	CU_ASSERT_PTR_NOT_NULL(dirs[2]);
 	CU_ASSERT_PTR_NULL(dirs[3]);
 	free(dirs);
@@ -68,6 +68,15 @@ test_problems(void)
 		{ "log.level=loud",
 		    "log.level: expected levels such as \"info\" or "
 		    "\"info,net=debug\", got 'loud'" },
+		{ "server.allowed_origins=app.example.org",
+		    "server.allowed_origins: expected an origin such as "
+		    "https://app.example.org, got 'app.example.org'" },
+		{ "server.demo_dir=/no/such",
+		    "server.demo_dir: there is no folder '/no/such'" },
+		{ "plugins.dirs=/no/such",
+		    "plugins.dirs: there is no folder '/no/such'" },
+		{ "data_dir=", "data_dir: expected the path of a folder" },
+		{ "nope.x=1", "nope: unknown section" },
 		{ "server.port=65536",
 		    "server.port: expected 0 to 65535, got '65536'" },
 		{ "sever.port=1",
