@@ -16,6 +16,7 @@ struct snapshot {
 	struct rcbuf *ready, *frame;
 	int64_t seq;
 	struct uuid message_id; /* being written; nil: none */
+	int attempt; /* of it */
 	int64_t text_pos; /* of it, in the snapshot */
 };
 

@@ -76,8 +76,7 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id)) {
 		s->text_pos = 0;
 		s->attempt = frame_attempt(frame);
-	}
-	else if (strcmp(type, "message_end") == 0)
+	} else if (strcmp(type, "message_end") == 0)
 		memset(&s->message_id, 0, sizeof(s->message_id));
 }
 
@@ -260,14 +259,17 @@ find_open_message(struct stream *s)
 	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
 	int generation = s->generation;
 	struct uuid open;
+	int attempt;
 
 	s->looked = generation;
 	if (s->cursor == 0)
 		return;
 	(void)run_store_open_message(s->c.store, s->c.by_run, id, s->cursor,
-	    &open, NULL);
-	if (!s->closed && generation == s->generation)
+	    &open, &attempt, NULL);
+	if (!s->closed && generation == s->generation) {
 		s->message_id = open;
+		s->attempt = attempt;
+	}
 }
 
 /* The content that a message_created frame holds, if it is this message's. */
@@ -341,7 +343,8 @@ page_send(struct stream *s, int *n)
 	     i++) {
 		if (strcmp(events[i].type, "message_end") == 0)
 			send_rest(s, events, i, got);
-		if (s->closed || !send_durable(s, events[i].seq, events[i].run_seq,
+		if (s->closed ||
+		    !send_durable(s, events[i].seq, events[i].run_seq,
 			events[i].run_id, events[i].type, events[i].frame) ||
 		    !wait_drained(s))
 			break;
@@ -387,6 +390,7 @@ stream_begin(struct stream *s)
 		s->cursor = snap.seq;
 		s->looked = s->generation;
 		s->message_id = snap.message_id;
+		s->attempt = snap.attempt;
 		s->text_pos = snap.text_pos;
 		s->ops.send(s->arg, "snapshot", s->cursor, snap.frame);
 	}

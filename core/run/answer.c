@@ -54,8 +54,8 @@ text_show(struct answer *a)
 	a->shown = a->text.len;
 	if (from == a->text.len ||
 	    !live_append(w->e->c.live, w->thread_id, w->run_id,
-		(int)w->state.fence, a->text.data + from,
-		a->text.len - from, &m))
+		(int)w->state.fence, a->text.data + from, a->text.len - from,
+		&m))
 		return;
 	m.frame = event_delta_frame("message_delta", m.run_id, m.message_id,
 	    m.attempt, m.offset, a->text.data + from, m.len);

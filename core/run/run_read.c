@@ -207,7 +207,7 @@ SQL(OPEN_IN_RUN, "SELECT type, payload FROM run_events WHERE run_id = $1 AND "
 
 SUSPENDS enum as_status
 run_store_open_message(struct store *store, bool by_run, struct uuid id,
-    int64_t at, struct uuid *out, struct error *err)
+    int64_t at, struct uuid *out, int *attempt, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(at) };
 	struct json_object *body = NULL;
@@ -216,6 +216,7 @@ run_store_open_message(struct store *store, bool by_run, struct uuid id,
 	enum as_status st;
 
 	memset(out, 0, sizeof(*out));
+	*attempt = 0;
 	st = store_query(store, by_run ? &OPEN_IN_RUN : &OPEN_IN_THREAD, args,
 	    2, &r, err);
 	if (st == AS_OK && rows_count(r) == 1 &&
@@ -223,6 +224,7 @@ run_store_open_message(struct store *store, bool by_run, struct uuid id,
 		text = rows_text(r, 0, 1);
 		if (json_parse(text, strlen(text), &body, NULL) == AS_OK)
 			jget_uuid(body, "message_id", out);
+		*attempt = (int)jget_int(body, "attempt", 1);
 		json_object_put(body);
 	}
 	rows_free(r);

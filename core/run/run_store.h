@@ -206,7 +206,8 @@ SUSPENDS enum as_status run_store_tools(struct store *store, struct uuid run_id,
 
 /* The message that was begun and not ended at this cursor of the log, or nil. */
 SUSPENDS enum as_status run_store_open_message(struct store *store, bool by_run,
-    struct uuid id, int64_t at, struct uuid *out, struct error *err);
+    struct uuid id, int64_t at, struct uuid *out, int *attempt,
+    struct error *err);
 
 /* A message by its client_message_id: the run it started, or nil. */
 SUSPENDS enum as_status run_store_by_client_id(struct store *store,

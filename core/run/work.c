@@ -42,6 +42,7 @@ static SUSPENDS enum as_status
 load_once(struct work *w, struct error *err)
 {
 	struct store *store = w->e->c.store;
+	int attempt;
 	enum as_status st;
 
 	st = run_store_state(store, w->run_id, w->arena, &w->state, err);
@@ -52,7 +53,7 @@ load_once(struct work *w, struct error *err)
 		st = work_reload_history(w, err);
 	if (st == AS_OK && uuid_is_nil(w->message_id))
 		st = run_store_open_message(store, true, w->run_id, INT64_MAX,
-		    &w->message_id, err);
+		    &w->message_id, &attempt, err);
 	w->model = w->state.model;
 	w->message_open = !uuid_is_nil(w->message_id);
 	/* It may have come since the row was read: then it stays. */

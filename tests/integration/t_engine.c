@@ -910,6 +910,37 @@ readers(void)
 	buf_free(&late.text);
 }
 
+/* A reader that comes when all is over gets every byte as text, too. */
+static void
+late_reader(void)
+{
+	struct reader r;
+
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	reader_open(&r, true, 0);
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.ordered);
+	CU_ASSERT_STRING_EQUAL_FATAL(r.text.data, "abc");
+	buf_reset(&r.text);
+	reader_open(&r, true, 3); /* the message has begun already */
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_STRING_EQUAL(r.text.data, "abc");
+	buf_free(&r.text);
+}
+
+static void
+test_late_reader(void)
+{
+	const struct fake_turn turns[] = { { .text = "abc" } };
+
+	run(late_reader, turns, 1);
+}
+
 static void
 test_readers(void)
 {
@@ -937,6 +968,7 @@ static CU_TestInfo tests[] = {
 	{ "takeover among tools", test_takeover_tools },
 	{ "a stale belief writes nothing", test_stale_fence },
 	{ "an owner that was declared dead", test_zombie },
+	{ "a reader of what is over", test_late_reader },
 	{ "readers: early, late, slow", test_readers },
 	CU_TEST_INFO_NULL,
 };
