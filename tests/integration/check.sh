@@ -95,10 +95,10 @@ run check conf
 [ $status -eq 2 ] && grep -q "unexpected 'conf'; see --help" err
 result $? 'a word that says nothing'
 
-run serve --conf conf --data "$dir/data" --set nothing.x=1
-[ $status -eq 1 ] && grep -q '^--set: nothing: unknown section$' err &&
+run serve --conf conf --data "$dir/data" --set nonsense
+[ $status -eq 1 ] && grep -q '^--set: expected section.name=value' err &&
     [ ! -e data ]
-result $? 'serve: the configuration before the database'
+result $? 'serve: its own settings before the database'
 
 run serve --conf conf --data "$program/x"
 [ $status -eq 1 ] && grep -q 'data_dir must be a folder' err
