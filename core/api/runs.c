@@ -81,7 +81,7 @@ run_events(struct http_req *req)
 
 struct cancel_msg {
 	struct loop_msg msg;
-	struct engine *engine;
+	struct app *app; /* its engine is that loop's to look at */
 	struct uuid run_id;
 };
 
@@ -90,7 +90,8 @@ on_cancel_msg(struct loop_msg *m)
 {
 	struct cancel_msg *c = container_of(m, struct cancel_msg, msg);
 
-	engine_notify_cancel(c->engine, c->run_id);
+	if (c->app->engine != NULL)
+		engine_notify_cancel(c->app->engine, c->run_id);
 	free(c);
 }
 
@@ -108,7 +109,7 @@ cancel_notify_all(void *arg, struct uuid run_id)
 		}
 		c = xcalloc(1, sizeof(*c));
 		c->msg.fn = on_cancel_msg;
-		c->engine = (*a)->engine;
+		c->app = *a;
 		c->run_id = run_id;
 		loop_post((*a)->loop, &c->msg);
 	}
