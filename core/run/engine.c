@@ -190,6 +190,7 @@ work_main(void *arg)
 	error_clear(&err);
 	work_unlink(w);
 	slot_freed(w->e);
+	arena_free(w->history_arena);
 	arena_free(w->arena);
 	free(w);
 }

@@ -140,13 +140,16 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 {
 	struct run_state now;
 	enum run_status to;
+	enum as_status st;
 
 	/* The cancel itself is an event: the heads have moved. */
-	for (int i = 0; i < 8 && !w->lost; i++) {
-		if (run_store_state(w->e->c.store, w->run_id, w->arena, &now,
-			NULL) != AS_OK)
+	for (int i = 0; !w->lost; i++) {
+		st = run_store_state(w->e->c.store, w->run_id, w->arena, &now,
+		    NULL);
+		if (work_wait_retry(w, st, i))
 			continue;
-		if (now.fence != w->state.fence || now.status != RUN_CANCELLING)
+		if (st != AS_OK || now.fence != w->state.fence ||
+		    now.status != RUN_CANCELLING)
 			return;
 		w->state.heads = now.heads;
 		w->state.status = now.status;

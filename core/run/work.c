@@ -31,11 +31,29 @@ backoff_ms(struct work *w, int attempt)
 	return 10 + w->e->c.env.random(w->e->c.env.arg, cap);
 }
 
+SUSPENDS bool
+work_wait_retry(struct work *w, enum as_status st, int attempt)
+{
+	return is_passing(st) &&
+	       fiber_sleep(backoff_ms(w, attempt)) == FIBER_WOKEN;
+}
+
 SUSPENDS enum as_status
 work_reload_history(struct work *w, struct error *err)
 {
-	return run_store_history(w->e->c.store, w->thread_id, w->arena,
-	    &w->history, &w->n_history, err);
+	struct arena *fresh = arena_new(NULL);
+	enum as_status st;
+
+	for (int i = 0;; i++) {
+		error_clear(err);
+		st = run_store_history(w->e->c.store, w->thread_id, fresh,
+		    &w->history, &w->n_history, err);
+		if (!work_wait_retry(w, st, i))
+			break;
+	}
+	arena_free(w->history_arena);
+	w->history_arena = fresh;
+	return st;
 }
 
 static SUSPENDS enum as_status
@@ -71,8 +89,7 @@ work_load(struct work *w, struct error *err)
 	for (int i = 0;; i++) {
 		error_clear(err);
 		st = load_once(w, err);
-		if (!is_passing(st) ||
-		    fiber_sleep(backoff_ms(w, i)) != FIBER_WOKEN)
+		if (!work_wait_retry(w, st, i))
 			return st;
 	}
 }
@@ -248,7 +265,10 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 	st = run_store_state(w->e->c.store, w->run_id, w->arena, &now, err);
 	if (st != AS_OK)
 		return st == AS_NOTFOUND ? AS_CANCELED : AS_BUSY;
-	if (uuid_equal(now.last_commit_id, c->commit_id))
+	/* Beside the owner only a cancel writes, once, and it is one event. */
+	if (uuid_equal(now.last_commit_id, c->commit_id) ||
+	    (now.fence == w->state.fence &&
+		now.heads.run_seq > c->heads.run_seq + 1))
 		return AS_OK;
 	if (now.fence != w->state.fence || now.step != w->state.step ||
 	    (now.status != RUN_RUNNING && now.status != RUN_CANCELLING)) {

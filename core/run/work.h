@@ -34,6 +34,7 @@ struct work {
 	struct uuid message_id; /* of the answer that is being written */
 	struct run_state state;
 	struct agent *agent;
+	struct arena *history_arena; /* of history; each step has a new one */
 	struct run_history_row *history;
 	int n_history;
 	const char *model;
@@ -61,6 +62,8 @@ enum work_end {
 
 /* ---- work.c: loading and committing -------------------------------- */
 
+/* True: st is of a kind that passes, and a while has passed since. */
+SUSPENDS bool work_wait_retry(struct work *w, enum as_status st, int attempt);
 SUSPENDS enum as_status work_load(struct work *w, struct error *err);
 SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
 void work_commit_init(struct work *w, struct work_commit *wc);
