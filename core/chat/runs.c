@@ -155,7 +155,8 @@ static SUSPENDS enum as_status
 cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
     bool rollback, const char *reason, struct error *err)
 {
-	bool running = s->status == RUN_RUNNING;
+	/* What has begun has something open that only an owner can close. */
+	bool running = s->status == RUN_RUNNING || s->fence > 0;
 	enum run_status end = rollback ? RUN_ROLLED_BACK : RUN_CANCELLED;
 	struct event_list events = { 0 };
 	struct run_commit c = {
@@ -204,6 +205,8 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 		if (st == AS_OK) {
 			if (s.status == RUN_RUNNING)
 				ctx->notify_cancel(ctx->notify_arg, id);
+			else if (s.fence > 0)
+				engine_starve(ctx->engine);
 			return AS_OK;
 		}
 		if (st == AS_CONFLICT) {
@@ -217,7 +220,7 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 }
 
 SQL(OPEN_OF_AGENT, "SELECT id FROM runs WHERE tenant_id = $1 AND agent_id = $2"
-		   " AND holds_thread");
+		   " AND holds_thread AND parent_run_id IS NULL");
 
 SUSPENDS enum as_status
 chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
