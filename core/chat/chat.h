@@ -54,8 +54,8 @@ SUSPENDS enum as_status thread_get(const struct chat_ctx *ctx, struct uuid id,
     struct json_object **out, struct error *err);
 
 /*
- * Messages before the one with `before` (0: the newest), at most limit, oldest
- * first.  *next is the sequence to go on with, 0 at the beginning.
+ * Messages before the one with `before` (0: the newest), at most limit and about
+ * 4 MiB, oldest first.  *next is the sequence to go on with, 0 at the beginning.
  */
 SUSPENDS enum as_status thread_messages(const struct chat_ctx *ctx,
     struct uuid id, int64_t before, int64_t limit, struct json_object **items,
@@ -119,7 +119,10 @@ struct log_event {
 	char type[24];
 };
 
-/* Durable events beyond `after`, oldest first, at most max. */
+/*
+ * Durable events beyond `after`, oldest first, at most max and about 1 MiB;
+ * none only at the end of the log.
+ */
 SUSPENDS enum as_status log_read(struct store *store, enum log_of of,
     struct uuid id, int64_t after, int max, struct log_event **out, int *n,
     struct error *err);

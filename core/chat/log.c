@@ -7,19 +7,27 @@
 
 /* Reading the log of a thread or a run: rows to frames. */
 
-SQL(LOG_THREAD,
-    "SELECT seq, run_seq, run_id, type, payload, created_at FROM run_events"
-    " WHERE thread_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+#define PAGE_CHARS (1024 * 1024) /* the event that reaches it is the last */
 
-SQL(LOG_RUN,
-    "SELECT seq, run_seq, run_id, type, payload, created_at FROM run_events"
-    " WHERE run_id = $1 AND run_seq > $2 ORDER BY run_seq LIMIT $3");
+/* At most $3 events, and no more than fill a page, but at least one. */
+#define LOG_PAGE(id, at) \
+	"SELECT seq, run_seq, run_id, type, payload, created_at" \
+	" FROM run_events WHERE " id " = $1 AND " at " > $2 AND " at " <=" \
+	" (SELECT MAX(b.at) FROM (SELECT a.at, SUM(a.size) OVER" \
+	" (ORDER BY a.at) - a.size AS before_it FROM (SELECT " at " AS at," \
+	" length(payload) AS size FROM run_events WHERE " id " = $1 AND " at \
+	" > $2 ORDER BY " at " LIMIT $3) a) b WHERE b.before_it < $4)" \
+	" ORDER BY " at
+
+SQL(LOG_THREAD, LOG_PAGE("thread_id", "seq"));
+SQL(LOG_RUN, LOG_PAGE("run_id", "run_seq"));
 
 SUSPENDS enum as_status
 log_read(struct store *store, enum log_of of, struct uuid id, int64_t after,
     int max, struct log_event **out, int *n, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(after), SQL_INT(max) };
+	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(after), SQL_INT(max),
+		SQL_INT(PAGE_CHARS) };
 	struct log_event *e;
 	struct rows *r = NULL;
 	enum as_status st;
@@ -27,7 +35,7 @@ log_read(struct store *store, enum log_of of, struct uuid id, int64_t after,
 	*out = NULL;
 	*n = 0;
 	st = store_query(store, of == LOG_OF_RUN ? &LOG_RUN : &LOG_THREAD, args,
-	    3, &r, err);
+	    4, &r, err);
 	if (st != AS_OK)
 		return st;
 	*n = rows_count(r);

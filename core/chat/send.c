@@ -184,13 +184,15 @@ send_once(struct sending *s, struct error *err)
 static SUSPENDS enum as_status
 find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 {
+	int64_t seq = 1;
 	enum as_status st;
 
 	if (s->client_message_id == NULL)
 		return AS_OK;
 	st = run_store_by_client_id(s->ctx->store, s->thread.id,
-	    s->client_message_id, &s->message_id, &out->run_id, err);
+	    s->client_message_id, &s->message_id, &out->run_id, &seq, err);
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
+	out->seq_before = seq - 1;
 	return st;
 }
 

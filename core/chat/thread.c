@@ -105,13 +105,20 @@ thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
 
 /* ---- Messages ------------------------------------------------------ */
 
+#define PAGE_CHARS (4 * 1024 * 1024) /* of content and parts */
+
+/* At most $5, and no more than fill a page, but at least one. */
 SQL(MESSAGE_PAGE,
     "SELECT m.id, m.run_id, m.sequence, m.role, m.content, m.parts,"
     " m.tool_name, m.tool_call_id, m.state, m.client_message_id, m.parent_id,"
     " m.usage, m.created_at FROM messages m JOIN threads t"
     " ON t.id = m.thread_id WHERE m.thread_id = $1 AND t.tenant_id = $2"
-    " AND t.user_id = $3 AND ($4 = 0 OR m.sequence < $4)"
-    " ORDER BY m.sequence DESC LIMIT $5");
+    " AND t.user_id = $3 AND m.sequence < $4 AND m.sequence >="
+    " (SELECT MIN(b.sequence) FROM (SELECT a.sequence, SUM(a.size) OVER"
+    " (ORDER BY a.sequence DESC) - a.size AS before_it FROM (SELECT sequence,"
+    " length(content) + length(parts) AS size FROM messages"
+    " WHERE thread_id = $1 AND sequence < $4 ORDER BY sequence DESC LIMIT $5)"
+    " a) b WHERE b.before_it < $6) ORDER BY m.sequence DESC");
 
 static struct json_object *
 message_json(const struct rows *r, int i, struct uuid thread_id)
@@ -139,21 +146,21 @@ thread_messages(const struct chat_ctx *ctx, struct uuid id, int64_t before,
     int64_t limit, struct json_object **items, int64_t *next, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
-		SQL_UUID(ctx->who.user_id), SQL_INT(before),
-		SQL_INT(limit + 1) };
+		SQL_UUID(ctx->who.user_id),
+		SQL_INT(before > 0 ? before : INT64_MAX), SQL_INT(limit),
+		SQL_INT(PAGE_CHARS) };
 	struct rows *r = NULL;
 	enum as_status st;
 	int n;
 
-	st = store_query(ctx->store, &MESSAGE_PAGE, args, 5, &r, err);
+	st = store_query(ctx->store, &MESSAGE_PAGE, args, 6, &r, err);
 	if (st != AS_OK)
 		return st;
 	n = rows_count(r);
-	*next = 0;
-	if (n > limit) {
-		n = (int)limit;
-		*next = rows_int(r, n - 1, 2);
-	}
+	/* The sequence has no gaps and begins with 1. */
+	*next = n > 0 ? rows_int(r, n - 1, 2) : 0;
+	if (*next == 1)
+		*next = 0;
 	*items = jarr();
 	for (int i = n - 1; i >= 0; i--)
 		json_object_array_add(*items, message_json(r, i, id));

@@ -117,24 +117,33 @@ run_store_thread(struct store *store, struct uuid thread_id,
 	return st;
 }
 
+#define COUNTS "thread_id = $1 AND state IN ('final', 'interrupted')"
+
+/* The newest, so many and so long at most, but from the last question on. */
 SQL(HISTORY,
     "SELECT id, role, content, parts, tool_call_id, state, run_id, step,"
-    " sequence FROM messages WHERE thread_id = $1"
-    " AND state IN ('final', 'interrupted') ORDER BY sequence");
+    " sequence FROM messages WHERE " COUNTS " AND sequence >="
+    " (SELECT MIN(x.sequence) FROM (SELECT b.sequence FROM"
+    " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence DESC) AS total"
+    " FROM (SELECT sequence, length(content) + length(parts) AS size"
+    " FROM messages WHERE " COUNTS " ORDER BY sequence DESC LIMIT $2) a) b"
+    " WHERE b.total <= $3 UNION ALL SELECT MAX(sequence) FROM messages"
+    " WHERE " COUNTS " AND role = 'user') x) ORDER BY sequence");
 
 SUSPENDS enum as_status
 run_store_history(struct store *store, struct uuid thread_id,
     struct arena *arena, struct run_history_row **out, int *n,
     struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(thread_id) };
+	struct sql_arg args[] = { SQL_UUID(thread_id),
+		SQL_INT(RUN_HISTORY_ROWS), SQL_INT(RUN_HISTORY_CHARS) };
 	struct run_history_row *h;
 	struct rows *r = NULL;
 	enum as_status st;
 
 	*out = NULL;
 	*n = 0;
-	st = store_query(store, &HISTORY, args, 1, &r, err);
+	st = store_query(store, &HISTORY, args, 3, &r, err);
 	if (st != AS_OK)
 		return st;
 	*n = rows_count(r);
@@ -231,13 +240,15 @@ run_store_open_message(struct store *store, bool by_run, struct uuid id,
 	return st;
 }
 
-SQL(BY_CLIENT_ID, "SELECT id, run_id FROM messages WHERE thread_id = $1"
-		  " AND client_message_id = $2");
+SQL(BY_CLIENT_ID,
+    "SELECT m.id, m.run_id, (SELECT e.seq FROM run_events e"
+    " WHERE e.run_id = m.run_id AND e.run_seq = 1) FROM messages m"
+    " WHERE m.thread_id = $1 AND m.client_message_id = $2");
 
 SUSPENDS enum as_status
 run_store_by_client_id(struct store *store, struct uuid thread_id,
     const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
-    struct error *err)
+    int64_t *seq, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(thread_id),
 		SQL_TEXT(client_message_id) };
@@ -250,6 +261,7 @@ run_store_by_client_id(struct store *store, struct uuid thread_id,
 	if (st == AS_OK && rows_count(r) == 1) {
 		*message_id = rows_uuid(r, 0, 0);
 		*run_id = rows_uuid(r, 0, 1);
+		*seq = rows_int(r, 0, 2);
 	}
 	rows_free(r);
 	return st;

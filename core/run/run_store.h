@@ -194,7 +194,13 @@ struct run_history_row {
 	int64_t step, sequence;
 };
 
-/* The thread's messages that count, oldest first, in the arena. */
+#define RUN_HISTORY_ROWS 1000
+#define RUN_HISTORY_CHARS (4 * 1024 * 1024) /* of content and parts */
+
+/*
+ * The thread's newest messages that count, oldest first, in the arena; always
+ * those from the last user's message on.
+ */
 SUSPENDS enum as_status run_store_history(struct store *store,
     struct uuid thread_id, struct arena *arena, struct run_history_row **out,
     int *n, struct error *err);
@@ -209,9 +215,13 @@ SUSPENDS enum as_status run_store_open_message(struct store *store, bool by_run,
     struct uuid id, int64_t at, struct uuid *out, int *attempt,
     struct error *err);
 
-/* A message by its client_message_id: the run it started, or nil. */
+/*
+ * A message by its client_message_id: the run it started and the seq of that
+ * run's first event, or nil.
+ */
 SUSPENDS enum as_status run_store_by_client_id(struct store *store,
     struct uuid thread_id, const char *client_message_id,
-    struct uuid *message_id, struct uuid *run_id, struct error *err);
+    struct uuid *message_id, struct uuid *run_id, int64_t *seq,
+    struct error *err);
 
 #endif

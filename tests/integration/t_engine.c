@@ -505,6 +505,8 @@ busy_thread(void)
 	    AS_OK);
 	CU_ASSERT_TRUE(b.replayed);
 	CU_ASSERT_TRUE(uuid_equal(a.run_id, b.run_id));
+	CU_ASSERT_EQUAL(a.seq_before, 7); /* after the first turn */
+	CU_ASSERT_EQUAL(b.seq_before, a.seq_before);
 	wait_end();
 	CU_ASSERT_EQUAL(fake.n_chats, 2);
 }
@@ -676,6 +678,46 @@ die_and_take_over(void)
 	fake.tool_hangs = false;
 	fake_release();
 	engine_claim(engine);
+}
+
+/* It waits for its next owner, with a message open and a call started. */
+static void
+takeover_cancelled(void)
+{
+	int64_t dead = epoch;
+	int n = 0;
+
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	engine_drain(engine, loop_now_ms(env.loop) + 10000);
+	engine_free(engine);
+	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
+	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
+		 &err) == AS_OK);
+	MUST(run_store_reap(env.store, epoch, false, 3600000000, &n, &err) ==
+	     AS_OK);
+	ctx.engine = engine = engine_make();
+	cancel(false);
+	while (strcmp(run_member("status"), "\"cancelled\"") != 0)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"cancelled\"");
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND state = 'started'"),
+	    0);
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM run_events"
+			      " WHERE run_id = $1 AND type = 'tool_result'"),
+	    1);
+}
+
+static void
+test_takeover_cancelled(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_U {}" } } };
+
+	run(takeover_cancelled, turns, 1);
 }
 
 static void
@@ -924,7 +966,7 @@ late_reader(void)
 			break;
 	CU_ASSERT_TRUE(r.ordered);
 	CU_ASSERT_STRING_EQUAL_FATAL(r.text.data, "abc");
-	buf_reset(&r.text);
+	buf_free(&r.text);
 	reader_open(&r, true, 3); /* the message has begun already */
 	while (!r.over)
 		if (fiber_yield() != FIBER_WOKEN)
@@ -949,6 +991,74 @@ test_readers(void)
 	run(readers, turns, 1);
 }
 
+/* ---- Long threads -------------------------------------------------- */
+
+#define LONG_LEN (200 * 1024)
+#define N_LONG 12
+
+static SUSPENDS void
+send_long(int i)
+{
+	struct buf text = { 0 };
+
+	buf_printf(&text, "number %d ", i);
+	while (text.len < LONG_LEN)
+		buf_add_str(&text, "0123456789abcdef");
+	CU_ASSERT_EQUAL_FATAL(send_text(text.data), AS_OK);
+	buf_free(&text);
+	wait_end();
+}
+
+/* Pages are cut by size, and all of them together are everything. */
+static SUSPENDS void
+assert_pages(void)
+{
+	struct json_object *items;
+	struct log_event *events;
+	int64_t before = 0, seq = 0;
+	int n, n_messages = 0;
+
+	do {
+		MUST(log_read(env.store, LOG_OF_THREAD, thread_id, seq, 1000,
+			 &events, &n, &err) == AS_OK);
+		CU_ASSERT_TRUE(n < N_LONG * 7);
+		for (int i = 0; i < n; i++)
+			CU_ASSERT_EQUAL(events[i].seq, ++seq);
+		log_events_free(events, n);
+	} while (n > 0);
+	CU_ASSERT_EQUAL(seq, N_LONG * 7);
+	do {
+		MUST(thread_messages(&ctx, thread_id, before, 100, &items,
+			 &before, &err) == AS_OK);
+		n = (int)json_object_array_length(items);
+		CU_ASSERT_TRUE(n > 0 && n < N_LONG * 2);
+		n_messages += n;
+		json_object_put(items);
+	} while (before > 0 && n > 0);
+	CU_ASSERT_EQUAL(n_messages, N_LONG * 2);
+}
+
+static void
+long_thread(void)
+{
+	for (int i = 0; i < N_LONG; i++)
+		send_long(i);
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_PTR_NULL(strstr(fake.last_messages, "number 0 "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "number 11 "));
+	assert_pages();
+}
+
+static void
+test_long_thread(void)
+{
+	struct fake_turn turns[N_LONG];
+
+	for (int i = 0; i < N_LONG; i++)
+		turns[i] = (struct fake_turn){ .text = "I see" };
+	run(long_thread, turns, N_LONG);
+}
+
 static CU_TestInfo tests[] = {
 	{ "a simple turn", test_simple },
 	{ "parallel tools", test_parallel },
@@ -964,12 +1074,14 @@ static CU_TestInfo tests[] = {
 	{ "cancel takes the turn back", test_cancel_discard },
 	{ "cancel among tools", test_cancel_tools },
 	{ "cancel at any moment", test_cancel_any_time },
+	{ "cancel before the takeover", test_takeover_cancelled },
 	{ "takeover while a model answers", test_takeover_answer },
 	{ "takeover among tools", test_takeover_tools },
 	{ "a stale belief writes nothing", test_stale_fence },
 	{ "an owner that was declared dead", test_zombie },
 	{ "a reader of what is over", test_late_reader },
 	{ "readers: early, late, slow", test_readers },
+	{ "a long thread is read in parts", test_long_thread },
 	CU_TEST_INFO_NULL,
 };
 
