@@ -35,6 +35,7 @@ plugins : {
 	toolkit_clock : { enabled = true; };
 	llm_openai : { enabled = "auto"; api_key = "env:T_CHECK_KEY"; };
 };
+store : { migrations = "$srcdir/migrations"; };
 END
 unset T_CHECK_KEY
 run check --conf conf
