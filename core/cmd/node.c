@@ -33,6 +33,7 @@
 #define BEAT_MS 2000
 #define REAP_MS 1000
 #define OTHERS_POLL_MS 10
+#define NO_FIBER_MS 100
 
 struct node_loop {
 	struct node *node;
@@ -184,30 +185,38 @@ claim_fiber(void *arg)
 			(uint64_t)n->p.settings->worker.poll);
 }
 
+/* The fiber sets the timer again; without one the timer tries once more. */
 static void
-spawn_or_log(struct node *n, const char *name, fiber_fn fn)
+spawn_or_wait(struct node *n, struct loop_timer *t, const char *name,
+    fiber_fn fn)
 {
-	if (fiber_spawn(first(n)->app.loop, name, fn, n).f == NULL)
-		log_err("serve", "no fiber for %s", name);
+	struct loop *loop = first(n)->app.loop;
+
+	if (fiber_spawn(loop, name, fn, n).f != NULL)
+		return;
+	log_err("serve", "no fiber for %s", name);
+	loop_timer_set(loop, t, loop_now_ms(loop) + NO_FIBER_MS);
 }
 
 static void
 on_beat(struct loop_timer *t)
 {
-	spawn_or_log(container_of(t, struct node, beat), "heartbeat",
+	spawn_or_wait(container_of(t, struct node, beat), t, "heartbeat",
 	    beat_fiber);
 }
 
 static void
 on_reap(struct loop_timer *t)
 {
-	spawn_or_log(container_of(t, struct node, reap), "reaper", reap_fiber);
+	spawn_or_wait(container_of(t, struct node, reap), t, "reaper",
+	    reap_fiber);
 }
 
 static void
 on_claim(struct loop_timer *t)
 {
-	spawn_or_log(container_of(t, struct node, claim), "claim", claim_fiber);
+	spawn_or_wait(container_of(t, struct node, claim), t, "claim",
+	    claim_fiber);
 }
 
 static void
@@ -247,7 +256,8 @@ engine_make(struct node *n, struct app *app)
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
 		    .max_output = (size_t)s->runs.max_output,
-		    .slots = (int)(s->worker.slots / n->n_loops),
+		    .slots = (int)((s->worker.slots + n->n_loops - 1) /
+				   n->n_loops),
 		},
 	};
 
@@ -273,7 +283,9 @@ listen_here(struct node *n, struct app *app, struct error *err)
 		.port = n->port != 0 ? n->port : (uint16_t)s->port,
 		.share_port = n->n_loops > 1,
 		.join_port = app != &first(n)->app,
-		.max_connections = (unsigned)(s->max_connections / n->n_loops),
+		.max_connections = (unsigned)((s->max_connections + n->n_loops -
+						  1) /
+					      n->n_loops),
 		.max_body = (size_t)s->max_body,
 		.header_timeout_ms = s->header_timeout,
 		.body_timeout_ms = s->body_timeout,
@@ -644,7 +656,8 @@ node_run(const struct node_parts *parts)
 		n->signals = loop_watch(first(n)->app.loop, n->signal_fd,
 		    LOOP_READ, on_signal, n);
 		others_start(n);
-		spawn_or_log(n, "start", start_fiber);
+		MUST(fiber_spawn(first(n)->app.loop, "start", start_fiber, n)
+			 .f != NULL);
 		loop_run(first(n)->app.loop);
 		loop_watch_free(n->signals);
 		others_join(n);
