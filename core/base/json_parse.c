@@ -300,13 +300,15 @@ elements(struct parser *p, struct json_object *array)
 	return true;
 }
 
-/* "name" : value; takes the name out of the parser's scratch. */
+/* "name" : value; the name is hashed once, to look for it and to add it. */
 static bool
 member(struct parser *p, struct json_object *object)
 {
-	char small[64], *name;
+	struct lh_table *table = json_object_get_object(object);
 	struct json_object *v;
 	const char *text, *where;
+	unsigned long hash;
+	char *name;
 	size_t len;
 	bool ok;
 
@@ -318,10 +320,9 @@ member(struct parser *p, struct json_object *object)
 		return false;
 	if (memchr(text, '\0', len) != NULL)
 		return fail_at(p, where, "U+0000 in a member name");
-	name = len < sizeof(small) ? small : xmalloc(len + 1);
-	memcpy(name, text, len);
-	name[len] = '\0';
-	ok = !json_object_object_get_ex(object, name, NULL) ||
+	name = xstrndup(text, len);
+	hash = lh_get_hash(table, name);
+	ok = lh_table_lookup_entry_w_hash(table, name, hash) == NULL ||
 	     fail_at(p, where, "duplicate member name");
 	if (ok) {
 		blanks(p);
@@ -332,9 +333,8 @@ member(struct parser *p, struct json_object *object)
 		ok = value(p, &v);
 	}
 	if (ok)
-		MUST(json_object_object_add_ex(object, name, v,
-			 JSON_C_OBJECT_ADD_KEY_IS_NEW) == 0);
-	if (name != small)
+		MUST(lh_table_insert_w_hash(table, name, v, hash, 0) == 0);
+	else
 		free(name);
 	return ok;
 }

@@ -18,6 +18,7 @@ struct sending {
 	const struct chat_ctx *ctx;
 	struct thread_state thread;
 	struct agent *agent;
+	struct arena *arena; /* of the agent; the run takes it */
 	const char *content, *client_message_id;
 	char model[256];
 	struct uuid run_id, message_id;
@@ -57,7 +58,8 @@ agent_check(struct sending *s, struct error *err)
 	const struct chat_ctx *ctx = s->ctx;
 	enum as_status st;
 
-	st = agent_load(ctx->store, s->thread.agent_id, ctx->arena, &s->agent,
+	s->arena = arena_new(NULL);
+	st = agent_load(ctx->store, s->thread.agent_id, s->arena, &s->agent,
 	    err);
 	if (st != AS_OK)
 		return st;
@@ -136,6 +138,19 @@ events_fill(struct sending *s, struct event_list *events,
 	event_list_add(events, "message_start", body);
 }
 
+static SUSPENDS void
+run_start(struct sending *s, struct uuid answer_id)
+{
+	struct engine *e = s->ctx->engine;
+	struct arena *arena = s->arena;
+
+	s->arena = NULL;
+	if (engine_start(e, s->run_id, s->thread.id, answer_id, s->agent, arena,
+		NULL) != AS_OK)
+		(void)run_store_release(s->ctx->store, engine_epoch(e),
+		    s->run_id, NULL);
+}
+
 static SUSPENDS enum as_status
 send_once(struct sending *s, struct error *err)
 {
@@ -171,10 +186,8 @@ send_once(struct sending *s, struct error *err)
 		    &events, c.now_us);
 		if (!owned)
 			engine_starve(e);
-		else if (engine_start(e, s->run_id, s->thread.id, answer_id,
-			     NULL) != AS_OK)
-			(void)run_store_release(ctx->store, engine_epoch(e),
-			    s->run_id, NULL);
+		else
+			run_start(s, answer_id);
 	}
 	event_list_clear(&events);
 	return st;
@@ -196,18 +209,13 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	return st;
 }
 
-SUSPENDS enum as_status
-chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
-    size_t len, const char *client_message_id, struct chat_sent *out,
+static SUSPENDS enum as_status
+send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
     struct error *err)
 {
-	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = content_check(content, len, err);
+	const struct chat_ctx *ctx = s->ctx;
+	enum as_status st = AS_OK;
 
-	memset(out, 0, sizeof(*out));
-	s->ctx = ctx;
-	s->content = content;
-	s->client_message_id = client_message_id;
 	for (int i = 0; i < SEND_TRIES && st == AS_OK; i++) {
 		st = run_store_thread(ctx->store, id, ctx->who.tenant_id,
 		    ctx->who.user_id, &s->thread, err);
@@ -231,6 +239,24 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
 	return st != AS_OK ? st
 			   : error_set(err, ERR_CONFLICT,
 				 "the thread changes too fast; try again");
+}
+
+SUSPENDS enum as_status
+chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
+    size_t len, const char *client_message_id, struct chat_sent *out,
+    struct error *err)
+{
+	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
+	enum as_status st = content_check(content, len, err);
+
+	memset(out, 0, sizeof(*out));
+	s->ctx = ctx;
+	s->content = content;
+	s->client_message_id = client_message_id;
+	if (st == AS_OK)
+		st = send_tries(s, id, out, err);
+	arena_free(s->arena);
+	return st;
 }
 
 SQL(USER_MESSAGE,

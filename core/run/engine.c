@@ -197,7 +197,8 @@ work_main(void *arg)
 
 enum as_status
 engine_start(struct engine *e, struct uuid run_id, struct uuid thread_id,
-    struct uuid message_id, struct error *err)
+    struct uuid message_id, struct agent *agent, struct arena *arena,
+    struct error *err)
 {
 	struct work *w;
 	char id[UUID_TEXT], name[32];
@@ -207,6 +208,8 @@ engine_start(struct engine *e, struct uuid run_id, struct uuid thread_id,
 	w->run_id = run_id;
 	w->thread_id = thread_id;
 	w->message_id = message_id;
+	w->agent = agent;
+	w->arena = arena != NULL ? arena : arena_new(NULL);
 	w->drain = e->draining;
 	w->wall_end_ms = loop_now_ms(e->c.loop) +
 			 (uint64_t)e->c.limits.max_wall_ms;
@@ -214,10 +217,10 @@ engine_start(struct engine *e, struct uuid run_id, struct uuid thread_id,
 	snprintf(name, sizeof(name), "run %.26s", id + 9);
 	w->fiber = fiber_spawn(e->c.loop, name, work_main, w);
 	if (w->fiber.f == NULL) {
+		arena_free(w->arena);
 		free(w);
 		return error_set(err, ERR_UNAVAILABLE, "too many fibers");
 	}
-	w->arena = arena_new(NULL);
 	w->next = e->works;
 	if (e->works != NULL)
 		e->works->prev = w;
@@ -251,7 +254,7 @@ engine_claim(struct engine *e)
 		log_warn("run", "no claim: %s", err.detail);
 	for (int i = 0; i < n; i++)
 		if (engine_start(e, claims[i].run_id, claims[i].thread_id,
-			(struct uuid){ { 0 } }, &err) != AS_OK)
+			(struct uuid){ { 0 } }, NULL, NULL, &err) != AS_OK)
 			(void)run_store_release(e->c.store, e->c.epoch,
 			    claims[i].run_id, NULL);
 	free(claims);

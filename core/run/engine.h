@@ -19,6 +19,8 @@
 #include "core/plug/plug.h"
 #include "core/run/run_store.h"
 
+struct agent;
+
 struct engine;
 
 struct engine_limits {
@@ -57,11 +59,13 @@ void engine_free(struct engine *e);
 
 /*
  * Work on a run that this process owns.  message_id: what its message_start
- * said, or nil (then it is looked up).  UNAVAILABLE: no slot, no fiber: the
+ * said, or nil (then it is looked up).  agent: as loaded a moment ago into
+ * arena, which is taken; or NULL, both.  UNAVAILABLE: no slot, no fiber: the
  * run stays claimed, hand it back with run_store_release.
  */
 enum as_status engine_start(struct engine *e, struct uuid run_id,
-    struct uuid thread_id, struct uuid message_id, struct error *err);
+    struct uuid thread_id, struct uuid message_id, struct agent *agent,
+    struct arena *arena, struct error *err);
 bool engine_has_slot(const struct engine *e);
 int engine_active(const struct engine *e);
 /* A run was queued for want of a slot: the next free one claims at once. */

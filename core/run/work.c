@@ -64,7 +64,7 @@ load_once(struct work *w, struct error *err)
 	enum as_status st;
 
 	st = run_store_state(store, w->run_id, w->arena, &w->state, err);
-	if (st == AS_OK)
+	if (st == AS_OK && w->agent == NULL)
 		st = agent_load(store, w->state.agent_id, w->arena, &w->agent,
 		    err);
 	if (st == AS_OK)
