@@ -194,7 +194,6 @@ SUSPENDS void
 events_serve(struct http_req *req, enum log_of of, struct uuid id,
     struct uuid thread_id)
 {
-	const char *accept = http_header(req, "accept");
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct stream_config config;
 	struct error err = { 0 };
@@ -213,7 +212,7 @@ events_serve(struct http_req *req, enum log_of of, struct uuid id,
 		api_fail(req, &err);
 		return;
 	}
-	if (accept == NULL || strstr(accept, "text/event-stream") == NULL) {
+	if (!http_accepts(req, "text/event-stream")) {
 		page_serve(req, of, id, thread_id, after);
 		return;
 	}

@@ -214,6 +214,21 @@ body_must_be_empty(struct http_req *req, struct error *err)
 	return empty ? AS_OK : error_field(err, "", "must be empty");
 }
 
+/* A mistake of the whole has no name before it: it is the body's. */
+static enum as_status
+body_said(enum as_status st, struct error *err)
+{
+	struct json_object *details = jget(err->extra, "details");
+	char said[sizeof(err->detail)];
+
+	if (st == AS_OK || json_object_object_length(details) != 1 ||
+	    jget(details, "") == NULL)
+		return st;
+	memcpy(said, err->detail, sizeof(said));
+	snprintf(err->detail, sizeof(err->detail), "the body %.200s", said);
+	return st;
+}
+
 enum as_status
 req_check_body(struct http_req *req, struct error *err)
 {
@@ -226,11 +241,11 @@ req_check_body(struct http_req *req, struct error *err)
 	if (req->parse.body.len == 0) {
 		if (r->flags & ROUTE_BODY_OPTIONAL)
 			return AS_OK;
-		return error_field(err, "", "is required");
+		return body_said(error_field(err, "", "is required"), err);
 	}
 	st = body_parse(req, err);
 	if (st != AS_OK)
 		return st;
 	schema = schema_by_name(route_schemas(req->server->routes), r->in);
-	return schema_validate(schema, req->json, err);
+	return body_said(schema_validate(schema, req->json, err), err);
 }

@@ -309,13 +309,41 @@ error_headers(struct http_req *req, const struct error *err, int status)
 		http_set_header(req, "Allow", req->match.allow);
 }
 
+/* Has this element of a list "q=0"? */
+static bool
+is_refused(const char *s, size_t len)
+{
+	const char *end = s + len;
+
+	for (s = memchr(s, ';', len); s != NULL;
+	     s = memchr(s, ';', (size_t)(end - s))) {
+		s += 1 + strspn(s + 1, " \t");
+		if (strncasecmp(s, "q=", 2) == 0)
+			return strspn(s + 2, "0.") == strcspn(s + 2, ",; \t");
+	}
+	return false;
+}
+
+bool
+http_accepts(struct http_req *req, const char *type)
+{
+	const char *s = http_parse_header(&req->parse, "accept");
+	size_t len = strlen(type), n;
+
+	for (; s != NULL && *s != '\0'; s += n) {
+		s += strspn(s, ", \t");
+		n = strcspn(s, ",");
+		if (n >= len && strncasecmp(s, type, len) == 0 &&
+		    strchr(",; \t", s[len]) != NULL)
+			return !is_refused(s, n);
+	}
+	return false;
+}
+
 static bool
 wants_problem_json(struct http_req *req)
 {
-	const char *accept = http_parse_header(&req->parse, "accept");
-
-	return accept != NULL &&
-	       strstr(accept, "application/problem+json") != NULL;
+	return http_accepts(req, "application/problem+json");
 }
 
 void

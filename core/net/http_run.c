@@ -63,7 +63,7 @@ static void
 req_refuse_target(struct http_req *req, enum error_code code, const char *why)
 {
 	if (code == ERR_VALIDATION_FAILED)
-		error_field(&req->refusal, why,
+		error_field(&req->refusal, why[0] != '\0' ? why : "query",
 		    "is given twice, too many, or not text");
 	else
 		error_set(&req->refusal, code, "%s", why);

@@ -81,6 +81,8 @@ const char *http_method(struct http_req *req);
 const char *http_path(struct http_req *req); /* decoded, without query */
 const struct route *http_route(struct http_req *req);
 const char *http_header(struct http_req *req, const char *name); /* or NULL */
+/* Does Accept name this type, and not with q=0? */
+bool http_accepts(struct http_req *req, const char *type);
 const char *http_cookie(struct http_req *req, const char *name);
 const char *http_query(struct http_req *req, const char *name); /* or NULL */
 const char *http_correlation_id(struct http_req *req);

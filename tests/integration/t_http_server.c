@@ -371,6 +371,13 @@ test_refusals(void)
 	    404);
 	CU_ASSERT(answer_has(&a, "Content-Type: application/problem+json"));
 	answer_free(&a);
+	CU_ASSERT_EQUAL(peer_ask(host, &a,
+			    "GET /none HTTP/1.1\r\n" HOST
+			    "Accept: application/problem+json;q=0.0, "
+			    "*/*\r\n" END),
+	    404);
+	CU_ASSERT(answer_has(&a, "Content-Type: application/json"));
+	answer_free(&a);
 }
 
 static void
