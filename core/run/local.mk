@@ -18,6 +18,10 @@ librun_la_SOURCES = \
 	core/run/wire.c \
 	core/run/work.c core/run/work.h
 
+check_PROGRAMS += tests/unit/t_event
+tests_unit_t_event_SOURCES = tests/unit/t_event.c
+tests_unit_t_event_LDADD = librun.la libbase.la $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
 tests_unit_t_history_LDADD = librun.la libbase.la $(TEST_LIBS)
