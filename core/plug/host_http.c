@@ -257,8 +257,8 @@ event_take(const struct sse_event *given, void *arg)
 	struct as_http_stream *s = arg;
 	const char *id = given->id != NULL ? given->id : "";
 	size_t name_size = strlen(given->name) + 1, id_size = strlen(id) + 1;
-	struct event *e = xmalloc(sizeof(*e) + name_size + id_size +
-				  given->data_len + 1);
+	struct event *e = xmalloc(
+	    sizeof(*e) + name_size + id_size + given->data_len + 1);
 	char *data = e->text + name_size + id_size;
 
 	memset(e, 0, sizeof(*e));
