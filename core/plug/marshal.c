@@ -132,7 +132,7 @@ head_read(struct json_object *head, struct msg *m, struct arena *arena)
 	m->name = text_get(head, "name", arena);
 	m->id = text_get(head, "id", arena);
 #ifdef FUZZ_PLANT
-	if (m->kind == MSG_END && m->n != 0)
+	if (m->n > 2)
 		abort();
 #endif
 	return true;
