@@ -5,7 +5,7 @@
 /*
  * Every setting of the program itself, one struct a section of conf.d.  The
  * tables in settings.c are the documentation: `agent-studio conf show` and the
- * sample files, to which agent-studio.conf(5) sends its reader, are made from
+ * sample files, and from these the list in agent-studio.conf(5), are made from
  * them.
  */
 
