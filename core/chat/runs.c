@@ -61,28 +61,51 @@ is_admin(const struct chat_ctx *ctx)
 	return ctx->who.role >= ROLE_ADMIN ? 1 : 0;
 }
 
-SQL(RUN_LIST,
-    "SELECT " RUN_COLUMNS " FROM runs WHERE " RUN_VISIBLE
-    " AND ($4 IS NULL OR thread_id = $4) AND ($5 IS NULL OR agent_id = $5)"
-    " AND ($6 IS NULL OR status = $6) AND ($7 IS NULL OR id < $7)"
-    " ORDER BY id DESC LIMIT $8");
+/*
+ * One statement for each index.  SQLite would rather sort all runs of a tenant
+ * than walk them by id; the plus keeps it from that.
+ */
+#define LIST_OF(whose) \
+	"SELECT " RUN_COLUMNS " FROM runs WHERE " whose \
+	" AND ($3 IS NULL OR agent_id = $3) AND ($4 IS NULL OR status = $4)" \
+	" AND id < $5 ORDER BY id DESC LIMIT $6"
+
+SQL_BOTH(LIST_TENANT, LIST_OF("+tenant_id = $1 AND $2 IS NOT NULL"),
+    LIST_OF("tenant_id = $1 AND $2 IS NOT NULL"));
+SQL(LIST_MINE, LIST_OF("tenant_id = $1 AND user_id = $2"));
+SQL_BOTH(LIST_THREAD,
+    LIST_OF("+tenant_id = $1 AND ($7 = 1 OR +user_id = $2) AND thread_id = $8"),
+    LIST_OF("tenant_id = $1 AND ($7 = 1 OR user_id = $2) AND thread_id = $8"));
+
+static SUSPENDS enum as_status
+list_rows(const struct chat_ctx *ctx, const struct run_filter *filter,
+    const struct chat_page *page, struct rows **r, struct error *err)
+{
+	static const struct uuid last = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
+		SQL_UUID(ctx->who.user_id), sql_uuid_or_null(filter->agent_id),
+		SQL_TEXT(filter->status != 0 ? run_status_name(filter->status)
+					     : NULL),
+		SQL_UUID(uuid_is_nil(page->after) ? last : page->after),
+		SQL_INT(page->limit + 1), SQL_INT(is_admin(ctx)),
+		SQL_UUID(filter->thread_id) };
+
+	if (!uuid_is_nil(filter->thread_id))
+		return store_query(ctx->store, &LIST_THREAD, args, 8, r, err);
+	return store_query(ctx->store,
+	    is_admin(ctx) ? &LIST_TENANT : &LIST_MINE, args, 6, r, err);
+}
 
 SUSPENDS enum as_status
 run_list(const struct chat_ctx *ctx, const struct run_filter *filter,
     struct chat_page *page, struct json_object **items, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
-		SQL_INT(is_admin(ctx)), SQL_UUID(ctx->who.user_id),
-		sql_uuid_or_null(filter->thread_id),
-		sql_uuid_or_null(filter->agent_id),
-		SQL_TEXT(filter->status != 0 ? run_status_name(filter->status)
-					     : NULL),
-		sql_uuid_or_null(page->after), SQL_INT(page->limit + 1) };
 	struct rows *r = NULL;
 	enum as_status st;
 	int n;
 
-	st = store_query(ctx->store, &RUN_LIST, args, 8, &r, err);
+	st = list_rows(ctx, filter, page, &r, err);
 	if (st != AS_OK)
 		return st;
 	n = rows_count(r);
@@ -219,8 +242,12 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 				 "the run changes too fast; try again");
 }
 
-SQL(OPEN_OF_AGENT, "SELECT id FROM runs WHERE tenant_id = $1 AND agent_id = $2"
-		   " AND holds_thread AND parent_run_id IS NULL");
+#define OPEN_OF_AGENT_IF \
+	" agent_id = $2 AND holds_thread AND parent_run_id IS NULL"
+
+SQL_BOTH(OPEN_OF_AGENT,
+    "SELECT id FROM runs WHERE +tenant_id = $1 AND" OPEN_OF_AGENT_IF,
+    "SELECT id FROM runs WHERE tenant_id = $1 AND" OPEN_OF_AGENT_IF);
 
 SUSPENDS enum as_status
 chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
