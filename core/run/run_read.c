@@ -127,8 +127,9 @@ SQL(HISTORY,
     " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence DESC) AS total"
     " FROM (SELECT sequence, length(content) + length(parts) AS size"
     " FROM messages WHERE " COUNTS " ORDER BY sequence DESC LIMIT $2) a) b"
-    " WHERE b.total <= $3 UNION ALL SELECT MAX(sequence) FROM messages"
-    " WHERE " COUNTS " AND role = 'user') x) ORDER BY sequence");
+    " WHERE b.total <= $3 UNION ALL SELECT u.sequence FROM"
+    " (SELECT sequence FROM messages WHERE " COUNTS " AND role = 'user'"
+    " ORDER BY sequence DESC LIMIT 1) u) x) ORDER BY sequence");
 
 SUSPENDS enum as_status
 run_store_history(struct store *store, struct uuid thread_id,
