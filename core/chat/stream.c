@@ -58,12 +58,12 @@ frame_uuid(const struct rcbuf *frame, const char *key, struct uuid *out)
 	return uuid_parse(id, out);
 }
 
-static int
-frame_attempt(const struct rcbuf *frame)
+static int64_t
+frame_int(const struct rcbuf *frame, const char *key, int64_t otherwise)
 {
-	const char *at = strstr(frame->data, "\"attempt\":");
+	const char *at = strstr(frame->data, key);
 
-	return at != NULL ? atoi(at + strlen("\"attempt\":")) : 1;
+	return at != NULL ? strtoll(at + strlen(key), NULL, 10) : otherwise;
 }
 
 /* Follows which message is being written. */
@@ -75,7 +75,7 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 
 	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id)) {
 		s->text_pos = 0;
-		s->attempt = frame_attempt(frame);
+		s->attempt = (int)frame_int(frame, "\"attempt\":", 1);
 	} else if (strcmp(type, "message_end") == 0)
 		memset(&s->message_id, 0, sizeof(s->message_id));
 }
@@ -172,6 +172,15 @@ lag_start(struct stream *s)
 	    loop_now_ms(s->c.loop) + STREAM_SLOW_MS);
 }
 
+/* Deltas that came by during the catching up are in the log by now. */
+static bool
+lacks_text(const struct stream *s, const char *type, const struct rcbuf *frame)
+{
+	return strcmp(type, "message_end") == 0 &&
+	       !uuid_is_nil(s->message_id) &&
+	       frame_int(frame, "\"length\":", 0) > s->text_pos;
+}
+
 static void
 on_durable(struct stream *s, const struct bus_msg *m)
 {
@@ -193,7 +202,11 @@ on_durable(struct stream *s, const struct bus_msg *m)
 	for (size_t i = 0; p != NULL && i < sizeof(type) - 1 && p[8 + i] != '"';
 	     i++)
 		type[i] = p[8 + i];
-	(void)send_durable(s, m->seq, m->run_seq, m->run_id, type, m->frame);
+	if (lacks_text(s, type, m->frame))
+		catch_up_start(s);
+	else
+		(void)send_durable(s, m->seq, m->run_seq, m->run_id, type,
+		    m->frame);
 }
 
 static void

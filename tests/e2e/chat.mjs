@@ -221,9 +221,12 @@ test("stop: the text so far is kept, and the thread goes on", async () => {
 			{ token: s.token, body: { action: "rollback" } });
 		assert.equal(again.status, 202);
 		assert.equal(again.body.status, "cancelled");
-		for await (const e of events(await stream(s, "go on", {}, own)))
+		const next = [];
+		for await (const e of events(await stream(s, "go on", {}, own))) {
+			next.push(e.data);
 			text = e.data.delta ?? text;
-		assert.equal(text, "next");
+		}
+		assert.equal(text, "next", JSON.stringify(next));
 	} finally {
 		await own.stop();
 	}
@@ -250,6 +253,26 @@ test("rollback takes the turn back; a second message meanwhile is refused", asyn
 		const all = await messages(own, s);
 		assert.ok(all.every((m) => m.state === "rolled_back"));
 		assert.equal((await log(own, s)).at(-1).state, "rolled_back");
+	} finally {
+		await own.stop();
+	}
+});
+
+test("an answer that is quicker than its reader is streamed whole", async () => {
+	const own = await start({ set: [script(folder,
+		Array.from({ length: 60 }, (_, i) => ({ text: `answer ${i}` })))] });
+	try {
+		const s = await scene(own);
+		for (let i = 0; i < 60; i++) {
+			let text = "";
+			for await (const e of events(await stream(s, "go on", {}, own))) {
+				if (e.event !== "message_delta")
+					continue;
+				assert.equal(e.data.offset, Buffer.byteLength(text));
+				text += e.data.delta;
+			}
+			assert.equal(text, `answer ${i}`);
+		}
 	} finally {
 		await own.stop();
 	}
