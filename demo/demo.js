@@ -5,7 +5,7 @@ import { ThreadSocket } from "./socket.js";
 import { Transcript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, run: null };
+const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, live: false, run: null };
 const transcript = new Transcript($("messages"));
 
 // ---- Signing in
@@ -68,7 +68,8 @@ function draw() {
 	const running = state.run !== null;
 	$("send").hidden = running;
 	$("stop").hidden = !running;
-	$("send").disabled = !state.thread;
+	for (const button of [$("send"), $("stop"), ...$("empty").querySelectorAll("button")])
+		button.disabled = !state.live;
 }
 
 async function load() {
@@ -142,6 +143,8 @@ $("agent-form").addEventListener("submit", async (event) => {
 function showStatus(text, kind = "") {
 	$("status").textContent = text;
 	$("status").className = `badge ${kind}`;
+	state.live = kind === "live";
+	draw();
 }
 
 async function openThread(thread) {

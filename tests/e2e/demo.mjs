@@ -65,6 +65,7 @@ function nothingWrong(...intended) {
 }
 
 async function ask(text) {
+	await page.visible("#send:not(:disabled)");
 	await page.type("#composer textarea", text);
 	await page.press("Enter", 13);
 }

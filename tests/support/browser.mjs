@@ -196,11 +196,11 @@ class Page {
 		})()`);
 	}
 
-	// A real click, where a finger would hit it.
+	// A real click, where a finger would hit it, once it can be clicked.
 	async click(selector) {
-		await this.visible(selector);
+		await this.visible(`${selector}:not(:disabled)`);
 		const { x, y, hit } = await this.evaluate(`(() => {
-			const el = document.querySelector(${JSON.stringify(selector)});
+			const el = document.querySelector(${JSON.stringify(`${selector}:not(:disabled)`)});
 			el.scrollIntoView({ block: "nearest" });
 			const r = el.getBoundingClientRect();
 			const x = r.x + r.width / 2, y = r.y + r.height / 2;
