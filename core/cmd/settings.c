@@ -92,8 +92,9 @@ static const struct as_field store_fields[] = {
 static const struct as_field auth_fields[] = {
 	AS_CHOICE(struct auth_settings, signup, "auto open invite closed", 0,
 	    "Who may make an account; auto is open as long as the server "
-	    "listens on loopback only, else closed. The very first account "
-	    "may always be made and is the administrator's."),
+	    "listens on loopback only and has no public_url, else closed. The "
+	    "very first account may always be made and is the "
+	    "administrator's."),
 	AS_MS(struct auth_settings, access_ttl, 900000, 10000, 86400000, 0,
 	    "How long an access token is valid."),
 	AS_MS(struct auth_settings, refresh_ttl, 2592000000.0, 60000,
