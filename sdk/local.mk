@@ -15,7 +15,10 @@ sdkinclude_HEADERS = \
 	sdk/include/agentstudio/vector.h \
 	sdk/include/agentstudio/version.h
 
-EXTRA_DIST += sdk/abi/0.1/layout.txt \
+EXTRA_DIST += sdk/abi/0.1/layout.txt
+
+exampledir = $(docdir)/examples/toolkit_dice
+dist_example_DATA = \
 	sdk/examples/toolkit_dice/Makefile \
 	sdk/examples/toolkit_dice/toolkit_dice.c
 
