@@ -22,13 +22,14 @@ static const char usage[] =
     "       [--signup] [--agent ID | --toolkits a,b]\n"
     "The password may also be in AGENT_STUDIO_PASSWORD.  Without --agent a "
     "new\n"
-    "agent is made with the given toolkits.  An empty line ends the chat.\n";
+    "agent is made with the toolkits, calculator and clock if none are "
+    "given.\nAn empty line ends the chat.\n";
 
 struct chat {
 	struct loop *loop;
 	struct http_client *http;
 	const char *url, *email, *password, *agent, *toolkits;
-	char *token, *thread;
+	char *token, *thread, *new_agent;
 	bool signup;
 	int exit_code;
 };
@@ -59,30 +60,42 @@ chat_open(struct chat *c, const char *path, struct json_object *body,
 	return st;
 }
 
+/* The answer's object, or NULL once its error has been told. */
+static SUSPENDS struct json_object *
+chat_answer(struct http_stream *s, const char *what)
+{
+	struct json_object *answer = NULL;
+	struct error err = { 0 };
+	char *text = NULL;
+	size_t len = 0;
+
+	if (http_read_all(s, &text, &len, &err) != AS_OK ||
+	    json_parse(text, len, &answer, &err) != AS_OK)
+		fprintf(stderr, "%s: %s\n", what, err.detail);
+	else if (http_head(s)->status >= 300) {
+		fprintf(stderr, "%s: %s (%s)\n", what,
+		    jget_str(answer, "detail", ""),
+		    jget_str(answer, "code", ""));
+		json_object_put(answer);
+		answer = NULL;
+	}
+	free(text);
+	error_clear(&err);
+	return answer;
+}
+
 static SUSPENDS struct json_object *
 chat_post(struct chat *c, const char *path, struct json_object *body)
 {
 	struct http_stream *s = NULL;
 	struct json_object *answer = NULL;
 	struct error err = { 0 };
-	char *text = NULL;
-	size_t len = 0;
-	bool ok;
 
-	ok = chat_open(c, path, body, &s, &err) == AS_OK &&
-	     http_read_all(s, &text, &len, &err) == AS_OK &&
-	     json_parse(text, len, &answer, &err) == AS_OK;
-	if (!ok)
+	if (chat_open(c, path, body, &s, &err) == AS_OK)
+		answer = chat_answer(s, path);
+	else
 		fprintf(stderr, "%s: %s\n", path, err.detail);
-	else if (http_head(s)->status >= 300) {
-		fprintf(stderr, "%s: %s (%s)\n", path,
-		    jget_str(answer, "detail", ""),
-		    jget_str(answer, "code", ""));
-		json_object_put(answer);
-		answer = NULL;
-	}
 	http_close(s);
-	free(text);
 	error_clear(&err);
 	return answer;
 }
@@ -131,12 +144,16 @@ chat_turn(struct chat *c, const char *line)
 	jput_str(body, "content", line);
 	sse_parser_init(&parser, 8 * 1024 * 1024);
 	if (chat_open(c, "/api/chat/interactive/stream", body, &s, &err) ==
-	    AS_OK)
-		while (
-		    http_read(s, buf, sizeof(buf), &n, &err) == AS_OK && n > 0)
+		AS_OK &&
+	    http_head(s)->status >= 300)
+		json_object_put(chat_answer(s, "message"));
+	else
+		while (s != NULL &&
+		       http_read(s, buf, sizeof(buf), &n, &err) == AS_OK &&
+		       n > 0)
 			sse_parser_feed(&parser, buf, n, on_event, NULL);
 	if (err.code != ERR_NONE)
-		fprintf(stderr, "%s", err.detail);
+		fprintf(stderr, "message: %s", err.detail);
 	printf("\n");
 	sse_parser_free(&parser);
 	http_close(s);
@@ -175,8 +192,12 @@ chat_begin(struct chat *c)
 	jput(body, "toolkits", slugs);
 	if (c->agent == NULL) {
 		o = chat_post(c, "/api/agents/", body);
-		c->agent = xstrdup(jget_str(o, "id", ""));
+		if (o != NULL)
+			c->agent = c->new_agent = xstrdup(
+			    jget_str(o, "id", ""));
 		json_object_put(o);
+		if (c->agent == NULL)
+			return false;
 	} else
 		json_object_put(body);
 	body = jobj();
@@ -226,10 +247,17 @@ cmd_chat(int argc, char **argv)
 
 	if (!options_parse(&options, argc, argv, own, usage))
 		return options.status;
+	if (!options_no_words(&options, argv[0])) {
+		options_free(&options);
+		return options.status;
+	}
 	if (c.password == NULL)
 		c.password = getenv("AGENT_STUDIO_PASSWORD");
 	if (c.email == NULL || c.password == NULL) {
-		fputs(usage, stderr);
+		fputs("agent-studio chat: --email and --password or "
+		      "AGENT_STUDIO_PASSWORD are needed; see --help\n",
+		    stderr);
+		options_free(&options);
 		return 2;
 	}
 	MUST(sodium_init() >= 0);
@@ -243,6 +271,7 @@ cmd_chat(int argc, char **argv)
 	loop_free(c.loop);
 	free(c.token);
 	free(c.thread);
+	free(c.new_agent);
 	options_free(&options);
 	return c.exit_code;
 }
