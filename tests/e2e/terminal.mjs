@@ -77,7 +77,10 @@ test("what goes wrong is said, and ends with a status", async () => {
 	assert.match(tools.stderr, /VALIDATION_FAILED/);
 	const nobody = await chat("hi\n");
 	assert.equal(nobody.code, 2);
-	assert.match(nobody.stderr, /usage:/);
+	assert.match(nobody.stderr, /--email and --password .* are needed/);
+	const more = await chat("hi\n", "--email", "bob@example.org", "hello");
+	assert.equal(more.code, 2);
+	assert.match(more.stderr, /unexpected 'hello'/);
 	const url = server.url;
 	server.url = "http://127.0.0.1:1";
 	const gone = await chat("hi\n", "--email", "ada@example.org");
