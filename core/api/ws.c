@@ -57,6 +57,26 @@ send_json(struct session *s, struct json_object *o)
 	json_object_put(o);
 }
 
+/* NULL, or a string without U+0000 of at most max bytes. */
+static bool
+is_short(struct json_object *v, size_t max)
+{
+	size_t len = (size_t)json_object_get_string_len(v);
+
+	return v == NULL ||
+	       (json_object_is_type(v, json_type_string) && len <= max &&
+		   strlen(json_object_get_string(v)) == len);
+}
+
+/* What a refusal names: an id that may stand, else NULL. */
+static const char *
+client_id(struct json_object *body)
+{
+	return is_short(jget(body, "client_message_id"), 255)
+		   ? jget_str(body, "client_message_id", NULL)
+		   : NULL;
+}
+
 /* A refused frame: the socket stays open. */
 static void
 send_error(struct session *s, const struct error *err, const char *client_id)
@@ -273,9 +293,8 @@ do_message(struct session *s, struct chat_ctx *ctx, struct json_object *body,
 
 	if (!json_object_is_type(content, json_type_string))
 		return error_field(err, "content", "must be a string");
-	if (id != NULL && (!json_object_is_type(id, json_type_string) ||
-			      json_object_get_string_len(id) < 1 ||
-			      json_object_get_string_len(id) > 255))
+	if (!is_short(id, 255) ||
+	    (id != NULL && json_object_get_string_len(id) == 0))
 		return error_field(err, "client_message_id",
 		    "must be a string of 1 to 255 bytes");
 	return chat_send(ctx, s->thread_id, json_object_get_string(content),
@@ -294,6 +313,9 @@ do_cancel(struct chat_ctx *ctx, struct json_object *body, struct error *err)
 	if (strcmp(action, "interrupt") != 0 && strcmp(action, "rollback") != 0)
 		return error_field(err, "action",
 		    "must be interrupt or rollback");
+	if (!is_short(jget(body, "reason"), 500))
+		return error_field(err, "reason",
+		    "must be a string of at most 500 bytes");
 	return chat_cancel(ctx, id, action[0] == 'r',
 	    jget_str(body, "reason", NULL), err);
 }
@@ -350,7 +372,7 @@ frame_handle(struct session *s, struct json_object *body)
 		error_field(&err, "type", "'%.40s' is not a frame's type",
 		    type);
 	if (err.code != ERR_NONE)
-		send_error(s, &err, jget_str(body, "client_message_id", NULL));
+		send_error(s, &err, client_id(body));
 	fiber_correlation_set(NULL);
 	error_clear(&err);
 	arena_free(arena);
@@ -387,7 +409,7 @@ frame_queue(struct session *s, struct json_object *body)
 		struct error err = { 0 };
 
 		error_set(&err, ERR_RATE_LIMITED, "too many frames at once");
-		send_error(s, &err, jget_str(body, "client_message_id", NULL));
+		send_error(s, &err, client_id(body));
 		error_clear(&err);
 		json_object_put(body);
 		return;

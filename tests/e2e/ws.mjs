@@ -101,7 +101,11 @@ test("frames that are refused leave the socket open", async () => {
 		[{ type: "message", content: "a\u0000b" }, "VALIDATION_FAILED"],
 		[{ type: "sing" }, "VALIDATION_FAILED"],
 		[{}, "VALIDATION_FAILED"],
+		[{ type: "message", content: "x", client_message_id: "a\u0000b" },
+			"VALIDATION_FAILED"],
 		[{ type: "cancel" }, "VALIDATION_FAILED"],
+		[{ type: "cancel", run_id: "01890000-0000-7000-8000-000000000000",
+			reason: "x".repeat(501) }, "VALIDATION_FAILED"],
 		[{ type: "cancel", run_id: "01890000-0000-7000-8000-000000000000" }, "NOT_FOUND"],
 		[{ type: "resume", after_seq: 5 }, "CURSOR_AHEAD"],
 		[{ type: "resume" }, "VALIDATION_FAILED"],
@@ -110,7 +114,8 @@ test("frames that are refused leave the socket open", async () => {
 		socket.send(frame);
 		const answer = await socket.type("error");
 		assert.equal(answer.code, code, JSON.stringify(frame));
-		assert.equal(answer.client_message_id, frame.client_message_id ?? null);
+		assert.equal(answer.client_message_id,
+			frame.client_message_id === "x" ? "x" : null);
 	}
 	assert.deepEqual(await messages(server, s), []);
 	socket.send("{not json");
