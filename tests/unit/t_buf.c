@@ -43,6 +43,29 @@ test_add(void)
 }
 
 static void
+test_int(void)
+{
+	static const struct {
+		int64_t i;
+		const char *text;
+	} cases[] = {
+		{ 0, "0" },
+		{ 7, "7" },
+		{ -10, "-10" },
+		{ INT64_MAX, "9223372036854775807" },
+		{ INT64_MIN, "-9223372036854775808" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b = { 0 };
+
+		buf_add_int(&b, cases[i].i);
+		CU_ASSERT_STRING_EQUAL(b.data, cases[i].text);
+		buf_free(&b);
+	}
+}
+
+static void
 test_json_str(void)
 {
 	static const char raw[] = "a\"\\\b\f\n\r\t\x01\x1f\x7f/\xc3\xa9";
@@ -97,6 +120,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "add, drain, take", test_add },
+		{ "integers", test_int },
 		{ "JSON strings", test_json_str },
 		{ "shared bytes", test_shared },
 		{ "memory that cannot fail", test_mem },
