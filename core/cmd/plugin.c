@@ -91,17 +91,22 @@ print_option(struct json_object *o)
 {
 	struct json_object *dflt = jget(o, "default");
 	const char *words = jget_str(o, "words", NULL);
+	const char *type = jget_str(o, "type", ""), *unit = "";
 
-	printf("  %s  (%s", jget_str(o, "name", ""), jget_str(o, "type", ""));
+	if (strcmp(type, "time") == 0)
+		unit = " ms";
+	else if (strcmp(type, "size") == 0)
+		unit = " bytes";
+	printf("  %s  (%s", jget_str(o, "name", ""), type);
 	if (jget_bool(o, "required", false))
 		printf(", required");
 	else if (dflt != NULL)
-		printf(", default %s", json_text(dflt));
+		printf(", default %s%s", json_text(dflt), unit);
 	if (words != NULL)
 		printf(", one of: %s", words);
 	if (jget(o, "max") != NULL)
-		printf(", %s to %s", json_text(jget(o, "min")),
-		    json_text(jget(o, "max")));
+		printf(", %s to %s%s", json_text(jget(o, "min")),
+		    json_text(jget(o, "max")), unit);
 	if (jget_bool(o, "reload", false))
 		printf(", may change on reload");
 	puts(")");

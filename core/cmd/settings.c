@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/cmd/settings.h"
 
+#include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -214,6 +216,29 @@ is_origin(const char *s)
 	       strpbrk(host + 3, "/?#@ *") == NULL;
 }
 
+/* "192.0.2.1", "2001:db8::/32" */
+static bool
+is_network(const char *s)
+{
+	size_t len = strcspn(s, "/");
+	char text[INET6_ADDRSTRLEN], *end = NULL;
+	unsigned char address[16];
+	bool is_v6 = memchr(s, ':', len) != NULL;
+	unsigned long bits = 0;
+
+	if (len >= sizeof(text))
+		return false;
+	memcpy(text, s, len);
+	text[len] = '\0';
+	if (inet_pton(is_v6 ? AF_INET6 : AF_INET, text, address) != 1)
+		return false;
+	if (s[len] == '\0')
+		return true;
+	if (s[len + 1] >= '0' && s[len + 1] <= '9')
+		bits = strtoul(s + len + 1, &end, 10);
+	return end != NULL && *end == '\0' && bits <= (is_v6 ? 128 : 32);
+}
+
 /* Folders that somebody named; an empty one is the installed one. */
 static void
 check_folders(const struct settings *s, struct conf *conf)
@@ -242,12 +267,19 @@ static bool
 check_texts(const struct settings *s, struct conf *conf)
 {
 	const struct as_list *origins = &s->server.allowed_origins;
+	const struct as_list *proxies = &s->server.trusted_proxies;
 	size_t before = conf_problem_count(conf), i;
 
 	if (s->data_dir[0] == '\0')
 		conf_problem_at(conf, "data_dir",
 		    "data_dir: expected the path of a folder");
 	check_folders(s, conf);
+	for (i = 0; i < proxies->n; i++)
+		if (!is_network(proxies->items[i]))
+			conf_problem_at(conf, "server.trusted_proxies",
+			    "server.trusted_proxies: expected an address such "
+			    "as 10.0.0.7 or 10.0.0.0/8, got '%.100s'",
+			    proxies->items[i]);
 	for (i = 0; i < origins->n; i++)
 		if (!is_origin(origins->items[i]))
 			conf_problem_at(conf, "server.allowed_origins",

@@ -44,6 +44,7 @@ test_set(void)
 
 	conf_set(c, "models.default=openai/gpt");
 	conf_set(c, "data_dir=/srv/x");
+	conf_set(c, "server.trusted_proxies=10.0.0.7,10.0.0.0/8,::1,fd00::/8");
 	conf_set(c, "plugins.dirs=/,/tmp");
 	conf_set(c, "server.public_url=https://x.org");
 	CU_ASSERT_TRUE(settings_load(&s, c));
@@ -71,6 +72,12 @@ test_problems(void)
 		{ "server.allowed_origins=app.example.org",
 		    "server.allowed_origins: expected an origin such as "
 		    "https://app.example.org, got 'app.example.org'" },
+		{ "server.trusted_proxies=10.0.0.0/33",
+		    "server.trusted_proxies: expected an address such as "
+		    "10.0.0.7 or 10.0.0.0/8, got '10.0.0.0/33'" },
+		{ "server.trusted_proxies=proxy",
+		    "server.trusted_proxies: expected an address such as "
+		    "10.0.0.7 or 10.0.0.0/8, got 'proxy'" },
 		{ "server.demo_dir=/no/such",
 		    "server.demo_dir: there is no folder '/no/such'" },
 		{ "plugins.dirs=/no/such",
