@@ -7,6 +7,9 @@
 
 /* One statement an operation; see kv.h. */
 
+/* A time beyond this is no end: 100 years, far from any overflow. */
+#define TTL_MAX_MS (INT64_C(100) * 366 * 86400 * 1000)
+
 #define KV_ROW "plugin = $1 AND scope = $2 AND owner = $3 AND key = $4"
 #define KV_ALIVE "(expires_at IS NULL OR expires_at > now_us())"
 #define KV_INSERT \
@@ -83,7 +86,8 @@ kv_put(struct store *store, const struct kv_key *key, struct json_object *value,
 		    key->key, err);
 	}
 	args[4] = SQL_TEXT(json_text(value));
-	args[5] = SQL_INT(ttl_ms * 1000);
+	args[5] = SQL_INT(
+	    ttl_ms > 0 && ttl_ms <= TTL_MAX_MS ? ttl_ms * 1000 : 0);
 	args[6] = SQL_INT(if_version);
 	if (if_version < 0)
 		return kv_exec(store, &KV_SET, args, 6, false, key->key, err);
