@@ -633,15 +633,31 @@ test_cancel_tools(void)
 	run(cancel_tools, turns, 2);
 }
 
+/* Between two turns of the run, not some turns later like cancel. */
+static void
+cancel_now(void)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+
+	MUST(store_db_run(env.db,
+		 "UPDATE runs SET status = 'cancelling', cancel_mode = 'keep'"
+		 " WHERE id = $1",
+		 args, 1, NULL, NULL) == AS_OK);
+	engine_notify_cancel(engine, run_id);
+}
+
 /* Whatever the run is doing, it ends because of this and not by itself. */
 static void
 cancel_any_time(void)
 {
 	for (int k = 0; k < 24; k++) {
 		CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
-		for (int i = 0; i < k; i++)
+		for (int i = 0; i < k / 2; i++)
 			fiber_yield();
-		cancel(false);
+		if (k % 2 == 0)
+			cancel(false);
+		else
+			cancel_now();
 		wait_end();
 		CU_ASSERT_STRING_EQUAL(run_member("status"), "\"cancelled\"");
 	}
