@@ -320,8 +320,28 @@ static const struct as_tool tools[] = {
 	AS_END
 };
 
+/* An entry that no address equals would open nothing, without a word. */
+static enum as_status
+init(struct as_call *call)
+{
+	const struct conf *conf = as_conf(call);
+	const char *item, *port;
+	size_t i;
+
+	for (i = 0; i < conf->allow.n; i++) {
+		item = conf->allow.items[i];
+		port = strrchr(item, ':');
+		if (port == NULL || port == item || port[1] == '\0' ||
+		    strspn(port + 1, "0123456789") != strlen(port + 1) ||
+		    strstr(item, "//") != NULL)
+			return as_fail(call, AS_INVALID,
+			    "allow: expected \"host:port\", got '%s'", item);
+	}
+	return AS_OK;
+}
+
 AS_PLUGIN(.name = "toolkit_http",
     .summary = "Makes HTTP requests to public addresses.", .version = "1.0.0",
     .flags = AS_PARALLEL | AS_UNLOADABLE, AS_OPTIONS(struct conf, options),
-    .grants = "net:user",
+    .grants = "net:user", .init = init,
     .toolkit = AS_TOOLKIT(.title = "HTTP", .tools = tools));
