@@ -262,15 +262,31 @@ engine_claim(struct engine *e)
 	e->claiming = false;
 }
 
+/* Every run at work is told; those that wait for something wake. */
+static void
+works_tell(struct engine *e, bool abort)
+{
+	for (struct work *w = e->works; w != NULL; w = w->next) {
+		w->drain = true;
+		w->abort = abort;
+		fiber_wake(w->wait);
+	}
+}
+
+static SUSPENDS void
+works_wait(struct engine *e, uint64_t until_ms)
+{
+	while (e->n_works > 0 && loop_now_ms(e->c.loop) < until_ms)
+		if (fiber_sleep(10) != FIBER_WOKEN)
+			return;
+}
+
 SUSPENDS void
 engine_drain(struct engine *e, uint64_t until_ms)
 {
 	e->draining = true;
-	for (struct work *w = e->works; w != NULL; w = w->next) {
-		w->drain = true;
-		fiber_wake(w->wait);
-	}
-	while (e->n_works > 0 && loop_now_ms(e->c.loop) < until_ms)
-		if (fiber_sleep(10) != FIBER_WOKEN)
-			return;
+	works_tell(e, false);
+	works_wait(e, until_ms);
+	works_tell(e, true);
+	works_wait(e, loop_now_ms(e->c.loop) + 5000);
 }

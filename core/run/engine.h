@@ -79,8 +79,11 @@ SUSPENDS void engine_claim(struct engine *e);
  */
 void engine_notify_cancel(struct engine *e, struct uuid run_id);
 
-/* No new runs; those at work stop at their next step and stay `running` in
- * the store, for node_leave and the reaper to hand on.  On a fiber. */
+/*
+ * No new runs.  Those at work stop at their next step: a model is not waited
+ * for, tools under way are, until until_ms.  They stay `running` in the store,
+ * for node_leave and the reaper to hand on.  On a fiber.
+ */
 SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
 
 /* Every event of a commit as frames on the bus, in order. */

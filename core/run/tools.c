@@ -400,6 +400,18 @@ tools_stop(struct tools *t)
 	}
 }
 
+/* A drain begins no call, but lets those end that are under way. */
+static bool
+must_stop(const struct tools *t)
+{
+	const struct work *w = t->w;
+
+	if (w->drain && !w->abort && !w->cancel && !w->lost &&
+	    work_wall_left(w) > 0 && !fiber_is_canceled())
+		return t->n_running == 0 && !something_new(t);
+	return work_must_stop(w);
+}
+
 static SUSPENDS void
 tools_run(struct tools *t, struct error *err)
 {
@@ -407,9 +419,10 @@ tools_run(struct tools *t, struct error *err)
 	enum as_status st = AS_OK;
 
 	while (!w->lost && (st == AS_OK || st == AS_CONFLICT)) {
-		if (work_must_stop(w))
+		if (must_stop(t))
 			break;
-		tools_begin(t);
+		if (!w->drain)
+			tools_begin(t);
 		if (something_new(t)) {
 			st = results_commit(t, err);
 			if (st == AS_OK && all_written(t))

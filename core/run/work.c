@@ -69,6 +69,8 @@ load_once(struct work *w, struct error *err)
 		    err);
 	if (st == AS_OK)
 		st = work_reload_history(w, err);
+	if (w->n_history > 0)
+		w->last_id = w->history[w->n_history - 1].id;
 	if (st == AS_OK && uuid_is_nil(w->message_id))
 		st = run_store_open_message(store, true, w->run_id, INT64_MAX,
 		    &w->message_id, &attempt, err);
@@ -163,6 +165,7 @@ work_add_message(struct work *w, struct work_commit *wc, const char *role)
 	m = &all[n];
 	wc->c.n_messages++;
 	m->id = engine_new_id(w->e);
+	m->parent_id = n > 0 ? all[n - 1].id : w->last_id;
 	m->role = role;
 	m->content = "";
 	m->parts = "[]";
@@ -244,6 +247,8 @@ state_apply(struct work *w, const struct run_commit *c)
 	w->state.heads.seq += c->events->n;
 	w->state.heads.run_seq += c->events->n;
 	w->state.heads.msg_seq += c->n_messages;
+	if (c->n_messages > 0)
+		w->last_id = c->messages[c->n_messages - 1].id;
 	w->state.step += c->advance ? 1 : 0;
 	w->state.status = c->to;
 	if (!uuid_is_nil(c->checkpoint_id)) {

@@ -31,6 +31,7 @@ struct work {
 	struct fiber_wait wait; /* of the owner, while it waits for children */
 	struct arena *arena;
 	struct uuid run_id, thread_id;
+	struct uuid last_id; /* of the thread's last message */
 	struct uuid message_id; /* of the answer that is being written */
 	struct run_state state;
 	struct agent *agent;
@@ -40,7 +41,8 @@ struct work {
 	const char *model;
 	uint64_t wall_end_ms; /* loop clock */
 	bool cancel; /* the row says cancelling, or soon will */
-	bool drain;
+	bool drain; /* stop at the next step; tools at work may end */
+	bool abort; /* stop now */
 	bool lost; /* the fence has moved: write nothing more */
 	bool resumed; /* calls found started may have been sent before us */
 	bool message_open; /* message_start is out, message_end is not */

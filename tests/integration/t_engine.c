@@ -675,6 +675,8 @@ test_cancel_any_time(void)
 
 /* ---- Takeover: what the next owner finds --------------------------- */
 
+static uint64_t drain_until; /* 0: tools at work are not waited for */
+
 /* The process dies at this point; another one takes over its runs. */
 static SUSPENDS void
 die_and_take_over(void)
@@ -682,7 +684,7 @@ die_and_take_over(void)
 	int64_t dead = epoch;
 	int n = 0;
 
-	engine_drain(engine, loop_now_ms(env.loop) + 10000);
+	engine_drain(engine, drain_until);
 	engine_free(engine);
 	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
 	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
@@ -707,7 +709,7 @@ takeover_cancelled(void)
 	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
 	while (fake.n_hanging < 1)
 		fiber_yield();
-	engine_drain(engine, loop_now_ms(env.loop) + 10000);
+	engine_drain(engine, drain_until);
 	engine_free(engine);
 	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
 	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
@@ -789,6 +791,45 @@ test_takeover_tools(void)
 		{ .text = "ok" } };
 
 	run(takeover_tools, turns, 2);
+}
+
+static void
+releaser(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 5; i++)
+		fiber_yield();
+	fake_release();
+}
+
+/* A stop in order: what was sent is waited for, what was not is not sent. */
+static void
+drain_tools(void)
+{
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	while (fake.n_hanging < 2)
+		fiber_yield();
+	fiber_spawn(env.loop, "releaser", releaser, NULL);
+	drain_until = loop_now_ms(env.loop) + 20000;
+	die_and_take_over();
+	drain_until = 0;
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND state = 'succeeded'"),
+	    3);
+	CU_ASSERT_EQUAL(fake.n_tools, 3);
+}
+
+static void
+test_drain_tools(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_U {}", "t_P {}",
+						 "t_P {}" } },
+		{ .text = "ok" } };
+
+	run(drain_tools, turns, 2);
 }
 
 /* ---- Fences -------------------------------------------------------- */
@@ -1093,6 +1134,7 @@ static CU_TestInfo tests[] = {
 	{ "cancel before the takeover", test_takeover_cancelled },
 	{ "takeover while a model answers", test_takeover_answer },
 	{ "takeover among tools", test_takeover_tools },
+	{ "a drain among tools", test_drain_tools },
 	{ "a stale belief writes nothing", test_stale_fence },
 	{ "an owner that was declared dead", test_zombie },
 	{ "a reader of what is over", test_late_reader },
