@@ -72,7 +72,8 @@ check_slash(const char *method, const char *path, enum route_result r,
 	size_t n = strlen(path);
 	char *other;
 
-	if (n == 0 || path[n - 1] == '/' ||
+	/* One byte more may be one too many for a parameter. */
+	if (n == 0 || n >= sizeof(m.params[0].value) || path[n - 1] == '/' ||
 	    (found != NULL && strstr(found->path, ":rest") != NULL))
 		return;
 	other = xasprintf("%s/", path);
