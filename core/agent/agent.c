@@ -20,11 +20,11 @@
 
 SQL(agent_by_id, "SELECT " AGENT_COLUMNS " FROM agents WHERE id = $1");
 /*
- * Not "tenant_id = $2": PostgreSQL would then walk all agents of the tenant in
+ * Not "tenant_id = $2" (nor its double negation): PostgreSQL would then walk all agents of the tenant in
  * agents_owner for the one id, instead of asking the primary key.
  */
 SQL(agent_visible, "SELECT " AGENT_COLUMNS " FROM agents WHERE id = $1"
-		   " AND NOT tenant_id <> $2"
+		   " AND COALESCE(tenant_id, $2) = $2"
 		   " AND deleted_at IS NULL AND (user_id = $3 OR is_public)");
 SQL(agents_own, "SELECT " AGENT_COLUMNS " FROM agents WHERE tenant_id = $1"
 		" AND user_id = $2 AND deleted_at IS NULL AND id < $3"

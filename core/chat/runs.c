@@ -16,7 +16,7 @@
  * Mine, or of my tenant if I am an admin; written so that the primary key is
  * asked and not an index that begins with the tenant.
  */
-#define RUN_VISIBLE "NOT tenant_id <> $1 AND ($2 = 1 OR user_id = $3)"
+#define RUN_VISIBLE "COALESCE(tenant_id, $1) = $1 AND ($2 = 1 OR user_id = $3)"
 
 static void
 put_id_or_null(struct json_object *o, const char *key, struct uuid id)
