@@ -19,9 +19,11 @@
  */
 
 SQL(agent_by_id, "SELECT " AGENT_COLUMNS " FROM agents WHERE id = $1");
+
 /*
- * Not "tenant_id = $2" (nor its double negation): PostgreSQL would then walk all agents of the tenant in
- * agents_owner for the one id, instead of asking the primary key.
+ * Not "tenant_id = $2", nor its double negation: PostgreSQL would then walk all
+ * agents of the tenant in agents_owner for the one id, instead of asking the
+ * primary key.
  */
 SQL(agent_visible, "SELECT " AGENT_COLUMNS " FROM agents WHERE id = $1"
 		   " AND COALESCE(tenant_id, $2) = $2"
