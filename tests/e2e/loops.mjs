@@ -74,7 +74,7 @@ test("stop and roll-back reach a run on any loop", async () => {
 		}));
 	} finally {
 		const { code } = await slow.stop();
-		assert.equal(code, 0);
+		assert.equal(code, 0, slow.log);
 	}
 });
 
