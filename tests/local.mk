@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-noinst_LTLIBRARIES += tests/libtap.la
+check_LTLIBRARIES += tests/libtap.la
 tests_libtap_la_SOURCES = tests/tap.c tests/tap.h
 include $(top_srcdir)/tests/bench/local.mk

@@ -105,7 +105,7 @@ tests_integration_plug_toolkit_bad8_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DBAD=8 -DBAD_NAME='"toolkit_bad8"'
 tests_integration_plug_toolkit_bad8_la_LDFLAGS = $(PROBE_LDFLAGS)
 
-noinst_LTLIBRARIES += tests/libplugenv.la
+check_LTLIBRARIES += tests/libplugenv.la
 tests_libplugenv_la_SOURCES = \
 	tests/integration/plug_env.c tests/integration/plug_env.h
 PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \

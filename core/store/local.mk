@@ -16,7 +16,7 @@ libstore_la_SOURCES = \
 	core/store/store_sqlite_conn.c core/store/store_sqlite_reader.c \
 	core/store/store_sqlite_writer.c
 
-noinst_LTLIBRARIES += tests/libstoreenv.la
+check_LTLIBRARIES += tests/libstoreenv.la
 tests_libstoreenv_la_SOURCES = \
 	tests/integration/store_env.c tests/integration/store_env.h
 STORE_TEST_LIBS = tests/libstoreenv.la libstore.la libloop.la libbase.la \
