@@ -193,6 +193,17 @@ jput_json(struct json_object *o, const char *key, const char *text)
 }
 
 struct json_object *
+json_raw(char *text)
+{
+	struct json_object *o = json_object_new_string("");
+
+	MUST(o != NULL);
+	json_object_set_serializer(o, json_object_userdata_to_json_string, text,
+	    json_object_free_userdata);
+	return o;
+}
+
+struct json_object *
 json_copy(struct json_object *v)
 {
 	struct json_object *copy = NULL;

@@ -61,6 +61,12 @@ void jput_time(struct json_object *o, const char *key,
 /* text holds JSON (from the database); broken text becomes null. */
 void jput_json(struct json_object *o, const char *key, const char *text);
 
+/*
+ * A value that can only be written out, as text, which is JSON; takes it.
+ * json_text() of what holds it copies the bytes.
+ */
+struct json_object *json_raw(char *text);
+
 struct json_object *json_copy(struct json_object *v); /* deep */
 
 /* RFC 7396: patch applied to target in place; returns the result (owned). */

@@ -13,6 +13,7 @@ libbase_la_SOURCES = \
 	core/base/field.c core/base/field_text.c \
 	core/base/hash.c core/base/hash.h \
 	core/base/json.c core/base/json.h core/base/json_parse.c \
+	core/base/json_write.c core/base/json_write.h \
 	core/base/log.c core/base/log.h \
 	core/base/mem.c core/base/mem.h \
 	core/base/schema.c core/base/schema.h core/base/schema_check.c \

@@ -32,6 +32,7 @@ run_json(const struct rows *r, int i)
 {
 	struct json_object *o = jobj();
 	struct run_usage usage;
+	struct buf b = { 0 };
 
 	jput_uuid(o, "id", rows_uuid(r, i, 0));
 	jput_uuid(o, "thread_id", rows_uuid(r, i, 1));
@@ -51,7 +52,8 @@ run_json(const struct rows *r, int i)
 	put_id_or_null(o, "checkpoint_id", rows_uuid(r, i, 12));
 	jput_time(o, "cancel_requested_at", rows_int(r, i, 13));
 	run_usage_parse(&usage, rows_text(r, i, 14));
-	jput(o, "usage", run_usage_json(&usage));
+	run_usage_write(&b, NULL, &usage);
+	jput(o, "usage", json_raw(buf_take(&b)));
 	jput_time(o, "created_at", rows_int(r, i, 15));
 	jput_time(o, "started_at", rows_int(r, i, 16));
 	jput_time(o, "completed_at", rows_int(r, i, 17));
@@ -187,6 +189,7 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 	struct run_commit c = {
 		.run_id = s->id,
 		.thread_id = s->thread_id,
+		.tenant_id = s->tenant_id,
 		.commit_id = engine_new_id(ctx->engine),
 		.from = s->status,
 		.to = running ? RUN_CANCELLING : end,

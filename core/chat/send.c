@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/text.h"
 #include "core/chat/chat.h"
 #include "core/run/work.h"
@@ -101,41 +102,32 @@ title_from(struct arena *arena, const char *content)
 static void
 message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
-	struct json_object *parts = jarr(), *part = jobj();
+	struct buf parts = { 0 };
 
-	jput_str(part, "type", "text");
-	jput_str(part, "text", s->content);
-	json_object_array_add(parts, part);
+	jw_open_list(&parts, NULL);
+	work_part_text(&parts, "text", s->content, strlen(s->content));
+	jw_close_list(&parts);
 	m->id = s->message_id;
 	m->parent_id = s->thread.last_message_id;
 	m->role = "user";
 	m->content = s->content;
-	m->parts = arena_strdup(s->ctx->arena, json_text(parts));
+	m->parts = arena_strndup(s->ctx->arena, parts.data, parts.len);
 	m->state = "final";
 	m->client_message_id = s->client_message_id;
 	m->sequence = s->thread.heads.msg_seq;
 	m->created_at = now_us;
-	json_object_put(parts);
+	buf_free(&parts);
 }
 
 static void
 events_fill(struct sending *s, struct event_list *events,
     const struct run_message *m, bool owned, struct uuid answer_id)
 {
-	struct json_object *body = jobj();
-
-	jput(body, "message", run_message_json(m, s->thread.id, s->run_id));
-	event_list_add(events, "message_created", body);
+	run_message_created(events, m, s->thread.id, s->run_id);
 	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
 	    owned ? "started" : "created", NULL, NULL);
-	if (!owned)
-		return;
-	body = jobj();
-	jput_uuid(body, "message_id", answer_id);
-	jput_int(body, "attempt", 1);
-	jput_str(body, "role", "assistant");
-	jput_str(body, "model", s->model);
-	event_list_add(events, "message_start", body);
+	if (owned)
+		run_message_started(events, answer_id, 1, s->model);
 }
 
 static SUSPENDS void
@@ -271,6 +263,7 @@ chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
 	struct sql_arg args[] = { SQL_UUID(sent->run_id) };
 	struct json_object *run = NULL;
 	struct run_message m = { .role = "user" };
+	struct buf b = { 0 };
 	struct rows *r = NULL;
 	enum as_status st;
 
@@ -287,8 +280,9 @@ chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
 		m.state = rows_text(r, 0, 6);
 		m.created_at = rows_int(r, 0, 7);
 		*out = jobj();
-		jput(*out, "message",
-		    run_message_json(&m, rows_uuid(r, 0, 8), sent->run_id));
+		run_message_write(&b, NULL, &m, rows_uuid(r, 0, 8),
+		    sent->run_id);
+		jput(*out, "message", json_raw(buf_take(&b)));
 		jput(*out, "run", json_object_get(run));
 	} else if (st == AS_OK)
 		st = error_set(err, ERR_INTERNAL, "a run without its message");

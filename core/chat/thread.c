@@ -137,8 +137,10 @@ message_json(const struct rows *r, int i, struct uuid thread_id)
 		.usage = rows_text(r, i, 11),
 		.created_at = rows_int(r, i, 12),
 	};
+	struct buf b = { 0 };
 
-	return run_message_json(&m, thread_id, rows_uuid(r, i, 1));
+	run_message_write(&b, NULL, &m, thread_id, rows_uuid(r, i, 1));
+	return json_raw(buf_take(&b));
 }
 
 SUSPENDS enum as_status

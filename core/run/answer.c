@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/history.h"
@@ -269,59 +270,61 @@ call_args(const struct answer_call *c)
 }
 
 static void
-part_add_text(struct json_object *parts, const char *type, struct buf *text)
+part_extra(struct buf *parts, struct json_object *value)
 {
-	struct json_object *o;
-
-	if (text->len == 0)
-		return;
-	o = jobj();
-	jput_str(o, "type", type);
-	jput_strn(o, "text", text->data, text->len);
-	json_object_array_add(parts, o);
+	jw_open(parts, NULL);
+	jw_str(parts, "type", "extra");
+	jw_raw(parts, "value", json_text(value));
+	jw_close(parts);
 }
 
-static struct json_object *
-answer_parts(struct answer *a)
+static void
+part_call(struct buf *parts, const struct answer_call *c)
 {
-	struct json_object *parts = jarr(), *o, *args;
+	struct json_object *args = call_args(c);
 
-	part_add_text(parts, "reasoning", &a->reasoning);
-	for (size_t i = 0; i < json_object_array_length(a->extras); i++) {
-		o = jobj();
-		jput_str(o, "type", "extra");
-		jput(o, "value",
-		    json_object_get(json_object_array_get_idx(a->extras, i)));
-		json_object_array_add(parts, o);
-	}
-	part_add_text(parts, "text", &a->text);
-	for (int i = 0; i < a->n_calls; i++) {
-		o = jobj();
-		jput_str(o, "type", "tool_call");
-		jput_str(o, "id", a->calls[i].call_id);
-		jput_str(o, "name", a->calls[i].name);
-		args = call_args(&a->calls[i]);
-		jput(o, "args", args != NULL ? args : jobj());
-		json_object_array_add(parts, o);
-	}
-	return parts;
+	jw_open(parts, NULL);
+	jw_str(parts, "type", "tool_call");
+	jw_str(parts, "id", c->call_id);
+	jw_str(parts, "name", c->name);
+	jw_raw(parts, "args", args != NULL ? json_text(args) : "{}");
+	jw_close(parts);
+	json_object_put(args);
+}
+
+static void
+answer_parts(struct answer *a, struct buf *parts)
+{
+	jw_open_list(parts, NULL);
+	if (a->reasoning.len > 0)
+		work_part_text(parts, "reasoning", a->reasoning.data,
+		    a->reasoning.len);
+	for (size_t i = 0; i < json_object_array_length(a->extras); i++)
+		part_extra(parts, json_object_array_get_idx(a->extras, i));
+	if (a->text.len > 0)
+		work_part_text(parts, "text", a->text.data, a->text.len);
+	for (int i = 0; i < a->n_calls; i++)
+		part_call(parts, &a->calls[i]);
+	jw_close_list(parts);
 }
 
 void
 work_message_end(struct work *w, struct work_commit *wc, const char *text,
-    size_t len, const char *why, struct json_object *usage)
+    size_t len, const char *why, const char *usage)
 {
-	struct json_object *body = jobj();
+	struct buf b = { 0 };
 	char sha[HASH_TEXT];
 
 	hash_text(text != NULL ? text : "", len, sha);
-	jput_uuid(body, "message_id", w->message_id);
-	jput_int(body, "attempt", w->state.fence);
-	jput_int(body, "length", (int64_t)len);
-	jput_str(body, "sha256", sha);
-	jput(body, "usage", usage);
-	jput_str(body, "finish_reason", why);
-	event_list_add(&wc->events, "message_end", body);
+	jw_open(&b, NULL);
+	jw_uuid(&b, "message_id", w->message_id);
+	jw_int(&b, "attempt", w->state.fence);
+	jw_int(&b, "length", (int64_t)len);
+	jw_str(&b, "sha256", sha);
+	jw_raw(&b, "usage", usage);
+	jw_str(&b, "finish_reason", why);
+	jw_close(&b);
+	event_list_add(&wc->events, "message_end", &b);
 	w->message_open = false;
 }
 
@@ -348,15 +351,17 @@ static void
 intent_event(struct work_commit *wc, const struct run_tool *t,
     const struct plug_tool_info *info)
 {
-	struct json_object *body = jobj();
+	struct buf b = { 0 };
 
-	jput_str(body, "tool_call_id", t->call_id);
-	jput_str(body, "name", t->tool);
-	jput_json(body, "args", t->args);
-	jput_str(body, "effect", run_effect_word(t->effect));
-	jput_str(body, "idempotency_key", t->idem_key);
-	jput_bool(body, "needs_approval", info != NULL && info->needs_approval);
-	event_list_add(&wc->events, "tool_call", body);
+	jw_open(&b, NULL);
+	jw_str(&b, "tool_call_id", t->call_id);
+	jw_str(&b, "name", t->tool);
+	jw_raw(&b, "args", t->args);
+	jw_str(&b, "effect", run_effect_word(t->effect));
+	jw_str(&b, "idempotency_key", t->idem_key);
+	jw_bool(&b, "needs_approval", info != NULL && info->needs_approval);
+	jw_close(&b);
+	event_list_add(&wc->events, "tool_call", &b);
 }
 
 static void
@@ -405,22 +410,21 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 /* ---- The commit ---------------------------------------------------- */
 
 static void
-answer_message(struct answer *a, struct work_commit *wc,
-    struct json_object *usage)
+answer_message(struct answer *a, struct work_commit *wc, const char *usage)
 {
-	struct json_object *parts = answer_parts(a);
+	struct buf parts = { 0 };
 	struct work *w = a->w;
 	struct run_message *m = work_add_message(w, wc, "assistant");
 
 	m->id = w->message_id;
 	m->content = arena_strndup(wc->arena,
 	    a->text.data != NULL ? a->text.data : "", a->text.len);
-	m->parts = arena_strdup(wc->arena, json_text(parts));
-	m->usage = arena_strdup(wc->arena, json_text(usage));
+	answer_parts(a, &parts);
+	m->parts = work_text(wc, &parts);
+	m->usage = usage;
 	m->model = w->model;
-	json_object_put(parts);
 	work_message_end(w, wc, a->text.data, a->text.len, why_word(a->end.why),
-	    json_object_get(usage));
+	    usage);
 	work_message_created(w, wc, m);
 }
 
@@ -429,20 +433,18 @@ answer_commit(struct answer *a, struct error *err)
 {
 	struct work *w = a->w;
 	struct run_usage one = { 0 };
-	struct json_object *usage;
 	struct work_commit wc;
+	struct buf b = { 0 };
 	enum as_status st;
 
 	work_commit_init(w, &wc);
 	usage_add(&one, &a->end);
 	usage_add(&w->state.usage, &a->end);
-	usage = run_usage_json(&one);
-	answer_message(a, &wc, usage);
-	json_object_put(usage);
-	usage = run_usage_json(&w->state.usage);
-	wc.c.usage = arena_strdup(wc.arena, json_text(usage));
+	run_usage_write(&b, NULL, &one);
+	answer_message(a, &wc, work_text(&wc, &b));
+	run_usage_write(&b, NULL, &w->state.usage);
+	wc.c.usage = work_text(&wc, &b);
 	wc.c.tokens = one.input + one.output;
-	json_object_put(usage);
 	wc.c.n_tools_new = a->n_calls;
 	wc.c.tools_new = wc.tools_new = arena_alloc(wc.arena,
 	    (size_t)a->n_calls * sizeof(*wc.tools_new) + 1);

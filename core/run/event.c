@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 
@@ -15,7 +15,7 @@
 #define HEAD_LEN 256 /* what stands before a body, about */
 
 void
-event_list_add(struct event_list *l, const char *type, struct json_object *body)
+event_list_add(struct event_list *l, const char *type, struct buf *body)
 {
 	if (l->n == l->cap) {
 		l->cap = l->cap ? l->cap * 2 : 8;
@@ -23,8 +23,7 @@ event_list_add(struct event_list *l, const char *type, struct json_object *body)
 		    (size_t)l->cap * sizeof(*l->items));
 	}
 	l->items[l->n].type = type;
-	l->items[l->n++].body = xstrdup(json_text(body));
-	json_object_put(body);
+	l->items[l->n++].body = buf_take(body);
 }
 
 void
@@ -103,19 +102,21 @@ event_frame(const char *type, int64_t seq, int64_t run_seq, struct uuid run_id,
 
 void
 event_list_add_status(struct event_list *l, enum run_status state,
-    const char *reason, struct json_object *error,
+    const char *reason, const struct error *error,
     const struct run_usage *usage)
 {
-	struct json_object *o = jobj();
+	struct buf b = { 0 };
 
-	jput_str(o, "status", run_is_open(state) ? "running" : "end");
-	jput_str(o, "state", run_status_name(state));
-	jput_str(o, "reason", reason);
+	jw_open(&b, NULL);
+	jw_str(&b, "status", run_is_open(state) ? "running" : "end");
+	jw_str(&b, "state", run_status_name(state));
+	jw_str(&b, "reason", reason);
 	if (error != NULL)
-		jput(o, "error", json_object_get(error));
+		run_error_write(&b, "error", error);
 	if (usage != NULL)
-		jput(o, "usage", run_usage_json(usage));
-	event_list_add(l, "run_status", o);
+		run_usage_write(&b, "usage", usage);
+	jw_close(&b);
+	event_list_add(l, "run_status", &b);
 }
 
 struct rcbuf *

@@ -14,8 +14,6 @@
 #include "core/base/uuid.h"
 #include "core/run/run.h"
 
-struct json_object;
-
 /* A durable event before its numbers are known; body is JSON text, owned. */
 struct event {
 	const char *type; /* static */
@@ -27,9 +25,8 @@ struct event_list {
 	int n, cap;
 };
 
-/* Takes body. */
-void event_list_add(struct event_list *l, const char *type,
-    struct json_object *body);
+/* body is a whole object; what it holds is taken, it is empty then. */
+void event_list_add(struct event_list *l, const char *type, struct buf *body);
 void event_list_clear(struct event_list *l);
 
 /* A frame; seq and run_seq 0: a live one. */
@@ -38,7 +35,7 @@ struct rcbuf *event_frame(const char *type, int64_t seq, int64_t run_seq,
 
 /* run_status with status running|end derived from the state. */
 void event_list_add_status(struct event_list *l, enum run_status state,
-    const char *reason, struct json_object *error,
+    const char *reason, const struct error *error,
     const struct run_usage *usage);
 
 /* message_delta or reasoning_delta: text is whole UTF-8 characters. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/log.h"
 #include "core/run/history.h"
 #include "core/run/work.h"
@@ -17,24 +17,21 @@ static void
 keep_partial(struct work *w, struct work_commit *wc, const char *text,
     size_t len, const char *why)
 {
-	struct json_object *parts, *part;
+	struct buf parts = { 0 };
 	struct run_message *m;
 
 	if (!w->message_open)
 		return;
 	if (len > 0) {
-		parts = jarr();
-		part = jobj();
-		jput_str(part, "type", "text");
-		jput_strn(part, "text", text, len);
-		json_object_array_add(parts, part);
+		jw_open_list(&parts, NULL);
+		work_part_text(&parts, "text", text, len);
+		jw_close_list(&parts);
 		m = work_add_message(w, wc, "assistant");
 		m->id = w->message_id;
 		m->content = arena_strndup(wc->arena, text, len);
-		m->parts = arena_strdup(wc->arena, json_text(parts));
+		m->parts = work_text(wc, &parts);
 		m->state = "interrupted";
 		m->model = w->model;
-		json_object_put(parts);
 	}
 	work_message_end(w, wc, text, len, why, NULL);
 	if (len > 0)
@@ -43,20 +40,34 @@ keep_partial(struct work *w, struct work_commit *wc, const char *text,
 }
 
 const char *
-work_result_parts(struct arena *arena, const char *call_id, const char *text,
+work_result_parts(struct work_commit *wc, const char *call_id, const char *text,
     bool is_error)
 {
-	struct json_object *parts = jarr(), *part = jobj();
-	const char *s;
+	struct buf b = { 0 };
 
-	jput_str(part, "type", "tool_result");
-	jput_str(part, "id", call_id);
-	jput_str(part, "text", text);
-	jput_bool(part, "is_error", is_error);
-	json_object_array_add(parts, part);
-	s = arena_strdup(arena, json_text(parts));
-	json_object_put(parts);
-	return s;
+	jw_open_list(&b, NULL);
+	jw_open(&b, NULL);
+	jw_str(&b, "type", "tool_result");
+	jw_str(&b, "id", call_id);
+	jw_str(&b, "text", text);
+	jw_bool(&b, "is_error", is_error);
+	jw_close(&b);
+	jw_close_list(&b);
+	return work_text(wc, &b);
+}
+
+static void
+unknown_event(struct work_commit *wc, const struct run_tool *call)
+{
+	struct buf b = { 0 };
+
+	jw_open(&b, NULL);
+	jw_str(&b, "tool_call_id", call->call_id);
+	jw_str(&b, "name", call->tool);
+	jw_bool(&b, "is_error", true);
+	jw_str(&b, "outcome", "unknown");
+	jw_close(&b);
+	event_list_add(&wc->events, "tool_result", &b);
 }
 
 /* Results for calls that have none: their rows are still `started`. */
@@ -74,7 +85,6 @@ close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 	for (int i = 0; i < n; i++) {
 		struct run_tool *done;
 		struct run_message *m;
-		struct json_object *body;
 
 		if (strcmp(rows[i].state, "started") != 0)
 			continue;
@@ -90,14 +100,9 @@ close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 		m->content = done->result;
 		m->tool_name = rows[i].tool;
 		m->tool_call_id = rows[i].call_id;
-		m->parts = work_result_parts(wc->arena, rows[i].call_id,
-		    done->result, true);
-		body = jobj();
-		jput_str(body, "tool_call_id", rows[i].call_id);
-		jput_str(body, "name", rows[i].tool);
-		jput_bool(body, "is_error", true);
-		jput_str(body, "outcome", "unknown");
-		event_list_add(&wc->events, "tool_result", body);
+		m->parts = work_result_parts(wc, rows[i].call_id, done->result,
+		    true);
+		unknown_event(wc, &rows[i]);
 		work_message_created(w, wc, m);
 	}
 }
@@ -107,7 +112,7 @@ finish_once(struct work *w, enum run_status to, const struct error *why,
     const char *text, size_t len)
 {
 	bool rolled_back = to == RUN_ROLLED_BACK;
-	struct json_object *error = NULL;
+	struct buf error = { 0 };
 	struct work_commit wc;
 	bool open = w->message_open;
 	enum as_status st;
@@ -122,15 +127,14 @@ finish_once(struct work *w, enum run_status to, const struct error *why,
 	wc.c.to = to;
 	wc.c.void_messages = rolled_back;
 	if (why != NULL) {
-		error = run_error_json(why);
+		run_error_write(&error, NULL, why);
 		wc.c.error_code = error_name(why->code);
-		wc.c.error = arena_strdup(wc.arena, json_text(error));
+		wc.c.error = work_text(&wc, &error);
 	}
-	event_list_add_status(&wc.events, to, NULL, error, &w->state.usage);
+	event_list_add_status(&wc.events, to, NULL, why, &w->state.usage);
 	st = work_commit(w, &wc, NULL);
 	if (st != AS_OK)
 		w->message_open = open;
-	json_object_put(error);
 	work_commit_fini(&wc);
 	return st;
 }
@@ -170,21 +174,4 @@ work_fail(struct work *w, const struct error *why, const char *text, size_t len)
 	    why->detail);
 	if (finish_once(w, RUN_FAILED, why, text, len) == AS_CONFLICT)
 		work_finish_cancel(w, text, len);
-}
-
-struct json_object *
-run_error_json(const struct error *why)
-{
-	struct json_object *o = jobj();
-
-	jput_str(o, "code", error_name(why->code));
-	jput_str(o, "message",
-	    why->detail[0] != '\0' ? why->detail : error_title(why->code));
-	jput_str(o, "service", why->service[0] != '\0' ? why->service : NULL);
-	if (why->retry_after_ms > 0)
-		jput_int(o, "retry_after", (why->retry_after_ms + 999) / 1000);
-	else
-		jput_null(o, "retry_after");
-	jput(o, "actions", jarr());
-	return o;
 }

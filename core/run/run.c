@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 
 /* Names of states and the identity of a tool call: pure functions. */
 
@@ -54,16 +55,32 @@ run_holds_thread(enum run_status s)
 	return run_is_open(s) && s != RUN_BLOCKED;
 }
 
-struct json_object *
-run_usage_json(const struct run_usage *u)
+void
+run_usage_write(struct buf *b, const char *key, const struct run_usage *u)
 {
-	struct json_object *o = jobj();
+	jw_open(b, key);
+	jw_int(b, "input_tokens", u->input);
+	jw_int(b, "output_tokens", u->output);
+	jw_int(b, "cached_tokens", u->cached);
+	jw_int(b, "reasoning_tokens", u->reasoning);
+	jw_close(b);
+}
 
-	jput_int(o, "input_tokens", u->input);
-	jput_int(o, "output_tokens", u->output);
-	jput_int(o, "cached_tokens", u->cached);
-	jput_int(o, "reasoning_tokens", u->reasoning);
-	return o;
+void
+run_error_write(struct buf *b, const char *key, const struct error *why)
+{
+	jw_open(b, key);
+	jw_str(b, "code", error_name(why->code));
+	jw_str(b, "message",
+	    why->detail[0] != '\0' ? why->detail : error_title(why->code));
+	jw_str(b, "service", why->service[0] != '\0' ? why->service : NULL);
+	if (why->retry_after_ms > 0)
+		jw_int(b, "retry_after", (why->retry_after_ms + 999) / 1000);
+	else
+		jw_null(b, "retry_after");
+	jw_open_list(b, "actions");
+	jw_close_list(b);
+	jw_close(b);
 }
 
 void

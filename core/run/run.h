@@ -15,7 +15,8 @@
 
 #include "core/base/uuid.h"
 
-struct json_object;
+struct buf;
+struct error;
 
 enum run_status {
 	RUN_BLOCKED = 1,
@@ -43,7 +44,9 @@ struct run_usage {
 	int64_t input, output, cached, reasoning;
 };
 
-struct json_object *run_usage_json(const struct run_usage *u);
+/* Objects as every wire shows them, written under key; see json_write.h. */
+void run_usage_write(struct buf *b, const char *key, const struct run_usage *u);
+void run_error_write(struct buf *b, const char *key, const struct error *why);
 void run_usage_parse(struct run_usage *u, const char *json);
 
 /*

@@ -87,11 +87,11 @@ SUSPENDS enum as_status run_store_create(struct store *store,
 /* ---- Commit -------------------------------------------------------- */
 
 struct run_commit {
-	struct uuid run_id, thread_id;
+	struct uuid run_id, thread_id, tenant_id;
 	struct uuid commit_id; /* names this write for the indeterminate case */
 	/* Beliefs. */
 	enum run_status from;
-	int64_t fence; /* < 0: an outsider's write (cancel) */
+	int64_t fence;
 	int64_t step;
 	struct run_heads heads;
 	/* Effects. */

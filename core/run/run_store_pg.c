@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#include "core/base/buf.h"
 #include "core/base/hash.h"
-#include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/text.h"
 
 /*
@@ -40,113 +39,106 @@
 
 /* ---- Arguments ----------------------------------------------------- */
 
-static char *
-events_json(const struct event_list *events)
+static void
+events_write(struct buf *b, const struct event_list *events)
 {
-	struct buf list = { 0 };
-
-	buf_add_char(&list, '[');
+	jw_open_list(b, NULL);
 	for (int i = 0; i < events->n; i++) {
-		buf_printf(&list, "%s[\"%s\",", i == 0 ? "" : ",",
-		    events->items[i].type);
-		buf_add_json_str(&list, events->items[i].body,
-		    strlen(events->items[i].body));
-		buf_add_char(&list, ']');
+		jw_open_list(b, NULL);
+		jw_str(b, NULL, events->items[i].type);
+		jw_str(b, NULL, events->items[i].body);
+		jw_close_list(b);
 	}
-	buf_add_char(&list, ']');
-	return buf_take(&list);
-}
-
-static struct json_object *
-message_json(const struct run_message *m)
-{
-	struct json_object *o = jobj();
-
-	jput_uuid(o, "id", m->id);
-	jput_int(o, "sequence", m->sequence);
-	jput_int(o, "step", m->step);
-	jput_int(o, "ordinal", m->ordinal);
-	jput_str(o, "role", m->role);
-	jput_str(o, "content", m->content);
-	jput_str(o, "parts", m->parts);
-	jput_str(o, "tool_name", m->tool_name);
-	jput_str(o, "tool_call_id", m->tool_call_id);
-	jput_str(o, "state", m->state);
-	jput_str(o, "client_message_id", m->client_message_id);
-	if (!uuid_is_nil(m->parent_id))
-		jput_uuid(o, "parent_id", m->parent_id);
-	jput_str(o, "usage", m->usage);
-	jput_str(o, "model", m->model);
-	return o;
-}
-
-static struct json_object *
-messages_json(const struct run_message *messages, int n)
-{
-	struct json_object *list = jarr();
-
-	for (int i = 0; i < n; i++)
-		json_object_array_add(list, message_json(&messages[i]));
-	return list;
+	jw_close_list(b);
 }
 
 static void
-put_sha(struct json_object *o, const char *key, const uint8_t sha[HASH_LEN])
+message_write(struct buf *b, const struct run_message *m)
+{
+	jw_open(b, NULL);
+	jw_uuid(b, "id", m->id);
+	jw_int(b, "sequence", m->sequence);
+	jw_int(b, "step", m->step);
+	jw_int(b, "ordinal", m->ordinal);
+	jw_str(b, "role", m->role);
+	jw_str(b, "content", m->content);
+	jw_str(b, "parts", m->parts);
+	jw_str(b, "tool_name", m->tool_name);
+	jw_str(b, "tool_call_id", m->tool_call_id);
+	jw_str(b, "state", m->state);
+	jw_str(b, "client_message_id", m->client_message_id);
+	jw_uuid(b, "parent_id", m->parent_id);
+	jw_str(b, "usage", m->usage);
+	jw_str(b, "model", m->model);
+	jw_close(b);
+}
+
+static void
+messages_write(struct buf *b, const struct run_message *messages, int n)
+{
+	jw_open_list(b, NULL);
+	for (int i = 0; i < n; i++)
+		message_write(b, &messages[i]);
+	jw_close_list(b);
+}
+
+static void
+sha_write(struct buf *b, const char *key, const uint8_t sha[HASH_LEN])
 {
 	char hex[HASH_TEXT];
 
 	text_hex(hex, sha, HASH_LEN);
-	jput_str(o, key, hex);
+	jw_str(b, key, hex);
 }
 
-static struct json_object *
-tools_new_json(const struct run_commit *c)
+static void
+tools_new_write(struct buf *b, const struct run_commit *c)
 {
-	struct json_object *list = jarr(), *o;
 	const struct run_tool *t;
 
+	jw_open_list(b, NULL);
 	for (int i = 0; i < c->n_tools_new; i++) {
 		t = &c->tools_new[i];
-		o = jobj();
-		jput_uuid(o, "id", t->id);
-		jput_int(o, "step", t->step);
-		jput_int(o, "ordinal", t->ordinal);
-		jput_str(o, "call_id", t->call_id);
-		jput_str(o, "idem_key", t->idem_key);
-		jput_str(o, "tool", t->tool);
-		jput_str(o, "version", t->version);
-		jput_str(o, "effect", t->effect);
-		put_sha(o, "args_hash", t->args_hash);
-		jput_str(o, "args", t->args);
-		jput_str(o, "state", t->state);
-		jput_int(o, "deadline", t->deadline_us);
-		json_object_array_add(list, o);
+		jw_open(b, NULL);
+		jw_uuid(b, "id", t->id);
+		jw_int(b, "step", t->step);
+		jw_int(b, "ordinal", t->ordinal);
+		jw_str(b, "call_id", t->call_id);
+		jw_str(b, "idem_key", t->idem_key);
+		jw_str(b, "tool", t->tool);
+		jw_str(b, "version", t->version);
+		jw_str(b, "effect", t->effect);
+		sha_write(b, "args_hash", t->args_hash);
+		jw_str(b, "args", t->args);
+		jw_str(b, "state", t->state);
+		jw_int(b, "deadline", t->deadline_us);
+		jw_close(b);
 	}
-	return list;
+	jw_close_list(b);
 }
 
-static struct json_object *
-tools_done_json(const struct run_commit *c)
+static void
+tools_done_write(struct buf *b, const struct run_commit *c)
 {
-	struct json_object *list = jarr(), *o;
 	const struct run_tool *t;
 	uint8_t sha[HASH_LEN];
 	struct hash h;
 
+	jw_open_list(b, NULL);
 	for (int i = 0; i < c->n_tools_done; i++) {
 		t = &c->tools_done[i];
 		hash_init(&h);
 		hash_bytes(&h, t->result, strlen(t->result));
 		hash_end(&h, sha);
-		o = jobj();
-		jput_uuid(o, "id", t->id);
-		jput_str(o, "state", t->state);
-		jput_str(o, "result", t->result);
-		put_sha(o, "sha", sha);
-		jput_str(o, "error_code", t->error_code);
-		json_object_array_add(list, o);
+		jw_open(b, NULL);
+		jw_uuid(b, "id", t->id);
+		jw_str(b, "state", t->state);
+		jw_str(b, "result", t->result);
+		sha_write(b, "sha", sha);
+		jw_str(b, "error_code", t->error_code);
+		jw_close(b);
 	}
-	return list;
+	jw_close_list(b);
 }
 
 /* The statement answers with the number of guard rows: 1 or 0. */
@@ -197,16 +189,15 @@ run_store_pg_create(struct store *store, const struct run_create *c,
     struct error *err)
 {
 	bool owned = c->owner_epoch != 0;
-	struct json_object *messages = messages_json(&c->message, 1);
-	char *events = events_json(c->events);
+	struct buf messages = { 0 }, events = { 0 };
 	struct sql_arg args[] = {
 		SQL_UUID(c->thread_id),
 		SQL_UUID(c->run_id),
 		SQL_INT(c->heads.run_seq + 1),
 		SQL_INT(c->heads.seq + 1),
-		SQL_TEXT(events),
+		SQL_NULL, /* the events, see below */
 		SQL_INT(c->now_us),
-		SQL_TEXT(json_text(messages)),
+		SQL_NULL, /* the message */
 		SQL_INT(c->heads.seq + c->events->n),
 		SQL_INT(c->heads.msg_seq),
 		SQL_TEXT(c->title),
@@ -225,10 +216,14 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	};
 	enum as_status st;
 
+	events_write(&events, c->events);
+	messages_write(&messages, &c->message, 1);
+	args[4] = sql_textn(events.data, events.len);
+	args[6] = sql_textn(messages.data, messages.len);
 	st = guarded(store, &CREATE, args,
 	    (int)(sizeof(args) / sizeof(args[0])), err);
-	json_object_put(messages);
-	free(events);
+	buf_free(&messages);
+	buf_free(&events);
 	return st;
 }
 
@@ -254,7 +249,7 @@ static struct sql COMMIT = {
 	    " ELSE runs.owner_epoch END"
 	    " FROM l WHERE runs.id = $2 AND runs.thread_id = l.id"
 	    " AND runs.status = $23 AND runs.step = $24"
-	    " AND runs.head_seq = $3 - 1 AND ($25 < 0 OR runs.fence = $25)"
+	    " AND runs.head_seq = $3 - 1 AND runs.fence = $25"
 	    " AND l.head_seq = $4 - 1"
 	    " RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step,"
 	    " runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent),"
@@ -297,9 +292,26 @@ static struct sql COMMIT = {
 };
 
 struct commit_lists {
-	char *events;
-	struct json_object *messages, *tools_new, *tools_done;
+	struct buf events, messages, tools_new, tools_done;
 };
+
+static void
+commit_lists_fill(struct commit_lists *l, const struct run_commit *c)
+{
+	events_write(&l->events, c->events);
+	messages_write(&l->messages, c->messages, c->n_messages);
+	tools_new_write(&l->tools_new, c);
+	tools_done_write(&l->tools_done, c);
+}
+
+static void
+commit_lists_free(struct commit_lists *l)
+{
+	buf_free(&l->events);
+	buf_free(&l->messages);
+	buf_free(&l->tools_new);
+	buf_free(&l->tools_done);
+}
 
 #define COMMIT_ARGS 33
 
@@ -314,9 +326,9 @@ commit_args(const struct run_commit *c, const struct commit_lists *l,
 		SQL_UUID(c->run_id),
 		SQL_INT(c->heads.run_seq + 1),
 		SQL_INT(c->heads.seq + 1),
-		SQL_TEXT(l->events),
+		sql_textn(l->events.data, l->events.len),
 		SQL_INT(c->now_us),
-		SQL_TEXT(json_text(l->messages)),
+		sql_textn(l->messages.data, l->messages.len),
 		SQL_UUID(c->commit_id),
 		SQL_TEXT(run_status_name(c->to)),
 		SQL_BOOL(run_holds_thread(c->to)),
@@ -340,8 +352,8 @@ commit_args(const struct run_commit *c, const struct commit_lists *l,
 		SQL_BOOL(c->thread_idle),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
-		SQL_TEXT(json_text(l->tools_new)),
-		SQL_TEXT(json_text(l->tools_done)),
+		SQL_TEXT(l->tools_new.data),
+		SQL_TEXT(l->tools_done.data),
 		SQL_BOOL(c->void_messages),
 	};
 
@@ -352,20 +364,13 @@ SUSPENDS enum as_status
 run_store_pg_commit(struct store *store, const struct run_commit *c,
     struct error *err)
 {
-	struct commit_lists l = {
-		.events = events_json(c->events),
-		.messages = messages_json(c->messages, c->n_messages),
-		.tools_new = tools_new_json(c),
-		.tools_done = tools_done_json(c),
-	};
+	struct commit_lists l = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;
 
+	commit_lists_fill(&l, c);
 	commit_args(c, &l, args);
 	st = guarded(store, &COMMIT, args, COMMIT_ARGS, err);
-	free(l.events);
-	json_object_put(l.messages);
-	json_object_put(l.tools_new);
-	json_object_put(l.tools_done);
+	commit_lists_free(&l);
 	return st;
 }

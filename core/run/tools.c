@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/prompt.h"
@@ -197,34 +198,39 @@ result_text(struct call *c, struct arena *arena)
 }
 
 static void
+failure_write(const struct call *c, struct buf *b)
+{
+	jw_open(b, "error");
+	jw_str(b, "code", error_name(c->err.code));
+	jw_str(b, "message", c->err.detail);
+	jw_bool(b, "retryable",
+	    c->st == AS_BUSY || c->st == AS_UPSTREAM ||
+		c->st == AS_UNAVAILABLE);
+	jw_close(b);
+}
+
+static void
 result_event(struct call *c, struct work_commit *wc, const char *text)
 {
 	uint64_t now = loop_now_ms(c->t->w->e->c.loop);
-	struct json_object *body = jobj(), *error;
+	struct buf b = { 0 };
 
-	jput_str(body, "tool_call_id", c->row.call_id);
-	jput_str(body, "name", c->row.tool);
-	if (c->st == AS_OK) {
-		bool whole = strlen(text) <= c->t->w->e->c.limits.max_output &&
-			     !json_object_is_type(c->result, json_type_string);
-
-		jput(body, "result",
-		    whole ? json_object_get(c->result)
-			  : json_object_new_string(text));
-	} else {
-		error = jobj();
-		jput_str(error, "code", error_name(c->err.code));
-		jput_str(error, "message", c->err.detail);
-		jput_bool(error, "retryable",
-		    c->st == AS_BUSY || c->st == AS_UPSTREAM ||
-			c->st == AS_UNAVAILABLE);
-		jput(body, "error", error);
-	}
-	jput_bool(body, "is_error", c->st != AS_OK);
-	jput_int(body, "duration_ms",
+	jw_open(&b, NULL);
+	jw_str(&b, "tool_call_id", c->row.call_id);
+	jw_str(&b, "name", c->row.tool);
+	if (c->st != AS_OK)
+		failure_write(c, &b);
+	else if (strlen(text) <= c->t->w->e->c.limits.max_output &&
+		 !json_object_is_type(c->result, json_type_string))
+		jw_raw(&b, "result", json_text(c->result));
+	else
+		jw_str(&b, "result", text);
+	jw_bool(&b, "is_error", c->st != AS_OK);
+	jw_int(&b, "duration_ms",
 	    c->began_ms > 0 ? (int64_t)(now - c->began_ms) : 0);
-	jput_str(body, "outcome", c->outcome);
-	event_list_add(&wc->events, "tool_result", body);
+	jw_str(&b, "outcome", c->outcome);
+	jw_close(&b);
+	event_list_add(&wc->events, "tool_result", &b);
 }
 
 /* One result: its row, its event, its message. */
@@ -244,8 +250,7 @@ result_add(struct call *c, struct work_commit *wc)
 	m->content = text;
 	m->tool_name = c->row.tool;
 	m->tool_call_id = c->row.call_id;
-	m->parts = work_result_parts(wc->arena, c->row.call_id, text,
-	    c->st != AS_OK);
+	m->parts = work_result_parts(wc, c->row.call_id, text, c->st != AS_OK);
 	result_event(c, wc, text);
 	work_message_created(w, wc, m);
 }

@@ -1,38 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/run/work.h"
 
 /* The shapes of messages and effects on every wire. */
 
-struct json_object *
-run_message_json(const struct run_message *m, struct uuid thread_id,
-    struct uuid run_id)
+void
+run_message_write(struct buf *b, const char *key, const struct run_message *m,
+    struct uuid thread_id, struct uuid run_id)
 {
-	struct json_object *o = jobj();
+	jw_open(b, key);
+	jw_uuid(b, "id", m->id);
+	jw_uuid(b, "thread_id", thread_id);
+	jw_uuid(b, "run_id", run_id);
+	jw_int(b, "sequence", m->sequence);
+	jw_str(b, "role", m->role);
+	jw_str(b, "content", m->content);
+	jw_raw(b, "parts", m->parts);
+	jw_str(b, "tool_name", m->tool_name);
+	jw_str(b, "tool_call_id", m->tool_call_id);
+	jw_str(b, "state", m->state);
+	jw_str(b, "client_message_id", m->client_message_id);
+	jw_uuid(b, "parent_id", m->parent_id);
+	jw_raw(b, "usage", m->usage);
+	jw_time(b, "created_at", m->created_at);
+	jw_close(b);
+}
 
-	jput_uuid(o, "id", m->id);
-	jput_uuid(o, "thread_id", thread_id);
-	jput_uuid(o, "run_id", run_id);
-	jput_int(o, "sequence", m->sequence);
-	jput_str(o, "role", m->role);
-	jput_str(o, "content", m->content);
-	jput_json(o, "parts", m->parts);
-	jput_str(o, "tool_name", m->tool_name);
-	jput_str(o, "tool_call_id", m->tool_call_id);
-	jput_str(o, "state", m->state);
-	jput_str(o, "client_message_id", m->client_message_id);
-	if (uuid_is_nil(m->parent_id))
-		jput_null(o, "parent_id");
-	else
-		jput_uuid(o, "parent_id", m->parent_id);
-	if (m->usage != NULL)
-		jput_json(o, "usage", m->usage);
-	else
-		jput_null(o, "usage");
-	jput_time(o, "created_at", m->created_at);
-	return o;
+void
+run_message_created(struct event_list *events, const struct run_message *m,
+    struct uuid thread_id, struct uuid run_id)
+{
+	struct buf b = { 0 };
+
+	jw_open(&b, NULL);
+	run_message_write(&b, "message", m, thread_id, run_id);
+	jw_close(&b);
+	event_list_add(events, "message_created", &b);
+}
+
+void
+run_message_started(struct event_list *events, struct uuid message_id,
+    int64_t attempt, const char *model)
+{
+	struct buf b = { 0 };
+
+	jw_open(&b, NULL);
+	jw_uuid(&b, "message_id", message_id);
+	jw_int(&b, "attempt", attempt);
+	if (model != NULL) {
+		jw_str(&b, "role", "assistant");
+		jw_str(&b, "model", model);
+	}
+	jw_close(&b);
+	event_list_add(events,
+	    model != NULL ? "message_start" : "message_reset", &b);
+}
+
+void
+work_part_text(struct buf *parts, const char *type, const char *text,
+    size_t len)
+{
+	jw_open(parts, NULL);
+	jw_str(parts, "type", type);
+	jw_strn(parts, "text", text, len);
+	jw_close(parts);
 }
 
 static const struct {

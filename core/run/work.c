@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/base/hash.h"
-#include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -136,6 +136,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	wc->arena = arena_new(NULL);
 	c->run_id = w->run_id;
 	c->thread_id = w->thread_id;
+	c->tenant_id = w->state.tenant_id;
 	c->from = c->to = w->state.status;
 	c->fence = w->state.fence;
 	c->step = w->state.step;
@@ -180,29 +181,28 @@ void
 work_message_created(struct work *w, struct work_commit *wc,
     const struct run_message *m)
 {
-	struct json_object *body = jobj();
+	run_message_created(&wc->events, m, w->thread_id, w->run_id);
+}
 
-	jput(body, "message", run_message_json(m, w->thread_id, w->run_id));
-	event_list_add(&wc->events, "message_created", body);
+const char *
+work_text(struct work_commit *wc, struct buf *b)
+{
+	const char *s = arena_strndup(wc->arena, b->data, b->len);
+
+	buf_free(b);
+	return s;
 }
 
 void
 work_message_start(struct work *w, struct work_commit *wc)
 {
-	struct json_object *body = jobj();
 	bool again = w->message_open;
 
 	if (!again)
 		w->message_id = engine_new_id(w->e);
 	w->message_open = true;
-	jput_uuid(body, "message_id", w->message_id);
-	jput_int(body, "attempt", w->state.fence);
-	if (!again) {
-		jput_str(body, "role", "assistant");
-		jput_str(body, "model", w->model);
-	}
-	event_list_add(&wc->events, again ? "message_reset" : "message_start",
-	    body);
+	run_message_started(&wc->events, w->message_id, w->state.fence,
+	    again ? NULL : w->model);
 }
 
 /*
@@ -213,7 +213,7 @@ void
 work_checkpoint(struct work *w, struct work_commit *wc)
 {
 	struct run_commit *c = &wc->c;
-	struct json_object *body = jobj(), *manifest = jobj();
+	struct buf body = { 0 };
 	char hex[HASH_TEXT], id[UUID_TEXT];
 	struct hash h;
 
@@ -227,15 +227,18 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 	}
 	hash_end(&h, c->checkpoint_hash);
 	c->checkpoint_id = engine_new_id(w->e);
-	jput_int(manifest, "messages", c->heads.msg_seq + c->n_messages - 1);
-	c->checkpoint_manifest = arena_strdup(wc->arena, json_text(manifest));
-	json_object_put(manifest);
+	jw_open(&body, NULL);
+	jw_int(&body, "messages", c->heads.msg_seq + c->n_messages - 1);
+	jw_close(&body);
+	c->checkpoint_manifest = work_text(wc, &body);
 	text_hex(hex, c->checkpoint_hash, HASH_LEN);
-	jput_uuid(body, "checkpoint_id", c->checkpoint_id);
-	jput_str(body, "ns", "");
-	jput_int(body, "step", c->step + 1);
-	jput_str(body, "state_hash", hex);
-	event_list_add(&wc->events, "checkpoint", body);
+	jw_open(&body, NULL);
+	jw_uuid(&body, "checkpoint_id", c->checkpoint_id);
+	jw_str(&body, "ns", "");
+	jw_int(&body, "step", c->step + 1);
+	jw_str(&body, "state_hash", hex);
+	jw_close(&body);
+	event_list_add(&wc->events, "checkpoint", &body);
 	c->advance = true;
 }
 

@@ -71,14 +71,16 @@ SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
 void work_commit_init(struct work *w, struct work_commit *wc);
 struct run_message *work_add_message(struct work *w, struct work_commit *wc,
     const char *role);
+/* The answer that comes next: a new message_id, message_start. */
+void work_message_start(struct work *w, struct work_commit *wc);
+/* The answer is over: its length, hash, reason, and usage (JSON or NULL). */
+void work_message_end(struct work *w, struct work_commit *wc, const char *text,
+    size_t len, const char *why, const char *usage);
 /* After a message's members are set: its message_created event. */
 void work_message_created(struct work *w, struct work_commit *wc,
     const struct run_message *m);
-/* The answer that comes next: a new message_id, message_start. */
-void work_message_start(struct work *w, struct work_commit *wc);
-/* The answer is over: its length, hash and reason.  Takes usage. */
-void work_message_end(struct work *w, struct work_commit *wc, const char *text,
-    size_t len, const char *why, struct json_object *usage);
+/* What was written, in the arena; b is empty then. */
+const char *work_text(struct work_commit *wc, struct buf *b);
 void work_checkpoint(struct work *w, struct work_commit *wc);
 /*
  * Commits, publishes and keeps w->state true.  Retries what can be retried.
@@ -102,12 +104,20 @@ SUSPENDS void work_fail(struct work *w, const struct error *why,
 
 /* ---- wire.c: what events and API show, from rows ------------------- */
 
-struct json_object *run_message_json(const struct run_message *m,
+void run_message_write(struct buf *b, const char *key,
+    const struct run_message *m, struct uuid thread_id, struct uuid run_id);
+/* message_created */
+void run_message_created(struct event_list *events, const struct run_message *m,
     struct uuid thread_id, struct uuid run_id);
-/* The parts of a tool's message, as JSON text in the arena. */
-const char *work_result_parts(struct arena *arena, const char *call_id,
+/* message_start; without a model, message_reset: it starts again. */
+void run_message_started(struct event_list *events, struct uuid message_id,
+    int64_t attempt, const char *model);
+/* One part of a message: its type and its text. */
+void work_part_text(struct buf *parts, const char *type, const char *text,
+    size_t len);
+/* The parts of a tool's message, as JSON text in the commit's arena. */
+const char *work_result_parts(struct work_commit *wc, const char *call_id,
     const char *text, bool is_error);
-struct json_object *run_error_json(const struct error *why);
 const char *run_effect_word(const char *letter); /* "P" -> "none" */
 const char *run_effect_letter(enum as_effect effect);
 

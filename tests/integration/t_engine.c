@@ -218,12 +218,16 @@ events_line(void)
 static SUSPENDS struct json_object *
 messages(void)
 {
-	struct json_object *items = NULL;
+	struct json_object *items = NULL, *read = NULL;
+	const char *text;
 	int64_t next;
 
 	MUST(thread_messages(&ctx, thread_id, 0, 100, &items, &next, &err) ==
 	     AS_OK);
-	return items;
+	text = json_text(items);
+	MUST(json_parse(text, strlen(text), &read, NULL) == AS_OK);
+	json_object_put(items);
+	return read;
 }
 
 static SUSPENDS void
@@ -847,6 +851,7 @@ stale_fence(void)
 	event_list_add_status(&events, RUN_SUCCEEDED, NULL, NULL, NULL);
 	c.run_id = run_id;
 	c.thread_id = thread_id;
+	c.tenant_id = s.tenant_id;
 	c.commit_id = uuid_v7();
 	c.from = RUN_RUNNING;
 	c.to = RUN_SUCCEEDED;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/run/work.h"
 #include "tests/tap.h"
 
@@ -85,14 +86,15 @@ static void
 test_usage(void)
 {
 	struct run_usage u = { 1, 2, 3, INT64_MAX }, back;
-	struct json_object *o = run_usage_json(&u);
+	struct buf b = { 0 };
 
-	CU_ASSERT_STRING_EQUAL(json_text(o),
+	run_usage_write(&b, NULL, &u);
+	CU_ASSERT_STRING_EQUAL(b.data,
 	    "{\"input_tokens\":1,\"output_tokens\":2,\"cached_tokens\":3,"
 	    "\"reasoning_tokens\":9223372036854775807}");
-	run_usage_parse(&back, json_text(o));
+	run_usage_parse(&back, b.data);
 	CU_ASSERT_EQUAL(memcmp(&u, &back, sizeof(u)), 0);
-	json_object_put(o);
+	buf_free(&b);
 	run_usage_parse(&back, NULL);
 	CU_ASSERT_EQUAL(back.input + back.output + back.reasoning, 0);
 	run_usage_parse(&back, "{\"input_tokens\":7");
@@ -132,14 +134,18 @@ test_list(void)
 {
 	struct run_usage u = { 1, 2, 0, 0 };
 	struct event_list l = { 0 };
-	struct json_object *error = jobj();
+	struct error error = { 0 };
+	struct buf b = { 0 };
 
-	jput_str(error, "code", "TIMEOUT");
-	for (int i = 0; i < 20; i++) /* beyond what it begins with */
-		event_list_add(&l, "checkpoint", jobj());
+	error_set(&error, ERR_TIMEOUT, "it is late");
+	for (int i = 0; i < 20; i++) { /* beyond what it begins with */
+		jw_open(&b, NULL);
+		jw_close(&b);
+		event_list_add(&l, "checkpoint", &b);
+	}
 	event_list_add_status(&l, RUN_RUNNING, "started", NULL, NULL);
-	event_list_add_status(&l, RUN_FAILED, NULL, error, &u);
-	json_object_put(error);
+	event_list_add_status(&l, RUN_FAILED, NULL, &error, &u);
+	error_clear(&error);
 	CU_ASSERT_EQUAL_FATAL(l.n, 22);
 	CU_ASSERT_STRING_EQUAL(l.items[19].body, "{}");
 	CU_ASSERT_STRING_EQUAL(l.items[20].type, "run_status");
@@ -148,7 +154,9 @@ test_list(void)
 	    "\"reason\":\"started\"}");
 	CU_ASSERT_STRING_EQUAL(l.items[21].body,
 	    "{\"status\":\"end\",\"state\":\"failed\",\"reason\":null,"
-	    "\"error\":{\"code\":\"TIMEOUT\"},\"usage\":{\"input_tokens\":1,"
+	    "\"error\":{\"code\":\"TIMEOUT\",\"message\":\"it is late\","
+	    "\"service\":null,\"retry_after\":null,\"actions\":[]},"
+	    "\"usage\":{\"input_tokens\":1,"
 	    "\"output_tokens\":2,\"cached_tokens\":0,"
 	    "\"reasoning_tokens\":0}}");
 	event_list_clear(&l);
@@ -166,9 +174,10 @@ test_message(void)
 		.state = "final",
 		.sequence = 4,
 		.created_at = 1000001 };
-	struct json_object *o = run_message_json(&m, message_id, run_id);
+	struct buf b = { 0 };
 
-	CU_ASSERT_STRING_EQUAL(json_text(o),
+	run_message_write(&b, NULL, &m, message_id, run_id);
+	CU_ASSERT_STRING_EQUAL(b.data,
 	    "{\"id\":\"" MESSAGE "\",\"thread_id\":\"" MESSAGE "\","
 	    "\"run_id\":\"" RUN "\",\"sequence\":4,\"role\":\"user\","
 	    "\"content\":\"hi\",\"parts\":[{\"type\":\"text\",\"text\":\"hi\"}]"
@@ -176,7 +185,7 @@ test_message(void)
 	    "\"tool_name\":null,\"tool_call_id\":null,\"state\":\"final\","
 	    "\"client_message_id\":null,\"parent_id\":null,\"usage\":null,"
 	    "\"created_at\":\"1970-01-01T00:00:01.000001Z\"}");
-	json_object_put(o);
+	buf_free(&b);
 }
 
 static void

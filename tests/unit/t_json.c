@@ -5,6 +5,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
 #include "tests/tap.h"
@@ -265,6 +266,52 @@ test_copy(void)
 	json_object_put(v);
 }
 
+/* Both ways to write give the same bytes. */
+static void
+test_write(void)
+{
+	static const char text[] = "a\"b\\c/\b\f\n\r\t\x01\x7f\xc3\xa9{[";
+	struct uuid nil = { { 0 } }, id = { { 1, 2, 3 } };
+	struct json_object *o = jobj(), *list = jarr();
+	struct buf b = { 0 };
+
+	jw_open(&b, NULL);
+	jw_str(&b, "s", text);
+	jw_strn(&b, "n", text, 3);
+	jw_str(&b, "none", NULL);
+	jw_int(&b, "i", INT64_MIN);
+	jw_bool(&b, "yes", true);
+	jw_uuid(&b, "id", id);
+	jw_uuid(&b, "nil", nil);
+	jw_time(&b, "t", 1000001);
+	jw_time(&b, "never", 0);
+	jw_raw(&b, "raw", "{\"x\":[]}");
+	jw_open_list(&b, "l");
+	jw_str(&b, NULL, "{");
+	jw_open(&b, NULL);
+	jw_close(&b);
+	jw_int(&b, NULL, 7);
+	jw_close_list(&b);
+	jw_close(&b);
+	jput_str(o, "s", text);
+	jput_strn(o, "n", text, 3);
+	jput_null(o, "none");
+	jput_int(o, "i", INT64_MIN);
+	jput_bool(o, "yes", true);
+	jput_uuid(o, "id", id);
+	jput_null(o, "nil");
+	jput_time(o, "t", 1000001);
+	jput_time(o, "never", 0);
+	jput(o, "raw", json_raw(xstrdup("{\"x\":[]}")));
+	jput(o, "l", list);
+	json_object_array_add(list, json_object_new_string("{"));
+	json_object_array_add(list, jobj());
+	json_object_array_add(list, json_object_new_int(7));
+	CU_ASSERT_STRING_EQUAL(b.data, json_text(o));
+	json_object_put(o);
+	buf_free(&b);
+}
+
 int
 main(void)
 {
@@ -274,6 +321,7 @@ main(void)
 		{ "depth 64 and no more", test_depth },
 		{ "readers", test_readers },
 		{ "writers", test_writers },
+		{ "two ways to write", test_write },
 		{ "merge patch", test_merge },
 		{ "canonical text", test_canonical },
 		{ "copies are deep", test_copy },
