@@ -36,17 +36,9 @@ batch_add(struct batch *b, struct sql *sql, const struct sql_arg *args,
 }
 
 SUSPENDS enum as_status
-batch_run(struct batch *b, struct store *store, int guard, struct error *err)
+batch_run(struct batch *b, struct store *store, struct error *err)
 {
-	struct rows **out = arena_alloc(b->arena, (size_t)b->n * sizeof(*out));
-	enum as_status st;
-
-	st = store_batch(store, b->calls, b->n, out, err);
-	if (st == AS_OK && rows_affected(out[guard]) != 1)
-		st = error_set(err, ERR_CONFLICT, "the row has moved on");
-	for (int i = 0; i < b->n; i++)
-		rows_free(out[i]);
-	return st;
+	return store_guarded(store, b->calls, b->n, err);
 }
 
 void

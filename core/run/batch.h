@@ -25,13 +25,9 @@ void batch_add(struct batch *b, struct sql *sql, const struct sql_arg *args,
 	    (int)(sizeof((struct sql_arg[]){ __VA_ARGS__ }) / \
 		  sizeof(struct sql_arg)))
 
-/*
- * Runs it.  The statement at `guard` must touch exactly one row, else the
- * others (which are written to depend on it) have done nothing and the answer
- * is AS_CONFLICT.
- */
+/* See store_guarded: the first statement is the guard of the others. */
 SUSPENDS enum as_status batch_run(struct batch *b, struct store *store,
-    int guard, struct error *err);
+    struct error *err);
 void batch_fini(struct batch *b);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "core/base/buf.h"
 #include "core/base/hash.h"
 #include "core/run/batch.h"
 #include "core/run/run_store.h"
@@ -11,64 +10,53 @@
  * The writes of the run engine.  On PostgreSQL the two hot ones are one
  * statement each (run_store_pg.c); here is their body for SQLite.
  *
- * One statement of a request, the guard, tests every belief of the caller and
- * stamps the run with the request's commit id.  All others select from that
- * run by its commit id, so a missed guard writes nothing.
+ * The first statement of a request, the guard, tests every belief of the caller
+ * and stamps the run with the request's commit id.  The others are run only if
+ * it has found its row, so they may say their values outright.
  */
 
 /* ---- Shared by create and commit ----------------------------------- */
 
-/*
- * All events in one statement.  $5 is [[type, body], ...] with each body as a
- * string, so that its bytes come out as they went in.
- */
-SQL(INSERT_EVENTS,
+/* What the rows of one request have in common. */
+struct origin {
+	struct uuid run_id, thread_id, tenant_id;
+	int64_t step, fence;
+	int64_t now_us;
+};
+
+SQL(INSERT_EVENT,
     "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id,"
     " step, ns, type, fence, payload, created_at)"
-    " SELECT r.id, $3 + e.key, r.thread_id, $4 + e.key, r.tenant_id, r.step,"
-    " r.checkpoint_ns, json_extract(e.value, '$[0]'), r.fence,"
-    " json_extract(e.value, '$[1]'), $6 FROM runs r, json_each($5) e"
-    " WHERE r.id = $1 AND r.last_commit_id = $2");
+    " VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $9, $10)");
 
 SQL(INSERT_MESSAGE,
     "INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id, ns,"
     " step, ordinal, role, content, parts, tool_name, tool_call_id, state,"
     " client_message_id, parent_id, usage, model, created_at)"
-    " SELECT $3, tenant_id, thread_id, $4, id, checkpoint_ns, $5, $6, $7, $8,"
-    " $9, $10, $11, $12, $13, $14, $15, $16, $17"
-    " FROM runs WHERE id = $1 AND last_commit_id = $2");
+    " VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+    " $15, $16, $17, $18)");
 
 static void
-add_events(struct batch *b, struct uuid run, struct uuid commit,
-    const struct run_heads *heads, const struct event_list *events,
-    int64_t now_us)
+add_events(struct batch *b, const struct origin *o,
+    const struct run_heads *heads, const struct event_list *events)
 {
-	struct buf list = { 0 };
-
-	for (int i = 0; i < events->n; i++) {
-		buf_printf(&list, "%s[\"%s\",", i == 0 ? "[" : ",",
-		    events->items[i].type);
-		buf_add_json_str(&list, events->items[i].body,
-		    strlen(events->items[i].body));
-		buf_add_char(&list, ']');
-	}
-	buf_add_char(&list, ']');
-	if (events->n > 0)
-		BATCH_ADD(b, &INSERT_EVENTS, SQL_UUID(run), SQL_UUID(commit),
-		    SQL_INT(heads->run_seq + 1), SQL_INT(heads->seq + 1),
-		    SQL_TEXT(arena_strndup(b->arena, list.data, list.len)),
-		    SQL_INT(now_us));
-	buf_free(&list);
+	for (int i = 0; i < events->n; i++)
+		BATCH_ADD(b, &INSERT_EVENT, SQL_UUID(o->run_id),
+		    SQL_INT(heads->run_seq + 1 + i), SQL_UUID(o->thread_id),
+		    SQL_INT(heads->seq + 1 + i), SQL_UUID(o->tenant_id),
+		    SQL_INT(o->step), SQL_TEXT(events->items[i].type),
+		    SQL_INT(o->fence), SQL_TEXT(events->items[i].body),
+		    SQL_INT(o->now_us));
 }
 
 static void
-add_message(struct batch *b, struct uuid run, struct uuid commit,
+add_message(struct batch *b, const struct origin *o,
     const struct run_message *m)
 {
-	BATCH_ADD(b, &INSERT_MESSAGE, SQL_UUID(run), SQL_UUID(commit),
-	    SQL_UUID(m->id), SQL_INT(m->sequence), SQL_INT(m->step),
-	    SQL_INT(m->ordinal), SQL_TEXT(m->role), SQL_TEXT(m->content),
-	    SQL_TEXT(m->parts), SQL_TEXT(m->tool_name),
+	BATCH_ADD(b, &INSERT_MESSAGE, SQL_UUID(m->id), SQL_UUID(o->tenant_id),
+	    SQL_UUID(o->thread_id), SQL_INT(m->sequence), SQL_UUID(o->run_id),
+	    SQL_INT(m->step), SQL_INT(m->ordinal), SQL_TEXT(m->role),
+	    SQL_TEXT(m->content), SQL_TEXT(m->parts), SQL_TEXT(m->tool_name),
 	    SQL_TEXT(m->tool_call_id), SQL_TEXT(m->state),
 	    SQL_TEXT(m->client_message_id), sql_uuid_or_null(m->parent_id),
 	    SQL_TEXT(m->usage), SQL_TEXT(m->model), SQL_INT(m->created_at));
@@ -96,33 +84,46 @@ SQL(TAKE_THREAD,
     " next_msg_seq = $4 + 1, version = version + 1, updated_at = $6,"
     " title = CASE WHEN title = '' THEN $7 ELSE title END"
     " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $3"
-    " AND next_msg_seq = $4");
+    " AND next_msg_seq = $4 AND tenant_id = $8 AND user_id = $9");
 
 SQL(INSERT_RUN,
     "INSERT INTO runs (id, tenant_id, thread_id, user_id, agent_id, kind,"
-    " class, status, correlation_id, traceparent, created_by_user_id, "
-    "root_run_id,"
-    " checkpoint_ns, step, head_seq, fence, version, last_commit_id,"
-    " owner_epoch, attempt, deadline_at, model, created_at, updated_at,"
-    " started_at, holds_thread)"
-    " SELECT $2, tenant_id, id, user_id, $3, 'interactive', 0, $4, $5, $6, $7, "
-    "$2, '',"
-    " 0, $8, $9, 1, $2, $10, 0, $11, $12, $13, $13, $14, TRUE"
-    " FROM threads WHERE id = $1 AND active_run_id = $2");
+    " class, status, correlation_id, traceparent, created_by_user_id,"
+    " root_run_id, checkpoint_ns, step, head_seq, fence, version,"
+    " last_commit_id, owner_epoch, attempt, deadline_at, model, created_at,"
+    " updated_at, started_at, holds_thread)"
+    " VALUES ($1, $2, $3, $4, $5, 'interactive', 0, $6, $7, $8, $4, $1, '',"
+    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE)");
 
 SQL(INSERT_JOB,
     "INSERT INTO jobs (kind, class, run_id, tenant_id, run_at, enqueued_at,"
     " state, owner_epoch, leased_at, attempts)"
-    " SELECT 'run', class, id, tenant_id, $3, $3, $4, $5, $6, 0"
-    " FROM runs WHERE id = $1 AND last_commit_id = $2");
+    " VALUES ('run', 0, $1, $2, $3, $3, $4, $5, $6, 0)");
+
+static void
+add_run(struct batch *b, const struct run_create *c)
+{
+	bool owned = c->owner_epoch != 0;
+	struct sql_arg owner = owned ? SQL_INT(c->owner_epoch) : SQL_NULL;
+	struct sql_arg since = owned ? SQL_INT(c->now_us) : SQL_NULL;
+
+	BATCH_ADD(b, &INSERT_RUN, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
+	    SQL_UUID(c->thread_id), SQL_UUID(c->user_id), SQL_UUID(c->agent_id),
+	    SQL_TEXT(run_status_name(owned ? RUN_RUNNING : RUN_QUEUED)),
+	    SQL_TEXT(c->correlation_id), SQL_TEXT(c->traceparent),
+	    SQL_INT(c->events->n), SQL_INT(owned ? 1 : 0), owner,
+	    SQL_INT(c->deadline_at), SQL_TEXT(c->model), SQL_INT(c->now_us),
+	    since);
+	BATCH_ADD(b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
+	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since);
+}
 
 SUSPENDS enum as_status
 run_store_create(struct store *store, const struct run_create *c,
     struct error *err)
 {
-	bool owned = c->owner_epoch != 0;
-	struct sql_arg owner = owned ? SQL_INT(c->owner_epoch) : SQL_NULL;
-	struct sql_arg since = owned ? SQL_INT(c->now_us) : SQL_NULL;
+	struct origin o = { c->run_id, c->thread_id, c->tenant_id, 0,
+		c->owner_epoch != 0 ? 1 : 0, c->now_us };
 	struct batch b;
 	enum as_status st;
 
@@ -132,19 +133,11 @@ run_store_create(struct store *store, const struct run_create *c,
 	BATCH_ADD(&b, &TAKE_THREAD, SQL_UUID(c->thread_id), SQL_UUID(c->run_id),
 	    SQL_INT(c->heads.seq), SQL_INT(c->heads.msg_seq),
 	    SQL_INT(c->heads.seq + c->events->n), SQL_INT(c->now_us),
-	    SQL_TEXT(c->title));
-	BATCH_ADD(&b, &INSERT_RUN, SQL_UUID(c->thread_id), SQL_UUID(c->run_id),
-	    SQL_UUID(c->agent_id),
-	    SQL_TEXT(run_status_name(owned ? RUN_RUNNING : RUN_QUEUED)),
-	    SQL_TEXT(c->correlation_id), SQL_TEXT(c->traceparent),
-	    SQL_UUID(c->user_id), SQL_INT(c->events->n), SQL_INT(owned ? 1 : 0),
-	    owner, SQL_INT(c->deadline_at), SQL_TEXT(c->model),
-	    SQL_INT(c->now_us), since);
-	add_message(&b, c->run_id, c->run_id, &c->message);
-	add_events(&b, c->run_id, c->run_id, &c->heads, c->events, c->now_us);
-	BATCH_ADD(&b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->run_id),
-	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since);
-	st = batch_run(&b, store, 0, err);
+	    SQL_TEXT(c->title), SQL_UUID(c->tenant_id), SQL_UUID(c->user_id));
+	add_run(&b, c);
+	add_message(&b, &o, &c->message);
+	add_events(&b, &o, &c->heads, c->events);
+	st = batch_run(&b, store, err);
 	batch_fini(&b);
 	return st;
 }
@@ -163,47 +156,39 @@ SQL(GUARD_RUN,
     " completed_at = $16, owner_epoch = CASE WHEN $17 = 1 THEN NULL"
     " ELSE owner_epoch END"
     " WHERE id = $1 AND status = $18 AND step = $19 AND head_seq = $20"
-    " AND ($21 < 0 OR fence = $21)"
-    " AND EXISTS (SELECT 1 FROM threads t WHERE t.id = runs.thread_id"
-    " AND t.head_seq = $22)");
+    " AND fence = $21 AND thread_id = $22 AND tenant_id = $23"
+    " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24");
+
+/* Before the thread moves on: its head is the parent. */
+SQL(INSERT_CHECKPOINT,
+    "INSERT INTO checkpoints (thread_id, ns, checkpoint_id, tenant_id,"
+    " parent_id, run_id, step, source, manifest, state_hash, created_at)"
+    " VALUES ($1, '', $2, $3, (SELECT t.head_checkpoint_id FROM threads t"
+    " WHERE t.id = $1), $4, $5, 'loop', $6, $7, $8)");
 
 SQL(MOVE_THREAD,
-    "UPDATE threads SET head_seq = $3, next_msg_seq = $4, updated_at = $5,"
+    "UPDATE threads SET head_seq = $2, next_msg_seq = $3, updated_at = $4,"
     " version = version + 1,"
-    " status = CASE WHEN $6 = 1 THEN 'idle' ELSE status END,"
-    " active_run_id = CASE WHEN $6 = 1 THEN NULL ELSE active_run_id END,"
-    " head_checkpoint_id = COALESCE($7, head_checkpoint_id)"
-    " WHERE id = (SELECT thread_id FROM runs WHERE id = $1"
-    " AND last_commit_id = $2)");
+    " status = CASE WHEN $5 = 1 THEN 'idle' ELSE status END,"
+    " active_run_id = CASE WHEN $5 = 1 THEN NULL ELSE active_run_id END,"
+    " head_checkpoint_id = COALESCE($6, head_checkpoint_id) WHERE id = $1");
 
 SQL(INSERT_TOOL,
     "INSERT INTO tool_invocations (id, tenant_id, run_id, ns, step, ordinal,"
     " tool_call_id, idem_key, tool, tool_version, effect, args_hash, args,"
     " state, fence, attempt, created_at, started_at, dispatch_deadline)"
-    " SELECT $3, tenant_id, id, checkpoint_ns, $4, $5, $6, $7, $8, $9, $10,"
-    " $11, $12, $13, fence, 1, $14, $14, $15"
-    " FROM runs WHERE id = $1 AND last_commit_id = $2");
+    " VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+    " 1, $15, $15, $16)");
 
 SQL(FINISH_TOOL,
-    "UPDATE tool_invocations SET state = $4, result = $5, result_sha = $6,"
-    " error_code = $7, completed_at = $8, resolution = 'auto'"
-    " WHERE id = $3 AND state = 'started' AND run_id ="
-    " (SELECT id FROM runs WHERE id = $1 AND last_commit_id = $2)");
-
-SQL(INSERT_CHECKPOINT,
-    "INSERT INTO checkpoints (thread_id, ns, checkpoint_id, tenant_id,"
-    " parent_id, run_id, step, source, manifest, state_hash, created_at)"
-    " SELECT r.thread_id, r.checkpoint_ns, $3, r.tenant_id,"
-    " (SELECT t.head_checkpoint_id FROM threads t WHERE t.id = r.thread_id),"
-    " r.id, r.step, 'loop', $4, $5, $6"
-    " FROM runs r WHERE r.id = $1 AND r.last_commit_id = $2");
+    "UPDATE tool_invocations SET state = $3, result = $4, result_sha = $5,"
+    " error_code = $6, completed_at = $7, resolution = 'auto'"
+    " WHERE id = $1 AND run_id = $2 AND state = 'started'");
 
 SQL(VOID_MESSAGES,
-    "UPDATE messages SET state = 'rolled_back' WHERE run_id ="
-    " (SELECT id FROM runs WHERE id = $1 AND last_commit_id = $2)");
+    "UPDATE messages SET state = 'rolled_back' WHERE run_id = $1");
 
-SQL(DELETE_JOB, "DELETE FROM jobs WHERE kind = 'run' AND run_id ="
-		" (SELECT id FROM runs WHERE id = $1 AND last_commit_id = $2)");
+SQL(DELETE_JOB, "DELETE FROM jobs WHERE kind = 'run' AND run_id = $1");
 
 static void
 add_guard(struct batch *b, const struct run_commit *c)
@@ -221,11 +206,12 @@ add_guard(struct batch *b, const struct run_commit *c)
 	    ends ? SQL_INT(c->now_us) : SQL_NULL, SQL_INT(ends ? 1 : 0),
 	    SQL_TEXT(run_status_name(c->from)), SQL_INT(c->step),
 	    SQL_INT(c->heads.run_seq), SQL_INT(c->fence),
+	    SQL_UUID(c->thread_id), SQL_UUID(c->tenant_id),
 	    SQL_INT(c->heads.seq));
 }
 
 static void
-add_tools(struct batch *b, const struct run_commit *c)
+add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 {
 	const struct run_tool *t;
 	uint8_t *sha;
@@ -233,13 +219,13 @@ add_tools(struct batch *b, const struct run_commit *c)
 
 	for (int i = 0; i < c->n_tools_new; i++) {
 		t = &c->tools_new[i];
-		BATCH_ADD(b, &INSERT_TOOL, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id), SQL_UUID(t->id), SQL_INT(t->step),
-		    SQL_INT(t->ordinal), SQL_TEXT(t->call_id),
+		BATCH_ADD(b, &INSERT_TOOL, SQL_UUID(t->id),
+		    SQL_UUID(o->tenant_id), SQL_UUID(o->run_id),
+		    SQL_INT(t->step), SQL_INT(t->ordinal), SQL_TEXT(t->call_id),
 		    SQL_TEXT(t->idem_key), SQL_TEXT(t->tool),
 		    SQL_TEXT(t->version), SQL_TEXT(t->effect),
 		    SQL_BYTES(t->args_hash, HASH_LEN), SQL_TEXT(t->args),
-		    SQL_TEXT(t->state), SQL_INT(c->now_us),
+		    SQL_TEXT(t->state), SQL_INT(o->fence), SQL_INT(o->now_us),
 		    SQL_INT(t->deadline_us));
 	}
 	for (int i = 0; i < c->n_tools_done; i++) {
@@ -248,17 +234,37 @@ add_tools(struct batch *b, const struct run_commit *c)
 		hash_init(&h);
 		hash_bytes(&h, t->result, strlen(t->result));
 		hash_end(&h, sha);
-		BATCH_ADD(b, &FINISH_TOOL, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id), SQL_UUID(t->id), SQL_TEXT(t->state),
-		    SQL_TEXT(t->result), SQL_BYTES(sha, HASH_LEN),
-		    SQL_TEXT(t->error_code), SQL_INT(c->now_us));
+		BATCH_ADD(b, &FINISH_TOOL, SQL_UUID(t->id), SQL_UUID(o->run_id),
+		    SQL_TEXT(t->state), SQL_TEXT(t->result),
+		    SQL_BYTES(sha, HASH_LEN), SQL_TEXT(t->error_code),
+		    SQL_INT(o->now_us));
 	}
+}
+
+static void
+add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
+{
+	if (!uuid_is_nil(c->checkpoint_id))
+		BATCH_ADD(b, &INSERT_CHECKPOINT, SQL_UUID(o->thread_id),
+		    SQL_UUID(c->checkpoint_id), SQL_UUID(o->tenant_id),
+		    SQL_UUID(o->run_id), SQL_INT(o->step),
+		    SQL_TEXT(c->checkpoint_manifest),
+		    SQL_BYTES(c->checkpoint_hash, HASH_LEN),
+		    SQL_INT(o->now_us));
+	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id),
+	    SQL_INT(c->heads.seq + c->events->n),
+	    SQL_INT(c->heads.msg_seq + c->n_messages), SQL_INT(o->now_us),
+	    SQL_INT(c->thread_idle ? 1 : 0),
+	    sql_uuid_or_null(c->checkpoint_id));
 }
 
 SUSPENDS enum as_status
 run_store_commit(struct store *store, const struct run_commit *c,
     struct error *err)
 {
+	struct origin o = { c->run_id, c->thread_id, c->tenant_id,
+		c->step + (c->advance ? 1 : 0),
+		c->fence + (c->bump_fence ? 1 : 0), c->now_us };
 	struct batch b;
 	enum as_status st;
 
@@ -266,29 +272,16 @@ run_store_commit(struct store *store, const struct run_commit *c,
 		return run_store_pg_commit(store, c, err);
 	batch_init(&b);
 	add_guard(&b, c);
-	if (!uuid_is_nil(c->checkpoint_id))
-		BATCH_ADD(&b, &INSERT_CHECKPOINT, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id), SQL_UUID(c->checkpoint_id),
-		    SQL_TEXT(c->checkpoint_manifest),
-		    SQL_BYTES(c->checkpoint_hash, HASH_LEN),
-		    SQL_INT(c->now_us));
-	BATCH_ADD(&b, &MOVE_THREAD, SQL_UUID(c->run_id), SQL_UUID(c->commit_id),
-	    SQL_INT(c->heads.seq + c->events->n),
-	    SQL_INT(c->heads.msg_seq + c->n_messages), SQL_INT(c->now_us),
-	    SQL_INT(c->thread_idle ? 1 : 0),
-	    sql_uuid_or_null(c->checkpoint_id));
+	add_moves(&b, &o, c);
 	for (int i = 0; i < c->n_messages; i++)
-		add_message(&b, c->run_id, c->commit_id, &c->messages[i]);
-	add_events(&b, c->run_id, c->commit_id, &c->heads, c->events,
-	    c->now_us);
-	add_tools(&b, c);
+		add_message(&b, &o, &c->messages[i]);
+	add_events(&b, &o, &c->heads, c->events);
+	add_tools(&b, &o, c);
 	if (c->void_messages)
-		BATCH_ADD(&b, &VOID_MESSAGES, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id));
+		BATCH_ADD(&b, &VOID_MESSAGES, SQL_UUID(c->run_id));
 	if (!run_is_open(c->to))
-		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id));
-	st = batch_run(&b, store, 0, err);
+		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id));
+	st = batch_run(&b, store, err);
 	batch_fini(&b);
 	return st;
 }

@@ -433,3 +433,14 @@ store_batch(struct store *store, const struct sql_call *calls, int n_calls,
 		out[i] = NULL;
 	return req_run(store, req_new(store, true, calls, n_calls), out, err);
 }
+
+SUSPENDS enum as_status
+store_guarded(struct store *store, const struct sql_call *calls, int n_calls,
+    struct error *err)
+{
+	struct store_req *r = req_new(store, true, calls, n_calls);
+
+	MUST(fiber_self() != NULL && store_dialect(store) == STORE_SQLITE);
+	r->is_guarded = true;
+	return req_run(store, r, NULL, err);
+}

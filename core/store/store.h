@@ -160,6 +160,14 @@ SUSPENDS enum as_status store_batch(struct store *store,
     const struct sql_call *calls, int n_calls, struct rows **out,
     struct error *err);
 
+/*
+ * The same behind a guard: the first statement must touch exactly one row.
+ * If it does not, no other one runs, nothing has happened, and the answer is
+ * AS_CONFLICT.  SQLite only: on PostgreSQL a WITH says it in one statement.
+ */
+SUSPENDS enum as_status store_guarded(struct store *store,
+    const struct sql_call *calls, int n_calls, struct error *err);
+
 /* Blocking, without a loop; for migrations, tools and tests. */
 enum as_status store_db_run(struct store_db *db, const char *text,
     const struct sql_arg *args, int n_args, struct rows **out,

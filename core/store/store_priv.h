@@ -35,6 +35,7 @@ struct store_req {
 	atomic_int refs;
 	atomic_bool dropped;
 	bool is_write;
+	bool is_guarded; /* SQLite: see store_guarded */
 	bool done;
 	bool alone; /* do not batch: it has failed in company */
 	bool has_nul; /* a text with U+0000 */

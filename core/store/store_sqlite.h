@@ -104,8 +104,11 @@ extern struct lite_test lite_test;
 enum as_status lite_conn_open(struct lite_db *db, enum lite_role role,
     struct lite_conn **out, struct error *err);
 void lite_conn_close(struct lite_conn *c); /* NULL does nothing */
+/* out may be NULL: then no rows are made. */
 enum as_status lite_call(struct lite_conn *c, const struct store_call *call,
     struct rows **out, struct error *err);
+/* Rows that the last INSERT, UPDATE or DELETE has touched. */
+int64_t lite_changes(const struct lite_conn *c);
 /* Text that is not kept prepared; exactly one statement. */
 enum as_status lite_once(struct lite_conn *c, const char *text,
     const struct sql_arg *args, int n_args, struct rows **out,

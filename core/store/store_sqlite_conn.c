@@ -257,13 +257,21 @@ lite_add_cell(struct rows *r, sqlite3_stmt *st, int i)
 	}
 }
 
+/* out may be NULL: nobody wants the rows. */
 static int
 lite_step_all(struct lite_conn *c, sqlite3_stmt *st, struct rows **out)
 {
 	int n = sqlite3_column_count(st), rc;
-	struct rows *r = rows_new(n);
 	int64_t n_rows = 0;
+	struct rows *r;
 
+	if (out == NULL) {
+		do
+			rc = sqlite3_step(st);
+		while (rc == SQLITE_ROW);
+		return rc;
+	}
+	r = rows_new(n);
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		for (int i = 0; i < n; i++)
 			lite_add_cell(r, st, i);
@@ -285,7 +293,7 @@ lite_run(struct lite_conn *c, struct lite_stmt *s, const struct sql_arg *args,
 
 	st = lite_bind(c, s, args, n_args, err);
 	if (st == AS_OK) {
-		rc = lite_step_all(c, s->st, &rows);
+		rc = lite_step_all(c, s->st, out != NULL ? &rows : NULL);
 		if (rc != SQLITE_DONE)
 			st = lite_error(c, rc, err);
 	}
@@ -296,6 +304,12 @@ lite_run(struct lite_conn *c, struct lite_stmt *s, const struct sql_arg *args,
 	else
 		rows_free(rows);
 	return st;
+}
+
+int64_t
+lite_changes(const struct lite_conn *c)
+{
+	return sqlite3_changes64(c->db);
 }
 
 enum as_status

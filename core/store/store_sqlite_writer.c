@@ -12,9 +12,11 @@
  * The one thread that writes.
  *
  * It takes what has queued while the last commit ran and commits it as one
- * transaction, each request in a savepoint of its own.  A request is answered
- * after the COMMIT has returned, never before.  If the transaction as a whole
- * fails, each request is run again alone, so that none suffers for another.
+ * transaction.  A request is answered after the COMMIT has returned, never
+ * before.  If one of them fails, all are undone and run again, now each in a
+ * savepoint of its own (which copies every page that it touches: too dear for
+ * what is rare); if the transaction as a whole fails, each is run alone.  So
+ * none suffers for another.
  */
 
 #define BATCH_BYTES (1024 * 1024)
@@ -147,12 +149,22 @@ tx_rollback(struct lite_conn *c)
 		lite_tx(c, &ROLLBACK_TX, NULL);
 }
 
-static enum as_status
+/* True: all that was asked for has happened, or, behind a guard, nothing. */
+static bool
 req_calls(struct lite_conn *c, struct store_req *r)
 {
-	for (int i = 0; i < r->n_calls && r->status == AS_OK; i++)
-		r->status = lite_call(c, &r->calls[i], &r->rows[i], &r->err);
-	return r->status;
+	bool g = r->is_guarded;
+
+	for (int i = 0; i < r->n_calls && r->status == AS_OK; i++) {
+		r->status = lite_call(c, &r->calls[i], g ? NULL : &r->rows[i],
+		    &r->err);
+		if (g && i == 0 && r->status == AS_OK && lite_changes(c) != 1) {
+			r->status = error_set(&r->err, ERR_CONFLICT,
+			    "the row has moved on");
+			return lite_changes(c) == 0;
+		}
+	}
+	return r->status == AS_OK;
 }
 
 static void
@@ -176,7 +188,7 @@ req_alone(struct lite_db *db, struct store_req *r)
 	if (atomic_load(&r->dropped))
 		return;
 	r->status = lite_tx(c, &BEGIN_TX, &r->err);
-	if (r->status == AS_OK && req_calls(c, r) == AS_OK) {
+	if (r->status == AS_OK && req_calls(c, r) && r->status == AS_OK) {
 		r->status = lite_tx(c, &COMMIT_TX, &r->err);
 		if (r->status != AS_OK)
 			store_error_unknown(&r->err);
@@ -188,13 +200,11 @@ req_alone(struct lite_db *db, struct store_req *r)
 
 /* False: the transaction is gone, with all that was in it. */
 static bool
-req_in_batch(struct lite_conn *c, struct store_req *r)
+req_in_savepoint(struct lite_conn *c, struct store_req *r)
 {
-	if (atomic_load(&r->dropped))
-		return true;
 	if (lite_tx(c, &SAVE_TX, &r->err) != AS_OK)
 		return false;
-	if (req_calls(c, r) != AS_OK) {
+	if (!req_calls(c, r)) {
 		if (!lite_tx_is_open(c) || lite_tx(c, &UNDO_TX, NULL) != AS_OK)
 			return false;
 	}
@@ -202,18 +212,40 @@ req_in_batch(struct lite_conn *c, struct store_req *r)
 }
 
 static bool
-batch_together(struct lite_db *db, struct store_req *head)
+batch_together(struct lite_db *db, struct store_req *head, bool savepoints)
 {
 	struct lite_conn *c = db->writer_conn;
 	bool ok = lite_tx(c, &BEGIN_TX, NULL) == AS_OK;
 
 	for (struct store_req *r = head; ok && r != NULL; r = r->next)
-		ok = req_in_batch(c, r);
+		ok = atomic_load(&r->dropped) ||
+		     (savepoints ? req_in_savepoint(c, r) : req_calls(c, r));
 	ok = ok && lite_tx(c, &COMMIT_TX, NULL) == AS_OK;
 	tx_rollback(c);
 	if (ok)
 		set_up(db, true);
 	return ok;
+}
+
+static void
+batch_reset(struct store_req *head)
+{
+	for (struct store_req *r = head; r != NULL; r = r->next)
+		store_req_reset(r);
+}
+
+/* In savepoints a request that fails is undone and the others stand. */
+static void
+batch_again(struct lite_db *db, struct store_req *head)
+{
+	batch_reset(head);
+	if (batch_together(db, head, true))
+		return;
+	batch_reset(head);
+	for (struct store_req *r = head; r != NULL; r = r->next) {
+		req_alone(db, r);
+		counter_add(store_metrics()->resent, 1);
+	}
 }
 
 static void
@@ -224,15 +256,10 @@ batch_run(struct lite_db *db, struct store_req *head)
 	for (struct store_req *r = head; r != NULL; r = r->next)
 		histogram_observe(store_metrics()->wait,
 		    (double)(start - r->queued_us) / 1e6);
-	if (head->next == NULL) {
+	if (head->next == NULL)
 		req_alone(db, head);
-	} else if (!batch_together(db, head)) {
-		for (struct store_req *r = head; r != NULL; r = r->next) {
-			store_req_reset(r);
-			req_alone(db, r);
-			counter_add(store_metrics()->resent, 1);
-		}
-	}
+	else if (!batch_together(db, head, false))
+		batch_again(db, head);
 	counter_add(store_metrics()->batches, 1);
 	histogram_observe(store_metrics()->commit,
 	    (double)(clock_mono_us() - start) / 1e6);
