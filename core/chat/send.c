@@ -131,16 +131,15 @@ events_fill(struct sending *s, struct event_list *events,
 }
 
 static SUSPENDS void
-run_start(struct sending *s, struct uuid answer_id)
+run_begin(struct sending *s, struct work *w, struct uuid answer_id)
 {
-	struct engine *e = s->ctx->engine;
 	struct arena *arena = s->arena;
 
 	s->arena = NULL;
-	if (engine_start(e, s->run_id, s->thread.id, answer_id, s->agent, arena,
-		NULL) != AS_OK)
-		(void)run_store_release(s->ctx->store, engine_epoch(e),
-		    s->run_id, NULL);
+	if (engine_begin(w, answer_id, s->agent, arena, NULL) != AS_OK)
+		(void)run_store_release(s->ctx->store,
+		    engine_epoch(s->ctx->engine), s->thread.id, s->run_id,
+		    NULL);
 }
 
 static SUSPENDS enum as_status
@@ -149,6 +148,7 @@ send_once(struct sending *s, struct error *err)
 	const struct chat_ctx *ctx = s->ctx;
 	struct engine *e = ctx->engine;
 	bool owned = engine_has_slot(e);
+	struct work *w = NULL;
 	struct uuid answer_id = engine_new_id(e);
 	struct event_list events = { 0 };
 	struct run_create c = {
@@ -172,15 +172,18 @@ send_once(struct sending *s, struct error *err)
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
 	message_fill(s, &c.message, c.now_us);
 	events_fill(s, &events, &c.message, owned, answer_id);
+	if (owned)
+		w = engine_expect(e, &c);
 	st = run_store_create(ctx->store, &c, err);
-	if (st == AS_OK) {
+	if (st == AS_OK)
 		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
 		    &events, c.now_us);
-		if (!owned)
-			engine_starve(e);
-		else
-			run_start(s, answer_id);
-	}
+	if (st == AS_OK && owned)
+		run_begin(s, w, answer_id);
+	else if (owned)
+		engine_forget(w, st);
+	else if (st == AS_OK)
+		engine_starve(e);
 	event_list_clear(&events);
 	return st;
 }

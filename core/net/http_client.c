@@ -838,16 +838,14 @@ http_head(const struct http_stream *s)
 	return &s->head;
 }
 
-enum as_status
-http_read(struct http_stream *s, void *buf, size_t cap, size_t *n,
-    struct error *err)
+/* Until there is something of the body; *have = 0: it is over. */
+static SUSPENDS enum as_status
+body_wait(struct http_stream *s, size_t *have, struct error *err)
 {
 	enum as_status st;
-	size_t have;
 
-	*n = 0;
 	s->last_ms = loop_now_ms(s->client->loop);
-	while ((have = s->body.len - s->body_off) == 0) {
+	while ((*have = s->body.len - s->body_off) == 0) {
 		if (s->ended)
 			return s->result == CURLE_OK ? AS_OK
 						     : stream_error(s, err);
@@ -857,11 +855,49 @@ http_read(struct http_stream *s, void *buf, size_t cap, size_t *n,
 		    s->body.len == s->body_off)
 			return st;
 	}
-	*n = have < cap ? have : cap;
-	memcpy(buf, s->body.data + s->body_off, *n);
-	s->body_off += *n;
-	if (s->paused && have - *n < HIGH_WATER / 2)
+	return AS_OK;
+}
+
+/* So many bytes of it have been taken. */
+static void
+body_taken(struct http_stream *s, size_t n)
+{
+	s->body_off += n;
+	if (s->paused && s->body.len - s->body_off < HIGH_WATER / 2)
 		stream_todo(s);
+}
+
+enum as_status
+http_read(struct http_stream *s, void *buf, size_t cap, size_t *n,
+    struct error *err)
+{
+	enum as_status st;
+	size_t have;
+
+	*n = 0;
+	if ((st = body_wait(s, &have, err)) != AS_OK)
+		return st;
+	*n = have < cap ? have : cap;
+	if (*n > 0)
+		memcpy(buf, s->body.data + s->body_off, *n);
+	body_taken(s, *n);
+	return AS_OK;
+}
+
+enum as_status
+http_take(struct http_stream *s, char **out, size_t *n, struct error *err)
+{
+	enum as_status st;
+
+	*out = NULL;
+	if ((st = body_wait(s, n, err)) != AS_OK) {
+		*n = 0;
+		return st;
+	}
+	buf_drain(&s->body, s->body_off);
+	s->body_off = 0;
+	*out = buf_take(&s->body);
+	body_taken(s, 0);
 	return AS_OK;
 }
 

@@ -73,6 +73,9 @@ const struct http_response_head *http_head(const struct http_stream *s);
 /* Up to cap bytes; *n = 0 at the end. */
 SUSPENDS enum as_status http_read(struct http_stream *s, void *buf, size_t cap,
     size_t *n, struct error *err);
+/* All that has come, malloc()ed and NUL-terminated; *n = 0 at the end. */
+SUSPENDS enum as_status http_take(struct http_stream *s, char **out, size_t *n,
+    struct error *err);
 /* The rest of the body, malloc()ed, NUL-terminated; LIMIT beyond max_body. */
 SUSPENDS enum as_status http_read_all(struct http_stream *s, char **out,
     size_t *len, struct error *err);

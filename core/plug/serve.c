@@ -18,7 +18,6 @@
 
 #define STREAMS_MAX 16
 #define REFUSAL_MAX ((size_t)64 << 10) /* of an answer that is not 2xx */
-#define READ_SIZE ((size_t)16 << 10)
 #define HEADERS_MAX 128
 
 struct serve_stream {
@@ -201,18 +200,13 @@ serve_http_read(struct exchange *x, const struct msg *m, struct answer *out,
     struct error *err)
 {
 	struct serve_stream *s = x->streams;
-	enum as_status st;
 
 	while (s != NULL && s->number != m->n)
 		s = s->next;
 	if (s == NULL)
 		return error_set(err, ERR_INTERNAL, "no stream %lld",
 		    (long long)m->n);
-	out->bytes = xmalloc(READ_SIZE);
-	st = http_read(s->http, out->bytes, READ_SIZE, &out->len, err);
-	if (st != AS_OK)
-		out->len = 0;
-	return st;
+	return http_take(s->http, &out->bytes, &out->len, err);
 }
 
 void

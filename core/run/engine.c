@@ -15,6 +15,8 @@
  * announce, then answer and tools in turn until the run ends or must stop.
  */
 
+#define DOUBT_MS 1000
+
 struct engine *
 engine_new(const struct engine_config *config)
 {
@@ -163,6 +165,16 @@ engine_starve(struct engine *e)
 	slot_freed(e);
 }
 
+static void
+work_free(struct work *w)
+{
+	work_unlink(w);
+	slot_freed(w->e);
+	arena_free(w->history_arena);
+	arena_free(w->arena);
+	free(w);
+}
+
 static SUSPENDS void
 work_main(void *arg)
 {
@@ -188,45 +200,121 @@ work_main(void *arg)
 		    err.detail);
 	fiber_correlation_set(NULL);
 	error_clear(&err);
-	work_unlink(w);
-	slot_freed(w->e);
-	arena_free(w->history_arena);
-	arena_free(w->arena);
-	free(w);
+	work_free(w);
 }
 
-enum as_status
-engine_start(struct engine *e, struct uuid run_id, struct uuid thread_id,
-    struct uuid message_id, struct agent *agent, struct arena *arena,
-    struct error *err)
+static struct work *
+work_new(struct engine *e, struct uuid run_id, struct uuid thread_id)
 {
-	struct work *w;
-	char id[UUID_TEXT], name[32];
+	struct work *w = xcalloc(1, sizeof(*w));
 
-	w = xcalloc(1, sizeof(*w));
 	w->e = e;
 	w->run_id = run_id;
 	w->thread_id = thread_id;
-	w->message_id = message_id;
-	w->agent = agent;
-	w->arena = arena != NULL ? arena : arena_new(NULL);
 	w->drain = e->draining;
-	w->wall_end_ms = loop_now_ms(e->c.loop) +
-			 (uint64_t)e->c.limits.max_wall_ms;
-	uuid_format(run_id, id);
-	snprintf(name, sizeof(name), "run %.26s", id + 9);
-	w->fiber = fiber_spawn(e->c.loop, name, work_main, w);
-	if (w->fiber.f == NULL) {
-		arena_free(w->arena);
-		free(w);
-		return error_set(err, ERR_UNAVAILABLE, "too many fibers");
-	}
 	w->next = e->works;
 	if (e->works != NULL)
 		e->works->prev = w;
 	e->works = w;
 	e->n_works++;
-	return AS_OK;
+	return w;
+}
+
+static enum as_status
+work_start(struct work *w, struct arena *arena, struct error *err)
+{
+	struct loop *loop = w->e->c.loop;
+	char id[UUID_TEXT], name[32];
+
+	w->arena = arena;
+	w->wall_end_ms = loop_now_ms(loop) +
+			 (uint64_t)w->e->c.limits.max_wall_ms;
+	uuid_format(w->run_id, id);
+	snprintf(name, sizeof(name), "run %.26s", id + 9);
+	w->fiber = fiber_spawn(loop, name, work_main, w);
+	if (w->fiber.f != NULL)
+		return AS_OK;
+	work_free(w);
+	return error_set(err, ERR_UNAVAILABLE, "too many fibers");
+}
+
+struct work *
+engine_expect(struct engine *e, const struct run_create *c)
+{
+	struct work *w;
+
+	if (!engine_has_slot(e))
+		return NULL;
+	w = work_new(e, c->run_id, c->thread_id);
+	w->state = (struct run_state){ .id = c->run_id,
+		.thread_id = c->thread_id,
+		.agent_id = c->agent_id,
+		.tenant_id = c->tenant_id,
+		.user_id = c->user_id,
+		.last_commit_id = c->run_id,
+		.status = RUN_RUNNING,
+		.fence = 1,
+		.owner_epoch = e->c.epoch,
+		.deadline_at = c->deadline_at,
+		.created_at = c->now_us,
+		.heads = { c->heads.seq + c->events->n, c->events->n,
+		    c->heads.msg_seq + 1 },
+		.model = c->model,
+		.correlation_id = c->correlation_id,
+		.traceparent = c->traceparent,
+		.now_us = c->now_us };
+	return w;
+}
+
+/*
+ * If it was created, this process owns it and nobody works on it: back to the
+ * queue with it.  Once more after a while, because a server whose connection
+ * broke may still be at its commit.
+ */
+static SUSPENDS void
+doubt_main(void *arg)
+{
+	struct work *w = arg;
+	struct engine *e = w->e;
+	enum as_status st;
+
+	fiber_deadline_set(loop_now_ms(e->c.loop) + 60000);
+	for (int i = 0; i < 2 && !w->drain; i++) {
+		st = run_store_release(e->c.store, e->c.epoch, w->thread_id,
+		    w->run_id, NULL);
+		if (st == AS_OK) {
+			engine_starve(e);
+			break;
+		}
+		w->wait = fiber_prepare();
+		(void)fiber_suspend(loop_now_ms(e->c.loop) + DOUBT_MS);
+	}
+	work_free(w);
+}
+
+void
+engine_forget(struct work *w, enum as_status st)
+{
+	bool doubt = st == AS_UNAVAILABLE || st == AS_TIMEOUT ||
+		     st == AS_CANCELED;
+
+	if (!doubt || fiber_spawn(w->e->c.loop, "run in doubt", doubt_main, w)
+			      .f == NULL)
+		work_free(w);
+}
+
+enum as_status
+engine_begin(struct work *w, struct uuid message_id, struct agent *agent,
+    struct arena *arena, struct error *err)
+{
+	struct run_state *s = &w->state;
+
+	w->message_id = message_id;
+	w->agent = agent;
+	s->model = arena_strdup(arena, s->model);
+	s->correlation_id = arena_strdup(arena, s->correlation_id);
+	s->traceparent = arena_strdup(arena, s->traceparent);
+	return work_start(w, arena, err);
 }
 
 void
@@ -253,10 +341,11 @@ engine_claim(struct engine *e)
 		&err) != AS_OK)
 		log_warn("run", "no claim: %s", err.detail);
 	for (int i = 0; i < n; i++)
-		if (engine_start(e, claims[i].run_id, claims[i].thread_id,
-			(struct uuid){ { 0 } }, NULL, NULL, &err) != AS_OK)
+		if (work_start(work_new(e, claims[i].run_id,
+				   claims[i].thread_id),
+			arena_new(NULL), &err) != AS_OK)
 			(void)run_store_release(e->c.store, e->c.epoch,
-			    claims[i].run_id, NULL);
+			    claims[i].thread_id, claims[i].run_id, NULL);
 	free(claims);
 	error_clear(&err);
 	e->claiming = false;

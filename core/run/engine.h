@@ -20,8 +20,8 @@
 #include "core/run/run_store.h"
 
 struct agent;
-
 struct engine;
+struct work;
 
 struct engine_limits {
 	int64_t max_steps; /* model calls of a run */
@@ -58,14 +58,23 @@ struct engine *engine_new(const struct engine_config *config);
 void engine_free(struct engine *e);
 
 /*
- * Work on a run that this process owns.  message_id: what its message_start
- * said, or nil (then it is looked up).  agent: as loaded a moment ago into
- * arena, which is taken; or NULL, both.  UNAVAILABLE: no slot, no fiber: the
- * run stays claimed, hand it back with run_store_release.
+ * A run that is about to be created as this process's own: it has a slot, and
+ * a cancel finds it, from now on.  NULL: no slot.  Ends with engine_begin or
+ * engine_forget.
  */
-enum as_status engine_start(struct engine *e, struct uuid run_id,
-    struct uuid thread_id, struct uuid message_id, struct agent *agent,
-    struct arena *arena, struct error *err);
+struct work *engine_expect(struct engine *e, const struct run_create *c);
+/*
+ * st: why not.  If nobody knows whether it was, what may have been created is
+ * looked for in a moment, and given back to the queue.
+ */
+void engine_forget(struct work *w, enum as_status st);
+/*
+ * It was: work on it.  message_id: what its message_start said.  agent: as
+ * loaded a moment ago into arena, which is taken.  UNAVAILABLE: no fiber; w is
+ * gone, the run stays claimed: hand it back with run_store_release.
+ */
+enum as_status engine_begin(struct work *w, struct uuid message_id,
+    struct agent *agent, struct arena *arena, struct error *err);
 bool engine_has_slot(const struct engine *e);
 int engine_active(const struct engine *e);
 /* A run was queued for want of a slot: the next free one claims at once. */

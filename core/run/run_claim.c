@@ -152,6 +152,8 @@ run_store_claim(struct store *store, int64_t epoch, int max,
 
 SQL(REAP_RUNS, FREE_RUNS HELD_IN_VAIN ")");
 SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN);
+/* Its id comes first: the requests of one thread go one after the other. */
+SQL(NAME_THREAD, "SELECT 1 FROM threads WHERE id = $1");
 SQL(RELEASE_RUN, FREE_RUNS "owner_epoch = $1 AND run_id = $2)");
 SQL(RELEASE_JOB, FREE_JOBS "owner_epoch = $1 AND run_id = $2");
 
@@ -178,12 +180,21 @@ run_store_reap(struct store *store, int64_t epoch, bool all, int64_t max_age_us,
 }
 
 SUSPENDS enum as_status
-run_store_release(struct store *store, int64_t epoch, struct uuid run_id,
-    struct error *err)
+run_store_release(struct store *store, int64_t epoch, struct uuid thread_id,
+    struct uuid run_id, struct error *err)
 {
-	struct sql_arg args[] = { SQL_INT(epoch), SQL_UUID(run_id) };
-	struct sql_call calls[] = { { &RELEASE_RUN, args, 2 },
-		{ &RELEASE_JOB, args, 2 } };
+	struct sql_arg args[] = { SQL_INT(epoch), SQL_UUID(run_id),
+		SQL_UUID(thread_id) };
+	struct sql_call calls[] = { { &NAME_THREAD, &args[2], 1 },
+		{ &RELEASE_RUN, args, 2 }, { &RELEASE_JOB, args, 2 } };
+	struct rows *rows[N_ITEMS(calls)] = { NULL };
+	enum as_status st = store_batch(store, calls, N_ITEMS(calls), rows,
+	    err);
 
-	return store_batch(store, calls, 2, NULL, err);
+	if (st == AS_OK && rows_affected(rows[2]) == 0)
+		st = error_set(err, ERR_NOT_FOUND,
+		    "node epoch %lld does not hold this run", (long long)epoch);
+	for (size_t i = 0; i < N_ITEMS(calls); i++)
+		rows_free(rows[i]);
+	return st;
 }

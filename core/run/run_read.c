@@ -120,9 +120,12 @@ run_store_thread(struct store *store, struct uuid thread_id,
 #define COUNTS "thread_id = $1 AND state IN ('final', 'interrupted')"
 
 /* The newest, so many and so long at most, but from the last question on. */
+#define HISTORY_COLUMNS \
+	"id, role, content, parts, tool_call_id, state, run_id, step, sequence"
+
 SQL(HISTORY,
-    "SELECT id, role, content, parts, tool_call_id, state, run_id, step,"
-    " sequence FROM messages WHERE " COUNTS " AND sequence >="
+    "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS
+    " AND sequence >="
     " (SELECT MIN(x.sequence) FROM (SELECT b.sequence FROM"
     " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence DESC) AS total"
     " FROM (SELECT sequence, length(content) + length(parts) AS size"
@@ -131,20 +134,55 @@ SQL(HISTORY,
     " (SELECT sequence FROM messages WHERE " COUNTS " AND role = 'user'"
     " ORDER BY sequence DESC LIMIT 1) u) x) ORDER BY sequence");
 
-SUSPENDS enum as_status
-run_store_history(struct store *store, struct uuid thread_id,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+/* Most threads are short; those need no adding up. */
+#define SHORT_ROWS 32
+
+SQL(HISTORY_SHORT,
+    "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS
+    " ORDER BY sequence");
+
+static bool
+is_too_long(const struct rows *r)
+{
+	size_t total = 0, content, parts;
+
+	for (int i = 0; i < rows_count(r); i++) {
+		(void)rows_bytes(r, i, 2, &content);
+		(void)rows_bytes(r, i, 3, &parts);
+		total += content + parts;
+	}
+	return total > RUN_HISTORY_CHARS;
+}
+
+static SUSPENDS enum as_status
+history_rows(struct store *store, struct uuid thread_id, int64_t next_sequence,
+    struct rows **r, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(thread_id),
 		SQL_INT(RUN_HISTORY_ROWS), SQL_INT(RUN_HISTORY_CHARS) };
+	enum as_status st;
+
+	if (next_sequence <= SHORT_ROWS) {
+		st = store_query(store, &HISTORY_SHORT, args, 1, r, err);
+		if (st != AS_OK || !is_too_long(*r))
+			return st;
+		rows_free(*r);
+	}
+	return store_query(store, &HISTORY, args, 3, r, err);
+}
+
+SUSPENDS enum as_status
+run_store_history(struct store *store, struct uuid thread_id,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
+{
 	struct run_history_row *h;
 	struct rows *r = NULL;
 	enum as_status st;
 
 	*out = NULL;
 	*n = 0;
-	st = store_query(store, &HISTORY, args, 3, &r, err);
+	st = history_rows(store, thread_id, next_sequence, &r, err);
 	if (st != AS_OK)
 		return st;
 	*n = rows_count(r);

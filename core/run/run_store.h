@@ -152,9 +152,13 @@ SUSPENDS enum as_status run_store_node_leave(struct store *store, int64_t epoch,
  */
 SUSPENDS enum as_status run_store_reap(struct store *store, int64_t epoch,
     bool all, int64_t max_age_us, int *n, struct error *err);
-/* The owner gives a run back to the queue, for whoever has room. */
+/*
+ * The owner gives a run back to the queue, for whoever has room.  NOTFOUND:
+ * this epoch does not hold it.  Ordered after what was asked for the thread
+ * before, as long as the store's connection holds.
+ */
 SUSPENDS enum as_status run_store_release(struct store *store, int64_t epoch,
-    struct uuid run_id, struct error *err);
+    struct uuid thread_id, struct uuid run_id, struct error *err);
 
 /* ---- Reads --------------------------------------------------------- */
 
@@ -200,11 +204,12 @@ struct run_history_row {
 
 /*
  * The thread's newest messages that count, oldest first, in the arena; always
- * those from the last user's message on.
+ * those from the last user's message on.  next_sequence: the thread's head as
+ * the caller knows it; a hint that a short thread needs less.
  */
 SUSPENDS enum as_status run_store_history(struct store *store,
-    struct uuid thread_id, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err);
+    struct uuid thread_id, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err);
 
 /* Tool calls of one step of a run, by ordinal, in the arena. */
 SUSPENDS enum as_status run_store_tools(struct store *store, struct uuid run_id,

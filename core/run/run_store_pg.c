@@ -229,67 +229,74 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 
 /* ---- Commit -------------------------------------------------------- */
 
-/* $1 thread, $2 run, $8 commit id, $9 to ... in the order of commit_args. */
-static struct sql COMMIT = {
-	.postgres =
-	    "WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads"
-	    " WHERE id = $1 FOR UPDATE),"
-	    " r AS (UPDATE runs SET last_commit_id = $8, status = $9,"
-	    " holds_thread = $10, step = runs.step + $11,"
-	    " fence = runs.fence + $12, head_seq = $13,"
-	    " version = runs.version + 1, updated_at = $6,"
-	    " checkpoint_id = COALESCE($14, runs.checkpoint_id),"
-	    " usage = COALESCE($15, runs.usage),"
-	    " used_tokens = runs.used_tokens + $16,"
-	    " error_code = COALESCE($17, runs.error_code),"
-	    " error = COALESCE($18, runs.error),"
-	    " cancel_mode = COALESCE($19, runs.cancel_mode),"
-	    " cancel_requested_at = COALESCE(runs.cancel_requested_at, $20),"
-	    " completed_at = $21, owner_epoch = CASE WHEN $22 THEN NULL"
-	    " ELSE runs.owner_epoch END"
-	    " FROM l WHERE runs.id = $2 AND runs.thread_id = l.id"
-	    " AND runs.status = $23 AND runs.step = $24"
-	    " AND runs.head_seq = $3 - 1 AND runs.fence = $25"
-	    " AND l.head_seq = $4 - 1"
-	    " RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step,"
-	    " runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent),"
-	    " t AS (UPDATE threads SET head_seq = $26, next_msg_seq = $27,"
-	    " updated_at = $6, version = version + 1,"
-	    " status = CASE WHEN $28 THEN 'idle' ELSE status END,"
-	    " active_run_id = CASE WHEN $28 THEN NULL ELSE active_run_id END,"
-	    " head_checkpoint_id = COALESCE($14, head_checkpoint_id)"
-	    " FROM r WHERE threads.id = r.thread_id),"
-	    " c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id,"
-	    " tenant_id, parent_id, run_id, step, source, manifest,"
-	    " state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns,"
-	    " $14, r.tenant_id, r.parent, r.id, r.step, 'loop', $29, $30, $6"
-	    " FROM r WHERE $14 IS NOT NULL),"
-	    " m AS (" MESSAGES_FROM "),"
-	    " e AS (" EVENTS_FROM "),"
-	    " n AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns,"
-	    " step, ordinal, tool_call_id, idem_key, tool, tool_version,"
-	    " effect, args_hash, args, state, fence, attempt, created_at,"
-	    " started_at, dispatch_deadline)"
-	    " SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step,"
-	    " x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect,"
-	    " decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $6, $6,"
-	    " x.deadline FROM r, json_to_recordset(CAST($31 AS json)) AS x"
-	    " (id uuid, step bigint, ordinal bigint, call_id text,"
-	    " idem_key text, tool text, version text, effect text,"
-	    " args_hash text, args text, state text, deadline bigint)),"
-	    " d AS (UPDATE tool_invocations i SET state = x.state,"
-	    " result = x.result, result_sha = decode(x.sha, 'hex'),"
-	    " error_code = x.error_code, completed_at = $6,"
-	    " resolution = 'auto'"
-	    " FROM r, json_to_recordset(CAST($32 AS json)) AS x"
-	    " (id uuid, state text, result text, sha text, error_code text)"
-	    " WHERE i.id = x.id AND i.run_id = r.id AND i.state = 'started'),"
-	    " v AS (UPDATE messages SET state = 'rolled_back' FROM r"
-	    " WHERE $33 AND messages.run_id = r.id),"
-	    " j AS (DELETE FROM jobs USING r WHERE $22 AND jobs.kind = 'run'"
-	    " AND jobs.run_id = r.id)"
-	    " SELECT count(*) FROM r"
-};
+/*
+ * $1 thread, $2 run, $8 commit id, $9 to ... in the order of commit_args.  Each
+ * part costs the server something even if it has nothing to do, so a commit
+ * without tools goes without those parts.
+ */
+#define COMMIT_WITH(parts) \
+	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
+	" WHERE id = $1 FOR UPDATE)," \
+	" r AS (UPDATE runs SET last_commit_id = $8, status = $9," \
+	" holds_thread = $10, step = runs.step + $11," \
+	" fence = runs.fence + $12, head_seq = $13," \
+	" version = runs.version + 1, updated_at = $6," \
+	" checkpoint_id = COALESCE($14, runs.checkpoint_id)," \
+	" usage = COALESCE($15, runs.usage)," \
+	" used_tokens = runs.used_tokens + $16," \
+	" error_code = COALESCE($17, runs.error_code)," \
+	" error = COALESCE($18, runs.error)," \
+	" cancel_mode = COALESCE($19, runs.cancel_mode)," \
+	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $20)," \
+	" completed_at = $21, owner_epoch = CASE WHEN $22 THEN NULL" \
+	" ELSE runs.owner_epoch END" \
+	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
+	" AND runs.status = $23 AND runs.step = $24" \
+	" AND runs.head_seq = $3 - 1 AND runs.fence = $25" \
+	" AND l.head_seq = $4 - 1" \
+	" RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step," \
+	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent)," \
+	" t AS (UPDATE threads SET head_seq = $26, next_msg_seq = $27," \
+	" updated_at = $6, version = version + 1," \
+	" status = CASE WHEN $28 THEN 'idle' ELSE status END," \
+	" active_run_id = CASE WHEN $28 THEN NULL ELSE active_run_id END," \
+	" head_checkpoint_id = COALESCE($14, head_checkpoint_id)" \
+	" FROM r WHERE threads.id = r.thread_id)," \
+	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
+	" tenant_id, parent_id, run_id, step, source, manifest," \
+	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
+	" $14, r.tenant_id, r.parent, r.id, r.step, 'loop', $29, $30, $6" \
+	" FROM r WHERE $14 IS NOT NULL)," \
+	" m AS (" MESSAGES_FROM ")," \
+	" e AS (" EVENTS_FROM ")," parts \
+	" j AS (DELETE FROM jobs USING r WHERE $22 AND jobs.kind = 'run'" \
+	" AND jobs.run_id = r.id)" \
+	" SELECT count(*) FROM r"
+
+#define TOOLS_AND_VOID \
+	" n AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns," \
+	" step, ordinal, tool_call_id, idem_key, tool, tool_version," \
+	" effect, args_hash, args, state, fence, attempt, created_at," \
+	" started_at, dispatch_deadline)" \
+	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
+	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
+	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $6, $6," \
+	" x.deadline FROM r, json_to_recordset(CAST($31 AS json)) AS x" \
+	" (id uuid, step bigint, ordinal bigint, call_id text," \
+	" idem_key text, tool text, version text, effect text," \
+	" args_hash text, args text, state text, deadline bigint))," \
+	" d AS (UPDATE tool_invocations i SET state = x.state," \
+	" result = x.result, result_sha = decode(x.sha, 'hex')," \
+	" error_code = x.error_code, completed_at = $6," \
+	" resolution = 'auto'" \
+	" FROM r, json_to_recordset(CAST($32 AS json)) AS x" \
+	" (id uuid, state text, result text, sha text, error_code text)" \
+	" WHERE i.id = x.id AND i.run_id = r.id AND i.state = 'started')," \
+	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
+	" WHERE $33 AND messages.run_id = r.id),"
+
+static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH("") };
+static struct sql COMMIT_ALL = { .postgres = COMMIT_WITH(TOOLS_AND_VOID) };
 
 struct commit_lists {
 	struct buf events, messages, tools_new, tools_done;
@@ -314,6 +321,7 @@ commit_lists_free(struct commit_lists *l)
 }
 
 #define COMMIT_ARGS 33
+#define PLAIN_ARGS 30 /* without the last three */
 
 /* In the order of the statement's parameters. */
 static void
@@ -370,7 +378,10 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 
 	commit_lists_fill(&l, c);
 	commit_args(c, &l, args);
-	st = guarded(store, &COMMIT, args, COMMIT_ARGS, err);
+	if (c->n_tools_new == 0 && c->n_tools_done == 0 && !c->void_messages)
+		st = guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err);
+	else
+		st = guarded(store, &COMMIT_ALL, args, COMMIT_ARGS, err);
 	commit_lists_free(&l);
 	return st;
 }

@@ -46,8 +46,9 @@ work_reload_history(struct work *w, struct error *err)
 
 	for (int i = 0;; i++) {
 		error_clear(err);
-		st = run_store_history(w->e->c.store, w->thread_id, fresh,
-		    &w->history, &w->n_history, err);
+		st = run_store_history(w->e->c.store, w->thread_id,
+		    w->state.heads.msg_seq, fresh, &w->history, &w->n_history,
+		    err);
 		if (!work_wait_retry(w, st, i))
 			break;
 	}
@@ -61,9 +62,11 @@ load_once(struct work *w, struct error *err)
 {
 	struct store *store = w->e->c.store;
 	int attempt;
-	enum as_status st;
+	enum as_status st = AS_OK;
 
-	st = run_store_state(store, w->run_id, w->arena, &w->state, err);
+	if (w->state.status == 0) /* not born here */
+		st = run_store_state(store, w->run_id, w->arena, &w->state,
+		    err);
 	if (st == AS_OK && w->agent == NULL)
 		st = agent_load(store, w->state.agent_id, w->arena, &w->agent,
 		    err);

@@ -394,6 +394,7 @@ lite_pragmas(struct lite_conn *c, struct error *err)
 		st = lite_script(c,
 		    "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
 		    "PRAGMA cache_size=-8192;"
+		    "PRAGMA wal_autocheckpoint=4000;"
 		    "PRAGMA journal_size_limit=67108864",
 		    err);
 	if (st == AS_OK && (c->role == LITE_READER || c->role == LITE_LOOP))

@@ -637,6 +637,54 @@ test_cancel_tools(void)
 	run(cancel_tools, turns, 2);
 }
 
+static SUSPENDS void
+sender_main(void *arg)
+{
+	(void)arg;
+	(void)send_text("go");
+}
+
+/*
+ * Who sends may leave while the run is being created: nobody knows then
+ * whether it was.  If it was, it is worked on all the same.
+ */
+static void
+sender_leaves(void)
+{
+	struct fiber_ref f;
+
+	for (int i = 0; i < 12; i++) {
+		f = fiber_spawn(env.loop, "sender", sender_main, NULL);
+		for (int k = 0; k < i % 4; k++)
+			fiber_yield();
+		fiber_cancel(f);
+		fiber_reap(f);
+		fiber_sleep(1); /* let the store end what it has begun */
+		run_id = thread_id;
+		while (count("SELECT count(*) FROM threads WHERE id = $1"
+			     " AND active_run_id IS NOT NULL") > 0) {
+			engine_claim(engine); /* as the node does */
+			fiber_yield();
+		}
+	}
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM messages WHERE"
+			      " thread_id = $1 AND role = 'user'"),
+	    fake.n_chats);
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM messages WHERE"
+			      " thread_id = $1 AND role = 'assistant'"),
+	    fake.n_chats);
+}
+
+static void
+test_sender_leaves(void)
+{
+	struct fake_turn turns[12];
+
+	for (int i = 0; i < 12; i++)
+		turns[i] = (struct fake_turn){ .text = "ok" };
+	run(sender_leaves, turns, 12);
+}
+
 /* Between two turns of the run, not some turns later like cancel. */
 static void
 cancel_now(void)
@@ -899,7 +947,8 @@ zombie(void)
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 	assert_message(-1, "assistant", "theirs", "final");
 	/* And one that is handed back unworked. */
-	MUST(run_store_release(env.store, epoch, run_id, &err) == AS_OK);
+	MUST(run_store_release(env.store, epoch, thread_id, run_id,
+			 &err) == AS_NOTFOUND);
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 }
 
@@ -1136,6 +1185,7 @@ static CU_TestInfo tests[] = {
 	{ "cancel takes the turn back", test_cancel_discard },
 	{ "cancel among tools", test_cancel_tools },
 	{ "cancel at any moment", test_cancel_any_time },
+	{ "a sender who does not wait", test_sender_leaves },
 	{ "cancel before the takeover", test_takeover_cancelled },
 	{ "takeover while a model answers", test_takeover_answer },
 	{ "takeover among tools", test_takeover_tools },
