@@ -298,8 +298,8 @@ engine_forget(struct work *w, enum as_status st)
 	bool doubt = st == AS_UNAVAILABLE || st == AS_TIMEOUT ||
 		     st == AS_CANCELED;
 
-	if (!doubt || fiber_spawn(w->e->c.loop, "run in doubt", doubt_main, w)
-			      .f == NULL)
+	if (!doubt ||
+	    fiber_spawn(w->e->c.loop, "run in doubt", doubt_main, w).f == NULL)
 		work_free(w);
 }
 
