@@ -10,7 +10,7 @@
 #include "core/base/text.h"
 
 /*
- * Readers and writers of JSON values; json_parse.c holds the parser.
+ * Readers and writers of JSON values; json_tape.c makes them of text.
  */
 
 const char *

@@ -1,30 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "core/base/buf.h"
-#include "core/base/json.h"
+#include "core/base/json_names.h"
+#include "core/base/json_tape.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 
 /*
- * RFC 8259 to json-c values, strictly.  json-c's own parser takes comments,
- * single quotes, duplicate members and broken UTF-8 even in its strict mode,
- * so the text is read here and json-c only holds the result.  Invariant: the
- * whole text is valid UTF-8 before the first value is read, and `at` never
- * passes `end`.  The depth limit bounds the recursion.
+ * RFC 8259, strictly, to a tape.  json-c's own parser takes comments, single
+ * quotes, duplicate members and broken UTF-8 even in its strict mode, so the
+ * text is read here and json-c only holds results.
+ *
+ * What is read is the tape's copy of the text.  Invariants: the whole text is
+ * valid UTF-8 before the first value is read; behind it there are PAD zeros,
+ * which no rule takes, so `at` never passes `end`; what lies before `at` is
+ * never read again as JSON, so strings are decoded over themselves.  The depth
+ * limit bounds the recursion.
  */
 
+#define PAD 8 /* a word */
+#define SMALL 256
+#define WORD(c) (UINT64_C(0x0101010101010101) * (c))
+
 struct parser {
-	const char *start, *at, *end;
+	char *start, *at, *end;
+	struct json_tape *tape;
 	const char *problem;
 	const char *problem_at;
 	int depth;
-	struct buf scratch; /* text of a string with escapes */
+	struct json_names names; /* of large objects */
 };
 
-static bool value(struct parser *p, struct json_object **out);
+/* What a value is a member of; key is NULL in an array. */
+struct place {
+	const char *key;
+	uint32_t key_len;
+};
+
+static bool value(struct parser *p, struct place place);
 
 static bool
 fail_at(struct parser *p, const char *where, const char *problem)
@@ -43,23 +57,21 @@ fail(struct parser *p, const char *problem)
 static void
 blanks(struct parser *p)
 {
-	while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' ||
-				     *p->at == '\t' || *p->at == '\r'))
+	while (
+	    *p->at == ' ' || *p->at == '\n' || *p->at == '\t' || *p->at == '\r')
 		p->at++;
 }
 
 static bool
-is_next(struct parser *p, char c)
+is_next(const struct parser *p, char c)
 {
-	return p->at < p->end && *p->at == c;
+	return *p->at == c;
 }
 
 static bool
-word(struct parser *p, const char *text)
+word(struct parser *p, const char *text, size_t len)
 {
-	size_t len = strlen(text);
-
-	if ((size_t)(p->end - p->at) < len || memcmp(p->at, text, len) != 0)
+	if (memcmp(p->at, text, len) != 0)
 		return fail(p, "expected a value");
 	p->at += len;
 	return true;
@@ -73,7 +85,7 @@ hex4(struct parser *p, unsigned *out)
 	int i;
 
 	for (i = 0; i < 4; i++, p->at++) {
-		char c = p->at < p->end ? *p->at : '\0';
+		char c = *p->at;
 
 		if (c >= '0' && c <= '9')
 			n = n << 4 | (unsigned)(c - '0');
@@ -88,33 +100,31 @@ hex4(struct parser *p, unsigned *out)
 	return true;
 }
 
-static void
-add_utf8(struct buf *b, unsigned c)
+/* Returns what is behind the bytes of c. */
+static char *
+put_utf8(char *s, unsigned c)
 {
-	char s[4];
-	size_t n = 0;
-
 	if (c < 0x80) {
-		s[n++] = (char)c;
+		*s++ = (char)c;
 	} else if (c < 0x800) {
-		s[n++] = (char)(0xc0 | c >> 6);
-		s[n++] = (char)(0x80 | (c & 0x3f));
+		*s++ = (char)(0xc0 | c >> 6);
+		*s++ = (char)(0x80 | (c & 0x3f));
 	} else if (c < 0x10000) {
-		s[n++] = (char)(0xe0 | c >> 12);
-		s[n++] = (char)(0x80 | (c >> 6 & 0x3f));
-		s[n++] = (char)(0x80 | (c & 0x3f));
+		*s++ = (char)(0xe0 | c >> 12);
+		*s++ = (char)(0x80 | (c >> 6 & 0x3f));
+		*s++ = (char)(0x80 | (c & 0x3f));
 	} else {
-		s[n++] = (char)(0xf0 | c >> 18);
-		s[n++] = (char)(0x80 | (c >> 12 & 0x3f));
-		s[n++] = (char)(0x80 | (c >> 6 & 0x3f));
-		s[n++] = (char)(0x80 | (c & 0x3f));
+		*s++ = (char)(0xf0 | c >> 18);
+		*s++ = (char)(0x80 | (c >> 12 & 0x3f));
+		*s++ = (char)(0x80 | (c >> 6 & 0x3f));
+		*s++ = (char)(0x80 | (c & 0x3f));
 	}
-	buf_add(b, s, n);
+	return s;
 }
 
 /* Behind "\u". */
 static bool
-unicode(struct parser *p)
+unicode(struct parser *p, char **to)
 {
 	const char *where = p->at - 2;
 	unsigned c, low;
@@ -124,7 +134,7 @@ unicode(struct parser *p)
 	if (c >= 0xdc00 && c <= 0xdfff)
 		return fail_at(p, where, "low surrogate without a high one");
 	if (c >= 0xd800 && c <= 0xdbff) {
-		if (p->end - p->at < 2 || p->at[0] != '\\' || p->at[1] != 'u')
+		if (p->at[0] != '\\' || p->at[1] != 'u')
 			return fail_at(p, where,
 			    "high surrogate without a low one");
 		p->at += 2;
@@ -138,13 +148,13 @@ unicode(struct parser *p)
 #endif
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 	}
-	add_utf8(&p->scratch, c);
+	*to = put_utf8(*to, c);
 	return true;
 }
 
 /* At a backslash. */
 static bool
-escape(struct parser *p)
+escape(struct parser *p, char **to)
 {
 	static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
 	const char *name;
@@ -153,56 +163,69 @@ escape(struct parser *p)
 		return fail(p, "unfinished string");
 	if (p->at[1] == 'u') {
 		p->at += 2;
-		return unicode(p);
+		return unicode(p, to);
 	}
 	name = memchr(names, p->at[1], sizeof(names) - 1);
 	if (name == NULL)
 		return fail(p, "unknown escape");
-	buf_add_char(&p->scratch, values[name - names]);
+	*(*to)++ = values[name - names];
 	p->at += 2;
 	return true;
+}
+
+/* Is there a quote, a backslash or a control among eight bytes? */
+static bool
+is_plain_word(const char *s)
+{
+	uint64_t w, quote, slash;
+
+	memcpy(&w, s, sizeof(w));
+	quote = w ^ WORD('"');
+	slash = w ^ WORD('\\');
+	return ((((w - WORD(0x20)) & ~w) | ((quote - WORD(1)) & ~quote) |
+		    ((slash - WORD(1)) & ~slash)) &
+		   WORD(0x80)) == 0;
 }
 
 /* Move over plain characters; false at the end of the text or a control. */
 static bool
 plain(struct parser *p)
 {
-	while (p->at < p->end && *p->at != '"' && *p->at != '\\') {
-		if ((unsigned char)*p->at < 0x20)
-			return fail(p, "control character in a string");
-		p->at++;
-	}
-	return p->at < p->end || fail(p, "unfinished string");
+	char *s = p->at;
+
+	while (is_plain_word(s))
+		s += sizeof(uint64_t);
+	while (*s != '"' && *s != '\\' && (unsigned char)*s >= 0x20)
+		s++;
+	p->at = s;
+	if ((unsigned char)*s >= 0x20)
+		return true;
+	return fail(p,
+	    s < p->end ? "control character in a string" : "unfinished string");
 }
 
-/* At a quote.  *text is valid until the next string is read. */
+/* At a quote.  *text gets a NUL in the place of the last quote, or before. */
 static bool
-string(struct parser *p, const char **text, size_t *len)
+string(struct parser *p, const char **text, uint32_t *len)
 {
-	const char *from = ++p->at;
+	char *from = ++p->at, *to, *run;
+	size_t n;
 
 	if (!plain(p))
 		return false;
-	*text = from;
-	*len = (size_t)(p->at - from);
-	if (*p->at == '"') {
-		p->at++;
-		return true;
-	}
-	buf_reset(&p->scratch);
-	for (;;) {
-		buf_add(&p->scratch, from, (size_t)(p->at - from));
-		if (*p->at == '"')
-			break;
-		if (!escape(p))
+	for (to = p->at; *p->at != '"'; to += n) {
+		if (!escape(p, &to))
 			return false;
-		from = p->at;
+		run = p->at;
 		if (!plain(p))
 			return false;
+		n = (size_t)(p->at - run);
+		memmove(to, run, n);
 	}
 	p->at++;
-	*text = p->scratch.data;
-	*len = p->scratch.len;
+	*to = '\0';
+	*text = from;
+	*len = (uint32_t)(to - from);
 	return true;
 }
 
@@ -211,15 +234,21 @@ digits(struct parser *p)
 {
 	const char *from = p->at;
 
-	while (p->at < p->end && *p->at >= '0' && *p->at <= '9')
+	while (*p->at >= '0' && *p->at <= '9')
 		p->at++;
 	return p->at > from || fail(p, "expected a digit");
 }
 
+/* What there is besides digits. */
+enum {
+	NUMBER_FRACTION = 1,
+	NUMBER_EXPONENT = 2
+};
+
 static bool
-number_syntax(struct parser *p, bool *is_int)
+number_syntax(struct parser *p, unsigned *parts)
 {
-	*is_int = true;
+	*parts = 0;
 	if (is_next(p, '-'))
 		p->at++;
 	if (is_next(p, '0'))
@@ -227,13 +256,13 @@ number_syntax(struct parser *p, bool *is_int)
 	else if (!digits(p))
 		return false;
 	if (is_next(p, '.')) {
-		*is_int = false;
+		*parts |= NUMBER_FRACTION;
 		p->at++;
 		if (!digits(p))
 			return false;
 	}
 	if (is_next(p, 'e') || is_next(p, 'E')) {
-		*is_int = false;
+		*parts |= NUMBER_EXPONENT;
 		p->at++;
 		if (is_next(p, '+') || is_next(p, '-'))
 			p->at++;
@@ -243,42 +272,47 @@ number_syntax(struct parser *p, bool *is_int)
 	return true;
 }
 
+static bool
+to_int64(const char *s, size_t len, int64_t *out)
+{
+	char copy[24];
+
+	if (len >= sizeof(copy))
+		return false;
+	memcpy(copy, s, len);
+	copy[len] = '\0';
+	return text_to_int(copy, INT64_MIN, INT64_MAX, out);
+}
+
 /*
  * Integers that fit 64 bits are exact; all other numbers are doubles that keep
- * their source text.
+ * their source text.  255 digits without an exponent are finite.
  */
 static bool
-number(struct parser *p, struct json_object **out)
+number(struct parser *p, struct json_node *n)
 {
 	const char *from = p->at;
-	char copy[256];
-	size_t len;
-	bool is_int;
-	int64_t i;
-	double d;
+	unsigned parts;
 
-	if (!number_syntax(p, &is_int))
+	if (!number_syntax(p, &parts))
 		return false;
-	if ((len = (size_t)(p->at - from)) >= sizeof(copy))
+	n->len = (uint32_t)(p->at - from);
+	if (n->len > 255)
 		return fail_at(p, from, "number of more than 255 digits");
-	memcpy(copy, from, len);
-	copy[len] = '\0';
-	if (is_int && text_to_int(copy, INT64_MIN, INT64_MAX, &i)) {
-		*out = json_object_new_int64(i);
+	if (parts == 0 && to_int64(from, n->len, &n->i)) {
+		n->type = json_type_int;
+		n->len = 0;
 		return true;
 	}
-	d = strtod(copy, NULL);
-	if (!isfinite(d))
-		return fail_at(p, from, "number out of range");
-	*out = json_object_new_double_s(d, copy);
-	return true;
+	n->type = json_type_double;
+	n->text = from;
+	return (parts & NUMBER_EXPONENT) == 0 || isfinite(json_node_num(n)) ||
+	       fail_at(p, from, "number out of range");
 }
 
 static bool
-elements(struct parser *p, struct json_object *array)
+elements(struct parser *p, uint32_t *len)
 {
-	struct json_object *v;
-
 	p->at++;
 	blanks(p);
 	if (is_next(p, ']')) {
@@ -286,9 +320,9 @@ elements(struct parser *p, struct json_object *array)
 		return true;
 	}
 	for (;;) {
-		if (!value(p, &v))
+		if (!value(p, (struct place){ 0 }))
 			return false;
-		MUST(json_object_array_add(array, v) == 0);
+		++*len;
 		blanks(p);
 		if (is_next(p, ']'))
 			break;
@@ -300,47 +334,33 @@ elements(struct parser *p, struct json_object *array)
 	return true;
 }
 
-/* "name" : value; the name is hashed once, to look for it and to add it. */
+/* "name" : value, the next one of the object at that index. */
 static bool
-member(struct parser *p, struct json_object *object)
+member(struct parser *p, size_t object, uint32_t len)
 {
-	struct lh_table *table = json_object_get_object(object);
-	struct json_object *v;
-	const char *text, *where;
-	unsigned long hash;
-	char *name;
-	size_t len;
-	bool ok;
+	const char *where;
+	struct place place;
 
 	blanks(p);
 	where = p->at;
 	if (!is_next(p, '"'))
 		return fail(p, "expected a member name");
-	if (!string(p, &text, &len))
+	if (!string(p, &place.key, &place.key_len))
 		return false;
-	if (memchr(text, '\0', len) != NULL)
+	if (memchr(place.key, '\0', place.key_len) != NULL)
 		return fail_at(p, where, "U+0000 in a member name");
-	name = xstrndup(text, len);
-	hash = lh_get_hash(table, name);
-	ok = lh_table_lookup_entry_w_hash(table, name, hash) == NULL ||
-	     fail_at(p, where, "duplicate member name");
-	if (ok) {
-		blanks(p);
-		ok = is_next(p, ':') || fail(p, "expected ':'");
-	}
-	if (ok) {
-		p->at++;
-		ok = value(p, &v);
-	}
-	if (ok)
-		MUST(lh_table_insert_w_hash(table, name, v, hash, 0) == 0);
-	else
-		free(name);
-	return ok;
+	if (!json_names_add(&p->names, p->tape, object, len, place.key,
+		place.key_len))
+		return fail_at(p, where, "duplicate member name");
+	blanks(p);
+	if (!is_next(p, ':'))
+		return fail(p, "expected ':'");
+	p->at++;
+	return value(p, place);
 }
 
 static bool
-members(struct parser *p, struct json_object *object)
+members(struct parser *p, size_t object, uint32_t *len)
 {
 	p->at++;
 	blanks(p);
@@ -349,8 +369,9 @@ members(struct parser *p, struct json_object *object)
 		return true;
 	}
 	for (;;) {
-		if (!member(p, object))
+		if (!member(p, object, *len))
 			return false;
+		++*len;
 		blanks(p);
 		if (is_next(p, '}'))
 			break;
@@ -362,101 +383,162 @@ members(struct parser *p, struct json_object *object)
 	return true;
 }
 
+/* The container at that index; its node moves while there come others. */
 static bool
-container(struct parser *p, struct json_object **out)
+container(struct parser *p, size_t index)
 {
-	struct json_object *v;
-	bool ok;
+	struct json_tape *t = p->tape;
+	bool is_object = *p->at == '{';
+	uint32_t len = 0;
 
+	t->nodes[index].type = is_object ? json_type_object : json_type_array;
 	if (p->depth == JSON_DEPTH_MAX)
 		return fail(p, "nested deeper than 64 levels");
 	p->depth++;
-	if (*p->at == '{') {
-		v = jobj();
-		ok = members(p, v);
-	} else {
-		v = jarr();
-		ok = elements(p, v);
-	}
-	p->depth--;
-	if (!ok)
-		json_object_put(v);
-	else
-		*out = v;
-	return ok;
-}
-
-static bool
-value(struct parser *p, struct json_object **out)
-{
-	const char *text;
-	size_t len;
-
-	*out = NULL;
-	blanks(p);
-	if (p->at == p->end)
-		return fail(p, "unexpected end");
-	switch (*p->at) {
-	case '{':
-	case '[':
-		return container(p, out);
-	case '"':
-		if (!string(p, &text, &len))
-			return false;
-		*out = json_object_new_string_len(text, (int)len);
-		MUST(*out != NULL);
-		return true;
-	case 't':
-		if (!word(p, "true"))
-			return false;
-		*out = json_object_new_boolean(1);
-		return true;
-	case 'f':
-		if (!word(p, "false"))
-			return false;
-		*out = json_object_new_boolean(0);
-		return true;
-	case 'n':
-		return word(p, "null");
-	}
-	if (*p->at == '-' || (*p->at >= '0' && *p->at <= '9'))
-		return number(p, out);
-	return fail(p, "expected a value");
-}
-
-static bool
-whole(struct parser *p, struct json_object **out)
-{
-	size_t len = (size_t)(p->end - p->start), good;
-
-	if (len >= INT32_MAX)
-		return fail(p, "text of 2 GiB or more");
-	good = text_utf8_prefix(p->start, len);
-	if (good < len)
-		return fail_at(p, p->start + good, "invalid UTF-8");
-	if (!value(p, out))
+	if (is_object ? !members(p, index, &len) : !elements(p, &len))
 		return false;
-	blanks(p);
-	if (p->at < p->end) {
-		json_object_put(*out);
-		*out = NULL;
-		return fail(p, "text after the value");
-	}
+	p->depth--;
+	t->nodes[index].len = len;
+	t->nodes[index].span = (uint32_t)(t->n - index);
+	if (len > t->widest)
+		t->widest = len;
 	return true;
 }
 
+static bool
+literal(struct parser *p, struct json_node *n)
+{
+	n->type = json_type_boolean;
+	n->i = *p->at == 't';
+	if (n->i)
+		return word(p, "true", 4);
+	if (*p->at == 'f')
+		return word(p, "false", 5);
+	n->type = json_type_null;
+	return word(p, "null", 4);
+}
+
+/* The index of a node that is still null. */
+static size_t
+node_add(struct json_tape *t, struct place place)
+{
+	if (t->n == t->n_max) {
+		t->n_max *= 2;
+		t->nodes = xrealloc(t->nodes, t->n_max * sizeof(*t->nodes));
+	}
+	t->nodes[t->n] = (struct json_node){ .key = place.key,
+		.key_len = place.key_len,
+		.span = 1 };
+	return t->n++;
+}
+
+static bool
+value(struct parser *p, struct place place)
+{
+	size_t index = node_add(p->tape, place);
+	struct json_node *n = &p->tape->nodes[index];
+
+	blanks(p);
+	switch (*p->at) {
+	case '{':
+	case '[':
+		return container(p, index);
+	case '"':
+		n->type = json_type_string;
+		return string(p, &n->text, &n->len);
+	case 't':
+	case 'f':
+	case 'n':
+		return literal(p, n);
+	}
+	if (*p->at == '-' || (*p->at >= '0' && *p->at <= '9'))
+		return number(p, n);
+	return fail(p, p->at == p->end ? "unexpected end" : "expected a value");
+}
+
+/*
+ * Room for the text, and for as many nodes as most texts of that length have;
+ * large ones grow.
+ */
+static void
+tape_reset(struct json_tape *t, size_t len)
+{
+	size_t n = 8 + (len < 32768 ? len : 32768) / 12;
+
+	t->n = 0;
+	t->widest = 0;
+	if (t->n_max < n) {
+		free(t->nodes);
+		t->nodes = xmalloc(n * sizeof(*t->nodes));
+		t->n_max = n;
+	}
+	if (t->text_max < len + PAD) {
+		free(t->text);
+		t->text = xmalloc(len + PAD);
+		t->text_max = len + PAD;
+	}
+}
+
+static bool
+whole(struct parser *p)
+{
+	size_t len = (size_t)(p->end - p->start);
+	size_t good = text_utf8_prefix(p->start, len);
+
+	if (good < len)
+		return fail_at(p, p->start + good, "invalid UTF-8");
+	if (!value(p, (struct place){ 0 }))
+		return false;
+	blanks(p);
+	return p->at == p->end || fail(p, "text after the value");
+}
+
 enum as_status
-json_parse(const char *text, size_t len, struct json_object **out,
+json_tape_parse(struct json_tape *t, const char *text, size_t len,
     struct error *err)
 {
-	struct parser p = { .start = text, .at = text, .end = text + len };
+	struct parser p = { .tape = t };
 	bool ok;
 
-	*out = NULL;
-	ok = whole(&p, out);
-	buf_free(&p.scratch);
+	if (len >= INT32_MAX)
+		return error_set(err, ERR_MALFORMED_JSON,
+		    "text of 2 GiB or more at byte 0");
+	tape_reset(t, len);
+	if (len > 0)
+		memcpy(t->text, text, len);
+	memset(t->text + len, 0, PAD);
+	p.start = p.at = t->text;
+	p.end = t->text + len;
+	ok = whole(&p);
+	json_names_free(&p.names);
 	if (ok)
 		return AS_OK;
 	return error_set(err, ERR_MALFORMED_JSON, "%s at byte %zu", p.problem,
 	    (size_t)(p.problem_at - p.start));
+}
+
+/*
+ * Most texts are small, and need no memory but that of their values: there are
+ * two bytes for each node, save those that are left open, or stand where the
+ * text went wrong.
+ */
+enum as_status
+json_parse(const char *text, size_t len, struct json_object **out,
+    struct error *err)
+{
+	struct json_node nodes[SMALL / 2 + JSON_DEPTH_MAX + 2];
+	char copy[SMALL + PAD];
+	struct json_tape t = { 0 };
+	enum as_status st;
+
+	if (len <= SMALL)
+		t = (struct json_tape){ .nodes = nodes,
+			.text = copy,
+			.n_max = N_ITEMS(nodes),
+			.text_max = sizeof(copy) };
+	st = json_tape_parse(&t, text, len, err);
+	*out = st == AS_OK ? json_node_object(t.nodes) : NULL;
+	if (t.nodes != nodes)
+		json_tape_free(&t);
+	return st;
 }

@@ -12,8 +12,9 @@ libbase_la_SOURCES = \
 	core/base/error.c core/base/error.h core/base/error.def \
 	core/base/field.c core/base/field_text.c \
 	core/base/hash.c core/base/hash.h \
-	core/base/json.c core/base/json.h core/base/json_parse.c \
-	core/base/json_write.c core/base/json_write.h \
+	core/base/json.c core/base/json.h core/base/json_names.c \
+	core/base/json_names.h core/base/json_parse.c core/base/json_tape.c \
+	core/base/json_tape.h core/base/json_write.c core/base/json_write.h \
 	core/base/log.c core/base/log.h \
 	core/base/mem.c core/base/mem.h \
 	core/base/schema.c core/base/schema.h core/base/schema_check.c \

@@ -7,9 +7,8 @@
 #include "core/base/text.h"
 
 /*
- * Lines are collected until their end is there, then taken apart; so a field
- * is never seen in pieces.  Between two calls p->line holds the line that is
- * not complete, p->data the data of the event that is not complete, each data
+ * Lines are taken apart when their end is there; so a field is never seen in
+ * pieces.  Between two calls p->line holds the line that is not complete, p->data the data of the event that is not complete, each data
  * line ending with LF, and skip_lf says that the last byte was a CR, whose LF
  * may still come.
  */
@@ -82,11 +81,10 @@ field(struct sse_parser *p, const char *name, size_t name_len,
 
 /* The line without its end; an empty one ends the event. */
 static enum as_status
-line_end(struct sse_parser *p,
+line_end(struct sse_parser *p, const char *s, size_t len,
     enum as_status (*on_event)(const struct sse_event *, void *), void *arg)
 {
-	const char *s = text_of(&p->line), *colon, *value;
-	size_t len = p->line.len;
+	const char *colon, *value;
 
 	if (!p->started) {
 		p->started = true;
@@ -109,22 +107,44 @@ line_end(struct sse_parser *p,
 	return AS_OK;
 }
 
-/* How many bytes there are before the first CR or LF. */
+/*
+ * How many bytes there are before the first CR or LF.  *lf is the first LF at
+ * or behind s, or end; it is looked for again only when s has passed it.
+ */
 static size_t
-line_span(const char *s, size_t len)
+line_span(const char *s, const char *end, const char **lf)
 {
-	size_t n = 0;
+	const char *cr;
 
-	while (n < len && s[n] != '\n' && s[n] != '\r')
-		n++;
-	return n;
+	if (*lf == NULL || *lf < s) {
+		*lf = memchr(s, '\n', (size_t)(end - s));
+		if (*lf == NULL)
+			*lf = end;
+	}
+	cr = memchr(s, '\r', (size_t)(*lf - s));
+	return (size_t)((cr != NULL ? cr : *lf) - s);
+}
+
+/* The rest of a line, which is in the input as a whole if p->line is empty. */
+static enum as_status
+line_rest(struct sse_parser *p, const char *s, size_t len,
+    enum as_status (*on_event)(const struct sse_event *, void *), void *arg)
+{
+	enum as_status st;
+
+	if (p->line.len == 0)
+		return line_end(p, s, len, on_event, arg);
+	buf_add(&p->line, s, len);
+	st = line_end(p, p->line.data, p->line.len, on_event, arg);
+	buf_reset(&p->line);
+	return st;
 }
 
 enum as_status
 sse_parser_feed(struct sse_parser *p, const char *bytes, size_t len,
     enum as_status (*on_event)(const struct sse_event *, void *), void *arg)
 {
-	const char *s = bytes, *end = bytes + len;
+	const char *s = bytes, *end = bytes + len, *lf = NULL, *rest;
 	enum as_status st;
 	size_t n;
 
@@ -134,15 +154,16 @@ sse_parser_feed(struct sse_parser *p, const char *bytes, size_t len,
 		p->skip_lf = false;
 		if (s == end)
 			break;
-		n = line_span(s, (size_t)(end - s));
+		n = line_span(s, end, &lf);
 		if (n > p->max || p->line.len + p->data.len > p->max - n)
 			return AS_LIMIT;
-		buf_add(&p->line, s, n);
-		if ((s += n) == end)
+		rest = s;
+		if ((s += n) == end) {
+			buf_add(&p->line, rest, n);
 			break;
+		}
 		p->skip_lf = *s++ == '\r';
-		st = line_end(p, on_event, arg);
-		buf_reset(&p->line);
+		st = line_rest(p, rest, n, on_event, arg);
 		if (st != AS_OK)
 			return st;
 	}

@@ -92,8 +92,16 @@ void info_from_json(struct json_object *o, struct as_call_info *info);
 /* ---- Values (host_json.c) ------------------------------------------ */
 
 struct as_json;
-struct json_object *value_of(const struct as_json *v); /* borrowed */
+struct json_node;
+/* Borrowed; v is nothing that was parsed for a plugin. */
+struct json_object *value_of(const struct as_json *v);
+/* Of any v; the caller puts it. */
+struct json_object *value_hold(const struct as_json *v);
 const struct as_json *value_to(struct json_object *o);
+const struct as_json *value_to_node(const struct json_node *n);
+/* A text as the call's own value; NULL: it is not JSON. */
+const struct as_json *value_parse(struct as_call *call, const char *text,
+    size_t len);
 /*
  * A copy without any trace of how it was built; the caller puts it.  AS_LIMIT
  * or AS_INVALID with the failure in the call if the tree is bad.

@@ -57,7 +57,7 @@ chat_pass(struct exchange *x, const struct as_delta *d)
 
 /* What is whole of tail and text goes on, the rest becomes the tail. */
 static enum as_status
-chat_text(struct exchange *x, struct as_delta *d, struct tail *tail,
+chat_text_cut(struct exchange *x, struct as_delta *d, struct tail *tail,
     const char *text, size_t len)
 {
 	struct buf raw = { 0 }, clean = { 0 };
@@ -78,6 +78,21 @@ chat_text(struct exchange *x, struct as_delta *d, struct tail *tail,
 	buf_free(&raw);
 	buf_free(&clean);
 	return st;
+}
+
+/* Nearly all text is whole and clean: it goes on as it came. */
+static enum as_status
+chat_text(struct exchange *x, struct as_delta *d, struct tail *tail,
+    const char *text, size_t len)
+{
+	if (len == 0)
+		return AS_OK;
+	if (tail->len > 0 || !text_is_utf8(text, len) ||
+	    memchr(text, '\0', len) != NULL)
+		return chat_text_cut(x, d, tail, text, len);
+	d->text = text;
+	d->len = len;
+	return chat_pass(x, d);
 }
 
 /* A character whose end never came. */

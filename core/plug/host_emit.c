@@ -354,10 +354,8 @@ rule_holds(const char *rule, struct json_object *want, struct json_object *v)
 }
 
 static bool
-host_passes(const struct as_json *filter, const struct as_json *meta)
+passes(struct json_object *f, struct json_object *m)
 {
-	struct json_object *f = value_of(filter), *m = value_of(meta);
-
 	if (!json_object_is_type(f, json_type_object))
 		return true;
 	json_object_object_foreach(f, key, want)
@@ -376,6 +374,17 @@ host_passes(const struct as_json *filter, const struct as_json *meta)
 		}
 	}
 	return true;
+}
+
+static bool
+host_passes(const struct as_json *filter, const struct as_json *meta)
+{
+	struct json_object *f = value_hold(filter), *m = value_hold(meta);
+	bool ok = passes(f, m);
+
+	json_object_put(f);
+	json_object_put(m);
+	return ok;
 }
 
 const struct as_vector_host host_vector_table = {

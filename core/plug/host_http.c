@@ -3,7 +3,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
-#include "core/base/json.h"
+#include "core/base/json_tape.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/net/sse_parser.h"
@@ -24,7 +24,7 @@
 struct event {
 	struct event *next;
 	struct as_event about;
-	struct json_object *json;
+	size_t data_len;
 	char text[]; /* name, id, data */
 };
 
@@ -35,16 +35,8 @@ struct as_http_stream {
 	char *piece;
 	struct sse_parser parser;
 	struct event *current, *first, **last; /* parsed, not yet asked for */
+	struct json_tape tape; /* of the current one's data */
 };
-
-static void
-event_free(struct event *e)
-{
-	if (e == NULL)
-		return;
-	json_object_put(e->json);
-	free(e);
-}
 
 static struct as_http_stream *
 stream_new(struct as_call *call, int64_t number)
@@ -67,9 +59,10 @@ stream_free(struct as_http_stream *s)
 
 	while ((e = s->first) != NULL) {
 		s->first = e->next;
-		event_free(e);
+		free(e);
 	}
-	event_free(s->current);
+	free(s->current);
+	json_tape_free(&s->tape);
 	sse_parser_free(&s->parser);
 	free(s->piece);
 	free(s);
@@ -151,17 +144,15 @@ headers_from_json(struct as_call *call, struct json_object *a)
 	return headers;
 }
 
-static struct json_object *
-body_to_json(const char *body, size_t len)
+/* Worth a try? */
+static bool
+looks_like_json(const char *body, size_t len)
 {
-	struct json_object *o = NULL;
 	size_t n = 0;
 
 	while (n < len && strchr(" \t\r\n", body[n]) != NULL)
 		n++;
-	if (n < len && (body[n] == '{' || body[n] == '['))
-		(void)json_parse(body, len, &o, NULL);
-	return o;
+	return n < len && (body[n] == '{' || body[n] == '[');
 }
 
 static void
@@ -185,7 +176,8 @@ response_make(struct as_call *call, struct answer *a, bool stream)
 	r->headers = headers_from_json(call, jget(a->value, "headers"));
 	r->body.ptr = a->bytes != NULL ? a->bytes : "";
 	r->body.len = a->len;
-	r->json = value_to(call_own(call, body_to_json(r->body.ptr, a->len)));
+	if (looks_like_json(r->body.ptr, a->len))
+		r->json = value_parse(call, r->body.ptr, a->len);
 	if (stream)
 		r->stream = stream_new(call, number);
 	return r;
@@ -266,15 +258,34 @@ event_take(const struct sse_event *given, void *arg)
 	memcpy(e->text + name_size, id, id_size);
 	memcpy(data, given->data, given->data_len);
 	data[given->data_len] = '\0';
-	e->json = body_to_json(data, strlen(data));
+	e->data_len = given->data_len;
 	e->about.size = sizeof(e->about);
 	e->about.name = e->text;
 	e->about.id = e->text + name_size;
 	e->about.data = data;
-	e->about.json = value_to(e->json);
 	*s->last = e;
 	s->last = &e->next;
 	return AS_OK;
+}
+
+/* The first of those that wait; the one before is gone, with its JSON. */
+static void
+event_next(struct as_http_stream *s)
+{
+	struct event *e = s->first;
+
+	free(s->current);
+	s->current = e;
+	s->first = e->next;
+	if (s->first == NULL)
+		s->last = &s->first;
+#ifdef ARENA_DEBUG
+	json_tape_free(&s->tape); /* so that who reads it late is seen */
+#endif
+	if (looks_like_json(e->about.data, e->data_len) &&
+	    json_tape_parse(&s->tape, e->about.data, e->data_len, NULL) ==
+		AS_OK)
+		e->about.json = value_to_node(s->tape.nodes);
 }
 
 enum as_status
@@ -293,11 +304,7 @@ host_http_event(struct as_call *call, struct as_http_stream *s,
 			return call_fail(call, AS_LIMIT,
 			    "an event of more than 4 MiB");
 	}
-	event_free(s->current);
-	s->current = s->first;
-	s->first = s->current->next;
-	if (s->first == NULL)
-		s->last = &s->first;
+	event_next(s);
 	*event = &s->current->about;
 	return AS_OK;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/base/arena.h"
-#include "core/base/json.h"
+#include "core/base/json_tape.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/plug/call.h"
@@ -12,7 +12,10 @@
 #include "core/plug/pointer.h"
 
 /*
- * JSON values of plugins are json-c's, seen through an opaque type.
+ * JSON values of plugins are json-c's or nodes of a tape, seen through an
+ * opaque type; the lowest bit of the pointer tells a node.  What the host
+ * parses for a plugin is a tape, since most of it is read once or not at all;
+ * what a plugin builds and what crosses the border is json-c's.
  *
  * json-c has no object for null; ours is the address of null_value, and no
  * function of json-c ever sees it.  Containers that a plugin builds point to
@@ -21,6 +24,9 @@
  * no struct tree and are never written to.
  */
 
+#define NODE_BIT ((uintptr_t)1)
+/* A tape is searched from its start; beyond that json-c's tables are better. */
+#define TAPE_WIDE 4096
 #define TREE_BYTES_MAX ((size_t)16 << 20)
 #define TREE_DEPTH_MAX JSON_DEPTH_MAX
 
@@ -44,11 +50,27 @@ struct node {
 	unsigned depth;
 };
 
-static const char null_value;
+static _Alignas(max_align_t) const char null_value;
+
+/* NULL: v is no node. */
+static const struct json_node *
+tape_node(const struct as_json *v)
+{
+	if (((uintptr_t)v & NODE_BIT) == 0)
+		return NULL;
+	return (const struct json_node *)((uintptr_t)v - NODE_BIT);
+}
+
+const struct as_json *
+value_to_node(const struct json_node *n)
+{
+	return (const struct as_json *)((uintptr_t)n | NODE_BIT);
+}
 
 struct json_object *
 value_of(const struct as_json *v)
 {
+	MUST(tape_node(v) == NULL);
 	if (v == NULL || (const void *)v == &null_value)
 		return NULL;
 	return (struct json_object *)(uintptr_t)v;
@@ -60,12 +82,53 @@ value_to(struct json_object *o)
 	return (const struct as_json *)(const void *)o;
 }
 
+struct json_object *
+value_hold(const struct as_json *v)
+{
+	const struct json_node *n = tape_node(v);
+
+	return n != NULL ? json_node_object(n) : json_object_get(value_of(v));
+}
+
 static const struct as_json *
 value_or_null(struct json_object *o)
 {
 	return value_to(o) != NULL
 		   ? value_to(o)
 		   : (const struct as_json *)(const void *)&null_value;
+}
+
+static const struct as_json *
+node_or_none(const struct json_node *n)
+{
+	return n != NULL ? value_to_node(n) : NULL;
+}
+
+static void
+tape_drop(void *tape)
+{
+	json_tape_free(tape);
+}
+
+const struct as_json *
+value_parse(struct as_call *call, const char *text, size_t len)
+{
+	struct json_tape t = { 0 }, *kept;
+	struct json_object *o;
+
+	if (json_tape_parse(&t, text, len, NULL) != AS_OK) {
+		json_tape_free(&t);
+		return NULL;
+	}
+	if (t.widest > TAPE_WIDE) {
+		o = json_node_object(t.nodes);
+		json_tape_free(&t);
+		return value_to(call_own(call, o));
+	}
+	kept = arena_alloc(call->arena, sizeof(*kept));
+	*kept = t;
+	arena_cleanup(call->arena, tape_drop, kept);
+	return value_to_node(kept->nodes);
 }
 
 /* ---- Reading ------------------------------------------------------- */
@@ -83,13 +146,15 @@ int_type(struct json_object *o)
 static enum as_json_type
 host_type(const struct as_json *v)
 {
+	const struct json_node *n = tape_node(v);
+
 	if ((const void *)v == &null_value)
 		return AS_JSON_NULL;
-	switch (json_object_get_type(value_of(v))) {
+	switch (n != NULL ? n->type : json_object_get_type(value_of(v))) {
 	case json_type_boolean:
 		return AS_JSON_BOOL;
 	case json_type_int:
-		return int_type(value_of(v));
+		return n != NULL ? AS_JSON_INT : int_type(value_of(v));
 	case json_type_double:
 		return AS_JSON_NUM;
 	case json_type_string:
@@ -99,54 +164,102 @@ host_type(const struct as_json *v)
 	case json_type_object:
 		return AS_JSON_OBJECT;
 	default:
-		return AS_JSON_NONE;
+		return n != NULL ? AS_JSON_NULL : AS_JSON_NONE;
 	}
+}
+
+static const struct as_json *
+member(const struct as_json *v, const char *name)
+{
+	const struct json_node *n = tape_node(v);
+	struct json_object *found;
+
+	if (n != NULL)
+		return node_or_none(json_node_get(n, name));
+	return json_object_is_type(value_of(v), json_type_object) &&
+		       json_object_object_get_ex(value_of(v), name, &found)
+		   ? value_or_null(found)
+		   : NULL;
+}
+
+/* One token of a pointer further. */
+static const struct as_json *
+step(const struct as_json *v, const char *token)
+{
+	const struct json_node *n = tape_node(v);
+	struct json_object *o = n != NULL ? NULL : value_of(v);
+	size_t i;
+
+	if (n != NULL ? n->type != json_type_array
+		      : !json_object_is_type(o, json_type_array))
+		return member(v, token);
+	if (!pointer_index(token, &i))
+		return NULL;
+	if (n != NULL)
+		return node_or_none(json_node_at(n, i));
+	return i < json_object_array_length(o)
+		   ? value_or_null(json_object_array_get_idx(o, i))
+		   : NULL;
 }
 
 static const struct as_json *
 host_get(const struct as_json *v, const char *path)
 {
-	struct json_object *found = NULL;
+	char token[POINTER_TOKEN];
 
-	if (path[0] == '/')
-		return pointer_get(value_of(v), path, &found)
-			   ? value_or_null(found)
-			   : NULL;
-	return json_object_is_type(value_of(v), json_type_object) &&
-		       json_object_object_get_ex(value_of(v), path, &found)
-		   ? value_or_null(found)
-		   : NULL;
+	if (path[0] != '/')
+		return member(v, path);
+	while (v != NULL && *path == '/')
+		v = pointer_next(&path, token) ? step(v, token) : NULL;
+	return v;
 }
 
 static const char *
 host_str(const struct as_json *v, size_t *len)
 {
-	struct json_object *o = value_of(v);
+	const struct json_node *n = tape_node(v);
+	struct json_object *o = n != NULL ? NULL : value_of(v);
 
-	if (!json_object_is_type(o, json_type_string))
+	if (n != NULL ? n->type != json_type_string
+		      : !json_object_is_type(o, json_type_string))
 		return NULL;
 	if (len != NULL)
-		*len = (size_t)json_object_get_string_len(o);
-	return json_object_get_string(o);
+		*len = n != NULL ? n->len
+				 : (size_t)json_object_get_string_len(o);
+	return n != NULL ? n->text : json_object_get_string(o);
 }
 
+/* The SDK asks these only for what has that type. */
 static int64_t
 host_integer(const struct as_json *v)
 {
-	return json_object_get_int64(value_of(v));
+	const struct json_node *n = tape_node(v);
+
+	if (n == NULL)
+		return json_object_get_int64(value_of(v));
+	return n->type == json_type_int || n->type == json_type_boolean ? n->i
+									: 0;
 }
 
 static double
 host_num(const struct as_json *v)
 {
-	return json_object_get_double(value_of(v));
+	const struct json_node *n = tape_node(v);
+
+	return n != NULL ? json_node_num(n)
+			 : json_object_get_double(value_of(v));
 }
 
 static size_t
 host_size(const struct as_json *v)
 {
-	struct json_object *o = value_of(v);
+	const struct json_node *n = tape_node(v);
+	struct json_object *o = n != NULL ? NULL : value_of(v);
 
+	if (n != NULL)
+		return n->type == json_type_array || n->type == json_type_object
+			   ? n->len
+			   : 0;
 	if (json_object_is_type(o, json_type_array))
 		return json_object_array_length(o);
 	if (json_object_is_type(o, json_type_object))
@@ -154,6 +267,22 @@ host_size(const struct as_json *v)
 	return 0;
 }
 
+/* state_[0]: how many were given; state_[1]: the last of them. */
+static bool
+next_node(struct as_iter *it, const struct json_node *of)
+{
+	const struct json_node *n = (const struct json_node *)it->state_[1];
+
+	if (it->state_[0] >= host_size(it->of))
+		return false;
+	n = it->state_[0]++ == 0 ? json_node_first(of) : json_node_next(n);
+	it->state_[1] = (uintptr_t)n;
+	it->key = n->key;
+	it->value = value_to_node(n);
+	return true;
+}
+
+/* state_[0]: how many were given. */
 static bool
 next_item(struct as_iter *it, struct json_object *o)
 {
@@ -186,31 +315,28 @@ next_member(struct as_iter *it, struct json_object *o)
 static bool
 host_next(struct as_iter *it)
 {
-	struct json_object *o = value_of(it->of);
+	struct json_object *o;
 
+	if (tape_node(it->of) != NULL)
+		return next_node(it, tape_node(it->of));
+	o = value_of(it->of);
 	if (json_object_is_type(o, json_type_array))
 		return next_item(it, o);
 	return json_object_is_type(o, json_type_object) && next_member(it, o);
 }
 
-static const struct as_json *
-host_parse(struct as_call *call, const char *text, size_t len)
-{
-	struct json_object *o = NULL;
-
-	if (json_parse(text, len, &o, NULL) != AS_OK)
-		return NULL;
-	return value_or_null(call_own(call, o));
-}
-
 static const char *
 host_text(struct as_call *call, const struct as_json *v)
 {
-	const char *text = json_text(value_of(v));
+	struct json_object *o = value_hold(v);
+	const char *text = json_text(o);
 	size_t len = strlen(text);
 	char *copy = call_alloc(call, len + 1);
 
-	return copy != NULL ? memcpy(copy, text, len + 1) : "null";
+	if (copy != NULL)
+		memcpy(copy, text, len + 1);
+	json_object_put(o);
+	return copy != NULL ? copy : "null";
 }
 
 /* ---- Writing ------------------------------------------------------- */
@@ -335,63 +461,63 @@ host_put_bool(struct as_json *to, const char *key, bool yes)
 	tree_add(to, key, json_object_new_boolean(yes), sizeof(yes));
 }
 
-static struct json_object *copy(struct json_object *v, unsigned depth,
+static struct json_object *copy(const struct as_json *v, unsigned depth,
     struct tree *t);
 
 static struct json_object *
-copy_array(struct json_object *v, unsigned depth, struct tree *t)
+copy_members(const struct as_json *v, enum as_json_type type, unsigned depth,
+    struct tree *t)
 {
-	size_t i, n = json_object_array_length(v);
-	struct json_object *o = jarr();
+	struct json_object *o = type == AS_JSON_ARRAY ? jarr() : jobj(), *m;
+	struct as_iter it = { .of = v };
 
-	for (i = 0; i < n; i++)
-		json_object_array_add(o,
-		    copy(json_object_array_get_idx(v, i), depth + 1, t));
+	while (host_next(&it)) {
+		if (it.key != NULL)
+			t->bytes += strlen(it.key);
+		m = copy(it.value, depth + 1, t);
+		if (it.key != NULL)
+			jput(o, it.key, m);
+		else
+			json_object_array_add(o, m);
+	}
 	return o;
 }
 
 static struct json_object *
-copy_object(struct json_object *v, unsigned depth, struct tree *t)
+copy_leaf(const struct as_json *v)
 {
-	struct json_object *o = jobj();
+	struct json_object *o = NULL;
 
-	json_object_object_foreach(v, key, member)
-	{
-		t->bytes += strlen(key);
-		json_object_object_add(o, key, copy(member, depth + 1, t));
-	}
+	if (tape_node(v) != NULL)
+		return json_node_object(tape_node(v));
+	if (value_of(v) != NULL)
+		MUST(json_object_deep_copy(value_of(v), &o, NULL) == 0);
 	return o;
 }
 
 /* t counts, and notes what is wrong with the copy or was with the original. */
 static struct json_object *
-copy(struct json_object *v, unsigned depth, struct tree *t)
+copy(const struct as_json *v, unsigned depth, struct tree *t)
 {
-	struct json_object *o = NULL;
+	enum as_json_type type = host_type(v);
 	struct tree *from;
+	size_t len;
 
 	t->bytes += 32;
 	if (depth > TREE_DEPTH_MAX)
 		tree_fault(t, TREE_DEPTH);
 	if (t->bytes > TREE_BYTES_MAX)
 		tree_fault(t, TREE_SIZE);
-	if (v == NULL || t->fault != TREE_GOOD)
+	if (t->fault != TREE_GOOD)
 		return NULL;
-	switch (json_object_get_type(v)) {
-	case json_type_array:
-	case json_type_object:
-		if ((from = tree_of(v)) != NULL && from->fault != TREE_GOOD)
-			tree_fault(t, from->fault);
-		return json_object_is_type(v, json_type_array)
-			   ? copy_array(v, depth, t)
-			   : copy_object(v, depth, t);
-	case json_type_string:
-		t->bytes += (size_t)json_object_get_string_len(v);
-		/* FALLTHROUGH */
-	default:
-		MUST(json_object_deep_copy(v, &o, NULL) == 0);
-		return o;
-	}
+	if (host_str(v, &len) != NULL)
+		t->bytes += len;
+	if (type != AS_JSON_ARRAY && type != AS_JSON_OBJECT)
+		return copy_leaf(v);
+	from = tape_node(v) != NULL ? NULL : tree_of(value_of(v));
+	if (from != NULL && from->fault != TREE_GOOD)
+		tree_fault(t, from->fault);
+	return copy_members(v, type, depth, t);
 }
 
 static void
@@ -399,7 +525,7 @@ host_put(struct as_json *to, const char *key, const struct as_json *v)
 {
 	struct node *node = node_of(value_of(to));
 
-	tree_add(to, key, copy(value_of(v), node->depth + 1, node->tree), 0);
+	tree_add(to, key, copy(v, node->depth + 1, node->tree), 0);
 }
 
 static struct as_json *
@@ -446,7 +572,7 @@ value_copy(struct as_call *call, const struct as_json *v,
 {
 	struct tree t = { 0 };
 
-	*out = copy(value_of(v), 1, &t);
+	*out = copy(v, 1, &t);
 	if (t.fault == TREE_GOOD)
 		return AS_OK;
 	json_object_put(*out);
@@ -463,7 +589,7 @@ const struct as_json_host host_json_table = {
 	.num = host_num,
 	.count = host_size,
 	.next = host_next,
-	.parse = host_parse,
+	.parse = value_parse,
 	.text = host_text,
 	.make = host_make,
 	.put_str = host_put_str,

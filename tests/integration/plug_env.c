@@ -127,7 +127,9 @@ page(const char *request)
 	if (strncmp(request, "GET /events ", 12) == 0)
 		return "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 		       "connection: close\r\n\r\n"
-		       "data: one\n\ndata: two\ndata: lines\n\ndata: {}\n\n";
+		       "data: one\n\ndata: two\ndata: lines\n\ndata: {}\n\n"
+		       "data: {\"a\":[1,\ndata: \"\\n\"]}\n\n"
+		       "data: {\n\ndata: [null]\n\n";
 	return "HTTP/1.1 429 Slow down\r\ncontent-type: application/json\r\n"
 	       "retry-after: 3\r\nconnection: close\r\n\r\n"
 	       "{\"error\":{\"message\":\"too fast\"}}";

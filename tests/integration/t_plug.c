@@ -404,7 +404,10 @@ check_services(struct plug_env *env, int place)
 	    "\"json\":{\"a\":[1,2.5,null]}}");
 	snprintf(args, sizeof(args),
 	    "{\"text\":\"http://127.0.0.1:%d/events\"}", env->port);
-	expect(env, place, "events", args, "[\"one\",\"two\\nlines\",\"{}\"]");
+	expect(env, place, "events", args,
+	    "[\"one\",\"two\\nlines\",\"{}\",{},"
+	    "\"{\\\"a\\\":[1,\\n\\\"\\\\n\\\"]}\",{\"a\":[1,\"\\n\"]},\"{\","
+	    "\"[null]\",[null]]");
 	snprintf(args, sizeof(args), "{\"text\":\"http://127.0.0.1:%d/no\"}",
 	    env->port);
 	expect_fail(env, place, "events", args, AS_BUSY, "too fast");

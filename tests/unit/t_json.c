@@ -5,6 +5,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/json.h"
+#include "core/base/json_tape.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
@@ -145,6 +146,230 @@ test_depth(void)
 	memset(text, '[', 65);
 	memset(text + 65, ']', 65);
 	CU_ASSERT_EQUAL(json_parse(text, 130, &v, NULL), AS_INVALID);
+}
+
+/* ---- The tape ------------------------------------------------------ */
+
+static void same_value(const struct json_node *n, struct json_object *o);
+
+static void
+same_members(const struct json_node *n, struct json_object *o)
+{
+	const struct json_node *m = json_node_first(n);
+	uint32_t i;
+
+	CU_ASSERT_EQUAL(json_object_object_length(o), (int)n->len);
+	for (i = 0; i < n->len; i++, m = json_node_next(m)) {
+		CU_ASSERT_EQUAL(strlen(m->key), m->key_len);
+		CU_ASSERT_PTR_EQUAL(json_node_get(n, m->key), m);
+		same_value(m, jget(o, m->key));
+	}
+	CU_ASSERT_PTR_EQUAL(m, n + n->span);
+}
+
+static void
+same_elements(const struct json_node *n, struct json_object *o)
+{
+	const struct json_node *m = json_node_first(n);
+	uint32_t i;
+
+	CU_ASSERT_EQUAL(json_object_array_length(o), n->len);
+	for (i = 0; i < n->len; i++, m = json_node_next(m)) {
+		CU_ASSERT_PTR_NULL(m->key);
+		CU_ASSERT_PTR_EQUAL(json_node_at(n, i), m);
+		same_value(m, json_object_array_get_idx(o, i));
+	}
+	CU_ASSERT_PTR_EQUAL(m, n + n->span);
+	CU_ASSERT_PTR_NULL(json_node_at(n, n->len));
+}
+
+/* A node, and the same value as json-c's own parser has it. */
+static void
+same_value(const struct json_node *n, struct json_object *o)
+{
+	double d;
+
+	switch (n->type) {
+	case json_type_object:
+		same_members(n, o);
+		break;
+	case json_type_array:
+		same_elements(n, o);
+		break;
+	case json_type_string:
+		CU_ASSERT_EQUAL_FATAL(json_object_get_string_len(o),
+		    (int)n->len);
+		/* And its NUL. */
+		CU_ASSERT_EQUAL(memcmp(json_object_get_string(o), n->text,
+				    n->len + 1),
+		    0);
+		break;
+	case json_type_int:
+	case json_type_boolean:
+		CU_ASSERT_EQUAL(json_object_get_int64(o), n->i);
+		break;
+	case json_type_double:
+		/* json-c cuts integers that are larger than 64 bits. */
+		if (!json_object_is_type(o, json_type_double))
+			break;
+		d = json_object_get_double(o);
+		CU_ASSERT(json_node_num(n) <= d && json_node_num(n) >= d);
+		break;
+	case json_type_null:
+		CU_ASSERT_PTR_NULL(o);
+	}
+}
+
+static const char *const texts[] = {
+	"null",
+	" true ",
+	"{}",
+	"[]",
+	"\"\"",
+	"[[],{},[[]],{\"\":{}}]",
+	"[0,-0,1,-1,9223372036854775807,-9223372036854775808]",
+	"[9223372036854775808,-9223372036854775809,123456789012345678901]",
+	"[0.5,-1.25e-7,1e3,0.1,1E+2,-0.0]",
+	"[true,false,null,\"null\"]",
+	"\"12345678\\n12345678\\t1234567\\u00e9\"",
+	"\"\\ud83d\\ude00 \\u20ac \\u0041 \\b\\f\\n\\r\\t\\/\\\\\\\"\"",
+	"\"a\\u0000b\"",
+	"{\"a\\n\":1,\"\\u0062\":[2,{\"c\":null}],\"d\":\"e\"}",
+	"{\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":"
+	"\" hel\xc3\xa9lo \"},\"finish_reason\":null}],\"usage\":{\"n\":7}}",
+};
+
+/* One tape for all: what was read before must not be seen. */
+static void
+test_tape(void)
+{
+	struct json_tape t = { 0 };
+	struct json_object *o, *own;
+	size_t i;
+
+	for (i = 0; i < N_ITEMS(texts); i++) {
+		CU_ASSERT_EQUAL_FATAL(json_tape_parse(&t, texts[i],
+					  strlen(texts[i]), NULL),
+		    AS_OK);
+		CU_ASSERT_EQUAL(t.nodes[0].span, t.n);
+		o = json_tokener_parse(texts[i]);
+		same_value(t.nodes, o);
+		json_object_put(o);
+		own = json_node_object(t.nodes);
+		o = parse(texts[i]);
+		CU_ASSERT_STRING_EQUAL(json_text(own), json_text(o));
+		json_object_put(own);
+		json_object_put(o);
+	}
+	CU_ASSERT_PTR_NULL(json_node_get(t.nodes, "none"));
+	CU_ASSERT_PTR_NULL(json_node_get(t.nodes, ""));
+	CU_ASSERT_PTR_NULL(json_node_at(t.nodes, 0));
+	CU_ASSERT_PTR_NULL(json_node_get(t.nodes + 1, "id"));
+	CU_ASSERT(json_node_num(t.nodes) <= 0);
+	json_tape_free(&t);
+}
+
+/* Each beginning of a text is refused, or a number that could go on. */
+static void
+test_cut(void)
+{
+	const char *text = texts[N_ITEMS(texts) - 1];
+	struct json_tape t = { 0 };
+	struct json_object *v;
+	char *copy;
+	size_t i;
+
+	for (i = 0; i < strlen(text); i++) {
+		copy = xmalloc(i); /* so that reading beyond it is seen */
+		memcpy(copy, text, i);
+		CU_ASSERT_EQUAL(json_tape_parse(&t, copy, i, NULL), AS_INVALID);
+		CU_ASSERT_EQUAL(json_parse(copy, i, &v, NULL), AS_INVALID);
+		free(copy);
+	}
+	json_tape_free(&t);
+}
+
+/* An object of n members, each an object of n members; one name comes twice. */
+static void
+add_object(struct buf *b, int n, int again, int depth)
+{
+	int i;
+
+	buf_add_char(b, '{');
+	for (i = 0; i < n; i++) {
+		buf_printf(b, "%s\"m%d\":", i > 0 ? "," : "", i);
+		if (depth > 0)
+			add_object(b, n, -1, depth - 1);
+		else
+			buf_add_int(b, i);
+	}
+	if (again >= 0)
+		buf_printf(b, ",\"m%d\":0", again);
+	buf_add_char(b, '}');
+}
+
+static void
+wide(int n, int again, int depth)
+{
+	struct json_object *v;
+	struct error err = { 0 };
+	struct buf b = { 0 };
+	enum as_status st;
+
+	add_object(&b, n, again, depth);
+	st = json_parse(b.data, b.len, &v, &err);
+	if (again < 0) {
+		CU_ASSERT_EQUAL(st, AS_OK);
+		CU_ASSERT_STRING_EQUAL(json_text(v), b.data);
+	} else {
+		CU_ASSERT_EQUAL(st, AS_INVALID);
+		CU_ASSERT_PTR_NOT_NULL(
+		    strstr(err.detail, "duplicate member name at byte "));
+	}
+	json_object_put(v);
+	error_clear(&err);
+	buf_free(&b);
+}
+
+static void
+test_wide(void)
+{
+	static const int sizes[] = { 1, 31, 32, 33, 34, 300, 5000 };
+	size_t i;
+
+	for (i = 0; i < N_ITEMS(sizes); i++) {
+		wide(sizes[i], -1, 0);
+		wide(sizes[i], 0, 0);
+		wide(sizes[i], sizes[i] / 2, 0);
+		wide(sizes[i], sizes[i] - 1, 0);
+	}
+	/* The same names in many objects, some of them open. */
+	wide(40, -1, 2);
+	wide(40, 39, 2);
+}
+
+/* Small texts are parsed without any memory of their own: the worst ones. */
+static void
+test_small(void)
+{
+	struct json_object *v;
+	char text[300];
+	size_t len, i;
+
+	for (len = 250; len < 260; len++) {
+		for (i = 0; i < len; i++)
+			text[i] = i == 0         ? '['
+				  : i == len - 1 ? ']'
+				  : i % 2 == 1   ? '1'
+						 : ',';
+		CU_ASSERT_EQUAL(json_parse(text, len, &v, NULL),
+		    len % 2 == 1 ? AS_OK : AS_INVALID);
+		json_object_put(v);
+		memset(text + len - 70, '[', 70);
+		CU_ASSERT_EQUAL(json_parse(text, len, &v, NULL), AS_INVALID);
+		memset(text, '[', len);
+		CU_ASSERT_EQUAL(json_parse(text, len, &v, NULL), AS_INVALID);
+	}
 }
 
 static void
@@ -319,6 +544,10 @@ main(void)
 		{ "good texts", test_good },
 		{ "bad texts name the byte", test_bad },
 		{ "depth 64 and no more", test_depth },
+		{ "the tape has what json-c has", test_tape },
+		{ "texts that are cut", test_cut },
+		{ "large objects", test_wide },
+		{ "small texts", test_small },
 		{ "readers", test_readers },
 		{ "writers", test_writers },
 		{ "two ways to write", test_write },

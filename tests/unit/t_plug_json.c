@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/arena.h"
+#include "core/base/buf.h"
 #include "core/base/json.h"
 #include "core/plug/call.h"
 #include "core/plug/host.h"
@@ -30,11 +31,23 @@ parse(struct as_call *call, const char *text)
 	return J.parse(call, text, strlen(text));
 }
 
+/* As a value that came from the other side. */
+static const struct as_json *
+given(struct as_call *call, const char *text)
+{
+	struct json_object *o = NULL;
+
+	CU_ASSERT_EQUAL(json_parse(text, strlen(text), &o, NULL), AS_OK);
+	return value_to(call_own(call, o));
+}
+
+typedef const struct as_json *reader(struct as_call *call, const char *text);
+
 static void
-test_read(void)
+read_all(reader *from)
 {
 	struct as_call *call = call_new();
-	const struct as_json *v = parse(call,
+	const struct as_json *v = from(call,
 	    "{\"a\":{\"b\":[10,null,\"x\"]},\"a/b\":1,\"m~n\":2,\"\":3,"
 	    "\"big\":18446744073709551615,\"max\":9223372036854775807,"
 	    "\"f\":1.0,\"t\":true,\"z\":null}");
@@ -62,6 +75,31 @@ test_read(void)
 	CU_ASSERT_EQUAL(J.count(v), 9);
 	CU_ASSERT_EQUAL(J.count(J.get(v, "/a/b")), 3);
 	CU_ASSERT_EQUAL(J.count(J.get(v, "t")), 0);
+	CU_ASSERT_EQUAL(J.integer(J.get(v, "t")), 1);
+	CU_ASSERT_EQUAL(J.integer(J.get(v, "max")), INT64_MAX);
+	CU_ASSERT_EQUAL((int)J.num(J.get(v, "f")), 1);
+	CU_ASSERT_EQUAL((int)J.num(J.get(v, "/m~0n")), 2);
+	CU_ASSERT(J.num(J.get(v, "big")) > 1e19);
+	CU_ASSERT_PTR_NULL(J.get(v, "/a/b/x"));
+	CU_ASSERT_PTR_NULL(J.get(v, "/a/b/"));
+	CU_ASSERT_PTR_NULL(J.get(J.get(v, "/a/b"), "0"));
+	CU_ASSERT_PTR_NULL(J.get(J.get(v, "t"), "x"));
+	CU_ASSERT_PTR_NULL(J.get(J.get(v, "z"), "x"));
+	CU_ASSERT_STRING_EQUAL(J.text(call, v),
+	    "{\"a\":{\"b\":[10,null,\"x\"]},\"a/b\":1,\"m~n\":2,\"\":3,"
+	    "\"big\":18446744073709551615,\"max\":9223372036854775807,"
+	    "\"f\":1.0,\"t\":true,\"z\":null}");
+	CU_ASSERT_STRING_EQUAL(J.text(call, J.get(v, "z")), "null");
+	arena_free(call->arena);
+}
+
+static void
+test_read(void)
+{
+	struct as_call *call = call_new();
+
+	read_all(parse);
+	read_all(given);
 	CU_ASSERT_PTR_NULL(parse(call, "{"));
 	CU_ASSERT_EQUAL(J.type(parse(call, "null")), AS_JSON_NULL);
 	CU_ASSERT_STRING_EQUAL(J.text(call, NULL), "null");
@@ -69,10 +107,10 @@ test_read(void)
 }
 
 static void
-test_iterate(void)
+iterate(reader *from)
 {
 	struct as_call *call = call_new();
-	struct as_iter it = { .of = parse(call, "{\"a\":null,\"b\":2}") };
+	struct as_iter it = { .of = from(call, "{\"a\":null,\"b\":2}") };
 	size_t n = 0;
 
 	CU_ASSERT(J.next(&it));
@@ -82,17 +120,91 @@ test_iterate(void)
 	CU_ASSERT_STRING_EQUAL(it.key, "b");
 	CU_ASSERT_FALSE(J.next(&it));
 	CU_ASSERT_FALSE(J.next(&it));
-	it = (struct as_iter){ .of = parse(call, "[1,null,3]") };
+	it = (struct as_iter){ .of = from(call, "[1,null,3]") };
 	while (J.next(&it))
 		n++;
 	CU_ASSERT_EQUAL(n, 3);
 	CU_ASSERT_PTR_NULL(it.key);
-	it = (struct as_iter){ .of = parse(call, "{}") };
+	it = (struct as_iter){ .of = from(call, "[[1,[2]],{\"a\":3},4]") };
+	CU_ASSERT(J.next(&it));
+	CU_ASSERT_EQUAL(J.count(it.value), 2);
+	CU_ASSERT(J.next(&it));
+	CU_ASSERT_EQUAL(J.integer(J.get(it.value, "a")), 3);
+	CU_ASSERT(J.next(&it));
+	CU_ASSERT_EQUAL(J.integer(it.value), 4);
+	CU_ASSERT_FALSE(J.next(&it));
+	it = (struct as_iter){ .of = from(call, "{}") };
+	CU_ASSERT_FALSE(J.next(&it));
+	it = (struct as_iter){ .of = from(call, "[true]") };
+	CU_ASSERT(J.next(&it));
+	it = (struct as_iter){ .of = it.value };
 	CU_ASSERT_FALSE(J.next(&it));
 	it = (struct as_iter){ .of = NULL };
 	CU_ASSERT_FALSE(J.next(&it));
 	it = (struct as_iter){ .of = parse(call, "null") };
 	CU_ASSERT_FALSE(J.next(&it));
+	arena_free(call->arena);
+}
+
+static void
+test_iterate(void)
+{
+	iterate(parse);
+	iterate(given);
+}
+
+/* Larger than a tape should be; a plugin does not notice. */
+static void
+test_wide(void)
+{
+	struct as_call *call = call_new();
+	struct buf b = { 0 };
+	const struct as_json *v;
+	struct as_iter it;
+	size_t i;
+
+	buf_add_str(&b, "{\"in\":[[");
+	for (i = 0; i < 5000; i++)
+		buf_printf(&b, "%s%zu", i > 0 ? "," : "", i);
+	buf_add_str(&b, "]]}");
+	v = parse(call, b.data);
+	CU_ASSERT_EQUAL(J.count(J.get(v, "/in/0")), 5000);
+	CU_ASSERT_EQUAL(J.integer(J.get(v, "/in/0/4999")), 4999);
+	it = (struct as_iter){ .of = J.get(v, "/in/0") };
+	for (i = 0; J.next(&it); i++)
+		CU_ASSERT_EQUAL(J.integer(it.value), (int64_t)i);
+	CU_ASSERT_EQUAL(i, 5000);
+	buf_free(&b);
+	arena_free(call->arena);
+}
+
+/* What is copied of a text is as good as what was given. */
+static void
+test_copy(void)
+{
+	struct as_call *call = call_new();
+	struct as_json *o = J.make(call, AS_JSON_OBJECT);
+	const struct as_json *v;
+	struct json_object *copy;
+	char deep[140];
+
+	CU_ASSERT_PTR_NULL(parse(call, "[1e400]"));
+	v = parse(call, "{\"a\":[1,2.50,null,true,\"x\\u0000y\",{\"b\":{}}]}");
+	J.put(o, "one", J.get(v, "/a/5"));
+	J.put(o, "two", J.get(v, "/a/2"));
+	J.put(o, "all", v);
+	CU_ASSERT_EQUAL(value_copy(call, o, &copy), AS_OK);
+	CU_ASSERT_STRING_EQUAL(json_text(copy),
+	    "{\"one\":{\"b\":{}},\"two\":null,\"all\":{\"a\":[1,2.50,null,"
+	    "true,\"x\\u0000y\",{\"b\":{}}]}}");
+	json_object_put(copy);
+	memset(deep, '[', 64);
+	memset(deep + 64, ']', 64);
+	deep[128] = '\0';
+	CU_ASSERT_EQUAL(value_copy(call, parse(call, deep), &copy), AS_OK);
+	json_object_put(copy);
+	J.put(o, "deep", parse(call, deep));
+	CU_ASSERT_EQUAL(value_copy(call, o, &copy), AS_LIMIT);
 	arena_free(call->arena);
 }
 
@@ -169,11 +281,16 @@ test_passes(void)
 	struct as_call *call = call_new();
 	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		CU_ASSERT_EQUAL(host_vector_table.passes(parse(call,
 							     cases[i][0]),
 				    parse(call, cases[i][1])),
 		    cases[i][2][0] == 'y');
+		CU_ASSERT_EQUAL(host_vector_table.passes(given(call,
+							     cases[i][0]),
+				    parse(call, cases[i][1])),
+		    cases[i][2][0] == 'y');
+	}
 	arena_free(call->arena);
 }
 
@@ -246,6 +363,8 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "reading", test_read },
 		{ "walking", test_iterate },
+		{ "wide values", test_wide },
+		{ "copies", test_copy },
 		{ "writing", test_write },
 		{ "bad trees", test_bad },
 		{ "filters", test_passes },

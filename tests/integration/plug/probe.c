@@ -176,8 +176,11 @@ events(struct as_call *call, const void *in)
 	    &res);
 	if (st != AS_OK || (st = as_http_ok(call, res)) != AS_OK)
 		return st;
-	while ((st = as_http_event(call, res, &ev)) == AS_OK)
+	while ((st = as_http_event(call, res, &ev)) == AS_OK) {
 		as_put_str(a, NULL, ev->data);
+		if (ev->json != NULL)
+			as_put(a, NULL, ev->json);
+	}
 	return st == AS_EOF ? as_reply(call, a) : st;
 }
 
