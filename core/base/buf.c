@@ -13,14 +13,12 @@
  */
 
 void
-buf_reserve(struct buf *b, size_t more)
+buf_grow(struct buf *b, size_t more)
 {
 	size_t need, cap;
 
 	MUST(more < SIZE_MAX / 4 && b->len < SIZE_MAX / 4);
 	need = b->len + more + 1;
-	if (need <= b->cap)
-		return;
 	cap = b->cap < 64 ? 64 : b->cap;
 	while (cap < need)
 		cap += cap;
@@ -42,15 +40,6 @@ void
 buf_add_str(struct buf *b, const char *s)
 {
 	buf_add(b, s, strlen(s));
-}
-
-void
-buf_add_char(struct buf *b, char c)
-{
-	if (b->len + 1 >= b->cap)
-		buf_reserve(b, 1);
-	b->data[b->len++] = c;
-	b->data[b->len] = '\0';
 }
 
 void
@@ -154,27 +143,40 @@ escape_of(unsigned char c)
 	return c < 0x20 ? 'u' : '\0';
 }
 
+/* How many bytes from the start need no escape. */
+static size_t
+plain_span(const char *s, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && s[i] != '"' && s[i] != '\\' &&
+	       (unsigned char)s[i] >= 0x20)
+		i++;
+	return i;
+}
+
 void
 buf_add_json_str(struct buf *b, const char *s, size_t len)
 {
-	size_t i, start = 0;
+	size_t n;
 	char esc;
 
 	buf_reserve(b, len + 2);
 	buf_add_char(b, '"');
-	for (i = 0; i < len; i++) {
-		if ((esc = escape_of((unsigned char)s[i])) == '\0')
-			continue;
-		buf_add(b, s + start, i - start);
-		start = i + 1;
-		if (esc == 'u') {
-			buf_printf(b, "\\u%04x", (unsigned)s[i]);
+	for (;; s++, len--) {
+		n = plain_span(s, len);
+		buf_add(b, s, n);
+		s += n;
+		len -= n;
+		if (len == 0)
+			break;
+		if ((esc = escape_of((unsigned char)*s)) == 'u') {
+			buf_printf(b, "\\u%04x", (unsigned)*s);
 		} else {
 			buf_add_char(b, '\\');
 			buf_add_char(b, esc);
 		}
 	}
-	buf_add(b, s + start, len - start);
 	buf_add_char(b, '"');
 }
 

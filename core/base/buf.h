@@ -24,9 +24,8 @@ struct buf {
 
 void buf_add(struct buf *b, const void *p, size_t len);
 void buf_add_str(struct buf *b, const char *s);
-void buf_add_char(struct buf *b, char c);
 void buf_add_int(struct buf *b, int64_t i);
-void buf_reserve(struct buf *b, size_t more); /* room for as many bytes */
+void buf_grow(struct buf *b, size_t more); /* see buf_reserve */
 void buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
@@ -35,6 +34,22 @@ void buf_drain(struct buf *b, size_t len); /* drop from the front */
 void buf_reset(struct buf *b); /* empty, keeps its memory */
 char *buf_take(struct buf *b); /* caller frees; never NULL; b is empty */
 void buf_free(struct buf *b);
+
+/* Room for as many bytes. */
+static inline void
+buf_reserve(struct buf *b, size_t more)
+{
+	if (more >= b->cap - b->len)
+		buf_grow(b, more);
+}
+
+static inline void
+buf_add_char(struct buf *b, char c)
+{
+	buf_reserve(b, 1);
+	b->data[b->len++] = c;
+	b->data[b->len] = '\0';
+}
 
 /* s as a JSON string with its quotes; s must be valid UTF-8. */
 void buf_add_json_str(struct buf *b, const char *s, size_t len);

@@ -13,13 +13,13 @@
 void
 hash_init(struct hash *h)
 {
-	crypto_hash_sha256_init(&h->state);
+	SHA256_Init(&h->state);
 }
 
 void
 hash_bytes(struct hash *h, const void *p, size_t len)
 {
-	crypto_hash_sha256_update(&h->state, p, len);
+	SHA256_Update(&h->state, p, len);
 }
 
 void
@@ -54,15 +54,18 @@ hash_field_int(struct hash *h, int64_t n)
 void
 hash_end(struct hash *h, uint8_t out[HASH_LEN])
 {
-	crypto_hash_sha256_final(&h->state, out);
+	SHA256_Final(out, &h->state);
 }
 
 void
 hash_text(const void *p, size_t len, char out[HASH_TEXT])
 {
 	uint8_t sum[HASH_LEN];
+	struct hash h;
 
-	crypto_hash_sha256(sum, p, len);
+	hash_init(&h);
+	hash_bytes(&h, p, len);
+	hash_end(&h, sum);
 	text_hex(out, sum, sizeof(sum));
 }
 

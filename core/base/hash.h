@@ -3,12 +3,15 @@
 #define CORE_BASE_HASH_H
 
 /*
- * SHA-256 over fields, and constant-time comparison (libsodium).
+ * SHA-256 over fields.  OpenSSL's, because it uses what the processor has for
+ * it: every message and every step is hashed.
  * hash_field prefixes each field with its length as 8 bytes, big endian, so
  * that ("ab","c") and ("a","bc") differ.
  */
 
-#include <sodium.h>
+/* The context of fixed size; the one of EVP would be an allocation a hash. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +20,7 @@
 #define HASH_TEXT 65
 
 struct hash {
-	crypto_hash_sha256_state state;
+	SHA256_CTX state;
 };
 
 void hash_init(struct hash *h);

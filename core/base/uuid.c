@@ -126,16 +126,16 @@ uuid_parse(const char *s, struct uuid *out)
 void
 uuid_format(struct uuid id, char out[UUID_TEXT])
 {
+	static const unsigned char place[] = { 0, 2, 4, 6, 9, 11, 14, 16, 19,
+		21, 24, 26, 28, 30, 32, 34 };
 	static const char digits[] = "0123456789abcdef";
-	int i, n = 0;
 
-	for (i = 0; i < 16; i++) {
-		if (is_dash_place(n))
-			out[n++] = '-';
-		out[n++] = digits[id.b[i] >> 4];
-		out[n++] = digits[id.b[i] & 15];
+	for (int i = 0; i < 16; i++) {
+		out[place[i]] = digits[id.b[i] >> 4];
+		out[place[i] + 1] = digits[id.b[i] & 15];
 	}
-	out[n] = '\0';
+	out[8] = out[13] = out[18] = out[23] = '-';
+	out[36] = '\0';
 }
 
 bool
