@@ -9,47 +9,112 @@
 
 /*
  * One data-modifying WITH an operation: one round trip, one plan, and nothing
- * is written unless the first part, the guard, has found its row.  Lists cross
- * as JSON; payloads are strings in it, so their bytes come out as they went
- * in.  All parts see the state before the statement; only what a part returns
- * is new, and that is why everything hangs on the guard's row.
+ * is written unless the first part, the guard, has found its row.  All parts
+ * see the state before the statement; only what a part returns is new, and
+ * that is why everything hangs on the guard's row.
+ *
+ * Events cross as two arrays, the one message of most commits as parameters,
+ * other lists as JSON with payloads as strings, so that their bytes come out
+ * as they went in.  The server spends more on the number of parts and on JSON
+ * than on the rows.
+ *
+ * $1 to $21 are the same in all statements: see args_common.
  */
 
 #define EVENTS_FROM \
 	" INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
 	" step, ns, type, fence, payload, created_at)" \
 	" SELECT r.id, $3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id," \
-	" r.step, r.checkpoint_ns, e.value ->> 0, r.fence, e.value ->> 1, $6" \
-	" FROM r, json_array_elements(CAST($5 AS json))" \
-	" WITH ORDINALITY e (value, n)"
+	" r.step, r.checkpoint_ns, e.type, r.fence, e.body, $5" \
+	" FROM r, unnest(CAST($6 AS text[]), CAST($7 AS text[]))" \
+	" WITH ORDINALITY e (type, body, n)"
 
-#define MESSAGES_FROM \
+#define MESSAGES_INTO \
 	" INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id," \
 	" ns, step, ordinal, role, content, parts, tool_name, tool_call_id," \
-	" state, client_message_id, parent_id, usage, model, created_at)" \
-	" SELECT m.id, r.tenant_id, r.thread_id, m.sequence, r.id," \
-	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
-	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
-	" m.parent_id, m.usage, m.model, $6" \
-	" FROM r, json_to_recordset(CAST($7 AS json)) AS m (id uuid," \
-	" sequence bigint, step bigint, ordinal bigint, role text," \
-	" content text, parts text, tool_name text, tool_call_id text," \
-	" state text, client_message_id text, parent_id uuid, usage text," \
-	" model text)"
+	" state, client_message_id, parent_id, usage, model, created_at)"
+
+#define MESSAGE_FROM \
+	MESSAGES_INTO \
+	" SELECT $8, r.tenant_id, r.thread_id, $9, r.id, r.checkpoint_ns," \
+	" $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $5" \
+	" FROM r"
+
+#define COMMON_ARGS 21
 
 /* ---- Arguments ----------------------------------------------------- */
 
+/* Text as an element of an array in PostgreSQL's notation. */
 static void
-events_write(struct buf *b, const struct event_list *events)
+array_add(struct buf *b, const char *text)
 {
-	jw_open_list(b, NULL);
-	for (int i = 0; i < events->n; i++) {
-		jw_open_list(b, NULL);
-		jw_str(b, NULL, events->items[i].type);
-		jw_str(b, NULL, events->items[i].body);
-		jw_close_list(b);
+	size_t n;
+
+	buf_add_char(b, b->len == 0 ? '{' : ',');
+	buf_add_char(b, '"');
+	for (;; text += n) {
+		n = strcspn(text, "\"\\");
+		buf_add(b, text, n);
+		if (text[n] == '\0')
+			break;
+		buf_add_char(b, '\\');
+		buf_add_char(b, text[n++]);
 	}
-	jw_close_list(b);
+	buf_add_char(b, '"');
+}
+
+struct event_arrays {
+	struct buf types, bodies;
+};
+
+static void
+events_write(struct event_arrays *a, const struct event_list *events)
+{
+	for (int i = 0; i < events->n; i++) {
+		array_add(&a->types, events->items[i].type);
+		array_add(&a->bodies, events->items[i].body);
+	}
+	buf_add_str(&a->types, events->n > 0 ? "}" : "{}");
+	buf_add_str(&a->bodies, events->n > 0 ? "}" : "{}");
+}
+
+static void
+events_free(struct event_arrays *a)
+{
+	buf_free(&a->types);
+	buf_free(&a->bodies);
+}
+
+static void
+args_common(struct sql_arg args[COMMON_ARGS], struct uuid thread_id,
+    struct uuid run_id, const struct run_heads *heads, int64_t now_us,
+    const struct event_arrays *events, const struct run_message *m)
+{
+	struct sql_arg list[COMMON_ARGS] = {
+		SQL_UUID(thread_id),
+		SQL_UUID(run_id),
+		SQL_INT(heads->run_seq + 1),
+		SQL_INT(heads->seq + 1),
+		SQL_INT(now_us),
+		sql_textn(events->types.data, events->types.len),
+		sql_textn(events->bodies.data, events->bodies.len),
+		sql_uuid_or_null(m->id),
+		SQL_INT(m->sequence),
+		SQL_INT(m->step),
+		SQL_INT(m->ordinal),
+		SQL_TEXT(m->role),
+		SQL_TEXT(m->content),
+		SQL_TEXT(m->parts),
+		SQL_TEXT(m->tool_name),
+		SQL_TEXT(m->tool_call_id),
+		SQL_TEXT(m->state),
+		SQL_TEXT(m->client_message_id),
+		sql_uuid_or_null(m->parent_id),
+		SQL_TEXT(m->usage),
+		SQL_TEXT(m->model),
+	};
+
+	memcpy(args, list, sizeof(list));
 }
 
 static void
@@ -160,9 +225,9 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 static struct sql CREATE = {
 	.postgres =
 	    "WITH t AS (UPDATE threads SET status = 'busy',"
-	    " active_run_id = $2, head_seq = $8, next_msg_seq = $9 + 1,"
-	    " version = version + 1, updated_at = $6,"
-	    " title = CASE WHEN title = '' THEN $10 ELSE title END"
+	    " active_run_id = $2, head_seq = $22, next_msg_seq = $9 + 1,"
+	    " version = version + 1, updated_at = $5,"
+	    " title = CASE WHEN title = '' THEN $23 ELSE title END"
 	    " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1"
 	    " AND next_msg_seq = $9 RETURNING id, tenant_id, user_id),"
 	    " r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id,"
@@ -171,35 +236,28 @@ static struct sql CREATE = {
 	    " fence, version, last_commit_id, owner_epoch, attempt,"
 	    " deadline_at, model, created_at, updated_at, started_at,"
 	    " holds_thread)"
-	    " SELECT $2, t.tenant_id, t.id, t.user_id, $11, 'interactive', 0,"
-	    " $12, $13, $14, $15, $2, '', 0, $16, $17, 1, $2, $18, 0, $19,"
-	    " $20, $6, $6, $21, TRUE FROM t"
+	    " SELECT $2, t.tenant_id, t.id, t.user_id, $24, 'interactive', 0,"
+	    " $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32,"
+	    " $33, $5, $5, $34, TRUE FROM t"
 	    " RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence),"
-	    " m AS (" MESSAGES_FROM "),"
+	    " m AS (" MESSAGE_FROM "),"
 	    " e AS (" EVENTS_FROM "),"
 	    " j AS (INSERT INTO jobs (kind, class, run_id, tenant_id, run_at,"
 	    " enqueued_at, state, owner_epoch, leased_at, attempts)"
-	    " SELECT 'run', 0, r.id, r.tenant_id, $6, $6, $22, $18, $21, 0"
+	    " SELECT 'run', 0, r.id, r.tenant_id, $5, $5, $30, $31, $34, 0"
 	    " FROM r)"
 	    " SELECT count(*) FROM r"
 };
 
-SUSPENDS enum as_status
-run_store_pg_create(struct store *store, const struct run_create *c,
-    struct error *err)
+#define CREATE_ARGS (COMMON_ARGS + 13)
+
+/* $22 to $34 */
+static void
+create_args(const struct run_create *c, struct sql_arg *args)
 {
 	bool owned = c->owner_epoch != 0;
-	struct buf messages = { 0 }, events = { 0 };
-	struct sql_arg args[] = {
-		SQL_UUID(c->thread_id),
-		SQL_UUID(c->run_id),
-		SQL_INT(c->heads.run_seq + 1),
-		SQL_INT(c->heads.seq + 1),
-		SQL_NULL, /* the events, see below */
-		SQL_INT(c->now_us),
-		SQL_NULL, /* the message */
+	struct sql_arg list[CREATE_ARGS - COMMON_ARGS] = {
 		SQL_INT(c->heads.seq + c->events->n),
-		SQL_INT(c->heads.msg_seq),
 		SQL_TEXT(c->title),
 		SQL_UUID(c->agent_id),
 		SQL_TEXT(run_status_name(owned ? RUN_RUNNING : RUN_QUEUED)),
@@ -212,66 +270,84 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 		SQL_INT(c->deadline_at),
 		SQL_TEXT(c->model),
 		owned ? SQL_INT(c->now_us) : sql_time(0),
-		SQL_INT(owned ? 1 : 0),
 	};
+
+	memcpy(args, list, sizeof(list));
+}
+
+SUSPENDS enum as_status
+run_store_pg_create(struct store *store, const struct run_create *c,
+    struct error *err)
+{
+	struct event_arrays events = { 0 };
+	struct sql_arg args[CREATE_ARGS];
 	enum as_status st;
 
 	events_write(&events, c->events);
-	messages_write(&messages, &c->message, 1);
-	args[4] = sql_textn(events.data, events.len);
-	args[6] = sql_textn(messages.data, messages.len);
-	st = guarded(store, &CREATE, args,
-	    (int)(sizeof(args) / sizeof(args[0])), err);
-	buf_free(&messages);
-	buf_free(&events);
+	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
+	    &events, &c->message);
+	create_args(c, args + COMMON_ARGS);
+	st = guarded(store, &CREATE, args, CREATE_ARGS, err);
+	events_free(&events);
 	return st;
 }
 
 /* ---- Commit -------------------------------------------------------- */
 
 /*
- * $1 thread, $2 run, $8 commit id, $9 to ... in the order of commit_args.  Each
- * part costs the server something even if it has nothing to do, so a commit
- * without tools goes without those parts.
+ * Each part costs the server something even if it has nothing to do, so there
+ * is a statement for what is most frequent, one message and no tools.
  */
-#define COMMIT_WITH(parts) \
+#define COMMIT_WITH(messages, parts) \
 	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
 	" WHERE id = $1 FOR UPDATE)," \
-	" r AS (UPDATE runs SET last_commit_id = $8, status = $9," \
-	" holds_thread = $10, step = runs.step + $11," \
-	" fence = runs.fence + $12, head_seq = $13," \
-	" version = runs.version + 1, updated_at = $6," \
-	" checkpoint_id = COALESCE($14, runs.checkpoint_id)," \
-	" usage = COALESCE($15, runs.usage)," \
-	" used_tokens = runs.used_tokens + $16," \
-	" error_code = COALESCE($17, runs.error_code)," \
-	" error = COALESCE($18, runs.error)," \
-	" cancel_mode = COALESCE($19, runs.cancel_mode)," \
-	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $20)," \
-	" completed_at = $21, owner_epoch = CASE WHEN $22 THEN NULL" \
+	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
+	" holds_thread = $24, step = runs.step + $25," \
+	" fence = runs.fence + $26, head_seq = $27," \
+	" version = runs.version + 1, updated_at = $5," \
+	" checkpoint_id = COALESCE($28, runs.checkpoint_id)," \
+	" usage = COALESCE($29, runs.usage)," \
+	" used_tokens = runs.used_tokens + $30," \
+	" error_code = COALESCE($31, runs.error_code)," \
+	" error = COALESCE($32, runs.error)," \
+	" cancel_mode = COALESCE($33, runs.cancel_mode)," \
+	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $34)," \
+	" completed_at = $35, owner_epoch = CASE WHEN $36 THEN NULL" \
 	" ELSE runs.owner_epoch END" \
 	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
-	" AND runs.status = $23 AND runs.step = $24" \
-	" AND runs.head_seq = $3 - 1 AND runs.fence = $25" \
+	" AND runs.status = $37 AND runs.step = $38" \
+	" AND runs.head_seq = $3 - 1 AND runs.fence = $39" \
 	" AND l.head_seq = $4 - 1" \
 	" RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step," \
 	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent)," \
-	" t AS (UPDATE threads SET head_seq = $26, next_msg_seq = $27," \
-	" updated_at = $6, version = version + 1," \
-	" status = CASE WHEN $28 THEN 'idle' ELSE status END," \
-	" active_run_id = CASE WHEN $28 THEN NULL ELSE active_run_id END," \
-	" head_checkpoint_id = COALESCE($14, head_checkpoint_id)" \
+	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
+	" updated_at = $5, version = version + 1," \
+	" status = CASE WHEN $42 THEN 'idle' ELSE status END," \
+	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
+	" head_checkpoint_id = COALESCE($28, head_checkpoint_id)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
 	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
 	" tenant_id, parent_id, run_id, step, source, manifest," \
 	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $14, r.tenant_id, r.parent, r.id, r.step, 'loop', $29, $30, $6" \
-	" FROM r WHERE $14 IS NOT NULL)," \
-	" m AS (" MESSAGES_FROM ")," \
+	" $28, r.tenant_id, r.parent, r.id, r.step, 'loop', $43, $44, $5" \
+	" FROM r WHERE $28 IS NOT NULL)," \
+	" m AS (" messages ")," \
 	" e AS (" EVENTS_FROM ")," parts \
-	" j AS (DELETE FROM jobs USING r WHERE $22 AND jobs.kind = 'run'" \
+	" j AS (DELETE FROM jobs USING r WHERE $36 AND jobs.kind = 'run'" \
 	" AND jobs.run_id = r.id)" \
 	" SELECT count(*) FROM r"
+
+#define MESSAGES_FROM \
+	MESSAGES_INTO \
+	" SELECT m.id, r.tenant_id, r.thread_id, m.sequence, r.id," \
+	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
+	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
+	" m.parent_id, m.usage, m.model, $5" \
+	" FROM r, json_to_recordset(CAST($48 AS json)) AS m (id uuid," \
+	" sequence bigint, step bigint, ordinal bigint, role text," \
+	" content text, parts text, tool_name text, tool_call_id text," \
+	" state text, client_message_id text, parent_id uuid, usage text," \
+	" model text)"
 
 #define TOOLS_AND_VOID \
 	" n AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns," \
@@ -280,63 +356,34 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" started_at, dispatch_deadline)" \
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
-	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $6, $6," \
-	" x.deadline FROM r, json_to_recordset(CAST($31 AS json)) AS x" \
+	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
+	" x.deadline FROM r, json_to_recordset(CAST($45 AS json)) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
 	" args_hash text, args text, state text, deadline bigint))," \
 	" d AS (UPDATE tool_invocations i SET state = x.state," \
 	" result = x.result, result_sha = decode(x.sha, 'hex')," \
-	" error_code = x.error_code, completed_at = $6," \
+	" error_code = x.error_code, completed_at = $5," \
 	" resolution = 'auto'" \
-	" FROM r, json_to_recordset(CAST($32 AS json)) AS x" \
+	" FROM r, json_to_recordset(CAST($46 AS json)) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text)" \
 	" WHERE i.id = x.id AND i.run_id = r.id AND i.state = 'started')," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $33 AND messages.run_id = r.id),"
+	" WHERE $47 AND messages.run_id = r.id),"
 
-static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH("") };
-static struct sql COMMIT_ALL = { .postgres = COMMIT_WITH(TOOLS_AND_VOID) };
+static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
+static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
+				       TOOLS_AND_VOID) };
 
-struct commit_lists {
-	struct buf events, messages, tools_new, tools_done;
-};
+#define PLAIN_ARGS (COMMON_ARGS + 23)
+#define COMMIT_ARGS (PLAIN_ARGS + 4)
 
+/* $22 to $44 */
 static void
-commit_lists_fill(struct commit_lists *l, const struct run_commit *c)
-{
-	events_write(&l->events, c->events);
-	messages_write(&l->messages, c->messages, c->n_messages);
-	tools_new_write(&l->tools_new, c);
-	tools_done_write(&l->tools_done, c);
-}
-
-static void
-commit_lists_free(struct commit_lists *l)
-{
-	buf_free(&l->events);
-	buf_free(&l->messages);
-	buf_free(&l->tools_new);
-	buf_free(&l->tools_done);
-}
-
-#define COMMIT_ARGS 33
-#define PLAIN_ARGS 30 /* without the last three */
-
-/* In the order of the statement's parameters. */
-static void
-commit_args(const struct run_commit *c, const struct commit_lists *l,
-    struct sql_arg args[COMMIT_ARGS])
+plain_args(const struct run_commit *c, struct sql_arg *args)
 {
 	bool ends = !run_is_open(c->to);
-	struct sql_arg list[COMMIT_ARGS] = {
-		SQL_UUID(c->thread_id),
-		SQL_UUID(c->run_id),
-		SQL_INT(c->heads.run_seq + 1),
-		SQL_INT(c->heads.seq + 1),
-		sql_textn(l->events.data, l->events.len),
-		SQL_INT(c->now_us),
-		sql_textn(l->messages.data, l->messages.len),
+	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
 		SQL_UUID(c->commit_id),
 		SQL_TEXT(run_status_name(c->to)),
 		SQL_BOOL(run_holds_thread(c->to)),
@@ -360,28 +407,50 @@ commit_args(const struct run_commit *c, const struct commit_lists *l,
 		SQL_BOOL(c->thread_idle),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
-		SQL_TEXT(l->tools_new.data),
-		SQL_TEXT(l->tools_done.data),
-		SQL_BOOL(c->void_messages),
 	};
 
 	memcpy(args, list, sizeof(list));
+}
+
+/* $45 to $48 as well */
+static SUSPENDS enum as_status
+commit_lists(struct store *store, const struct run_commit *c,
+    struct sql_arg args[COMMIT_ARGS], struct error *err)
+{
+	struct buf messages = { 0 }, tools_new = { 0 }, tools_done = { 0 };
+	enum as_status st;
+
+	messages_write(&messages, c->messages, c->n_messages);
+	tools_new_write(&tools_new, c);
+	tools_done_write(&tools_done, c);
+	args[PLAIN_ARGS] = SQL_TEXT(tools_new.data);
+	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
+	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
+	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
+	st = guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
+	buf_free(&messages);
+	buf_free(&tools_new);
+	buf_free(&tools_done);
+	return st;
 }
 
 SUSPENDS enum as_status
 run_store_pg_commit(struct store *store, const struct run_commit *c,
     struct error *err)
 {
-	struct commit_lists l = { 0 };
+	static const struct run_message none;
+	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
+		     c->n_tools_done == 0 && !c->void_messages;
+	struct event_arrays events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;
 
-	commit_lists_fill(&l, c);
-	commit_args(c, &l, args);
-	if (c->n_tools_new == 0 && c->n_tools_done == 0 && !c->void_messages)
-		st = guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err);
-	else
-		st = guarded(store, &COMMIT_ALL, args, COMMIT_ARGS, err);
-	commit_lists_free(&l);
+	events_write(&events, c->events);
+	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
+	    &events, plain ? &c->messages[0] : &none);
+	plain_args(c, args + COMMON_ARGS);
+	st = plain ? guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err)
+		   : commit_lists(store, c, args, err);
+	events_free(&events);
 	return st;
 }
