@@ -81,7 +81,7 @@ static const struct as_field store_fields[] = {
 	AS_INT(struct store_settings, readers, 2, 1, 64, 0,
 	    "Readers of each loop: connections to PostgreSQL, threads on "
 	    "SQLite."),
-	AS_INT(struct store_settings, writers, 4, 1, 64, 0,
+	AS_INT(struct store_settings, writers, 2, 1, 64, 0,
 	    "Writing connections of each loop to PostgreSQL; SQLite has one "
 	    "writer."),
 	AS_INT(struct store_settings, batch, 64, 1, 1000, 0,

@@ -26,7 +26,7 @@ store_config_copy(struct store_config *to, const struct store_config *c)
 	if (to->readers == 0)
 		to->readers = 2;
 	if (to->writers == 0)
-		to->writers = 4;
+		to->writers = 2;
 	if (to->batch_max == 0)
 		to->batch_max = 64;
 	if (to->statement_timeout_ms <= 0)
