@@ -461,12 +461,10 @@ value(struct parser *p, struct place place)
  * large ones grow.
  */
 static void
-tape_reset(struct json_tape *t, size_t len)
+tape_reserve(struct json_tape *t, size_t len)
 {
 	size_t n = 8 + (len < 32768 ? len : 32768) / 12;
 
-	t->n = 0;
-	t->widest = 0;
 	if (t->n_max < n) {
 		free(t->nodes);
 		t->nodes = xmalloc(n * sizeof(*t->nodes));
@@ -493,17 +491,15 @@ whole(struct parser *p)
 	return p->at == p->end || fail(p, "text after the value");
 }
 
-enum as_status
-json_tape_parse(struct json_tape *t, const char *text, size_t len,
-    struct error *err)
+/* t has room for the text; growing is only for what came from malloc. */
+static enum as_status
+parse(struct json_tape *t, const char *text, size_t len, struct error *err)
 {
 	struct parser p = { .tape = t };
 	bool ok;
 
-	if (len >= INT32_MAX)
-		return error_set(err, ERR_MALFORMED_JSON,
-		    "text of 2 GiB or more at byte 0");
-	tape_reset(t, len);
+	t->n = 0;
+	t->widest = 0;
 	if (len > 0)
 		memcpy(t->text, text, len);
 	memset(t->text + len, 0, PAD);
@@ -517,28 +513,49 @@ json_tape_parse(struct json_tape *t, const char *text, size_t len,
 	    (size_t)(p.problem_at - p.start));
 }
 
-/*
- * Most texts are small, and need no memory but that of their values: there are
- * two bytes for each node, save those that are left open, or stand where the
- * text went wrong.
- */
 enum as_status
-json_parse(const char *text, size_t len, struct json_object **out,
+json_tape_parse(struct json_tape *t, const char *text, size_t len,
+    struct error *err)
+{
+	if (len >= INT32_MAX)
+		return error_set(err, ERR_MALFORMED_JSON,
+		    "text of 2 GiB or more at byte 0");
+	tape_reserve(t, len);
+	return parse(t, text, len, err);
+}
+
+/*
+ * Small texts, which are most, need no memory but that of their values.  There
+ * are two bytes for each node, save those that are left open, or stand where
+ * the text went wrong, so that this tape does not grow.
+ */
+static enum as_status
+parse_small(const char *text, size_t len, struct json_object **out,
     struct error *err)
 {
 	struct json_node nodes[SMALL / 2 + JSON_DEPTH_MAX + 2];
 	char copy[SMALL + PAD];
+	struct json_tape t = { .nodes = nodes,
+		.text = copy,
+		.n_max = N_ITEMS(nodes),
+		.text_max = sizeof(copy) };
+	enum as_status st = parse(&t, text, len, err);
+
+	*out = st == AS_OK ? json_node_object(t.nodes) : NULL;
+	return st;
+}
+
+enum as_status
+json_parse(const char *text, size_t len, struct json_object **out,
+    struct error *err)
+{
 	struct json_tape t = { 0 };
 	enum as_status st;
 
 	if (len <= SMALL)
-		t = (struct json_tape){ .nodes = nodes,
-			.text = copy,
-			.n_max = N_ITEMS(nodes),
-			.text_max = sizeof(copy) };
+		return parse_small(text, len, out, err);
 	st = json_tape_parse(&t, text, len, err);
 	*out = st == AS_OK ? json_node_object(t.nodes) : NULL;
-	if (t.nodes != nodes)
-		json_tape_free(&t);
+	json_tape_free(&t);
 	return st;
 }

@@ -275,7 +275,8 @@ next_node(struct as_iter *it, const struct json_node *of)
 
 	if (it->state_[0] >= host_size(it->of))
 		return false;
-	n = it->state_[0]++ == 0 ? json_node_first(of) : json_node_next(n);
+	it->state_[0]++;
+	n = n == NULL ? json_node_first(of) : json_node_next(n);
 	it->state_[1] = (uintptr_t)n;
 	it->key = n->key;
 	it->value = value_to_node(n);
