@@ -63,6 +63,7 @@ struct node {
 	uint16_t port;
 	int signal_fd;
 	bool stopping, started;
+	bool left; /* the epoch is given up */
 	int exit_code;
 };
 
@@ -134,14 +135,15 @@ beat_fiber(void *arg)
 
 	fiber_deadline_set(loop_now_ms(app->loop) + LEASE_US / 1000);
 	if (run_store_node_renew(app->store, n->epoch, LEASE_US, &err) ==
-	    AS_CONFLICT) {
+		AS_CONFLICT &&
+	    !n->left) {
 		/* Others own our runs now; a new process takes a new epoch. */
 		log_err("serve", "%s; this process ends", err.detail);
 		_exit(1);
 	}
 	error_clear(&err);
 	node_env_tune(&n->env, app->store);
-	if (!n->stopping)
+	if (!n->left)
 		loop_timer_set(app->loop, &n->beat,
 		    loop_now_ms(app->loop) + BEAT_MS);
 }
@@ -499,7 +501,11 @@ others_stop(struct node *n)
 	}
 }
 
-/* The others may need this loop until they have ended: it must not block. */
+/*
+ * The others may need this loop until they have ended: it must not block.  The
+ * heart beats for as long as runs are being handed back, and a beat under way
+ * that comes after the last one finds no lease, which then means nothing.
+ */
 static SUSPENDS void
 shutdown_fiber(void *arg)
 {
@@ -511,11 +517,12 @@ shutdown_fiber(void *arg)
 	while (atomic_load(&n->n_others) > 0 &&
 	       fiber_sleep(OTHERS_POLL_MS) == FIBER_WOKEN)
 		continue;
-	loop_timer_clear(&n->beat);
 	loop_timer_clear(&n->reap);
 	loop_timer_clear(&n->claim);
 	fiber_deadline_set(loop_now_ms(l->app.loop) + 5000);
 	plug_stop(n->plug);
+	n->left = true;
+	loop_timer_clear(&n->beat);
 	(void)run_store_node_leave(l->app.store, n->epoch, NULL);
 	loop_stop(l->app.loop);
 }
