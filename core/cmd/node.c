@@ -54,6 +54,8 @@ struct node {
 	struct pool *pool;
 	struct node_loop *loops;
 	struct app **apps; /* NULL-terminated */
+	const char *const *trusted_proxies; /* NULL-terminated, as the next */
+	const char *const *allowed_origins;
 	struct loop_watch *signals;
 	struct loop_timer beat, reap, claim;
 	int n_loops;
@@ -266,16 +268,6 @@ engine_make(struct node *n, struct app *app)
 	app->engine = engine_new(&c);
 }
 
-static const char *const *
-list_items(struct arena *a, const struct as_list *list)
-{
-	const char **out = arena_alloc(a, (list->n + 1) * sizeof(*out));
-
-	for (size_t i = 0; i < list->n; i++)
-		out[i] = list->items[i];
-	return out;
-}
-
 static enum as_status
 listen_here(struct node *n, struct app *app, struct error *err)
 {
@@ -293,10 +285,8 @@ listen_here(struct node *n, struct app *app, struct error *err)
 		.body_timeout_ms = s->body_timeout,
 		.idle_timeout_ms = s->idle_timeout,
 		.request_timeout_ms = s->request_timeout,
-		.trusted_proxies = list_items(n->env.arena,
-		    &s->trusted_proxies),
-		.allowed_origins = list_items(n->env.arena,
-		    &s->allowed_origins),
+		.trusted_proxies = n->trusted_proxies,
+		.allowed_origins = n->allowed_origins,
 		.public_url = s->public_url[0] != '\0' ? s->public_url : NULL,
 		.ws_max_message = (size_t)s->ws_max_message,
 	};
@@ -628,6 +618,26 @@ plugins_load(struct node *n)
 	return ok;
 }
 
+static const char *const *
+list_items(struct arena *a, const struct as_list *list)
+{
+	const char **out = arena_alloc(a, (list->n + 1) * sizeof(*out));
+
+	for (size_t i = 0; i < list->n; i++)
+		out[i] = list->items[i];
+	return out;
+}
+
+/* Before there are other threads: an arena is for one. */
+static void
+lists_make(struct node *n)
+{
+	const struct server_settings *s = &n->p.settings->server;
+
+	n->trusted_proxies = list_items(n->env.arena, &s->trusted_proxies);
+	n->allowed_origins = list_items(n->env.arena, &s->allowed_origins);
+}
+
 static int
 loops_wanted(const struct settings *s)
 {
@@ -646,6 +656,7 @@ node_run(const struct node_parts *parts)
 
 	n->p = *parts;
 	node_env_init(&n->env);
+	lists_make(n);
 	signals_block(n);
 	n->n_loops = loops_wanted(parts->settings);
 	fiber_limit((unsigned)parts->settings->server.max_fibers);
