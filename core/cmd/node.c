@@ -64,6 +64,7 @@ struct node {
 	int64_t epoch;
 	uint16_t port;
 	int signal_fd;
+	struct fiber_ref start;
 	bool stopping, started;
 	bool left; /* the epoch is given up */
 	int exit_code;
@@ -414,6 +415,9 @@ epoch_take(struct node *n, struct error *err)
 	return st;
 }
 
+static void shutdown_begin(struct node *n);
+
+/* A signal cancels it; what was started by then is stopped in order. */
 static SUSPENDS void
 start_fiber(void *arg)
 {
@@ -422,16 +426,19 @@ start_fiber(void *arg)
 
 	fiber_deadline_set(loop_now_ms(first(n)->app.loop) + 60000);
 	if (epoch_take(n, &err) != AS_OK) {
-		node_fail(n, "cannot join the database", &err);
+		if (!n->stopping)
+			node_fail(n, "cannot join the database", &err);
+		error_clear(&err);
 		loop_stop(first(n)->app.loop);
 		return;
 	}
 	node_env_tune(&n->env, first(n)->app.store);
-	plug_start(n->plug);
-	loop_serve(n, first(n));
-	if (first(n)->failed) {
-		plug_stop(n->plug);
-		loop_stop(first(n)->app.loop);
+	if (!n->stopping)
+		plug_start(n->plug);
+	if (!n->stopping)
+		loop_serve(n, first(n));
+	if (n->stopping || first(n)->failed) {
+		shutdown_begin(n);
 		return;
 	}
 	n->port = http_server_port(first(n)->app.server);
@@ -518,6 +525,14 @@ shutdown_fiber(void *arg)
 }
 
 static void
+shutdown_begin(struct node *n)
+{
+	if (fiber_spawn(first(n)->app.loop, "shutdown", shutdown_fiber, n).f ==
+	    NULL)
+		loop_stop(first(n)->app.loop);
+}
+
+static void
 on_signal(int fd, int what, void *arg)
 {
 	struct node *n = arg;
@@ -528,10 +543,10 @@ on_signal(int fd, int what, void *arg)
 		return;
 	n->stopping = true;
 	log_info("serve", "signal %u: stopping", si.ssi_signo);
-	if (!n->started ||
-	    fiber_spawn(first(n)->app.loop, "shutdown", shutdown_fiber, n).f ==
-		NULL)
-		loop_stop(first(n)->app.loop);
+	if (n->started)
+		shutdown_begin(n);
+	else
+		fiber_cancel(n->start);
 }
 
 /* When no loop runs any more, and the pool has ended: nobody posts. */
@@ -674,8 +689,9 @@ node_run(const struct node_parts *parts)
 		n->signals = loop_watch(first(n)->app.loop, n->signal_fd,
 		    LOOP_READ, on_signal, n);
 		others_start(n);
-		MUST(fiber_spawn(first(n)->app.loop, "start", start_fiber, n)
-			 .f != NULL);
+		n->start = fiber_spawn(first(n)->app.loop, "start", start_fiber,
+		    n);
+		MUST(n->start.f != NULL);
 		loop_run(first(n)->app.loop);
 		loop_watch_free(n->signals);
 		others_join(n);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The end of a process: its heart beats for as long as it hands back runs, and
-// no beat is an accident, whenever the signal comes.
+// The end of a process, whenever the signal comes: while it starts, when its
+// heart is about to beat, and while it still hands back runs.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import http from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -18,6 +18,11 @@ const LEASE = "SELECT max(lease_expires_at) FROM nodes";
 const READ = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1])" +
 	".execute(sys.argv[2]).fetchone()[0])";
 
+const MASKED = "import os, signal, sys; " +
+	"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); " +
+	"os.kill(os.getpid(), signal.SIGTERM); " +
+	"os.execvp(sys.argv[1], sys.argv[1:])";
+
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function lease(server) {
@@ -27,6 +32,21 @@ function lease(server) {
 		: ["python3", "-c", READ, join(server.data, "agent-studio.db"), LEASE];
 	return execFileSync(program, list, { encoding: "utf8" }).trim();
 }
+
+test("a signal that waits when the loops begin", async () => {
+	const program = process.env.AGENT_STUDIO ?? "agent-studio";
+	const server = await start();
+	await server.end("SIGTERM");
+	const { status, stdout, stderr } = spawnSync("python3",
+		["-c", MASKED, program, ...server.arguments(0)],
+		{ encoding: "utf8", timeout: 20000 });
+	assert.match(stderr, /signal 15: stopping/);
+	assert.doesNotMatch(stderr, /"error"/);
+	assert.equal(stdout, "");
+	assert.equal(status, 0, stderr);
+	await server.restart();
+	assert.equal((await server.stop()).code, 0);
+});
 
 test("a beat that is due when the signal comes", async () => {
 	const server = await start({ set: ["server.loops=1"] });
