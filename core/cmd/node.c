@@ -680,7 +680,7 @@ node_run(const struct node_parts *parts)
 	n->seats = seats_new();
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
-	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(*n->apps));
+	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(struct app *));
 	for (int i = 0; i < n->n_loops; i++) {
 		n->apps[i] = &n->loops[i].app;
 		loop_make(n, &n->loops[i]);

@@ -38,7 +38,8 @@ batch_add(struct batch *b, struct sql *sql, const struct sql_arg *args,
 SUSPENDS enum as_status
 batch_run(struct batch *b, struct store *store, int guard, struct error *err)
 {
-	struct rows **out = arena_alloc(b->arena, (size_t)b->n * sizeof(*out));
+	struct rows **out = arena_alloc(b->arena,
+	    (size_t)b->n * sizeof(struct rows *));
 	enum as_status st;
 
 	st = store_batch(store, b->calls, b->n, out, err);
