@@ -54,6 +54,8 @@ struct node {
 	struct pool *pool;
 	struct node_loop *loops;
 	struct app **apps; /* NULL-terminated */
+	const char *const *trusted_proxies; /* NULL-terminated, as the next */
+	const char *const *allowed_origins;
 	struct loop_watch *signals;
 	struct loop_timer beat, reap, claim;
 	int n_loops;
@@ -62,7 +64,9 @@ struct node {
 	int64_t epoch;
 	uint16_t port;
 	int signal_fd;
+	struct fiber_ref start;
 	bool stopping, started;
+	bool left; /* the epoch is given up */
 	int exit_code;
 };
 
@@ -134,14 +138,15 @@ beat_fiber(void *arg)
 
 	fiber_deadline_set(loop_now_ms(app->loop) + LEASE_US / 1000);
 	if (run_store_node_renew(app->store, n->epoch, LEASE_US, &err) ==
-	    AS_CONFLICT) {
+		AS_CONFLICT &&
+	    !n->left) {
 		/* Others own our runs now; a new process takes a new epoch. */
 		log_err("serve", "%s; this process ends", err.detail);
 		_exit(1);
 	}
 	error_clear(&err);
 	node_env_tune(&n->env, app->store);
-	if (!n->stopping)
+	if (!n->left)
 		loop_timer_set(app->loop, &n->beat,
 		    loop_now_ms(app->loop) + BEAT_MS);
 }
@@ -264,16 +269,6 @@ engine_make(struct node *n, struct app *app)
 	app->engine = engine_new(&c);
 }
 
-static const char *const *
-list_items(struct arena *a, const struct as_list *list)
-{
-	const char **out = arena_alloc(a, (list->n + 1) * sizeof(*out));
-
-	for (size_t i = 0; i < list->n; i++)
-		out[i] = list->items[i];
-	return out;
-}
-
 static enum as_status
 listen_here(struct node *n, struct app *app, struct error *err)
 {
@@ -291,10 +286,8 @@ listen_here(struct node *n, struct app *app, struct error *err)
 		.body_timeout_ms = s->body_timeout,
 		.idle_timeout_ms = s->idle_timeout,
 		.request_timeout_ms = s->request_timeout,
-		.trusted_proxies = list_items(n->env.arena,
-		    &s->trusted_proxies),
-		.allowed_origins = list_items(n->env.arena,
-		    &s->allowed_origins),
+		.trusted_proxies = n->trusted_proxies,
+		.allowed_origins = n->allowed_origins,
 		.public_url = s->public_url[0] != '\0' ? s->public_url : NULL,
 		.ws_max_message = (size_t)s->ws_max_message,
 	};
@@ -422,6 +415,9 @@ epoch_take(struct node *n, struct error *err)
 	return st;
 }
 
+static void shutdown_begin(struct node *n);
+
+/* A signal cancels it; what was started by then is stopped in order. */
 static SUSPENDS void
 start_fiber(void *arg)
 {
@@ -430,16 +426,19 @@ start_fiber(void *arg)
 
 	fiber_deadline_set(loop_now_ms(first(n)->app.loop) + 60000);
 	if (epoch_take(n, &err) != AS_OK) {
-		node_fail(n, "cannot join the database", &err);
+		if (!n->stopping)
+			node_fail(n, "cannot join the database", &err);
+		error_clear(&err);
 		loop_stop(first(n)->app.loop);
 		return;
 	}
 	node_env_tune(&n->env, first(n)->app.store);
-	plug_start(n->plug);
-	loop_serve(n, first(n));
-	if (first(n)->failed) {
-		plug_stop(n->plug);
-		loop_stop(first(n)->app.loop);
+	if (!n->stopping)
+		plug_start(n->plug);
+	if (!n->stopping)
+		loop_serve(n, first(n));
+	if (n->stopping || first(n)->failed) {
+		shutdown_begin(n);
 		return;
 	}
 	n->port = http_server_port(first(n)->app.server);
@@ -499,7 +498,11 @@ others_stop(struct node *n)
 	}
 }
 
-/* The others may need this loop until they have ended: it must not block. */
+/*
+ * The others may need this loop until they have ended: it must not block.  The
+ * heart beats for as long as runs are being handed back, and a beat under way
+ * that comes after the last one finds no lease, which then means nothing.
+ */
 static SUSPENDS void
 shutdown_fiber(void *arg)
 {
@@ -511,13 +514,22 @@ shutdown_fiber(void *arg)
 	while (atomic_load(&n->n_others) > 0 &&
 	       fiber_sleep(OTHERS_POLL_MS) == FIBER_WOKEN)
 		continue;
-	loop_timer_clear(&n->beat);
 	loop_timer_clear(&n->reap);
 	loop_timer_clear(&n->claim);
 	fiber_deadline_set(loop_now_ms(l->app.loop) + 5000);
 	plug_stop(n->plug);
+	n->left = true;
+	loop_timer_clear(&n->beat);
 	(void)run_store_node_leave(l->app.store, n->epoch, NULL);
 	loop_stop(l->app.loop);
+}
+
+static void
+shutdown_begin(struct node *n)
+{
+	if (fiber_spawn(first(n)->app.loop, "shutdown", shutdown_fiber, n).f ==
+	    NULL)
+		loop_stop(first(n)->app.loop);
 }
 
 static void
@@ -531,10 +543,10 @@ on_signal(int fd, int what, void *arg)
 		return;
 	n->stopping = true;
 	log_info("serve", "signal %u: stopping", si.ssi_signo);
-	if (!n->started ||
-	    fiber_spawn(first(n)->app.loop, "shutdown", shutdown_fiber, n).f ==
-		NULL)
-		loop_stop(first(n)->app.loop);
+	if (n->started)
+		shutdown_begin(n);
+	else
+		fiber_cancel(n->start);
 }
 
 /* When no loop runs any more, and the pool has ended: nobody posts. */
@@ -621,6 +633,26 @@ plugins_load(struct node *n)
 	return ok;
 }
 
+static const char *const *
+list_items(struct arena *a, const struct as_list *list)
+{
+	const char **out = arena_alloc(a, (list->n + 1) * sizeof(*out));
+
+	for (size_t i = 0; i < list->n; i++)
+		out[i] = list->items[i];
+	return out;
+}
+
+/* Before there are other threads: an arena is for one. */
+static void
+lists_make(struct node *n)
+{
+	const struct server_settings *s = &n->p.settings->server;
+
+	n->trusted_proxies = list_items(n->env.arena, &s->trusted_proxies);
+	n->allowed_origins = list_items(n->env.arena, &s->allowed_origins);
+}
+
 static int
 loops_wanted(const struct settings *s)
 {
@@ -639,6 +671,7 @@ node_run(const struct node_parts *parts)
 
 	n->p = *parts;
 	node_env_init(&n->env);
+	lists_make(n);
 	signals_block(n);
 	n->n_loops = loops_wanted(parts->settings);
 	fiber_limit((unsigned)parts->settings->server.max_fibers);
@@ -647,7 +680,7 @@ node_run(const struct node_parts *parts)
 	n->seats = seats_new();
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
-	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(*n->apps));
+	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(struct app *));
 	for (int i = 0; i < n->n_loops; i++) {
 		n->apps[i] = &n->loops[i].app;
 		loop_make(n, &n->loops[i]);
@@ -656,8 +689,9 @@ node_run(const struct node_parts *parts)
 		n->signals = loop_watch(first(n)->app.loop, n->signal_fd,
 		    LOOP_READ, on_signal, n);
 		others_start(n);
-		MUST(fiber_spawn(first(n)->app.loop, "start", start_fiber, n)
-			 .f != NULL);
+		n->start = fiber_spawn(first(n)->app.loop, "start", start_fiber,
+		    n);
+		MUST(n->start.f != NULL);
 		loop_run(first(n)->app.loop);
 		loop_watch_free(n->signals);
 		others_join(n);

@@ -241,8 +241,12 @@ server_bind(struct http_server *s, struct error *err)
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	struct addrinfo *list = NULL, *ai;
-	struct sockaddr_storage sa = { 0 };
-	socklen_t len = sizeof(sa);
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} name = { .in6 = { 0 } };
+	socklen_t len = sizeof(name);
 	char port[8];
 	int rc;
 
@@ -259,10 +263,9 @@ server_bind(struct http_server *s, struct error *err)
 		    "cannot listen on %s port %u: %s; set server.host or "
 		    "server.port, or stop what uses it",
 		    s->config.host, s->config.port, strerror(errno));
-	getsockname(s->fd, (struct sockaddr *)&sa, &len);
-	s->port = ntohs(sa.ss_family == AF_INET6
-			    ? ((struct sockaddr_in6 *)&sa)->sin6_port
-			    : ((struct sockaddr_in *)&sa)->sin_port);
+	getsockname(s->fd, &name.sa, &len);
+	s->port = ntohs(name.sa.sa_family == AF_INET6 ? name.in6.sin6_port
+						      : name.in.sin_port);
 	return AS_OK;
 }
 

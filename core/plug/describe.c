@@ -264,10 +264,9 @@ plug_describe_file(const char *path, struct json_object **out,
 		st = error_set(err, ERR_BAD_REQUEST, "%s", sentence);
 	} else {
 		unit_rename(u, u->file->about.name);
-		st = unit_tools(u, err);
+		if ((st = unit_tools(u, err)) == AS_OK)
+			*out = file_to_json(u);
 	}
-	if (st == AS_OK)
-		*out = file_to_json(u);
 	free(sentence);
 	unit_free(u);
 	pthread_mutex_destroy(&p.lock);

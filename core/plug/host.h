@@ -24,7 +24,7 @@ extern const struct as_process_host host_process_table;
 extern const struct as_stream_host host_stream_table;
 
 SUSPENDS enum as_status host_http(struct as_call *call,
-    const struct as_http_request *q, bool stream,
+    const struct as_http_request *given, bool stream,
     const struct as_http_response **out);
 SUSPENDS enum as_status host_http_read(struct as_call *call,
     struct as_http_stream *s, struct as_bytes *piece);

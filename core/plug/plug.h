@@ -117,7 +117,8 @@ struct plug_tool_info {
 	bool sequential;
 	int64_t timeout_ms;
 	int64_t key_valid_ms;
-	struct json_object *input_schema; /* shared: do not change */
+	/* Shared by all loops: a reference would change them, so copy. */
+	struct json_object *input_schema;
 	struct json_object *output_schema; /* or NULL */
 };
 

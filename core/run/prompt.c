@@ -62,7 +62,7 @@ prompt_tools(struct plug *plug, const struct agent *a)
 		for (size_t k = 0;
 		     (t = plug_toolkit_tool(plug, slug, k)) != NULL; k++)
 			tool_add(out, t->name, t->doc,
-			    json_object_get(t->input_schema));
+			    json_copy(t->input_schema));
 	}
 	if (jget_bool(a->memory, "enabled", false) &&
 	    json_parse(remember_schema, sizeof(remember_schema) - 1, &schema,

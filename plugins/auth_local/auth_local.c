@@ -143,6 +143,7 @@ account_of_subject(struct as_call *call, const char *subject,
 	const struct as_json *link;
 	enum as_status st;
 
+	*account = NULL;
 	if (strlen(subject) > 64)
 		return as_fail(call, AS_NOTFOUND, "no such account");
 	st = as_kv_get(call, AS_KV_PLUGIN, subject_key(call, subject), &link);
@@ -211,7 +212,7 @@ login(struct as_call *call, const struct as_json *credentials)
 	/* Settings have changed since: this is the moment to follow. */
 	if (crypto_pwhash_str_needs_rehash(hash,
 		(unsigned long long)conf->passes, (size_t)conf->memory) == 1 &&
-	    (st = account_rehash(call, account, password)) != AS_OK)
+	    account_rehash(call, account, password) != AS_OK)
 		as_log(call, AS_LOG_WARNING, "a hash could not be renewed");
 	return identify(call, account);
 }

@@ -150,8 +150,12 @@ for (const loops of [1, 3])
 		const server = await start({ set: ["plugins.llm_demo.delay=3",
 			`server.loops=${loops}`, "server.sockets_per_user=1000"] });
 		const base = await scene(server);
-		const compared = await Promise.all(
-			Array.from({ length: CLIENTS }, (_, i) => client(server, base, i)));
+		const compared = await Promise.all(Array.from({ length: CLIENTS },
+			(_, i) => client(server, base, i))).catch(async (error) => {
+			const { code, signal } = await server.stop();
+			error.message += `\n${code ?? signal}\n${server.log}`;
+			throw error;
+		});
 		assert.ok(compared.some((n) => n > 0));
 		assert.deepEqual(await server.stop(), { code: 0, signal: null });
 		assert.doesNotMatch(server.log, /Sanitizer|runtime error/, server.log);

@@ -29,7 +29,7 @@ import { createInterface } from "node:readline";
 const START_MS = 20000;
 const STOP_MS = 20000;
 
-function databaseUrl(url, name) {
+export function databaseUrl(url, name) {
 	if (!/^postgres(ql)?:\/\//.test(url))
 		return `${url} dbname=${name}`;
 	const u = new URL(url);

@@ -463,7 +463,8 @@ struct player {
 
 /*
  * The message is on the heap of the test and used again only after it was
- * delivered, which the ball's coming back proves.
+ * delivered: who waits no longer, because the ball is there, and comes too
+ * late to say so, waits for the message all the same.
  */
 static void
 play(void *arg)
@@ -475,8 +476,10 @@ play(void *arg)
 		while (atomic_load(&p->ball) == 0) {
 			p->wake.wait = fiber_prepare();
 			atomic_store(&p->waits, true);
-			if (atomic_load(&p->ball) == 0 &&
-			    fiber_suspend(0) != FIBER_WOKEN)
+			if (atomic_load(&p->ball) != 0 &&
+			    atomic_exchange(&p->waits, false))
+				break;
+			if (fiber_suspend(0) != FIBER_WOKEN)
 				goto out;
 		}
 		atomic_fetch_sub(&p->ball, 1);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of a process, whenever the signal comes: while it starts, when its
+// heart is about to beat, and while it still hands back runs.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import http from "node:http";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { scene } from "../support/chat.mjs";
+import { api, databaseUrl, start } from "../support/server.mjs";
+import { connect } from "../support/ws.mjs";
+
+const BEAT_MS = 2000;
+const LEASE = "SELECT max(lease_expires_at) FROM nodes";
+const READ = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1])" +
+	".execute(sys.argv[2]).fetchone()[0])";
+
+const MASKED = "import os, signal, sys; " +
+	"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); " +
+	"os.kill(os.getpid(), signal.SIGTERM); " +
+	"os.execvp(sys.argv[1], sys.argv[1:])";
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function lease(server) {
+	const [program, ...list] = server.database
+		? ["psql", "-X", "-A", "-t", "-d",
+			databaseUrl(server.admin, server.database), "-c", LEASE]
+		: ["python3", "-c", READ, join(server.data, "agent-studio.db"), LEASE];
+	return execFileSync(program, list, { encoding: "utf8" }).trim();
+}
+
+test("a signal that waits when the loops begin", async () => {
+	const program = process.env.AGENT_STUDIO ?? "agent-studio";
+	const server = await start();
+	await server.end("SIGTERM");
+	const { status, stdout, stderr } = spawnSync("python3",
+		["-c", MASKED, program, ...server.arguments(0)],
+		{ encoding: "utf8", timeout: 20000 });
+	assert.match(stderr, /signal 15: stopping/);
+	assert.doesNotMatch(stderr, /"error"/);
+	assert.equal(stdout, "");
+	assert.equal(status, 0, stderr);
+	await server.restart();
+	assert.equal((await server.stop()).code, 0);
+});
+
+test("a beat that is due when the signal comes", async () => {
+	const server = await start({ set: ["server.loops=1"] });
+	assert.equal((await api(server, "GET", "/healthz")).status, 200);
+	server.child.kill("SIGSTOP");
+	server.child.kill("SIGTERM");
+	await pause(BEAT_MS + 100);
+	server.child.kill("SIGCONT");
+	assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.log);
+});
+
+test("the lease is renewed while a tool call ends", async () => {
+	const hanging = [];
+	let hit;
+	const asked = new Promise((done) => hit = done);
+	const web = http.createServer((req, res) => {
+		hanging.push(res);
+		hit();
+	});
+	await new Promise((done) => web.listen(0, "127.0.0.1", done));
+	const { port } = web.address();
+	const server = await start({ set: [
+		`plugins.toolkit_http.allow=["127.0.0.1:${port}"]`] });
+	try {
+		const s = await scene(server, { toolkits: ["http"] });
+		const socket = await connect(server, s.thread.id, { token: s.token });
+		await socket.type("snapshot");
+		socket.send({ type: "message",
+			content: `Fetch http://127.0.0.1:${port}/hang` });
+		await asked;
+		server.child.kill("SIGTERM");
+		// The first renewal may have been under way.
+		const seen = new Set([lease(server)]);
+		const until = Date.now() + 4 * BEAT_MS;
+		while (seen.size < 3 && Date.now() < until) {
+			await pause(100);
+			seen.add(lease(server));
+		}
+		assert.equal(seen.size, 3, "the lease runs out");
+		hanging.forEach((res) => res.end("there"));
+		assert.deepEqual(await server.exited, { code: 0, signal: null }, server.log);
+	} finally {
+		web.closeAllConnections();
+		web.close();
+		await server.stop();
+	}
+});
