@@ -156,22 +156,24 @@ on_delta(struct answer *a, const struct as_json *delta)
 static enum as_status
 on_json(struct answer *a, const struct as_json *json)
 {
-	const struct as_json *error = as_get(json, "error"), *delta, *usage;
+	const struct as_json *error = as_get(json, "error"), *usage;
+	const struct as_json *choice, *delta;
 	const char *reason;
 	enum as_status st;
 
 	if (as_type(error) == AS_JSON_OBJECT || as_type(error) == AS_JSON_STR)
 		return openai_error_object(a->call, error);
-	delta = as_get(json, "/choices/0/delta");
+	choice = as_get(json, "/choices/0");
+	delta = as_get(choice, "delta");
 	if (delta == NULL)
-		delta = as_get(json, "/choices/0/message");
+		delta = as_get(choice, "message");
 	if ((st = on_delta(a, delta)) != AS_OK)
 		return st;
 	usage = as_get(json, "usage");
 	if (as_type(usage) == AS_JSON_OBJECT &&
 	    (st = on_usage(a->call, usage)) != AS_OK)
 		return st;
-	reason = as_get_str(json, "/choices/0/finish_reason", "");
+	reason = as_get_str(choice, "finish_reason", "");
 	if (*reason != '\0')
 		on_finish(a, reason);
 	return AS_OK;
