@@ -121,11 +121,11 @@ run_store_thread(struct store *store, struct uuid thread_id,
 
 /* The newest, so many and so long at most, but from the last question on. */
 #define HISTORY_COLUMNS \
-	"id, role, content, parts, tool_call_id, state, run_id, step, sequence"
+	"id, role, content, parts, tool_call_id, state, run_id, step, " \
+	"sequence"
 
 SQL(HISTORY,
-    "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS
-    " AND sequence >="
+    "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS " AND sequence >="
     " (SELECT MIN(x.sequence) FROM (SELECT b.sequence FROM"
     " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence DESC) AS total"
     " FROM (SELECT sequence, length(content) + length(parts) AS size"
@@ -137,9 +137,8 @@ SQL(HISTORY,
 /* Most threads are short; those need no adding up. */
 #define SHORT_ROWS 32
 
-SQL(HISTORY_SHORT,
-    "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS
-    " ORDER BY sequence");
+SQL(HISTORY_SHORT, "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS
+		   " ORDER BY sequence");
 
 static bool
 is_too_long(const struct rows *r)

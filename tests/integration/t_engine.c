@@ -947,8 +947,8 @@ zombie(void)
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 	assert_message(-1, "assistant", "theirs", "final");
 	/* And one that is handed back unworked. */
-	MUST(run_store_release(env.store, epoch, thread_id, run_id,
-			 &err) == AS_NOTFOUND);
+	MUST(run_store_release(env.store, epoch, thread_id, run_id, &err) ==
+	     AS_NOTFOUND);
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 }
 
