@@ -89,6 +89,22 @@ async function turn(s, content, headers) {
 		.map((e) => e.delta).join("") };
 }
 
+// What the provider has sent need not have arrived.
+async function shown(s, id, text) {
+	const response = await fetch(`${server.url}/api/runs/${id}/events`, {
+		headers: { accept: "text/event-stream",
+			authorization: `Bearer ${s.token}` } });
+	let seen = "";
+
+	for await (const { data } of events(response)) {
+		if (data.type === "message_delta")
+			seen = seen.slice(0, data.offset) + data.delta;
+		if (seen === text)
+			return;
+	}
+	assert.fail(`not shown: ${text}`);
+}
+
 const chats = () => stub.log.filter((r) => r.path.endsWith("/completions"));
 
 test("an answer streams, with usage, key and trace", async () => {
@@ -151,7 +167,7 @@ test("cancel closes the provider's socket and keeps the text", async () => {
 	const run = await post(s, `/api/chat/sessions/${s.thread.id}`,
 		{ content: "go" }).then((r) => r.json());
 
-	await stub.until(() => stub.count("pieces") === 2);
+	await shown(s, run.run.id, "one two");
 	const answer = await post(s, `/api/runs/${run.run.id}/cancel`, {});
 	assert.equal(answer.status, 202);
 	await stub.until(() => stub.count("aborted") === 1);
