@@ -61,10 +61,10 @@ bool conf_section(struct conf *c, const char *path,
     const char *const *extra);
 /*
  * Are the section's required settings there and its secrets resolvable?
- * For enabled = "auto"; adds no problems.
+ * For enabled = "auto"; adds no problems.  False: why names the setting.
  */
 bool conf_section_ready(struct conf *c, const char *path,
-    const struct as_field *fields, size_t stride);
+    const struct as_field *fields, size_t stride, char *why, size_t size);
 
 /* This group is known, but nobody reads it: a disabled plugin. */
 void conf_ignore(struct conf *c, const char *path);

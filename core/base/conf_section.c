@@ -605,27 +605,43 @@ conf_section(struct conf *c, const char *path, const struct as_field *fields,
 	return r.ok;
 }
 
+static bool
+secret_is_there(const struct conf_node *node, char *why, size_t size)
+{
+	char *secret;
+
+	if (text_of(node) == NULL) {
+		snprintf(why, size, "is no text");
+		return false;
+	}
+	if (!conf_secret(node->text, node->is_private, &secret, why, size))
+		return false;
+	wipe_secret(secret);
+	return true;
+}
+
 bool
 conf_section_ready(struct conf *c, const char *path,
-    const struct as_field *fields, size_t stride)
+    const struct as_field *fields, size_t stride, char *why, size_t size)
 {
 	struct conf_node *group = conf_find(c, path), *node;
 	size_t i, n = field_count(fields, stride);
 	struct as_field f;
-	char why[512], *secret;
+	char reason[512];
 
 	for (i = 0; i < n; i++) {
 		f = field_at(fields, stride, i);
 		node = group != NULL ? conf_child(group, f.name) : NULL;
-		if (node == NULL && (f.flags & AS_REQUIRED))
+		if (node == NULL && (f.flags & AS_REQUIRED)) {
+			snprintf(why, size, "%s is not set", f.name);
 			return false;
+		}
 		if (node == NULL || f.type != AS_FIELD_SECRET)
 			continue;
-		if (text_of(node) == NULL ||
-		    !conf_secret(node->text, node->is_private, &secret, why,
-			sizeof(why)))
+		if (!secret_is_there(node, reason, sizeof(reason))) {
+			snprintf(why, size, "%s: %s", f.name, reason);
 			return false;
-		wipe_secret(secret);
+		}
 	}
 	return true;
 }

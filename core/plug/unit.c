@@ -208,12 +208,10 @@ read_options(struct unit *u, enum wanted wanted)
 	char path[160];
 
 	snprintf(path, sizeof(path), "plugins.%s", u->name);
-	if (wanted == WANTED_AUTO && !conf_section_ready(u->plug->conf, path,
-					 p->options, p->field_size)) {
+	if (wanted == WANTED_AUTO &&
+	    !conf_section_ready(u->plug->conf, path, p->options, p->field_size,
+		u->error, sizeof(u->error)))
 		wanted = WANTED_NO;
-		snprintf(u->error, sizeof(u->error),
-		    "a required setting or secret is not there");
-	}
 	if (wanted == WANTED_NO) {
 		check_options(u, path);
 		return false;

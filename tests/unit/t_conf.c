@@ -432,7 +432,7 @@ test_secrets(void)
 {
 	struct conf *c = conf_new();
 	struct buf b = { 0 };
-	char *file, *key;
+	char *file, *key, why[600];
 	struct opts o;
 
 	file = write_file("a.conf", "s : { key = \"inline-key\"; };", 0640);
@@ -447,7 +447,8 @@ test_secrets(void)
 	b.len = 0;
 	buf_printf(&b, "s.key=file:%s", key);
 	conf_set(c, b.data);
-	CU_ASSERT_TRUE(conf_section_ready(c, "s", fields, sizeof(fields[0])));
+	CU_ASSERT_TRUE(conf_section_ready(c, "s", fields, sizeof(fields[0]),
+	    why, sizeof(why)));
 	CU_ASSERT_TRUE(read_opts(c, &o));
 	CU_ASSERT_STRING_EQUAL(o.key, "file-key");
 	setenv("T_CONF_KEY", "env-key", 1);
@@ -459,7 +460,9 @@ test_secrets(void)
 	CU_ASSERT_TRUE(read_opts(c, &o));
 	CU_ASSERT_STRING_EQUAL(o.key, "file-key");
 	unsetenv("CREDENTIALS_DIRECTORY");
-	CU_ASSERT_FALSE(conf_section_ready(c, "s", fields, sizeof(fields[0])));
+	CU_ASSERT_FALSE(conf_section_ready(c, "s", fields, sizeof(fields[0]),
+	    why, sizeof(why)));
+	CU_ASSERT_EQUAL(strncmp(why, "key: ", 5), 0);
 	CU_ASSERT_EQUAL(conf_problem_count(c), 0);
 	CU_ASSERT_FALSE(read_opts(c, &o));
 	buf_free(&b);
@@ -483,9 +486,12 @@ test_required(void)
 	static const char *const extra[] = { "enabled", NULL };
 	struct conf *c = conf_new();
 	struct strict o;
+	char why[600];
 
 	conf_load_text(c, "t.conf", text, strlen(text));
-	CU_ASSERT_FALSE(conf_section_ready(c, "p", must, sizeof(must[0])));
+	CU_ASSERT_FALSE(conf_section_ready(c, "p", must, sizeof(must[0]), why,
+	    sizeof(why)));
+	CU_ASSERT_STRING_EQUAL(why, "url is not set");
 	CU_ASSERT_FALSE(conf_section(c, "p", must, sizeof(must[0]), &o, extra));
 	CU_ASSERT_EQUAL(conf_problem_count(c), 2);
 	CU_ASSERT_STRING_EQUAL(conf_problem(c, 0)->text,
@@ -495,7 +501,8 @@ test_required(void)
 	conf_set(c, "p.url=x");
 	conf_set(c, "p.key=env:T_CONF_KEY");
 	conf_set(c, "p.enabled=auto");
-	CU_ASSERT_TRUE(conf_section_ready(c, "p", must, sizeof(must[0])));
+	CU_ASSERT_TRUE(conf_section_ready(c, "p", must, sizeof(must[0]), why,
+	    sizeof(why)));
 	CU_ASSERT_TRUE(conf_section(c, "p", must, sizeof(must[0]), &o, extra));
 	CU_ASSERT_STRING_EQUAL(o.url, "x");
 	conf_free(c);
