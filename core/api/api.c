@@ -150,6 +150,7 @@ api_auth_ctx(struct http_req *req)
 	return (struct auth_ctx){ .auth = app->auth,
 		.store = app->store,
 		.plug = app->plug,
+		.bus = app->bus,
 		.arena = http_arena(req),
 		.peer = http_peer(req),
 		.user_agent = http_header(req, "user-agent"),

@@ -132,6 +132,8 @@ stream_over(void *arg, enum stream_over why)
 		return;
 	if (why == STREAM_SLOW)
 		ws_close(s->ws, WS_SLOW_READER, "slow reader");
+	else if (why == STREAM_SIGNED_OUT)
+		ws_close(s->ws, WS_UNAUTHORISED, "the session has ended");
 	else
 		ws_close(s->ws, WS_TRY_LATER, "the log cannot be read");
 }

@@ -16,7 +16,8 @@
  * struct auth is shared by all loops: the signing key, the throttle, and the
  * credentials that were found good in the last seconds.  Logging out empties
  * that cache of the session before it returns, so on this node a session ends
- * at once; another node notices within AUTH_CACHE_MS.
+ * at once; another node notices within AUTH_CACHE_MS.  That it has ended is said
+ * on the bus, under its id, to those who serve it without asking again.
  */
 
 #include "core/auth/principal.h"
@@ -25,6 +26,7 @@
 #include "core/loop/loop.h"
 
 struct auth;
+struct bus;
 struct json_object;
 struct plug;
 struct store;
@@ -56,6 +58,7 @@ struct auth_ctx {
 	struct auth *auth;
 	struct store *store;
 	struct plug *plug;
+	struct bus *bus; /* hears of sessions that end; may be NULL */
 	struct arena *arena;
 	const char *peer; /* address */
 	const char *user_agent; /* may be NULL */

@@ -37,7 +37,7 @@ EXTRA_DIST += tests/fuzz/corpus/jwt tests/fuzz/jwt.dict
 
 check_PROGRAMS += tests/integration/t_auth
 tests_integration_t_auth_SOURCES = tests/integration/t_auth.c
-tests_integration_t_auth_LDADD = libauth.la $(STORE_TEST_LIBS)
+tests_integration_t_auth_LDADD = libauth.la libbus.la $(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_idempotency
 tests_integration_t_idempotency_SOURCES = tests/integration/t_idempotency.c

@@ -8,6 +8,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/bus/bus.h"
 
 /*
  * Sessions: making, checking, renewing and ending them.
@@ -78,7 +79,7 @@ SQL(session_revoke, "UPDATE sessions SET revoked_at = now_us()"
 		    " WHERE id = $1 AND revoked_at IS NULL");
 SQL(session_revoke_others,
     "UPDATE sessions SET revoked_at = now_us()"
-    " WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL");
+    " WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL RETURNING id");
 SQL(user_by_session, "SELECT " USER_COLUMNS " FROM sessions s"
 		     " JOIN users u ON u.id = s.user_id"
 		     " JOIN memberships m ON m.tenant_id = s.tenant_id"
@@ -268,6 +269,16 @@ session_user(const struct auth_ctx *ctx, struct uuid id, struct user *out,
 	return st;
 }
 
+/* Sockets and streams of the session end. */
+static void
+session_say_ended(const struct auth_ctx *ctx, struct uuid id)
+{
+	struct bus_msg m = { .topic = id };
+
+	if (ctx->bus != NULL)
+		bus_publish(ctx->bus, &m);
+}
+
 static SUSPENDS enum as_status
 session_revoke_now(const struct auth_ctx *ctx, struct uuid id,
     struct uuid user_id, const char *action, struct error *err)
@@ -281,6 +292,7 @@ session_revoke_now(const struct auth_ctx *ctx, struct uuid id,
 	st = store_batch(ctx->store, calls, 2, NULL, err);
 	/* Unknown counts as done: the next request asks the database. */
 	auth_cache_drop(ctx->auth->cache, id, (struct uuid){ { 0 } });
+	session_say_ended(ctx, id);
 	return st;
 }
 
@@ -430,10 +442,15 @@ session_end_others(const struct auth_ctx *ctx, struct uuid user_id,
 	struct audit_args audit;
 	struct sql_call calls[] = { { &session_revoke_others, args, 2 },
 		audit_call(ctx, "user.password", user_id, keep, &audit) };
+	struct rows *rows[2] = { NULL };
 	enum as_status st;
 
-	st = store_batch(ctx->store, calls, 2, NULL, err);
+	st = store_batch(ctx->store, calls, 2, rows, err);
 	auth_cache_drop(ctx->auth->cache, (struct uuid){ { 0 } }, user_id);
+	for (int i = 0; i < rows_count(rows[0]); i++)
+		session_say_ended(ctx, rows_uuid(rows[0], i, 0));
+	rows_free(rows[0]);
+	rows_free(rows[1]);
 	return st;
 }
 

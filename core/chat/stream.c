@@ -22,7 +22,7 @@ struct stream {
 	struct stream_config c;
 	struct stream_ops ops;
 	void *arg;
-	struct bus_sub *sub;
+	struct bus_sub *sub, *session;
 	struct loop_timer slow;
 	struct loop_hook last; /* frees it when nobody stands in it any more */
 	struct fiber_wait wait; /* of the catching-up fiber, for drain */
@@ -244,6 +244,13 @@ on_bus(const struct bus_msg *m, void *arg)
 		on_durable(s, m);
 	else
 		on_delta(s, m);
+}
+
+static void
+on_signed_out(const struct bus_msg *m, void *arg)
+{
+	(void)m;
+	stream_end(arg, STREAM_SIGNED_OUT);
 }
 
 /* ---- Catching up --------------------------------------------------- */
@@ -469,10 +476,14 @@ stream_open(const struct stream_config *config, const struct stream_ops *ops,
 	s->cursor = config->after;
 	s->looked = -1;
 	s->sub = bus_subscribe(config->bus, config->thread_id, on_bus, s);
+	if (!uuid_is_nil(config->ctx.who.session_id))
+		s->session = bus_subscribe(config->bus,
+		    config->ctx.who.session_id, on_signed_out, s);
 	s->catching = true;
 	if (fiber_spawn(config->loop, "stream catch-up", stream_catch_up, s)
 		.f == NULL) {
 		bus_unsubscribe(s->sub);
+		bus_unsubscribe(s->session);
 		free(s);
 		return NULL;
 	}
@@ -507,6 +518,7 @@ stream_close(struct stream *s)
 		return;
 	s->closed = true;
 	bus_unsubscribe(s->sub);
+	bus_unsubscribe(s->session);
 	loop_timer_clear(&s->slow);
 	if (s->catching)
 		fiber_wake(s->wait);

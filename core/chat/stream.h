@@ -25,6 +25,7 @@ struct stream;
 enum stream_over {
 	STREAM_RUN_ENDED = 1, /* all of the run has been sent */
 	STREAM_SLOW, /* the reader did not drain in time */
+	STREAM_SIGNED_OUT, /* the session of who reads has ended */
 	STREAM_BROKEN /* the store cannot be read */
 };
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { log, messages, scene, script } from "../support/chat.mjs";
-import { signUp, start } from "../support/server.mjs";
+import { api, signUp, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "script-"));
@@ -72,6 +72,37 @@ test("by cookie, by first message, and by nothing in time", async () => {
 	assert.equal((await early.closed).code, 4401);
 	await byCookie.close();
 	await byMessage.close();
+});
+
+test("a session that ends takes its sockets and streams along", async () => {
+	const s = await scene(server);
+	const logIn = async () => (await api(server, "POST", "/api/auth/login", {
+		body: { email: s.person.email, password: s.person.password },
+	})).body.access_token;
+	const kept = await logIn();
+	const ending = await connect(server, s.thread.id, { token: s.token });
+	const staying = await connect(server, s.thread.id, { token: kept });
+	await ending.type("snapshot");
+	await staying.type("snapshot");
+	const events = await fetch(
+		`${server.url}/api/chat/sessions/${s.thread.id}/events`, { headers: {
+			accept: "text/event-stream", authorization: `Bearer ${s.token}` } });
+	assert.equal(events.status, 200);
+	await api(server, "POST", "/api/auth/logout", { token: s.token });
+	assert.deepEqual(await ending.closed,
+		{ code: 4401, reason: "the session has ended" });
+	await events.text(); // comes to its end
+
+	const other = await connect(server, s.thread.id, { token: await logIn() });
+	await other.type("snapshot");
+	const changed = await api(server, "PATCH", "/api/auth/me", { token: kept,
+		body: { password: "another horse battery",
+			current_password: s.person.password } });
+	assert.equal(changed.status, 200, JSON.stringify(changed.body));
+	assert.equal((await other.closed).code, 4401);
+	staying.send({ type: "ping" });
+	await staying.type("pong");
+	await staying.close();
 });
 
 test("another origin's page is refused", async () => {
