@@ -551,6 +551,9 @@ def bench_chat():
                 '0.3 x', rate >= 0.3 * tps, f'{rate:.0f} runs/s')
             continue
         raw = raw_sqlite(next(host.data.glob('*.db')))
+        row('of these, the rows alone in a C loop / nginx',
+            f'{raw["turn_cpu_us"] / limit:.1f} x',
+            note=f'{raw["turn_cpu_us"]:.0f} us CPU')
         least = 0.3 * raw['turns_per_second']
         row('chat turns, SQLite / the same rows in a C loop',
             f'{rate / raw["turns_per_second"]:.2f} x', '0.3 x', rate >= least,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /*
@@ -12,7 +13,7 @@
  * same schema by a plain loop.  A turn is its rows and one compare-and-set of
  * its run for each message; 50 messages, with what belongs to them, are a
  * commit.  WAL, synchronous=FULL, foreign keys on, one thread.  Prints
- * "turns N", "rows_per_turn N" and "turns_per_second N".
+ * "turns N", "rows_per_turn N", "turns_per_second N" and "turn_cpu_us N".
  *
  * usage: raw_sqlite SOURCE NEW
  */
@@ -225,11 +226,21 @@ now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+static double
+cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 int
 main(int argc, char **argv)
 {
 	char sql[512];
-	double start;
+	double start, cpu;
 	int n;
 
 	if (argc != 3 || sqlite3_open(argv[2], &db) != SQLITE_OK) {
@@ -255,8 +266,10 @@ main(int argc, char **argv)
 		return 1;
 	}
 	start = now();
+	cpu = cpu_us();
 	rows_write();
 	printf("turns %d\nrows_per_turn %.1f\nturns_per_second %.0f\n", n,
 	    (double)n_rows / n, n / (now() - start));
+	printf("turn_cpu_us %.1f\n", (cpu_us() - cpu) / n);
 	return 0;
 }
