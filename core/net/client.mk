@@ -4,7 +4,8 @@ noinst_LTLIBRARIES += libclient.la
 CORE_LIBS += libclient.la
 libclient_la_SOURCES = \
 	core/net/http_client.c core/net/http_client.h \
-	core/net/http_guard.c \
+	core/net/http_client_impl.h core/net/http_curl.c \
+	core/net/http_guard.c core/net/http_stream.c \
 	core/net/http_hop.c core/net/http_hop.h \
 	core/net/sse_parser.c core/net/sse_parser.h
 
