@@ -22,4 +22,5 @@ tests_unit_t_settings_SOURCES = tests/unit/t_settings.c
 tests_unit_t_settings_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 
 TESTS += tests/integration/check.sh tests/integration/commands.sh
-EXTRA_DIST += tests/integration/check.sh tests/integration/commands.sh
+EXTRA_DIST += tests/integration/check.sh tests/integration/commands.sh \
+	tests/integration/program.sh

@@ -2,31 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # "agent-studio plugin" and "agent-studio migrate": what they print, and with
 # which status they end.
-set -u
-program=$builddir/agent-studio
-if [ ! -x "$program" ]; then
-	echo '1..0 # SKIP there is no program'
-	exit 0
-fi
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" && mkdir conf || exit 1
-n=0
-
-result() { # status name
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		sed 's/^/# /' out err
-		echo "not ok $n - $2"
-	fi
-}
-
-run() { # arguments; $status is the exit status
-	"$program" "$@" >out 2>err
-	status=$?
-}
+. "$srcdir/tests/integration/program.sh"
 
 cat >conf/10.conf <<END
 plugins : {
