@@ -3,7 +3,7 @@
 
 #include "core/base/json.h"
 #include "core/chat/chat.h"
-#include "core/run/work.h"
+#include "core/run/wire.h"
 
 /* Runs as people and admins see them. */
 

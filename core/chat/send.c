@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/agent/agent.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
 #include "core/chat/chat.h"
-#include "core/run/work.h"
+#include "core/run/wire.h"
 
 /*
  * From a person's words to a run.  The thread's heads are read, everything is
@@ -104,9 +105,7 @@ message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
 	struct buf parts = { 0 };
 
-	jw_open_list(&parts, NULL);
-	work_part_text(&parts, "text", s->content, strlen(s->content));
-	jw_close_list(&parts);
+	run_parts_of_text(&parts, s->content, strlen(s->content));
 	m->id = s->message_id;
 	m->parent_id = s->thread.last_message_id;
 	m->role = "user";

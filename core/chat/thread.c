@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/agent/agent.h"
 #include "core/base/json.h"
 #include "core/chat/chat.h"
-#include "core/run/work.h"
+#include "core/run/wire.h"
 
 /* Threads and their messages, for those who own them. */
 

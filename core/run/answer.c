@@ -297,12 +297,12 @@ answer_parts(struct answer *a, struct buf *parts)
 {
 	jw_open_list(parts, NULL);
 	if (a->reasoning.len > 0)
-		work_part_text(parts, "reasoning", a->reasoning.data,
+		run_part_text(parts, "reasoning", a->reasoning.data,
 		    a->reasoning.len);
 	for (size_t i = 0; i < json_object_array_length(a->extras); i++)
 		part_extra(parts, json_object_array_get_idx(a->extras, i));
 	if (a->text.len > 0)
-		work_part_text(parts, "text", a->text.data, a->text.len);
+		run_part_text(parts, "text", a->text.data, a->text.len);
 	for (int i = 0; i < a->n_calls; i++)
 		part_call(parts, &a->calls[i]);
 	jw_close_list(parts);

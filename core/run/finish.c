@@ -23,9 +23,7 @@ keep_partial(struct work *w, struct work_commit *wc, const char *text,
 	if (!w->message_open)
 		return;
 	if (len > 0) {
-		jw_open_list(&parts, NULL);
-		work_part_text(&parts, "text", text, len);
-		jw_close_list(&parts);
+		run_parts_of_text(&parts, text, len);
 		m = work_add_message(w, wc, "assistant");
 		m->id = w->message_id;
 		m->content = arena_strndup(wc->arena, text, len);

@@ -15,7 +15,7 @@ librun_la_SOURCES = \
 	core/run/run_store.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/tools.c \
-	core/run/wire.c \
+	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h
 
 check_PROGRAMS += tests/unit/t_event

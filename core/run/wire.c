@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/wire.h"
+
 #include <string.h>
 
 #include "core/base/json_write.h"
-#include "core/run/work.h"
 
 /* The shapes of messages and effects on every wire. */
 
@@ -40,32 +41,53 @@ run_message_created(struct event_list *events, const struct run_message *m,
 	event_list_add(events, "message_created", &b);
 }
 
+static void
+message_begins(struct buf *b, struct uuid message_id, int64_t attempt)
+{
+	jw_open(b, NULL);
+	jw_uuid(b, "message_id", message_id);
+	jw_int(b, "attempt", attempt);
+}
+
 void
 run_message_started(struct event_list *events, struct uuid message_id,
     int64_t attempt, const char *model)
 {
 	struct buf b = { 0 };
 
-	jw_open(&b, NULL);
-	jw_uuid(&b, "message_id", message_id);
-	jw_int(&b, "attempt", attempt);
-	if (model != NULL) {
-		jw_str(&b, "role", "assistant");
-		jw_str(&b, "model", model);
-	}
+	message_begins(&b, message_id, attempt);
+	jw_str(&b, "role", "assistant");
+	jw_str(&b, "model", model);
 	jw_close(&b);
-	event_list_add(events,
-	    model != NULL ? "message_start" : "message_reset", &b);
+	event_list_add(events, "message_start", &b);
 }
 
 void
-work_part_text(struct buf *parts, const char *type, const char *text,
-    size_t len)
+run_message_reset(struct event_list *events, struct uuid message_id,
+    int64_t attempt)
+{
+	struct buf b = { 0 };
+
+	message_begins(&b, message_id, attempt);
+	jw_close(&b);
+	event_list_add(events, "message_reset", &b);
+}
+
+void
+run_part_text(struct buf *parts, const char *type, const char *text, size_t len)
 {
 	jw_open(parts, NULL);
 	jw_str(parts, "type", type);
 	jw_strn(parts, "text", text, len);
 	jw_close(parts);
+}
+
+void
+run_parts_of_text(struct buf *parts, const char *text, size_t len)
+{
+	jw_open_list(parts, NULL);
+	run_part_text(parts, "text", text, len);
+	jw_close_list(parts);
 }
 
 static const struct {

@@ -204,8 +204,11 @@ work_message_start(struct work *w, struct work_commit *wc)
 	if (!again)
 		w->message_id = engine_new_id(w->e);
 	w->message_open = true;
-	run_message_started(&wc->events, w->message_id, w->state.fence,
-	    again ? NULL : w->model);
+	if (again)
+		run_message_reset(&wc->events, w->message_id, w->state.fence);
+	else
+		run_message_started(&wc->events, w->message_id, w->state.fence,
+		    w->model);
 }
 
 /*

@@ -12,6 +12,7 @@
 
 #include "core/agent/agent.h"
 #include "core/run/engine.h"
+#include "core/run/wire.h"
 
 #define WORK_CALLS_MAX 64 /* tool calls of one answer */
 #define WORK_TEXT_MAX (1024 * 1024) /* bytes of one answer */
@@ -101,24 +102,8 @@ SUSPENDS enum work_end work_tools(struct work *w);
 SUSPENDS void work_finish_cancel(struct work *w, const char *text, size_t len);
 SUSPENDS void work_fail(struct work *w, const struct error *why,
     const char *text, size_t len);
-
-/* ---- wire.c: what events and API show, from rows ------------------- */
-
-void run_message_write(struct buf *b, const char *key,
-    const struct run_message *m, struct uuid thread_id, struct uuid run_id);
-/* message_created */
-void run_message_created(struct event_list *events, const struct run_message *m,
-    struct uuid thread_id, struct uuid run_id);
-/* message_start; without a model, message_reset: it starts again. */
-void run_message_started(struct event_list *events, struct uuid message_id,
-    int64_t attempt, const char *model);
-/* One part of a message: its type and its text. */
-void work_part_text(struct buf *parts, const char *type, const char *text,
-    size_t len);
 /* The parts of a tool's message, as JSON text in the commit's arena. */
 const char *work_result_parts(struct work_commit *wc, const char *call_id,
     const char *text, bool is_error);
-const char *run_effect_word(const char *letter); /* "P" -> "none" */
-const char *run_effect_letter(enum as_effect effect);
 
 #endif

@@ -188,6 +188,27 @@ test_message(void)
 	buf_free(&b);
 }
 
+/* A model that nobody knows is null, not another event. */
+static void
+test_begins(void)
+{
+	struct event_list l = { 0 };
+
+	run_message_started(&l, message_id, 1, "demo/demo");
+	run_message_started(&l, message_id, 1, NULL);
+	run_message_reset(&l, message_id, 2);
+	CU_ASSERT_STRING_EQUAL(l.items[0].type, "message_start");
+	CU_ASSERT_STRING_EQUAL(l.items[0].body,
+	    "{\"message_id\":\"" MESSAGE "\",\"attempt\":1,"
+	    "\"role\":\"assistant\",\"model\":\"demo/demo\"}");
+	CU_ASSERT_STRING_EQUAL(l.items[1].type, "message_start");
+	CU_ASSERT_PTR_NOT_NULL(strstr(l.items[1].body, "\"model\":null"));
+	CU_ASSERT_STRING_EQUAL(l.items[2].type, "message_reset");
+	CU_ASSERT_STRING_EQUAL(l.items[2].body,
+	    "{\"message_id\":\"" MESSAGE "\",\"attempt\":2}");
+	event_list_clear(&l);
+}
+
 static void
 test_effects(void)
 {
@@ -207,6 +228,7 @@ static CU_TestInfo tests[] = {
 	{ "names of states", test_states },
 	{ "keys of tool calls", test_keys },
 	{ "usage", test_usage },
+	{ "a message begins, begins again", test_begins },
 	{ "durable frames", test_durable },
 	{ "live frames", test_live },
 	{ "a list of events", test_list },
