@@ -8,9 +8,10 @@
 
 /*
  * Lines are taken apart when their end is there; so a field is never seen in
- * pieces.  Between two calls p->line holds the line that is not complete, p->data the data of the event that is not complete, each data
- * line ending with LF, and skip_lf says that the last byte was a CR, whose LF
- * may still come.
+ * pieces.  Between two calls p->line holds the line that is not complete,
+ * p->data the data of the event that is not complete, each data line ending
+ * with LF, and skip_lf says that the last byte was a CR, whose LF may still
+ * come.
  */
 
 static const char bom[] = "\xef\xbb\xbf";
