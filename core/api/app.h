@@ -22,11 +22,15 @@ struct api;
 struct auth;
 struct engine;
 struct live;
+struct run_store;
 struct seats;
+struct world;
 
 struct app {
 	struct loop *loop;
 	struct store *store;
+	struct run_store *runs; /* on that store */
+	struct world *world; /* of this loop's engine */
 	struct http_client *http;
 	struct http_server *server;
 	struct auth *auth; /* keys, throttle: shared */

@@ -17,6 +17,7 @@ chat_ctx_of(struct http_req *req)
 	const struct principal *who = api_who(req);
 	struct chat_ctx ctx = {
 		.store = app->store,
+		.runs = app->runs,
 		.plug = app->plug,
 		.engine = app->engine,
 		.bus = app->bus,
@@ -41,6 +42,7 @@ stream_config_of(struct app *app, const struct principal *who)
 		.bus = app->bus,
 		.live = app->live,
 		.ctx = { .store = app->store,
+		    .runs = app->runs,
 		    .plug = app->plug,
 		    .engine = app->engine,
 		    .bus = app->bus,

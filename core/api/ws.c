@@ -229,7 +229,7 @@ session_authorise(struct session *s, const struct principal *who)
 	enum as_status st;
 	int64_t left_ms;
 
-	st = run_store_thread(s->app->store, s->thread_id, who->tenant_id,
+	st = run_store_thread(s->app->runs, s->thread_id, who->tenant_id,
 	    who->user_id, &thread, &err);
 	error_clear(&err);
 	if (s->ws == NULL)

@@ -22,6 +22,7 @@ struct json_object;
 /* What a chat operation needs of its loop and its request. */
 struct chat_ctx {
 	struct store *store;
+	struct run_store *runs;
 	struct plug *plug;
 	struct engine *engine;
 	struct bus *bus;

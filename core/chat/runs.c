@@ -206,7 +206,7 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 	enum as_status st;
 
 	event_list_add_status(&events, c.to, reason, NULL, NULL);
-	st = run_store_commit(ctx->store, &c, err);
+	st = run_store_commit(ctx->runs, &c, err);
 	if (st == AS_OK)
 		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,
 		    &events, c.now_us);
@@ -225,7 +225,7 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 	enum as_status st = run_find(ctx, id, &thread, &status, &head, err);
 
 	for (int i = 0; i < 16 && st == AS_OK; i++) {
-		st = run_store_state(ctx->store, id, ctx->arena, &s, err);
+		st = run_store_state(ctx->runs, id, ctx->arena, &s, err);
 		if (st != AS_OK || !run_is_open(s.status) ||
 		    s.status == RUN_CANCELLING)
 			return st;

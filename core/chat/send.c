@@ -136,7 +136,7 @@ run_begin(struct sending *s, struct work *w, struct uuid answer_id)
 
 	s->arena = NULL;
 	if (engine_begin(w, answer_id, s->agent, arena, NULL) != AS_OK)
-		(void)run_store_release(s->ctx->store,
+		(void)run_store_release(s->ctx->runs,
 		    engine_epoch(s->ctx->engine), s->thread.id, s->run_id,
 		    NULL);
 }
@@ -173,7 +173,7 @@ send_once(struct sending *s, struct error *err)
 	events_fill(s, &events, &c.message, owned, answer_id);
 	if (owned)
 		w = engine_expect(e, &c);
-	st = run_store_create(ctx->store, &c, err);
+	st = run_store_create(ctx->runs, &c, err);
 	if (st == AS_OK)
 		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
 		    &events, c.now_us);
@@ -196,7 +196,7 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 
 	if (s->client_message_id == NULL)
 		return AS_OK;
-	st = run_store_by_client_id(s->ctx->store, s->thread.id,
+	st = run_store_by_client_id(s->ctx->runs, s->thread.id,
 	    s->client_message_id, &s->message_id, &out->run_id, &seq, err);
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
 	out->seq_before = seq - 1;
@@ -211,7 +211,7 @@ send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
 	enum as_status st = AS_OK;
 
 	for (int i = 0; i < SEND_TRIES && st == AS_OK; i++) {
-		st = run_store_thread(ctx->store, id, ctx->who.tenant_id,
+		st = run_store_thread(ctx->runs, id, ctx->who.tenant_id,
 		    ctx->who.user_id, &s->thread, err);
 		if (st == AS_OK)
 			st = find_replay(s, out, err);

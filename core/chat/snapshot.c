@@ -60,7 +60,7 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 	    &next, NULL);
 	if (st == AS_OK && jget_uuid(thread, "active_run_id", &run_id) &&
 	    (st = run_read(ctx, run_id, &run, NULL)) == AS_OK)
-		st = run_store_open_message(ctx->store, false, c->thread_id,
+		st = run_store_open_message(ctx->runs, false, c->thread_id,
 		    out->seq, &out->message_id, &out->attempt, NULL);
 	if (st != AS_OK) {
 		json_object_put(run);

@@ -284,7 +284,7 @@ find_open_message(struct stream *s)
 	s->looked = generation;
 	if (s->cursor == 0)
 		return;
-	(void)run_store_open_message(s->c.store, s->c.by_run, id, s->cursor,
+	(void)run_store_open_message(s->c.ctx.runs, s->c.by_run, id, s->cursor,
 	    &open, &attempt, NULL);
 	if (!s->closed && generation == s->generation) {
 		s->message_id = open;

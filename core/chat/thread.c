@@ -74,7 +74,7 @@ thread_create(const struct chat_ctx *ctx, struct uuid agent_id,
 	st = agent_get(ctx->store, &ctx->who, agent_id, ctx->arena, &agent,
 	    err);
 	if (st == AS_OK)
-		st = run_store_thread_create(ctx->store, id, ctx->who.tenant_id,
+		st = run_store_thread_create(ctx->runs, id, ctx->who.tenant_id,
 		    ctx->who.user_id, agent_id, title, err);
 	return st == AS_OK ? thread_get(ctx, id, out, err) : st;
 }

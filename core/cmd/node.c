@@ -137,7 +137,7 @@ beat_fiber(void *arg)
 	struct error err = { 0 };
 
 	fiber_deadline_set(loop_now_ms(app->loop) + LEASE_US / 1000);
-	if (run_store_node_renew(app->store, n->epoch, LEASE_US, &err) ==
+	if (run_store_node_renew(app->runs, n->epoch, LEASE_US, &err) ==
 		AS_CONFLICT &&
 	    !n->left) {
 		/* Others own our runs now; a new process takes a new epoch. */
@@ -166,7 +166,7 @@ reap_fiber(void *arg)
 	int freed = 0;
 
 	fiber_deadline_set(loop_now_ms(app->loop) + 10000);
-	if (run_store_reap(app->store, n->epoch, false, max_age_us(n), &freed,
+	if (run_store_reap(app->runs, n->epoch, false, max_age_us(n), &freed,
 		NULL) == AS_OK &&
 	    freed > 0)
 		log_warn("serve", "%d runs of dead processes are taken over",
@@ -247,8 +247,8 @@ engine_make(struct node *n, struct app *app)
 	const struct settings *s = n->p.settings;
 	struct engine_config c = {
 		.loop = app->loop,
-		.store = app->store,
-		.plug = n->plug,
+		.runs = app->runs,
+		.world = app->world,
 		.bus = n->bus,
 		.live = n->live,
 		.env = node_env_engine(&n->env),
@@ -329,6 +329,7 @@ loop_make(struct node *n, struct node_loop *l)
 	l->node = n;
 	app->loop = loop_new();
 	app->store = store_new(n->p.db, app->loop);
+	app->runs = run_store_new(app->store);
 	app->http = http_client_new(app->loop);
 	app->auth = n->p.auth;
 	app->bus = n->bus;
@@ -398,17 +399,17 @@ print_what_runs(struct node *n)
 static SUSPENDS enum as_status
 epoch_take(struct node *n, struct error *err)
 {
-	struct store *store = first(n)->app.store;
+	struct run_store *runs = first(n)->app.runs;
 	bool alone = store_db_dialect(n->p.db) == STORE_SQLITE;
 	char name[128] = "node";
 	int freed = 0;
 	enum as_status st;
 
 	gethostname(name, sizeof(name) - 1);
-	st = run_store_node_join(store, name, PACKAGE_VERSION, LEASE_US,
+	st = run_store_node_join(runs, name, PACKAGE_VERSION, LEASE_US,
 	    &n->epoch, err);
 	if (st == AS_OK)
-		st = run_store_reap(store, n->epoch, alone, max_age_us(n),
+		st = run_store_reap(runs, n->epoch, alone, max_age_us(n),
 		    &freed, err);
 	if (freed > 0)
 		log_info("serve", "%d runs go on", freed);
@@ -520,7 +521,7 @@ shutdown_fiber(void *arg)
 	plug_stop(n->plug);
 	n->left = true;
 	loop_timer_clear(&n->beat);
-	(void)run_store_node_leave(l->app.store, n->epoch, NULL);
+	(void)run_store_node_leave(l->app.runs, n->epoch, NULL);
 	loop_stop(l->app.loop);
 }
 
@@ -559,8 +560,10 @@ loop_unmake(struct node *n, struct node_loop *l)
 	http_server_free(app->server);
 	loop_drain(app->loop);
 	engine_free(app->engine);
+	world_free(app->world);
 	http_client_free(app->http);
 	bus_leave(n->bus, app->loop);
+	run_store_free(app->runs);
 	store_free(app->store);
 	loop_free(app->loop);
 }
@@ -628,8 +631,12 @@ plugins_load(struct node *n)
 	free(dirs);
 	conf_finish(n->p.conf);
 	ok = options_problems(n->p.conf) == 0 && ok;
-	for (int i = 0; i < n->n_loops; i++)
-		n->loops[i].app.plug = n->plug;
+	for (int i = 0; i < n->n_loops; i++) {
+		struct app *app = &n->loops[i].app;
+
+		app->plug = n->plug;
+		app->world = world_new(n->plug, app->store);
+	}
 	return ok;
 }
 

@@ -142,6 +142,7 @@ answer_main(void *arg)
 {
 	struct answer *a = arg;
 	struct work *w = a->w;
+	const struct world *world = w->e->c.world;
 	struct plug_sink sink = { .arg = a, .delta = answer_delta };
 	uint64_t ms = (uint64_t)w->e->c.limits.call_timeout_ms;
 	struct plug_caller who;
@@ -155,8 +156,8 @@ answer_main(void *arg)
 	run_idem_key(w->run_id, "", w->state.step, 0, 0, key);
 	who.idem_key = key;
 	who.attempt = (int)w->state.fence;
-	a->st = plug_chat(w->e->c.plug, &who, w->model, a->messages, a->tools,
-	    NULL, &sink, &a->end, &a->err);
+	a->st = world->chat(world->arg, &who, w->model, a->messages, a->tools,
+	    &sink, &a->end, &a->err);
 	text_show(a);
 	fiber_correlation_set(NULL);
 	a->done = true;
@@ -168,13 +169,14 @@ answer_main(void *arg)
 static struct answer *
 answer_new(struct work *w)
 {
+	const struct world *world = w->e->c.world;
 	struct answer *a = xcalloc(1, sizeof(*a));
 	char *system = prompt_system(w->agent);
 
 	a->w = w;
 	a->show.fn = text_hook;
 	a->messages = history_build(system, w->history, w->n_history);
-	a->tools = prompt_tools(w->e->c.plug, w->agent);
+	a->tools = world->offer(world->arg, w->agent);
 	a->extras = jarr();
 	a->end.input = a->end.output = a->end.cached = a->end.reasoning = -1;
 	free(system);
@@ -368,8 +370,8 @@ static void
 intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
     const struct answer_call *c, int ordinal)
 {
-	const struct plug_tool_info *info = plug_tool_find(w->e->c.plug,
-	    c->name);
+	const struct world *world = w->e->c.world;
+	const struct plug_tool_info *info = world->tool(world->arg, c->name);
 	int64_t ms = info != NULL && info->timeout_ms > 0
 			 ? info->timeout_ms
 			 : w->e->c.limits.tool_timeout_ms;

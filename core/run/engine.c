@@ -280,7 +280,7 @@ doubt_main(void *arg)
 
 	fiber_deadline_set(loop_now_ms(e->c.loop) + 60000);
 	for (int i = 0; i < 2 && !w->drain; i++) {
-		st = run_store_release(e->c.store, e->c.epoch, w->thread_id,
+		st = run_store_release(e->c.runs, e->c.epoch, w->thread_id,
 		    w->run_id, NULL);
 		if (st == AS_OK) {
 			engine_starve(e);
@@ -337,14 +337,14 @@ engine_claim(struct engine *e)
 	if (e->claiming || !engine_has_slot(e))
 		return;
 	e->claiming = true;
-	if (run_store_claim(e->c.store, e->c.epoch, free_slots, &claims, &n,
+	if (run_store_claim(e->c.runs, e->c.epoch, free_slots, &claims, &n,
 		&err) != AS_OK)
 		log_warn("run", "no claim: %s", err.detail);
 	for (int i = 0; i < n; i++)
 		if (work_start(work_new(e, claims[i].run_id,
 				   claims[i].thread_id),
 			arena_new(NULL), &err) != AS_OK)
-			(void)run_store_release(e->c.store, e->c.epoch,
+			(void)run_store_release(e->c.runs, e->c.epoch,
 			    claims[i].thread_id, claims[i].run_id, NULL);
 	free(claims);
 	error_clear(&err);

@@ -16,8 +16,8 @@
 #include "core/bus/bus.h"
 #include "core/bus/live.h"
 #include "core/loop/fiber.h"
-#include "core/plug/plug.h"
 #include "core/run/run_store.h"
+#include "core/run/world.h"
 
 struct agent;
 struct engine;
@@ -40,12 +40,17 @@ struct engine_env {
 	int64_t (*wall_us)(void *arg); /* corrected by the store's clock */
 	/* Random in [0, n); for jitter. */
 	uint32_t (*random)(void *arg, uint32_t n);
+	/*
+	 * May this process still believe in its lease?  Asked before each
+	 * effect; NULL: always.
+	 */
+	bool (*trusted)(void *arg);
 };
 
 struct engine_config {
 	struct loop *loop;
-	struct store *store;
-	struct plug *plug;
+	struct run_store *runs;
+	const struct world *world;
 	struct bus *bus;
 	struct live *live;
 	struct engine_env env;

@@ -75,7 +75,7 @@ close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 	struct run_tool *rows;
 	int n;
 
-	if (run_store_tools(w->e->c.store, w->run_id, w->state.step, wc->arena,
+	if (run_store_tools(w->e->c.runs, w->run_id, w->state.step, wc->arena,
 		&rows, &n, NULL) != AS_OK)
 		return;
 	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
@@ -146,7 +146,7 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 
 	/* The cancel itself is an event: the heads have moved. */
 	for (int i = 0; !w->lost; i++) {
-		st = run_store_state(w->e->c.store, w->run_id, w->arena, &now,
+		st = run_store_state(w->e->c.runs, w->run_id, w->arena, &now,
 		    NULL);
 		if (work_wait_retry(w, st, i))
 			continue;

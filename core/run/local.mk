@@ -12,11 +12,12 @@ librun_la_SOURCES = \
 	core/run/run.c core/run/run.h \
 	core/run/run_claim.c core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
-	core/run/run_store.h \
+	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/tools.c \
 	core/run/wire.c core/run/wire.h \
-	core/run/work.c core/run/work.h
+	core/run/work.c core/run/work.h \
+	core/run/world.c core/run/world.h
 
 check_PROGRAMS += tests/unit/t_event
 tests_unit_t_event_SOURCES = tests/unit/t_event.c

@@ -3,7 +3,7 @@
 
 #include "core/base/mem.h"
 #include "core/run/batch.h"
-#include "core/run/run_store.h"
+#include "core/run/run_store_impl.h"
 
 /*
  * Who may work on what: node epochs, claims, and taking back what dead nodes
@@ -27,9 +27,10 @@ SQL(NODES_DROP, "UPDATE nodes SET lease_expires_at = now_us()"
 		" WHERE node_epoch <> $1 AND lease_expires_at > now_us()");
 
 SUSPENDS enum as_status
-run_store_node_join(struct store *store, const char *name, const char *build,
+run_sql_node_join(void *arg, const char *name, const char *build,
     int64_t ttl_us, int64_t *epoch, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_TEXT(name), SQL_TEXT(build),
 		SQL_INT(ttl_us) };
 	struct rows *rows = NULL;
@@ -55,9 +56,9 @@ node_exec(struct store *store, struct sql *sql, const struct sql_arg *args,
 }
 
 SUSPENDS enum as_status
-run_store_node_renew(struct store *store, int64_t epoch, int64_t ttl_us,
-    struct error *err)
+run_sql_node_renew(void *arg, int64_t epoch, int64_t ttl_us, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_INT(epoch), SQL_INT(ttl_us) };
 	int64_t n;
 	enum as_status st = node_exec(store, &NODE_RENEW, args, 2, &n, err);
@@ -70,8 +71,9 @@ run_store_node_renew(struct store *store, int64_t epoch, int64_t ttl_us,
 }
 
 SUSPENDS enum as_status
-run_store_node_leave(struct store *store, int64_t epoch, struct error *err)
+run_sql_node_leave(void *arg, int64_t epoch, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_INT(epoch) };
 	int64_t n;
 
@@ -103,9 +105,10 @@ SQL(CLAIM_RUNS,
     " RETURNING id, thread_id");
 
 SUSPENDS enum as_status
-run_store_claim(struct store *store, int64_t epoch, int max,
-    struct run_claim **out, int *n, struct error *err)
+run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
+    struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg jobs[] = { SQL_INT(epoch), SQL_INT(max) };
 	struct sql_arg runs[] = { SQL_INT(epoch) };
 	struct sql_call calls[] = { { &CLAIM_JOBS, jobs, 2 },
@@ -158,9 +161,10 @@ SQL(RELEASE_RUN, FREE_RUNS "owner_epoch = $1 AND run_id = $2)");
 SQL(RELEASE_JOB, FREE_JOBS "owner_epoch = $1 AND run_id = $2");
 
 SUSPENDS enum as_status
-run_store_reap(struct store *store, int64_t epoch, bool all, int64_t max_age_us,
-    int *n, struct error *err)
+run_sql_reap(void *arg, int64_t epoch, bool all, int64_t max_age_us, int *n,
+    struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_INT(epoch), SQL_INT(max_age_us) };
 	struct sql_call calls[3];
 	struct rows *rows[3] = { NULL, NULL, NULL };
@@ -180,9 +184,10 @@ run_store_reap(struct store *store, int64_t epoch, bool all, int64_t max_age_us,
 }
 
 SUSPENDS enum as_status
-run_store_release(struct store *store, int64_t epoch, struct uuid thread_id,
+run_sql_release(void *arg, int64_t epoch, struct uuid thread_id,
     struct uuid run_id, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_INT(epoch), SQL_UUID(run_id),
 		SQL_UUID(thread_id) };
 	struct sql_call calls[] = { { &NAME_THREAD, &args[2], 1 },

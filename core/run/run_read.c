@@ -3,7 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
-#include "core/run/run_store.h"
+#include "core/run/run_store_impl.h"
 
 /* What the engine reads before it decides; see run_store.h. */
 
@@ -58,9 +58,10 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 }
 
 SUSPENDS enum as_status
-run_store_state(struct store *store, struct uuid run_id, struct arena *arena,
+run_sql_state(void *arg, struct uuid run_id, struct arena *arena,
     struct run_state *out, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(run_id) };
 	struct rows *rows = NULL;
 	char id[UUID_TEXT];
@@ -85,10 +86,10 @@ SQL(THREAD_STATE,
     " FROM threads WHERE id = $1 AND tenant_id = $2 AND user_id = $3");
 
 SUSPENDS enum as_status
-run_store_thread(struct store *store, struct uuid thread_id,
-    struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
-    struct error *err)
+run_sql_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
+    struct uuid user_id, struct thread_state *out, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(thread_id), SQL_UUID(tenant_id),
 		SQL_UUID(user_id) };
 	struct rows *r = NULL;
@@ -171,10 +172,11 @@ history_rows(struct store *store, struct uuid thread_id, int64_t next_sequence,
 }
 
 SUSPENDS enum as_status
-run_store_history(struct store *store, struct uuid thread_id,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err)
+run_sql_history(void *arg, struct uuid thread_id, int64_t next_sequence,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err)
 {
+	struct store *store = arg;
 	struct run_history_row *h;
 	struct rows *r = NULL;
 	enum as_status st;
@@ -208,9 +210,10 @@ SQL(STEP_TOOLS,
     " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal");
 
 SUSPENDS enum as_status
-run_store_tools(struct store *store, struct uuid run_id, int64_t step,
-    struct arena *arena, struct run_tool **out, int *n, struct error *err)
+run_sql_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(run_id), SQL_INT(step) };
 	struct rows *r = NULL;
 	struct run_tool *t;
@@ -253,9 +256,10 @@ SQL(OPEN_IN_RUN, "SELECT type, payload FROM run_events WHERE run_id = $1 AND "
 		 "run_seq <= $2" OPEN_EVENTS " ORDER BY run_seq DESC LIMIT 1");
 
 SUSPENDS enum as_status
-run_store_open_message(struct store *store, bool by_run, struct uuid id,
-    int64_t at, struct uuid *out, int *attempt, struct error *err)
+run_sql_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
+    struct uuid *out, int *attempt, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(id), SQL_INT(at) };
 	struct json_object *body = NULL;
 	struct rows *r = NULL;
@@ -284,10 +288,11 @@ SQL(BY_CLIENT_ID,
     " WHERE m.thread_id = $1 AND m.client_message_id = $2");
 
 SUSPENDS enum as_status
-run_store_by_client_id(struct store *store, struct uuid thread_id,
+run_sql_by_client_id(void *arg, struct uuid thread_id,
     const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
     int64_t *seq, struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(thread_id),
 		SQL_TEXT(client_message_id) };
 	struct rows *r = NULL;

@@ -26,7 +26,11 @@
 #include "core/run/run.h"
 #include "core/store/store.h"
 
-struct json_object;
+struct run_store;
+
+/* The body in SQL, on this loop's store, which outlives it. */
+struct run_store *run_store_new(struct store *store);
+void run_store_free(struct run_store *rs); /* NULL does nothing */
 
 /* Heads of the logs of one thread and one run, as the caller believes. */
 struct run_heads {
@@ -60,7 +64,7 @@ struct run_tool {
 };
 
 /* An empty thread of user and agent. */
-SUSPENDS enum as_status run_store_thread_create(struct store *store,
+SUSPENDS enum as_status run_store_thread_create(struct run_store *rs,
     struct uuid id, struct uuid tenant_id, struct uuid user_id,
     struct uuid agent_id, const char *title, struct error *err);
 
@@ -81,7 +85,7 @@ struct run_create {
  * Message, run, events and job in one.  AS_CONFLICT: the thread has moved or is
  * busy, or the client_message_id is known: look with run_store_thread.
  */
-SUSPENDS enum as_status run_store_create(struct store *store,
+SUSPENDS enum as_status run_store_create(struct run_store *rs,
     const struct run_create *c, struct error *err);
 
 /* ---- Commit -------------------------------------------------------- */
@@ -121,7 +125,7 @@ struct run_commit {
  * AS_OK: written and durable.  AS_CONFLICT: a belief was wrong, nothing is
  * written.  UNAVAILABLE with "unknown": compare run_state.last_commit_id.
  */
-SUSPENDS enum as_status run_store_commit(struct store *store,
+SUSPENDS enum as_status run_store_commit(struct run_store *rs,
     const struct run_commit *c, struct error *err);
 
 /* ---- Claim, nodes, recovery ---------------------------------------- */
@@ -132,32 +136,32 @@ struct run_claim {
 
 /* Takes up to max ready jobs, oldest first; each run becomes running with a
  * new fence.  *out is malloc()ed. */
-SUSPENDS enum as_status run_store_claim(struct store *store, int64_t epoch,
+SUSPENDS enum as_status run_store_claim(struct run_store *rs, int64_t epoch,
     int max, struct run_claim **out, int *n, struct error *err);
 
 /* A new epoch for this process, leased for ttl_us. */
-SUSPENDS enum as_status run_store_node_join(struct store *store,
+SUSPENDS enum as_status run_store_node_join(struct run_store *rs,
     const char *name, const char *build, int64_t ttl_us, int64_t *epoch,
     struct error *err);
 /* AS_CONFLICT: the lease had run out; this epoch is dead for good. */
-SUSPENDS enum as_status run_store_node_renew(struct store *store, int64_t epoch,
-    int64_t ttl_us, struct error *err);
+SUSPENDS enum as_status run_store_node_renew(struct run_store *rs,
+    int64_t epoch, int64_t ttl_us, struct error *err);
 /* Hand everything back at once: the lease ends now. */
-SUSPENDS enum as_status run_store_node_leave(struct store *store, int64_t epoch,
-    struct error *err);
+SUSPENDS enum as_status run_store_node_leave(struct run_store *rs,
+    int64_t epoch, struct error *err);
 /*
  * Frees what dead epochs held, and what anybody has held for longer than
  * max_age_us, the longest that a run may take: nobody works on that any more.
  * all: every other epoch is dead (the database was locked by us alone).
  */
-SUSPENDS enum as_status run_store_reap(struct store *store, int64_t epoch,
+SUSPENDS enum as_status run_store_reap(struct run_store *rs, int64_t epoch,
     bool all, int64_t max_age_us, int *n, struct error *err);
 /*
  * The owner gives a run back to the queue, for whoever has room.  NOTFOUND:
  * this epoch does not hold it.  Ordered after what was asked for the thread
  * before, as long as the store's connection holds.
  */
-SUSPENDS enum as_status run_store_release(struct store *store, int64_t epoch,
+SUSPENDS enum as_status run_store_release(struct run_store *rs, int64_t epoch,
     struct uuid thread_id, struct uuid run_id, struct error *err);
 
 /* ---- Reads --------------------------------------------------------- */
@@ -176,8 +180,9 @@ struct run_state {
 };
 
 /* Strings live in the arena. */
-SUSPENDS enum as_status run_store_state(struct store *store, struct uuid run_id,
-    struct arena *arena, struct run_state *out, struct error *err);
+SUSPENDS enum as_status run_store_state(struct run_store *rs,
+    struct uuid run_id, struct arena *arena, struct run_state *out,
+    struct error *err);
 
 struct thread_state {
 	struct uuid id, tenant_id, user_id, agent_id, active_run_id;
@@ -188,7 +193,7 @@ struct thread_state {
 };
 
 /* The thread as `user` may write to it; NOT_FOUND otherwise. */
-SUSPENDS enum as_status run_store_thread(struct store *store,
+SUSPENDS enum as_status run_store_thread(struct run_store *rs,
     struct uuid thread_id, struct uuid tenant_id, struct uuid user_id,
     struct thread_state *out, struct error *err);
 
@@ -207,25 +212,25 @@ struct run_history_row {
  * those from the last user's message on.  next_sequence: the thread's head as
  * the caller knows it; a hint that a short thread needs less.
  */
-SUSPENDS enum as_status run_store_history(struct store *store,
+SUSPENDS enum as_status run_store_history(struct run_store *rs,
     struct uuid thread_id, int64_t next_sequence, struct arena *arena,
     struct run_history_row **out, int *n, struct error *err);
 
 /* Tool calls of one step of a run, by ordinal, in the arena. */
-SUSPENDS enum as_status run_store_tools(struct store *store, struct uuid run_id,
-    int64_t step, struct arena *arena, struct run_tool **out, int *n,
-    struct error *err);
+SUSPENDS enum as_status run_store_tools(struct run_store *rs,
+    struct uuid run_id, int64_t step, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err);
 
 /* The message that was begun and not ended at this cursor of the log, or nil. */
-SUSPENDS enum as_status run_store_open_message(struct store *store, bool by_run,
-    struct uuid id, int64_t at, struct uuid *out, int *attempt,
+SUSPENDS enum as_status run_store_open_message(struct run_store *rs,
+    bool by_run, struct uuid id, int64_t at, struct uuid *out, int *attempt,
     struct error *err);
 
 /*
  * A message by its client_message_id: the run it started and the seq of that
  * run's first event, or nil.
  */
-SUSPENDS enum as_status run_store_by_client_id(struct store *store,
+SUSPENDS enum as_status run_store_by_client_id(struct run_store *rs,
     struct uuid thread_id, const char *client_message_id,
     struct uuid *message_id, struct uuid *run_id, int64_t *seq,
     struct error *err);

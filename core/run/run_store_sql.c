@@ -3,7 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/run/batch.h"
-#include "core/run/run_store.h"
+#include "core/run/run_store_impl.h"
 #include "core/run/run_store_pg.h"
 
 /*
@@ -69,10 +69,11 @@ SQL(INSERT_THREAD,
     " updated_at) VALUES ($1, $2, $3, $4, $5, now_us(), now_us())");
 
 SUSPENDS enum as_status
-run_store_thread_create(struct store *store, struct uuid id,
-    struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
-    const char *title, struct error *err)
+run_sql_thread_create(void *arg, struct uuid id, struct uuid tenant_id,
+    struct uuid user_id, struct uuid agent_id, const char *title,
+    struct error *err)
 {
+	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(tenant_id),
 		SQL_UUID(user_id), SQL_UUID(agent_id), SQL_TEXT(title) };
 
@@ -119,9 +120,9 @@ add_run(struct batch *b, const struct run_create *c)
 }
 
 SUSPENDS enum as_status
-run_store_create(struct store *store, const struct run_create *c,
-    struct error *err)
+run_sql_create(void *arg, const struct run_create *c, struct error *err)
 {
+	struct store *store = arg;
 	struct origin o = { c->run_id, c->thread_id, c->tenant_id, 0,
 		c->owner_epoch != 0 ? 1 : 0, c->now_us };
 	struct batch b;
@@ -259,9 +260,9 @@ add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 }
 
 SUSPENDS enum as_status
-run_store_commit(struct store *store, const struct run_commit *c,
-    struct error *err)
+run_sql_commit(void *arg, const struct run_commit *c, struct error *err)
 {
+	struct store *store = arg;
 	struct origin o = { c->run_id, c->thread_id, c->tenant_id,
 		c->step + (c->advance ? 1 : 0),
 		c->fence + (c->bump_fence ? 1 : 0), c->now_us };

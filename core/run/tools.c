@@ -41,6 +41,14 @@ struct tools {
 
 /* ---- The child ----------------------------------------------------- */
 
+static const struct plug_tool_info *
+world_tool_of(const struct call *c)
+{
+	const struct world *world = c->t->w->e->c.world;
+
+	return world->tool(world->arg, c->row.tool);
+}
+
 static void
 call_end(struct call *c, enum as_status st)
 {
@@ -51,9 +59,7 @@ call_end(struct call *c, enum as_status st)
 		c->outcome = st == AS_OK ? "succeeded" : "failed";
 	c->done = true;
 	c->t->n_running--;
-	run_count_tool(plug_tool_find(w->e->c.plug, c->row.tool) != NULL
-			   ? c->row.tool
-			   : "other",
+	run_count_tool(world_tool_of(c) != NULL ? c->row.tool : "other",
 	    c->outcome);
 	fiber_correlation_set(NULL);
 	fiber_wake(w->wait);
@@ -77,7 +83,8 @@ call_remember(struct call *c, struct json_object *args)
 		    PROMPT_REMEMBER);
 	if (fact[0] == '\0')
 		return error_field(&c->err, "fact", "is required");
-	st = agent_remember(w->e->c.store, w->agent->id, fact, &c->err);
+	st = w->e->c.world->remember(w->e->c.world->arg, w->agent->id, fact,
+	    &c->err);
 	if (st == AS_OK)
 		c->result = json_object_new_string("Remembered.");
 	return st;
@@ -88,8 +95,7 @@ static bool
 call_is_allowed(const struct call *c)
 {
 	const struct agent *a = c->t->w->agent;
-	const struct plug_tool_info *info = plug_tool_find(c->t->w->e->c.plug,
-	    c->row.tool);
+	const struct plug_tool_info *info = world_tool_of(c);
 	const char *slug;
 
 	for (size_t i = 0;
@@ -107,11 +113,12 @@ static SUSPENDS enum as_status
 call_resume(struct call *c, const struct plug_caller *who,
     struct json_object *args)
 {
+	const struct world *world = c->t->w->e->c.world;
 	enum as_status st;
 
 	if (effect_is(c, "V")) {
-		st = plug_tool_verify(c->t->w->e->c.plug, who, c->row.tool,
-		    args, &c->result, &c->err);
+		st = world->verify(world->arg, who, c->row.tool, args,
+		    &c->result, &c->err);
 		if (st == AS_OK)
 			return AS_OK;
 		error_clear(&c->err);
@@ -130,6 +137,7 @@ call_main(void *arg)
 {
 	struct call *c = arg;
 	struct work *w = c->t->w;
+	const struct world *world = w->e->c.world;
 	struct json_object *args = NULL;
 	struct plug_caller who;
 	enum as_status st = AS_BUSY;
@@ -158,7 +166,7 @@ call_main(void *arg)
 	else if (c->resumed)
 		st = call_resume(c, &who, args);
 	if (st == AS_BUSY && c->outcome == NULL)
-		st = plug_tool_call(w->e->c.plug, &who, c->row.tool, args, NULL,
+		st = world->call(world->arg, &who, c->row.tool, args,
 		    &c->result, &c->err);
 	json_object_put(args);
 	call_end(c, st);
@@ -324,7 +332,7 @@ tools_load(struct tools *t, struct error *err)
 	enum as_status st;
 	int n;
 
-	st = run_store_tools(w->e->c.store, w->run_id, w->state.step, t->arena,
+	st = run_store_tools(w->e->c.runs, w->run_id, w->state.step, t->arena,
 	    &rows, &n, err);
 	if (st != AS_OK)
 		return st;

@@ -46,7 +46,7 @@ work_reload_history(struct work *w, struct error *err)
 
 	for (int i = 0;; i++) {
 		error_clear(err);
-		st = run_store_history(w->e->c.store, w->thread_id,
+		st = run_store_history(w->e->c.runs, w->thread_id,
 		    w->state.heads.msg_seq, fresh, &w->history, &w->n_history,
 		    err);
 		if (!work_wait_retry(w, st, i))
@@ -60,22 +60,22 @@ work_reload_history(struct work *w, struct error *err)
 static SUSPENDS enum as_status
 load_once(struct work *w, struct error *err)
 {
-	struct store *store = w->e->c.store;
+	struct run_store *runs = w->e->c.runs;
+	const struct world *world = w->e->c.world;
 	int attempt;
 	enum as_status st = AS_OK;
 
 	if (w->state.status == 0) /* not born here */
-		st = run_store_state(store, w->run_id, w->arena, &w->state,
-		    err);
+		st = run_store_state(runs, w->run_id, w->arena, &w->state, err);
 	if (st == AS_OK && w->agent == NULL)
-		st = agent_load(store, w->state.agent_id, w->arena, &w->agent,
-		    err);
+		st = world->agent(world->arg, w->state.agent_id, w->arena,
+		    &w->agent, err);
 	if (st == AS_OK)
 		st = work_reload_history(w, err);
 	if (w->n_history > 0)
 		w->last_id = w->history[w->n_history - 1].id;
 	if (st == AS_OK && uuid_is_nil(w->message_id))
-		st = run_store_open_message(store, true, w->run_id, INT64_MAX,
+		st = run_store_open_message(runs, true, w->run_id, INT64_MAX,
 		    &w->message_id, &attempt, err);
 	w->model = w->state.model;
 	w->message_open = !uuid_is_nil(w->message_id);
@@ -276,7 +276,7 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 	struct run_state now;
 	enum as_status st;
 
-	st = run_store_state(w->e->c.store, w->run_id, w->arena, &now, err);
+	st = run_store_state(w->e->c.runs, w->run_id, w->arena, &now, err);
 	if (st != AS_OK)
 		return st == AS_NOTFOUND ? AS_CANCELED : AS_BUSY;
 	/* Beside the owner only a cancel writes, once, and it is one event. */
@@ -310,7 +310,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	c->commit_id = engine_new_id(w->e);
 	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
-		st = run_store_commit(w->e->c.store, c, err);
+		st = run_store_commit(w->e->c.runs, c, err);
 		if (st == AS_OK || st == AS_CANCELED)
 			break;
 		if (st != AS_CONFLICT) {

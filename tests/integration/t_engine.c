@@ -18,6 +18,8 @@
 
 static struct chat_ctx ctx;
 static struct engine *engine;
+static struct run_store *runs;
+static struct world *world;
 static struct bus *bus;
 static struct live *live;
 static struct arena *arena;
@@ -71,10 +73,13 @@ engine_make(void)
 {
 	struct engine_config c = {
 		.loop = env.loop,
-		.store = env.store,
+		.runs = runs,
+		.world = world,
 		.bus = bus,
 		.live = live,
-		.env = { NULL, new_id, wall_us, no_jitter },
+		.env = { .new_id = new_id,
+		    .wall_us = wall_us,
+		    .random = no_jitter },
 		.epoch = epoch,
 		.limits = { .max_steps = 5,
 		    .max_tokens = 1000,
@@ -92,10 +97,13 @@ engine_make(void)
 static SUSPENDS void
 stand_up(void)
 {
-	MUST(run_store_node_join(env.store, "test", "1", 60000000, &epoch,
-		 &err) == AS_OK);
+	runs = run_store_new(env.store);
+	world = world_new(NULL, env.store);
+	MUST(run_store_node_join(runs, "test", "1", 60000000, &epoch, &err) ==
+	     AS_OK);
 	engine = engine_make();
 	ctx = (struct chat_ctx){ .store = env.store,
+		.runs = runs,
 		.engine = engine,
 		.bus = bus,
 		.arena = arena,
@@ -118,8 +126,8 @@ stand_up(void)
 	    " 'sys', '{\"enabled\":true,\"facts\":[]}', 'ready', '[\"t\"]',"
 	    " '[]', '[]', FALSE, 1, 1, 1)",
 	    agent_id, ctx.who.user_id);
-	MUST(run_store_thread_create(env.store, thread_id, tenant,
-		 ctx.who.user_id, agent_id, "", &err) == AS_OK);
+	MUST(run_store_thread_create(runs, thread_id, tenant, ctx.who.user_id,
+		 agent_id, "", &err) == AS_OK);
 }
 
 static void (*test_fn)(void);
@@ -134,6 +142,8 @@ test_fiber(void *arg)
 	while (engine_active(engine) > 0)
 		fiber_yield();
 	engine_free(engine);
+	world_free(world);
+	run_store_free(runs);
 }
 
 static void
@@ -738,11 +748,10 @@ die_and_take_over(void)
 
 	engine_drain(engine, drain_until);
 	engine_free(engine);
-	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
-	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
-		 &err) == AS_OK);
-	MUST(run_store_reap(env.store, epoch, false, 3600000000, &n, &err) ==
+	MUST(run_store_node_leave(runs, dead, &err) == AS_OK);
+	MUST(run_store_node_join(runs, "next", "1", 60000000, &epoch, &err) ==
 	     AS_OK);
+	MUST(run_store_reap(runs, epoch, false, 3600000000, &n, &err) == AS_OK);
 	CU_ASSERT_EQUAL(n, 1);
 	ctx.engine = engine = engine_make();
 	fake.tool_hangs = false;
@@ -763,11 +772,10 @@ takeover_cancelled(void)
 		fiber_yield();
 	engine_drain(engine, drain_until);
 	engine_free(engine);
-	MUST(run_store_node_leave(env.store, dead, &err) == AS_OK);
-	MUST(run_store_node_join(env.store, "next", "1", 60000000, &epoch,
-		 &err) == AS_OK);
-	MUST(run_store_reap(env.store, epoch, false, 3600000000, &n, &err) ==
+	MUST(run_store_node_leave(runs, dead, &err) == AS_OK);
+	MUST(run_store_node_join(runs, "next", "1", 60000000, &epoch, &err) ==
 	     AS_OK);
+	MUST(run_store_reap(runs, epoch, false, 3600000000, &n, &err) == AS_OK);
 	ctx.engine = engine = engine_make();
 	cancel(false);
 	while (strcmp(run_member("status"), "\"cancelled\"") != 0)
@@ -895,7 +903,7 @@ stale_fence(void)
 
 	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
 	until_text("a");
-	MUST(run_store_state(env.store, run_id, arena, &s, &err) == AS_OK);
+	MUST(run_store_state(runs, run_id, arena, &s, &err) == AS_OK);
 	event_list_add_status(&events, RUN_SUCCEEDED, NULL, NULL, NULL);
 	c.run_id = run_id;
 	c.thread_id = thread_id;
@@ -906,13 +914,13 @@ stale_fence(void)
 	c.fence = s.fence + 1;
 	c.heads = s.heads;
 	c.now_us = s.now_us;
-	CU_ASSERT_EQUAL(run_store_commit(env.store, &c, &err), AS_CONFLICT);
+	CU_ASSERT_EQUAL(run_store_commit(runs, &c, &err), AS_CONFLICT);
 	c.fence = s.fence;
 	c.step = s.step + 1;
-	CU_ASSERT_EQUAL(run_store_commit(env.store, &c, &err), AS_CONFLICT);
+	CU_ASSERT_EQUAL(run_store_commit(runs, &c, &err), AS_CONFLICT);
 	c.step = s.step;
 	c.heads.seq--;
-	CU_ASSERT_EQUAL(run_store_commit(env.store, &c, &err), AS_CONFLICT);
+	CU_ASSERT_EQUAL(run_store_commit(runs, &c, &err), AS_CONFLICT);
 	CU_ASSERT_STRING_EQUAL(events_line(),
 	    "message_created run_status:running message_start");
 	event_list_clear(&events);
@@ -936,8 +944,7 @@ zombie(void)
 
 	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
 	until_text("mine");
-	MUST(run_store_reap(env.store, epoch, false, -1000000, &n, &err) ==
-	     AS_OK);
+	MUST(run_store_reap(runs, epoch, false, -1000000, &n, &err) == AS_OK);
 	CU_ASSERT_EQUAL(n, 1);
 	fake_release();
 	wait_end();
@@ -947,7 +954,7 @@ zombie(void)
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 	assert_message(-1, "assistant", "theirs", "final");
 	/* And one that is handed back unworked. */
-	MUST(run_store_release(env.store, epoch, thread_id, run_id, &err) ==
+	MUST(run_store_release(runs, epoch, thread_id, run_id, &err) ==
 	     AS_NOTFOUND);
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 }

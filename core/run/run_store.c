@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+#include "core/run/run_store_impl.h"
+
+/* From an operation to the body that this run_store has. */
+
+static const struct run_store_ops sql_ops = {
+	.thread_create = run_sql_thread_create,
+	.create = run_sql_create,
+	.commit = run_sql_commit,
+	.claim = run_sql_claim,
+	.node_join = run_sql_node_join,
+	.node_renew = run_sql_node_renew,
+	.node_leave = run_sql_node_leave,
+	.reap = run_sql_reap,
+	.release = run_sql_release,
+	.state = run_sql_state,
+	.thread = run_sql_thread,
+	.history = run_sql_history,
+	.tools = run_sql_tools,
+	.open_message = run_sql_open_message,
+	.by_client_id = run_sql_by_client_id,
+};
+
+struct run_store *
+run_store_new(struct store *store)
+{
+	struct run_store *rs = xcalloc(1, sizeof(*rs));
+
+	rs->ops = &sql_ops;
+	rs->arg = store;
+	return rs;
+}
+
+void
+run_store_free(struct run_store *rs)
+{
+	free(rs);
+}
+
+SUSPENDS enum as_status
+run_store_thread_create(struct run_store *rs, struct uuid id,
+    struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
+    const char *title, struct error *err)
+{
+	return rs->ops->thread_create(rs->arg, id, tenant_id, user_id, agent_id,
+	    title, err);
+}
+
+SUSPENDS enum as_status
+run_store_create(struct run_store *rs, const struct run_create *c,
+    struct error *err)
+{
+	return rs->ops->create(rs->arg, c, err);
+}
+
+SUSPENDS enum as_status
+run_store_commit(struct run_store *rs, const struct run_commit *c,
+    struct error *err)
+{
+	return rs->ops->commit(rs->arg, c, err);
+}
+
+SUSPENDS enum as_status
+run_store_claim(struct run_store *rs, int64_t epoch, int max,
+    struct run_claim **out, int *n, struct error *err)
+{
+	return rs->ops->claim(rs->arg, epoch, max, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_node_join(struct run_store *rs, const char *name, const char *build,
+    int64_t ttl_us, int64_t *epoch, struct error *err)
+{
+	return rs->ops->node_join(rs->arg, name, build, ttl_us, epoch, err);
+}
+
+SUSPENDS enum as_status
+run_store_node_renew(struct run_store *rs, int64_t epoch, int64_t ttl_us,
+    struct error *err)
+{
+	return rs->ops->node_renew(rs->arg, epoch, ttl_us, err);
+}
+
+SUSPENDS enum as_status
+run_store_node_leave(struct run_store *rs, int64_t epoch, struct error *err)
+{
+	return rs->ops->node_leave(rs->arg, epoch, err);
+}
+
+SUSPENDS enum as_status
+run_store_reap(struct run_store *rs, int64_t epoch, bool all,
+    int64_t max_age_us, int *n, struct error *err)
+{
+	return rs->ops->reap(rs->arg, epoch, all, max_age_us, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_release(struct run_store *rs, int64_t epoch, struct uuid thread_id,
+    struct uuid run_id, struct error *err)
+{
+	return rs->ops->release(rs->arg, epoch, thread_id, run_id, err);
+}
+
+SUSPENDS enum as_status
+run_store_state(struct run_store *rs, struct uuid run_id, struct arena *arena,
+    struct run_state *out, struct error *err)
+{
+	return rs->ops->state(rs->arg, run_id, arena, out, err);
+}
+
+SUSPENDS enum as_status
+run_store_thread(struct run_store *rs, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
+    struct error *err)
+{
+	return rs->ops->thread(rs->arg, thread_id, tenant_id, user_id, out,
+	    err);
+}
+
+SUSPENDS enum as_status
+run_store_history(struct run_store *rs, struct uuid thread_id,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
+{
+	return rs->ops->history(rs->arg, thread_id, next_sequence, arena, out,
+	    n, err);
+}
+
+SUSPENDS enum as_status
+run_store_tools(struct run_store *rs, struct uuid run_id, int64_t step,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err)
+{
+	return rs->ops->tools(rs->arg, run_id, step, arena, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_open_message(struct run_store *rs, bool by_run, struct uuid id,
+    int64_t at, struct uuid *out, int *attempt, struct error *err)
+{
+	return rs->ops->open_message(rs->arg, by_run, id, at, out, attempt,
+	    err);
+}
+
+SUSPENDS enum as_status
+run_store_by_client_id(struct run_store *rs, struct uuid thread_id,
+    const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
+    int64_t *seq, struct error *err)
+{
+	return rs->ops->by_client_id(rs->arg, thread_id, client_message_id,
+	    message_id, run_id, seq, err);
+}

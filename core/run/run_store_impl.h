@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RUN_RUN_STORE_IMPL_H
+#define CORE_RUN_RUN_STORE_IMPL_H
+
+/*
+ * What a body of run_store.h has to provide.  There is one in SQL, for both
+ * databases; a recording and a simulation bring their own.
+ */
+
+#include "core/run/run_store.h"
+
+/* Each member is the function of the same name in run_store.h. */
+struct run_store_ops {
+	SUSPENDS enum as_status (*thread_create)(void *arg, struct uuid id,
+	    struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
+	    const char *title, struct error *err);
+	SUSPENDS enum as_status (
+	    *create)(void *arg, const struct run_create *c, struct error *err);
+	SUSPENDS enum as_status (
+	    *commit)(void *arg, const struct run_commit *c, struct error *err);
+	SUSPENDS enum as_status (*claim)(void *arg, int64_t epoch, int max,
+	    struct run_claim **out, int *n, struct error *err);
+	SUSPENDS enum as_status (*node_join)(void *arg, const char *name,
+	    const char *build, int64_t ttl_us, int64_t *epoch,
+	    struct error *err);
+	SUSPENDS enum as_status (*node_renew)(void *arg, int64_t epoch,
+	    int64_t ttl_us, struct error *err);
+	SUSPENDS enum as_status (
+	    *node_leave)(void *arg, int64_t epoch, struct error *err);
+	SUSPENDS enum as_status (*reap)(void *arg, int64_t epoch, bool all,
+	    int64_t max_age_us, int *n, struct error *err);
+	SUSPENDS enum as_status (*release)(void *arg, int64_t epoch,
+	    struct uuid thread_id, struct uuid run_id, struct error *err);
+	SUSPENDS enum as_status (*state)(void *arg, struct uuid run_id,
+	    struct arena *arena, struct run_state *out, struct error *err);
+	SUSPENDS enum as_status (*thread)(void *arg, struct uuid thread_id,
+	    struct uuid tenant_id, struct uuid user_id,
+	    struct thread_state *out, struct error *err);
+	SUSPENDS enum as_status (*history)(void *arg, struct uuid thread_id,
+	    int64_t next_sequence, struct arena *arena,
+	    struct run_history_row **out, int *n, struct error *err);
+	SUSPENDS enum as_status (*tools)(void *arg, struct uuid run_id,
+	    int64_t step, struct arena *arena, struct run_tool **out, int *n,
+	    struct error *err);
+	SUSPENDS enum as_status (*open_message)(void *arg, bool by_run,
+	    struct uuid id, int64_t at, struct uuid *out, int *attempt,
+	    struct error *err);
+	SUSPENDS enum as_status (*by_client_id)(void *arg,
+	    struct uuid thread_id, const char *client_message_id,
+	    struct uuid *message_id, struct uuid *run_id, int64_t *seq,
+	    struct error *err);
+};
+
+struct run_store {
+	const struct run_store_ops *ops;
+	void *arg;
+};
+
+/* The body in SQL: run_store_sql.c, run_claim.c, run_read.c; arg is a store. */
+SUSPENDS enum as_status run_sql_thread_create(void *arg, struct uuid id,
+    struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
+    const char *title, struct error *err);
+SUSPENDS enum as_status run_sql_create(void *arg, const struct run_create *c,
+    struct error *err);
+SUSPENDS enum as_status run_sql_commit(void *arg, const struct run_commit *c,
+    struct error *err);
+SUSPENDS enum as_status run_sql_claim(void *arg, int64_t epoch, int max,
+    struct run_claim **out, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_node_join(void *arg, const char *name,
+    const char *build, int64_t ttl_us, int64_t *epoch, struct error *err);
+SUSPENDS enum as_status run_sql_node_renew(void *arg, int64_t epoch,
+    int64_t ttl_us, struct error *err);
+SUSPENDS enum as_status run_sql_node_leave(void *arg, int64_t epoch,
+    struct error *err);
+SUSPENDS enum as_status run_sql_reap(void *arg, int64_t epoch, bool all,
+    int64_t max_age_us, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_release(void *arg, int64_t epoch,
+    struct uuid thread_id, struct uuid run_id, struct error *err);
+SUSPENDS enum as_status run_sql_state(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_state *out, struct error *err);
+SUSPENDS enum as_status run_sql_thread(void *arg, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
+    struct error *err);
+SUSPENDS enum as_status run_sql_history(void *arg, struct uuid thread_id,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err);
+SUSPENDS enum as_status run_sql_tools(void *arg, struct uuid run_id,
+    int64_t step, struct arena *arena, struct run_tool **out, int *n,
+    struct error *err);
+SUSPENDS enum as_status run_sql_open_message(void *arg, bool by_run,
+    struct uuid id, int64_t at, struct uuid *out, int *attempt,
+    struct error *err);
+SUSPENDS enum as_status run_sql_by_client_id(void *arg, struct uuid thread_id,
+    const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
+    int64_t *seq, struct error *err);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/world.h"
+
+#include <stdlib.h>
+
+#include "core/agent/agent.h"
+#include "core/base/mem.h"
+#include "core/run/prompt.h"
+
+/* The world of a server: what its plugins do, its agents in its store. */
+
+struct plugin_world {
+	struct world w;
+	struct plug *plug;
+	struct store *store;
+};
+
+static SUSPENDS enum as_status
+world_agent(void *arg, struct uuid id, struct arena *arena, struct agent **out,
+    struct error *err)
+{
+	struct plugin_world *p = arg;
+
+	return agent_load(p->store, id, arena, out, err);
+}
+
+static SUSPENDS enum as_status
+world_remember(void *arg, struct uuid agent_id, const char *fact,
+    struct error *err)
+{
+	struct plugin_world *p = arg;
+
+	return agent_remember(p->store, agent_id, fact, err);
+}
+
+static struct json_object *
+world_offer(void *arg, const struct agent *a)
+{
+	struct plugin_world *p = arg;
+
+	return prompt_tools(p->plug, a);
+}
+
+static const struct plug_tool_info *
+world_tool(void *arg, const char *name)
+{
+	struct plugin_world *p = arg;
+
+	return plug_tool_find(p->plug, name);
+}
+
+static SUSPENDS enum as_status
+world_chat(void *arg, const struct plug_caller *who, const char *model,
+    struct json_object *messages, struct json_object *tools,
+    const struct plug_sink *sink, struct plug_chat_end *end, struct error *err)
+{
+	struct plugin_world *p = arg;
+
+	return plug_chat(p->plug, who, model, messages, tools, NULL, sink, end,
+	    err);
+}
+
+static SUSPENDS enum as_status
+world_call(void *arg, const struct plug_caller *who, const char *tool,
+    struct json_object *args, struct json_object **result, struct error *err)
+{
+	struct plugin_world *p = arg;
+
+	return plug_tool_call(p->plug, who, tool, args, NULL, result, err);
+}
+
+static SUSPENDS enum as_status
+world_verify(void *arg, const struct plug_caller *who, const char *tool,
+    struct json_object *args, struct json_object **result, struct error *err)
+{
+	struct plugin_world *p = arg;
+
+	return plug_tool_verify(p->plug, who, tool, args, result, err);
+}
+
+struct world *
+world_new(struct plug *plug, struct store *store)
+{
+	struct plugin_world *p = xcalloc(1, sizeof(*p));
+
+	p->plug = plug;
+	p->store = store;
+	p->w = (struct world){ .arg = p,
+		.agent = world_agent,
+		.remember = world_remember,
+		.offer = world_offer,
+		.tool = world_tool,
+		.chat = world_chat,
+		.call = world_call,
+		.verify = world_verify };
+	return &p->w;
+}
+
+void
+world_free(struct world *w)
+{
+	free(w != NULL ? w->arg : NULL);
+}

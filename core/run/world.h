@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RUN_WORLD_H
+#define CORE_RUN_WORLD_H
+
+/*
+ * Everything outside the store that a run can reach: its agent, models, tools.
+ *
+ * The engine of a server has the plugins here; a replay has a recording, a
+ * simulation what it makes up.  Members that suspend run on the fiber of the
+ * caller, whose deadline and cancel they obey.
+ */
+
+#include "core/plug/plug.h"
+
+struct agent;
+struct arena;
+struct store;
+
+struct world {
+	void *arg;
+	/* By id alone, tombstones included; everything lives in the arena. */
+	SUSPENDS enum as_status (*agent)(void *arg, struct uuid id,
+	    struct arena *arena, struct agent **out, struct error *err);
+	/* Keeps a fact in the agent's memory. */
+	SUSPENDS enum as_status (*remember)(void *arg, struct uuid agent_id,
+	    const char *fact, struct error *err);
+	/* The agent's tools as a model is told of them; the caller owns it. */
+	struct json_object *(*offer)(void *arg, const struct agent *a);
+	/* Borrowed, or NULL. */
+	const struct plug_tool_info *(*tool)(void *arg, const char *name);
+	/* As plug_chat, plug_tool_call and plug_tool_verify. */
+	SUSPENDS enum as_status (*chat)(void *arg,
+	    const struct plug_caller *who, const char *model,
+	    struct json_object *messages, struct json_object *tools,
+	    const struct plug_sink *sink, struct plug_chat_end *end,
+	    struct error *err);
+	SUSPENDS enum as_status (*call)(void *arg,
+	    const struct plug_caller *who, const char *tool,
+	    struct json_object *args, struct json_object **result,
+	    struct error *err);
+	SUSPENDS enum as_status (*verify)(void *arg,
+	    const struct plug_caller *who, const char *tool,
+	    struct json_object *args, struct json_object **result,
+	    struct error *err);
+};
+
+/* The plugins and this loop's store, both of which outlive it. */
+struct world *world_new(struct plug *plug, struct store *store);
+void world_free(struct world *w); /* NULL does nothing */
+
+#endif
