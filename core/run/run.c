@@ -55,6 +55,22 @@ run_holds_thread(enum run_status s)
 	return run_is_open(s) && s != RUN_BLOCKED;
 }
 
+bool
+run_has_owner(enum run_status s)
+{
+	return s == RUN_RUNNING || s == RUN_CANCELLING;
+}
+
+const char *
+run_thread_status(enum run_status s)
+{
+	if (!run_holds_thread(s))
+		return "idle";
+	if (s == RUN_RECOVERABLE_ERROR)
+		return "error";
+	return s == RUN_WAITING_HUMAN ? "waiting" : "busy";
+}
+
 void
 run_usage_write(struct buf *b, const char *key, const struct run_usage *u)
 {

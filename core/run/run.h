@@ -39,6 +39,9 @@ const char *run_status_name(enum run_status s);
 enum run_status run_status_by_name(const char *name); /* 0 if unknown */
 bool run_is_open(enum run_status s);
 bool run_holds_thread(enum run_status s);
+bool run_has_owner(enum run_status s); /* running or cancelling */
+/* What the thread is while it has such a run: idle busy waiting error. */
+const char *run_thread_status(enum run_status s);
 
 struct run_usage {
 	int64_t input, output, cached, reasoning;

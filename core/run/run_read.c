@@ -12,7 +12,8 @@ SQL(RUN_STATE,
     " r.last_commit_id, r.status, r.fence, r.step, r.owner_epoch,"
     " r.deadline_at, r.created_at, t.head_seq, r.head_seq, t.next_msg_seq,"
     " r.checkpoint_id, r.model, r.correlation_id, r.traceparent,"
-    " r.cancel_mode, r.usage, now_us(),"
+    " r.cancel_mode, r.usage, now_us(), r.budget, r.error_code, r.attempt,"
+    " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
     " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
     " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id)"
     " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
@@ -52,7 +53,14 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->cancel_mode = text_in(arena, r, 0, 19);
 	run_usage_parse(&s->usage, rows_text(r, 0, 20));
 	s->now_us = rows_int(r, 0, 21);
-	sha = rows_bytes(r, 0, 22, &len);
+	s->budget = text_in(arena, r, 0, 22);
+	s->error_code = text_in(arena, r, 0, 23);
+	s->attempt = rows_int(r, 0, 24);
+	s->version = rows_int(r, 0, 25);
+	s->cost_micros = rows_int(r, 0, 26);
+	s->crash_count = rows_int(r, 0, 27);
+	s->crash_step = rows_int(r, 0, 28);
+	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
 }
@@ -206,7 +214,8 @@ run_sql_history(void *arg, struct uuid thread_id, int64_t next_sequence,
 
 SQL(STEP_TOOLS,
     "SELECT id, step, ordinal, tool_call_id, idem_key, tool, tool_version,"
-    " args, effect, state, result, error_code, dispatch_deadline"
+    " args, effect, state, result, error_code, dispatch_deadline,"
+    " key_valid_until, resolution"
     " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal");
 
 SUSPENDS enum as_status
@@ -241,6 +250,8 @@ run_sql_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,
 		t->result = text_in(arena, r, i, 10);
 		t->error_code = text_in(arena, r, i, 11);
 		t->deadline_us = rows_int(r, i, 12);
+		t->key_until = rows_int(r, i, 13);
+		t->resolution = text_in(arena, r, i, 14);
 	}
 	rows_free(r);
 	return AS_OK;

@@ -10,6 +10,7 @@ static const struct run_store_ops sql_ops = {
 	.thread_create = run_sql_thread_create,
 	.create = run_sql_create,
 	.commit = run_sql_commit,
+	.late = run_sql_late,
 	.claim = run_sql_claim,
 	.node_join = run_sql_node_join,
 	.node_renew = run_sql_node_renew,
@@ -61,6 +62,13 @@ run_store_commit(struct run_store *rs, const struct run_commit *c,
     struct error *err)
 {
 	return rs->ops->commit(rs->arg, c, err);
+}
+
+SUSPENDS enum as_status
+run_store_late(struct run_store *rs, struct uuid run_id,
+    const struct run_tool *t, int64_t now_us, struct error *err)
+{
+	return rs->ops->late(rs->arg, run_id, t, now_us, err);
 }
 
 SUSPENDS enum as_status

@@ -60,7 +60,21 @@ struct run_tool {
 	const char
 	    *state; /* started succeeded failed unknown cancelled skipped */
 	const char *result, *error_code; /* result: text as the model sees it */
-	int64_t deadline_us;
+	const char *resolution; /* auto verify operator; NULL: auto */
+	int64_t deadline_us; /* of the first sending */
+	int64_t
+	    key_until; /* K: the service knows the key so long; 0: for good */
+};
+
+/* What a person has to decide before the run can go on: an inbox item. */
+struct run_item {
+	struct uuid id, interrupt_id;
+	struct uuid agent_id, user_id; /* of the thread */
+	const char *correlation_id;
+	const char *kind; /* outcome error dead_letter */
+	int64_t ordinal;
+	const char *title, *description;
+	const char *action_request, *config; /* JSON */
 };
 
 /* An empty thread of user and agent. */
@@ -74,7 +88,9 @@ struct run_create {
 	struct uuid run_id, thread_id, agent_id, tenant_id, user_id;
 	const char *model, *correlation_id, *traceparent;
 	const char *title; /* for a thread that has none */
-	struct run_message message; /* the user's */
+	struct run_message message; /* the user's; nil id: none */
+	struct uuid
+	    forked_from; /* the run that this one takes up again, or nil */
 	struct run_heads heads; /* of the thread; run_seq 0 */
 	int64_t owner_epoch; /* not 0: born running, owned, fence 1 */
 	int64_t deadline_at, now_us;
@@ -102,7 +118,6 @@ struct run_commit {
 	enum run_status to;
 	bool advance; /* step + 1 */
 	bool bump_fence;
-	bool thread_idle; /* the run gives the thread back */
 	const char *cancel_mode; /* not NULL: a cancel is asked for */
 	bool void_messages; /* roll the run's messages back */
 	const struct event_list *events;
@@ -110,14 +125,31 @@ struct run_commit {
 	int n_messages;
 	const struct run_tool *tools_new; /* intents */
 	int n_tools_new;
-	const struct run_tool *tools_done; /* by id: state and result */
+	const struct run_tool *tools_done; /* by id: state, result, key */
 	int n_tools_done;
+	const struct run_item *items_new;
+	int n_items_new;
+	/*
+	 * Not NULL: pending items of the run get this status: answered
+	 * dismissed superseded.  Only this one, or nil: all of them.
+	 */
+	const char *items_close;
+	struct uuid item_id;
+	const char *response_type, *response; /* response: JSON */
+	struct uuid responded_by;
+	const char *dead_reason; /* not NULL: a dead letter is kept */
 	struct uuid checkpoint_id; /* nil: none */
 	const char *checkpoint_manifest;
 	uint8_t checkpoint_hash[32];
 	const char *usage; /* JSON of the run, NULL: unchanged */
-	int64_t tokens; /* that this commit adds */
-	const char *error_code, *error; /* JSON */
+	int64_t tokens, cost_micros; /* that this commit adds */
+	const char *error_code,
+	    *error; /* JSON; NULL: there is none (any more) */
+	const char *model; /* NULL: unchanged */
+	const char *budget; /* JSON: see limits.h; NULL: unchanged */
+	int64_t deadline_at; /* 0: unchanged */
+	int64_t attempt; /* of the step that is being tried */
+	int64_t run_at; /* to queued or waiting_timer: when it is due */
 	int64_t now_us;
 };
 
@@ -127,6 +159,14 @@ struct run_commit {
  */
 SUSPENDS enum as_status run_store_commit(struct run_store *rs,
     const struct run_commit *c, struct error *err);
+
+/*
+ * A result that came after its fence was lost.  The first one counts, and only
+ * while the call is `started` or `unknown`; the run's own row is not touched.
+ * AS_CONFLICT: it has come too late.
+ */
+SUSPENDS enum as_status run_store_late(struct run_store *rs, struct uuid run_id,
+    const struct run_tool *t, int64_t now_us, struct error *err);
 
 /* ---- Claim, nodes, recovery ---------------------------------------- */
 
@@ -174,6 +214,9 @@ struct run_state {
 	struct run_heads heads;
 	struct uuid checkpoint_id;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
+	const char *budget, *error_code; /* NULL: none */
+	int64_t attempt, version, cost_micros;
+	int64_t crash_count, crash_step;
 	uint8_t checkpoint_hash[32]; /* zero: none yet */
 	struct run_usage usage;
 	int64_t now_us; /* the store's clock at the read */

@@ -18,6 +18,8 @@ struct run_store_ops {
 	    *create)(void *arg, const struct run_create *c, struct error *err);
 	SUSPENDS enum as_status (
 	    *commit)(void *arg, const struct run_commit *c, struct error *err);
+	SUSPENDS enum as_status (*late)(void *arg, struct uuid run_id,
+	    const struct run_tool *t, int64_t now_us, struct error *err);
 	SUSPENDS enum as_status (*claim)(void *arg, int64_t epoch, int max,
 	    struct run_claim **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*node_join)(void *arg, const char *name,
@@ -64,6 +66,8 @@ SUSPENDS enum as_status run_sql_create(void *arg, const struct run_create *c,
     struct error *err);
 SUSPENDS enum as_status run_sql_commit(void *arg, const struct run_commit *c,
     struct error *err);
+SUSPENDS enum as_status run_sql_late(void *arg, struct uuid run_id,
+    const struct run_tool *t, int64_t now_us, struct error *err);
 SUSPENDS enum as_status run_sql_claim(void *arg, int64_t epoch, int max,
     struct run_claim **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_node_join(void *arg, const char *name,

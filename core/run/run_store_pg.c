@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_store_park.h"
 
 /*
  * One data-modifying WITH an operation: one round trip, one plan, and nothing
@@ -38,7 +39,7 @@
 	MESSAGES_INTO \
 	" SELECT $8, r.tenant_id, r.thread_id, $9, r.id, r.checkpoint_ns," \
 	" $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $5" \
-	" FROM r"
+	" FROM r WHERE $8 IS NOT NULL"
 
 #define COMMON_ARGS 21
 
@@ -177,6 +178,8 @@ tools_new_write(struct buf *b, const struct run_commit *c)
 		jw_str(b, "args", t->args);
 		jw_str(b, "state", t->state);
 		jw_int(b, "deadline", t->deadline_us);
+		if (t->key_until > 0)
+			jw_int(b, "key_until", t->key_until);
 		jw_close(b);
 	}
 	jw_close_list(b);
@@ -193,14 +196,20 @@ tools_done_write(struct buf *b, const struct run_commit *c)
 	for (int i = 0; i < c->n_tools_done; i++) {
 		t = &c->tools_done[i];
 		hash_init(&h);
-		hash_bytes(&h, t->result, strlen(t->result));
+		hash_bytes(&h, t->result,
+		    t->result != NULL ? strlen(t->result) : 0);
 		hash_end(&h, sha);
 		jw_open(b, NULL);
 		jw_uuid(b, "id", t->id);
 		jw_str(b, "state", t->state);
 		jw_str(b, "result", t->result);
-		sha_write(b, "sha", sha);
+		if (t->result != NULL)
+			sha_write(b, "sha", sha);
 		jw_str(b, "error_code", t->error_code);
+		jw_str(b, "resolution", run_tool_resolution(t));
+		jw_str(b, "idem_key", t->idem_key);
+		if (t->deadline_us > 0)
+			jw_int(b, "deadline", t->deadline_us);
 		jw_close(b);
 	}
 	jw_close_list(b);
@@ -225,7 +234,7 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 static struct sql CREATE = {
 	.postgres =
 	    "WITH t AS (UPDATE threads SET status = 'busy',"
-	    " active_run_id = $2, head_seq = $22, next_msg_seq = $9 + 1,"
+	    " active_run_id = $2, head_seq = $22, next_msg_seq = $36,"
 	    " version = version + 1, updated_at = $5,"
 	    " title = CASE WHEN title = '' THEN $23 ELSE title END"
 	    " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1"
@@ -235,10 +244,10 @@ static struct sql CREATE = {
 	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq,"
 	    " fence, version, last_commit_id, owner_epoch, attempt,"
 	    " deadline_at, model, created_at, updated_at, started_at,"
-	    " holds_thread)"
+	    " holds_thread, forked_from_run)"
 	    " SELECT $2, t.tenant_id, t.id, t.user_id, $24, 'interactive', 0,"
 	    " $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32,"
-	    " $33, $5, $5, $34, TRUE FROM t"
+	    " $33, $5, $5, $34, TRUE, $35 FROM t"
 	    " RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence),"
 	    " m AS (" MESSAGE_FROM "),"
 	    " e AS (" EVENTS_FROM "),"
@@ -249,9 +258,9 @@ static struct sql CREATE = {
 	    " SELECT count(*) FROM r"
 };
 
-#define CREATE_ARGS (COMMON_ARGS + 13)
+#define CREATE_ARGS (COMMON_ARGS + 15)
 
-/* $22 to $34 */
+/* $22 to $36 */
 static void
 create_args(const struct run_create *c, struct sql_arg *args)
 {
@@ -270,6 +279,9 @@ create_args(const struct run_create *c, struct sql_arg *args)
 		SQL_INT(c->deadline_at),
 		SQL_TEXT(c->model),
 		owned ? SQL_INT(c->now_us) : sql_time(0),
+		sql_uuid_or_null(c->forked_from),
+		SQL_INT(
+		    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1)),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -308,12 +320,16 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" checkpoint_id = COALESCE($28, runs.checkpoint_id)," \
 	" usage = COALESCE($29, runs.usage)," \
 	" used_tokens = runs.used_tokens + $30," \
-	" error_code = COALESCE($31, runs.error_code)," \
-	" error = COALESCE($32, runs.error)," \
+	" error_code = $31, error = $32," \
 	" cancel_mode = COALESCE($33, runs.cancel_mode)," \
 	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $34)," \
-	" completed_at = $35, owner_epoch = CASE WHEN $36 THEN NULL" \
-	" ELSE runs.owner_epoch END" \
+	" completed_at = $35," \
+	" owner_epoch = CASE WHEN $45 THEN runs.owner_epoch END," \
+	" attempt = $47, next_attempt_at = $48," \
+	" used_cost_micros = runs.used_cost_micros + $49," \
+	" model = COALESCE($50, runs.model)," \
+	" budget = COALESCE($51, runs.budget)," \
+	" deadline_at = COALESCE($52, runs.deadline_at)" \
 	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
 	" AND runs.status = $37 AND runs.step = $38" \
 	" AND runs.head_seq = $3 - 1 AND runs.fence = $39" \
@@ -322,7 +338,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
-	" status = CASE WHEN $42 THEN 'idle' ELSE status END," \
+	" status = $46," \
 	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
 	" head_checkpoint_id = COALESCE($28, head_checkpoint_id)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
@@ -343,7 +359,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($48 AS json)) AS m (id uuid," \
+	" FROM r, json_to_recordset(CAST($56 AS json)) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -353,32 +369,38 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" n AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns," \
 	" step, ordinal, tool_call_id, idem_key, tool, tool_version," \
 	" effect, args_hash, args, state, fence, attempt, created_at," \
-	" started_at, dispatch_deadline)" \
+	" started_at, dispatch_deadline, key_valid_until)" \
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline FROM r, json_to_recordset(CAST($45 AS json)) AS x" \
+	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($53 AS " \
+	"json)) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
-	" args_hash text, args text, state text, deadline bigint))," \
+	" args_hash text, args text, state text, deadline bigint," \
+	" key_until bigint))," \
 	" d AS (UPDATE tool_invocations i SET state = x.state," \
 	" result = x.result, result_sha = decode(x.sha, 'hex')," \
-	" error_code = x.error_code, completed_at = $5," \
-	" resolution = 'auto'" \
-	" FROM r, json_to_recordset(CAST($46 AS json)) AS x" \
-	" (id uuid, state text, result text, sha text, error_code text)" \
-	" WHERE i.id = x.id AND i.run_id = r.id AND i.state = 'started')," \
+	" error_code = x.error_code," \
+	" completed_at = CASE WHEN x.state <> 'started' THEN $5 END," \
+	" resolution = x.resolution, idem_key = x.idem_key," \
+	" dispatch_deadline = x.deadline" \
+	" FROM r, json_to_recordset(CAST($54 AS json)) AS x" \
+	" (id uuid, state text, result text, sha text, error_code text," \
+	" resolution text, idem_key text, deadline bigint)" \
+	" WHERE i.id = x.id AND i.run_id = r.id" \
+	" AND i.state IN ('started', 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $47 AND messages.run_id = r.id),"
+	" WHERE $55 AND messages.run_id = r.id),"
 
 static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 				       TOOLS_AND_VOID) };
 
-#define PLAIN_ARGS (COMMON_ARGS + 23)
+#define PLAIN_ARGS (COMMON_ARGS + 31)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
 
-/* $22 to $44 */
+/* $22 to $52 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
@@ -398,21 +420,51 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->cancel_mode),
 		sql_time(c->cancel_mode != NULL ? c->now_us : 0),
 		sql_time(ends ? c->now_us : 0),
-		SQL_BOOL(ends),
+		SQL_BOOL(ends && !run_store_parks(c)),
 		SQL_TEXT(run_status_name(c->from)),
 		SQL_INT(c->step),
 		SQL_INT(c->fence),
 		SQL_INT(c->heads.seq + c->events->n),
 		SQL_INT(c->heads.msg_seq + c->n_messages),
-		SQL_BOOL(c->thread_idle),
+		SQL_BOOL(!run_holds_thread(c->to)),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
+		SQL_BOOL(run_has_owner(c->to)),
+		SQL_TEXT(run_thread_status(c->to)),
+		SQL_INT(c->attempt),
+		sql_time(c->to == RUN_WAITING_TIMER ? c->run_at : 0),
+		SQL_INT(c->cost_micros),
+		SQL_TEXT(c->model),
+		SQL_TEXT(c->budget),
+		sql_time(c->deadline_at),
 	};
 
 	memcpy(args, list, sizeof(list));
 }
 
-/* $45 to $48 as well */
+/* The statement of the commit, then what run_store_park.c adds to it. */
+static SUSPENDS enum as_status
+guarded_park(struct store *store, const struct run_commit *c,
+    const struct sql_arg *args, struct error *err)
+{
+	struct rows **rows;
+	struct batch b;
+	enum as_status st;
+
+	batch_init(&b);
+	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
+	run_store_park_add(&b, c);
+	rows = arena_alloc(b.arena, (size_t)b.n * sizeof(struct rows *));
+	st = store_batch(store, b.calls, b.n, rows, err);
+	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
+		st = error_set(err, ERR_CONFLICT, "the row has moved on");
+	for (int i = 0; i < b.n; i++)
+		rows_free(rows[i]);
+	batch_fini(&b);
+	return st;
+}
+
+/* $53 to $56 as well */
 static SUSPENDS enum as_status
 commit_lists(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)
@@ -427,7 +479,9 @@ commit_lists(struct store *store, const struct run_commit *c,
 	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
 	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
 	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
-	st = guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
+	st = run_store_parks(c)
+		 ? guarded_park(store, c, args, err)
+		 : guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
 	buf_free(&messages);
 	buf_free(&tools_new);
 	buf_free(&tools_done);
@@ -440,7 +494,8 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 {
 	static const struct run_message none;
 	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
-		     c->n_tools_done == 0 && !c->void_messages;
+		     c->n_tools_done == 0 && !c->void_messages &&
+		     !run_store_parks(c);
 	struct event_arrays events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/run/batch.h"
 #include "core/run/run_store_impl.h"
+#include "core/run/run_store_park.h"
 #include "core/run/run_store_pg.h"
 
 /*
@@ -82,7 +83,7 @@ run_sql_thread_create(void *arg, struct uuid id, struct uuid tenant_id,
 
 SQL(TAKE_THREAD,
     "UPDATE threads SET status = 'busy', active_run_id = $2, head_seq = $5,"
-    " next_msg_seq = $4 + 1, version = version + 1, updated_at = $6,"
+    " next_msg_seq = $10, version = version + 1, updated_at = $6,"
     " title = CASE WHEN title = '' THEN $7 ELSE title END"
     " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $3"
     " AND next_msg_seq = $4 AND tenant_id = $8 AND user_id = $9");
@@ -92,9 +93,9 @@ SQL(INSERT_RUN,
     " class, status, correlation_id, traceparent, created_by_user_id,"
     " root_run_id, checkpoint_ns, step, head_seq, fence, version,"
     " last_commit_id, owner_epoch, attempt, deadline_at, model, created_at,"
-    " updated_at, started_at, holds_thread)"
+    " updated_at, started_at, holds_thread, forked_from_run)"
     " VALUES ($1, $2, $3, $4, $5, 'interactive', 0, $6, $7, $8, $4, $1, '',"
-    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE)");
+    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16)");
 
 SQL(INSERT_JOB,
     "INSERT INTO jobs (kind, class, run_id, tenant_id, run_at, enqueued_at,"
@@ -114,7 +115,7 @@ add_run(struct batch *b, const struct run_create *c)
 	    SQL_TEXT(c->correlation_id), SQL_TEXT(c->traceparent),
 	    SQL_INT(c->events->n), SQL_INT(owned ? 1 : 0), owner,
 	    SQL_INT(c->deadline_at), SQL_TEXT(c->model), SQL_INT(c->now_us),
-	    since);
+	    since, sql_uuid_or_null(c->forked_from));
 	BATCH_ADD(b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
 	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since);
 }
@@ -134,9 +135,11 @@ run_sql_create(void *arg, const struct run_create *c, struct error *err)
 	BATCH_ADD(&b, &TAKE_THREAD, SQL_UUID(c->thread_id), SQL_UUID(c->run_id),
 	    SQL_INT(c->heads.seq), SQL_INT(c->heads.msg_seq),
 	    SQL_INT(c->heads.seq + c->events->n), SQL_INT(c->now_us),
-	    SQL_TEXT(c->title), SQL_UUID(c->tenant_id), SQL_UUID(c->user_id));
+	    SQL_TEXT(c->title), SQL_UUID(c->tenant_id), SQL_UUID(c->user_id),
+	    SQL_INT(c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1)));
 	add_run(&b, c);
-	add_message(&b, &o, &c->message);
+	if (!uuid_is_nil(c->message.id))
+		add_message(&b, &o, &c->message);
 	add_events(&b, &o, &c->heads, c->events);
 	st = batch_run(&b, store, err);
 	batch_fini(&b);
@@ -151,11 +154,14 @@ SQL(GUARD_RUN,
     " version = version + 1, updated_at = $8,"
     " checkpoint_id = COALESCE($9, checkpoint_id),"
     " usage = COALESCE($10, usage), used_tokens = used_tokens + $11,"
-    " error_code = COALESCE($12, error_code), error = COALESCE($13, error),"
+    " error_code = $12, error = $13,"
     " cancel_mode = COALESCE($14, cancel_mode),"
     " cancel_requested_at = COALESCE(cancel_requested_at, $15),"
-    " completed_at = $16, owner_epoch = CASE WHEN $17 = 1 THEN NULL"
-    " ELSE owner_epoch END"
+    " completed_at = $16, owner_epoch = CASE WHEN $17 = 1 THEN owner_epoch"
+    " END, attempt = $25, next_attempt_at = $26,"
+    " used_cost_micros = used_cost_micros + $27,"
+    " model = COALESCE($28, model), budget = COALESCE($29, budget),"
+    " deadline_at = COALESCE($30, deadline_at)"
     " WHERE id = $1 AND status = $18 AND step = $19 AND head_seq = $20"
     " AND fence = $21 AND thread_id = $22 AND tenant_id = $23"
     " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24");
@@ -169,22 +175,23 @@ SQL(INSERT_CHECKPOINT,
 
 SQL(MOVE_THREAD,
     "UPDATE threads SET head_seq = $2, next_msg_seq = $3, updated_at = $4,"
-    " version = version + 1,"
-    " status = CASE WHEN $5 = 1 THEN 'idle' ELSE status END,"
+    " version = version + 1, status = $7,"
     " active_run_id = CASE WHEN $5 = 1 THEN NULL ELSE active_run_id END,"
     " head_checkpoint_id = COALESCE($6, head_checkpoint_id) WHERE id = $1");
 
 SQL(INSERT_TOOL,
     "INSERT INTO tool_invocations (id, tenant_id, run_id, ns, step, ordinal,"
     " tool_call_id, idem_key, tool, tool_version, effect, args_hash, args,"
-    " state, fence, attempt, created_at, started_at, dispatch_deadline)"
+    " state, fence, attempt, created_at, started_at, dispatch_deadline, "
+    "key_valid_until)"
     " VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-    " 1, $15, $15, $16)");
+    " 1, $15, $15, $16, $17)");
 
 SQL(FINISH_TOOL,
     "UPDATE tool_invocations SET state = $3, result = $4, result_sha = $5,"
-    " error_code = $6, completed_at = $7, resolution = 'auto'"
-    " WHERE id = $1 AND run_id = $2 AND state = 'started'");
+    " error_code = $6, completed_at = $7, resolution = $8, idem_key = $9,"
+    " dispatch_deadline = $10"
+    " WHERE id = $1 AND run_id = $2 AND state IN ('started', 'unknown')");
 
 SQL(VOID_MESSAGES,
     "UPDATE messages SET state = 'rolled_back' WHERE run_id = $1");
@@ -204,19 +211,35 @@ add_guard(struct batch *b, const struct run_commit *c)
 	    SQL_INT(c->tokens), SQL_TEXT(c->error_code), SQL_TEXT(c->error),
 	    SQL_TEXT(c->cancel_mode),
 	    c->cancel_mode != NULL ? SQL_INT(c->now_us) : SQL_NULL,
-	    ends ? SQL_INT(c->now_us) : SQL_NULL, SQL_INT(ends ? 1 : 0),
+	    ends ? SQL_INT(c->now_us) : SQL_NULL,
+	    SQL_INT(run_has_owner(c->to) ? 1 : 0),
 	    SQL_TEXT(run_status_name(c->from)), SQL_INT(c->step),
 	    SQL_INT(c->heads.run_seq), SQL_INT(c->fence),
 	    SQL_UUID(c->thread_id), SQL_UUID(c->tenant_id),
-	    SQL_INT(c->heads.seq));
+	    SQL_INT(c->heads.seq), SQL_INT(c->attempt),
+	    c->to == RUN_WAITING_TIMER ? SQL_INT(c->run_at) : SQL_NULL,
+	    SQL_INT(c->cost_micros), SQL_TEXT(c->model), SQL_TEXT(c->budget),
+	    sql_time(c->deadline_at));
+}
+
+static struct sql_arg
+result_sha(struct arena *arena, const char *result)
+{
+	uint8_t *sha = arena_alloc(arena, HASH_LEN);
+	struct hash h;
+
+	if (result == NULL)
+		return SQL_NULL;
+	hash_init(&h);
+	hash_bytes(&h, result, strlen(result));
+	hash_end(&h, sha);
+	return SQL_BYTES(sha, HASH_LEN);
 }
 
 static void
 add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 {
 	const struct run_tool *t;
-	uint8_t *sha;
-	struct hash h;
 
 	for (int i = 0; i < c->n_tools_new; i++) {
 		t = &c->tools_new[i];
@@ -227,18 +250,17 @@ add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 		    SQL_TEXT(t->version), SQL_TEXT(t->effect),
 		    SQL_BYTES(t->args_hash, HASH_LEN), SQL_TEXT(t->args),
 		    SQL_TEXT(t->state), SQL_INT(o->fence), SQL_INT(o->now_us),
-		    SQL_INT(t->deadline_us));
+		    SQL_INT(t->deadline_us), sql_time(t->key_until));
 	}
 	for (int i = 0; i < c->n_tools_done; i++) {
 		t = &c->tools_done[i];
-		sha = arena_alloc(b->arena, HASH_LEN);
-		hash_init(&h);
-		hash_bytes(&h, t->result, strlen(t->result));
-		hash_end(&h, sha);
 		BATCH_ADD(b, &FINISH_TOOL, SQL_UUID(t->id), SQL_UUID(o->run_id),
 		    SQL_TEXT(t->state), SQL_TEXT(t->result),
-		    SQL_BYTES(sha, HASH_LEN), SQL_TEXT(t->error_code),
-		    SQL_INT(o->now_us));
+		    result_sha(b->arena, t->result), SQL_TEXT(t->error_code),
+		    strcmp(t->state, "started") == 0 ? SQL_NULL
+						     : SQL_INT(o->now_us),
+		    SQL_TEXT(run_tool_resolution(t)), SQL_TEXT(t->idem_key),
+		    sql_time(t->deadline_us));
 	}
 }
 
@@ -255,8 +277,9 @@ add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id),
 	    SQL_INT(c->heads.seq + c->events->n),
 	    SQL_INT(c->heads.msg_seq + c->n_messages), SQL_INT(o->now_us),
-	    SQL_INT(c->thread_idle ? 1 : 0),
-	    sql_uuid_or_null(c->checkpoint_id));
+	    SQL_INT(run_holds_thread(c->to) ? 0 : 1),
+	    sql_uuid_or_null(c->checkpoint_id),
+	    SQL_TEXT(run_thread_status(c->to)));
 }
 
 SUSPENDS enum as_status
@@ -280,9 +303,39 @@ run_sql_commit(void *arg, const struct run_commit *c, struct error *err)
 	add_tools(&b, &o, c);
 	if (c->void_messages)
 		BATCH_ADD(&b, &VOID_MESSAGES, SQL_UUID(c->run_id));
-	if (!run_is_open(c->to))
+	if (run_store_parks(c))
+		run_store_park_add(&b, c);
+	else if (!run_is_open(c->to))
 		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id));
 	st = batch_run(&b, store, err);
 	batch_fini(&b);
+	return st;
+}
+
+/* ---- Late results -------------------------------------------------- */
+
+SQL(LATE_RESULT,
+    "UPDATE tool_invocations SET state = $4, result = $5, result_sha = $6,"
+    " error_code = $7, completed_at = $8, resolution = 'late'"
+    " WHERE run_id = $1 AND id = $2 AND idem_key = $3 AND result IS NULL"
+    " AND state IN ('started', 'unknown')");
+
+SUSPENDS enum as_status
+run_sql_late(void *arg, struct uuid run_id, const struct run_tool *t,
+    int64_t now_us, struct error *err)
+{
+	struct arena *arena = arena_new(NULL);
+	struct sql_arg args[] = { SQL_UUID(run_id), SQL_UUID(t->id),
+		SQL_TEXT(t->idem_key), SQL_TEXT(t->state), SQL_TEXT(t->result),
+		result_sha(arena, t->result), SQL_TEXT(t->error_code),
+		SQL_INT(now_us) };
+	struct rows *rows = NULL;
+	enum as_status st = store_exec(arg, &LATE_RESULT, args, 8, &rows, err);
+
+	if (st == AS_OK && rows_affected(rows) == 0)
+		st = error_set(err, ERR_CONFLICT,
+		    "the result has come too late");
+	rows_free(rows);
+	arena_free(arena);
 	return st;
 }

@@ -144,6 +144,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	c->fence = w->state.fence;
 	c->step = w->state.step;
 	c->heads = w->state.heads;
+	c->attempt = w->state.attempt;
 	c->events = &wc->events;
 	c->now_us = engine_now_us(w->e);
 }
@@ -306,7 +307,6 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	struct run_commit *c = &wc->c;
 	enum as_status st;
 
-	c->thread_idle = !run_holds_thread(c->to);
 	c->commit_id = engine_new_id(w->e);
 	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
