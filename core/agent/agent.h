@@ -28,6 +28,7 @@ struct agent {
 	const char *name, *description, *purpose, *system_prompt;
 	const char *model_name; /* NULL: the default at each run */
 	struct json_object *memory; /* {"enabled", "facts": [..]} */
+	struct json_object *fallback_models; /* array of "provider/model" */
 	const char *state; /* draft ready paused error */
 	struct json_object *toolkits; /* array of slugs */
 	struct json_object *suggested_task_prompts;

@@ -177,14 +177,14 @@ run_find(const struct chat_ctx *ctx, struct uuid id, struct uuid *thread_id,
 
 /* ---- Cancel -------------------------------------------------------- */
 
-/* One try with the heads as they are; AS_CONFLICT: somebody was faster. */
+/*
+ * One try with the heads as they are; AS_CONFLICT: somebody was faster.  Its
+ * owner ends a running one, since only he knows what was shown.
+ */
 static SUSPENDS enum as_status
 cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
     bool rollback, const char *reason, struct error *err)
 {
-	/* What has begun has something open that only an owner can close. */
-	bool running = s->status == RUN_RUNNING || s->fence > 0;
-	enum run_status end = rollback ? RUN_ROLLED_BACK : RUN_CANCELLED;
 	struct event_list events = { 0 };
 	struct run_commit c = {
 		.run_id = s->id,
@@ -192,24 +192,28 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 		.tenant_id = s->tenant_id,
 		.commit_id = engine_new_id(ctx->engine),
 		.from = s->status,
-		.to = running ? RUN_CANCELLING : end,
+		.to = RUN_CANCELLING,
 		.fence = s->fence,
 		.step = s->step,
 		.heads = s->heads,
-		.bump_fence = !running,
 		.attempt = s->attempt,
-		.void_messages = !running && rollback,
 		.cancel_mode = rollback ? "discard" : "keep",
 		.events = &events,
 		.now_us = engine_now_us(ctx->engine),
 	};
 	enum as_status st;
 
+	if (s->status != RUN_RUNNING)
+		return engine_end(ctx->engine, s->id,
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, reason,
+		    "dismissed", err);
 	event_list_add_status(&events, c.to, reason, NULL, NULL);
 	st = run_store_commit(ctx->runs, &c, err);
-	if (st == AS_OK)
+	if (st == AS_OK) {
 		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,
 		    &events, c.now_us);
+		ctx->notify_cancel(ctx->notify_arg, s->id);
+	}
 	event_list_clear(&events);
 	return st;
 }
@@ -230,13 +234,8 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 		    s.status == RUN_CANCELLING)
 			return st;
 		st = cancel_once(ctx, &s, rollback, reason, err);
-		if (st == AS_OK) {
-			if (s.status == RUN_RUNNING)
-				ctx->notify_cancel(ctx->notify_arg, id);
-			else if (s.fence > 0)
-				engine_starve(ctx->engine);
+		if (st == AS_OK)
 			return AS_OK;
-		}
 		if (st == AS_CONFLICT) {
 			error_clear(err);
 			st = AS_OK;

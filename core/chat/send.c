@@ -53,6 +53,30 @@ busy(const struct sending *s, struct error *err)
 	return st;
 }
 
+/*
+ * A run that waits for a decision does not keep a person from talking: it ends
+ * here, with what it has done.  AS_OK: look at the thread again.
+ */
+static SUSPENDS enum as_status
+make_way(const struct sending *s, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	struct run_state run;
+	enum as_status st = run_store_state(ctx->runs, s->thread.active_run_id,
+	    ctx->arena, &run, err);
+
+	if (st == AS_OK && run.status != RUN_RECOVERABLE_ERROR)
+		return busy(s, err);
+	if (st == AS_OK)
+		st = engine_end(ctx->engine, run.id, RUN_CANCELLED,
+		    "superseded", "superseded", err);
+	if (st == AS_CONFLICT) {
+		error_clear(err);
+		st = AS_OK;
+	}
+	return st;
+}
+
 /* May this agent be talked to, and with which model? */
 static SUSPENDS enum as_status
 agent_check(struct sending *s, struct error *err)
@@ -219,8 +243,10 @@ send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
 			return st;
 		if (s->agent == NULL && (st = agent_check(s, err)) != AS_OK)
 			return st;
-		if (!uuid_is_nil(s->thread.active_run_id))
-			return busy(s, err);
+		if (!uuid_is_nil(s->thread.active_run_id)) {
+			st = make_way(s, err);
+			continue;
+		}
 		out->seq_before = s->thread.heads.seq;
 		out->run_id = s->run_id = engine_new_id(ctx->engine);
 		s->message_id = engine_new_id(ctx->engine);

@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/run/history.h"
 #include "core/run/prompt.h"
+#include "core/run/retry.h"
 #include "core/run/run_metrics.h"
 #include "core/run/work.h"
 
@@ -217,12 +218,12 @@ answer_wait(struct answer *a)
 }
 
 static void
-usage_add(struct run_usage *u, const struct plug_chat_end *end)
+usage_of(struct run_usage *u, const struct plug_chat_end *end)
 {
-	u->input += end->input > 0 ? end->input : 0;
-	u->output += end->output > 0 ? end->output : 0;
-	u->cached += end->cached > 0 ? end->cached : 0;
-	u->reasoning += end->reasoning > 0 ? end->reasoning : 0;
+	u->input = end->input > 0 ? end->input : 0;
+	u->output = end->output > 0 ? end->output : 0;
+	u->cached = end->cached > 0 ? end->cached : 0;
+	u->reasoning = end->reasoning > 0 ? end->reasoning : 0;
 }
 
 /* Names for calls that came without one, unique in the thread. */
@@ -440,13 +441,10 @@ answer_commit(struct answer *a, struct error *err)
 	enum as_status st;
 
 	work_commit_init(w, &wc);
-	usage_add(&one, &a->end);
-	usage_add(&w->state.usage, &a->end);
+	usage_of(&one, &a->end);
 	run_usage_write(&b, NULL, &one);
 	answer_message(a, &wc, work_text(&wc, &b));
-	run_usage_write(&b, NULL, &w->state.usage);
-	wc.c.usage = work_text(&wc, &b);
-	wc.c.tokens = one.input + one.output;
+	wc.c.attempt = 0;
 	wc.c.n_tools_new = a->n_calls;
 	wc.c.tools_new = wc.tools_new = arena_alloc(wc.arena,
 	    (size_t)a->n_calls * sizeof(*wc.tools_new) + 1);
@@ -469,25 +467,131 @@ answer_commit(struct answer *a, struct error *err)
 static SUSPENDS bool
 limits_hold(struct work *w)
 {
-	const struct engine_limits *l = &w->e->c.limits;
+	struct run_used used = {
+		/* Two steps a turn: the answer and its tools. */
+		.steps = (w->state.step + 1) / 2,
+		.tokens = w->state.usage.input + w->state.usage.output,
+		.cost_micros = w->state.cost_micros,
+		.repeats = run_repeats(w->history, w->n_history, w->run_id),
+	};
 	struct error err = { 0 };
-	int64_t tokens = w->state.usage.input + w->state.usage.output;
-	/* Two steps a turn: the answer and its tools. */
-	int64_t turns = (w->state.step + 1) / 2;
 
-	if (turns >= l->max_steps)
-		error_set(&err, ERR_LIMIT_REACHED,
-		    "%lld model calls, the limit of a run",
-		    (long long)l->max_steps);
-	else if (tokens >= l->max_tokens)
-		error_set(&err, ERR_LIMIT_REACHED,
-		    "%lld tokens used, the limit of a run is %lld",
-		    (long long)tokens, (long long)l->max_tokens);
-	else
+	if (run_limits_hold(&w->e->c.limits, &w->granted, &used, &err))
 		return true;
-	work_fail(w, &err, NULL, 0);
+	work_park(w, &err, NULL, 0);
 	error_clear(&err);
 	return false;
+}
+
+/* ---- Models that fail ---------------------------------------------- */
+
+/* The agent's model after this one, or NULL: a part of its memory. */
+static const char *
+model_next(const struct work *w)
+{
+	struct json_object *list = w->agent->fallback_models;
+	size_t n = json_object_is_type(list, json_type_array)
+		       ? json_object_array_length(list)
+		       : 0;
+	size_t next = 0;
+	const char *s;
+
+	for (size_t i = 0; i < n; i++) {
+		s = json_object_get_string(json_object_array_get_idx(list, i));
+		if (s != NULL && w->model != NULL && strcmp(s, w->model) == 0)
+			next = i + 1;
+	}
+	return next < n ? json_object_get_string(
+			      json_object_array_get_idx(list, next))
+			: NULL;
+}
+
+static const char *
+service_of(struct work *w)
+{
+	const char *model = w->model != NULL ? w->model : "";
+
+	return arena_strndup(w->arena, model, strcspn(model, "/"));
+}
+
+/* False: the run has stopped, or has another model, or waits for one. */
+static SUSPENDS bool
+breaker_lets(struct work *w)
+{
+	const char *next = model_next(w), *service;
+	struct error err = { 0 };
+	uint64_t wait_ms;
+
+	if (w->e->c.breakers == NULL)
+		return true;
+	service = service_of(w);
+	if (breaker_allow(w->e->c.breakers, service, loop_now_ms(w->e->c.loop),
+		&wait_ms))
+		return true;
+	error_set(&err, ERR_UPSTREAM_UNAVAILABLE,
+	    "%s fails again and again and is left alone for a while", service);
+	err.retry_after_ms = (int64_t)wait_ms;
+	if (next != NULL)
+		work_wait(w, &err, 0, 0, next);
+	else
+		work_park(w, &err, NULL, 0);
+	error_clear(&err);
+	return false;
+}
+
+static enum breaker_outcome
+outcome_of(const struct answer *a)
+{
+	if (a->st == AS_OK)
+		return BREAKER_OK;
+	if (work_must_stop(a->w) || !retry_makes_sense(&a->err))
+		return BREAKER_NO_FAULT;
+	return a->st == AS_TIMEOUT ? BREAKER_TIMED_OUT : BREAKER_FAILED;
+}
+
+static void
+breaker_tell(struct answer *a)
+{
+	struct work *w = a->w;
+	const char *service;
+
+	if (w->e->c.breakers == NULL)
+		return;
+	service = service_of(w);
+	if (breaker_report(w->e->c.breakers, service, loop_now_ms(w->e->c.loop),
+		outcome_of(a), &w->breaker))
+		w->breaker_service = service;
+}
+
+/* Once more, or another model, or a person decides. */
+static SUSPENDS void
+answer_failed(struct answer *a)
+{
+	struct work *w = a->w;
+	int64_t failed = w->state.attempt + 1;
+	const char *next;
+	int64_t wait_ms;
+
+	if (a->st == AS_INTERNAL || a->st == AS_NOMEM) {
+		work_fail(w, &a->err, a->text.data, a->text.len);
+		return;
+	}
+	if (retry_makes_sense(&a->err) && failed < w->e->c.limits.model_tries) {
+		wait_ms = retry_delay_ms(failed, a->err.retry_after_ms,
+		    w->e->c.env.random, w->e->c.env.arg);
+		work_wait(w, &a->err, wait_ms, failed, NULL);
+	} else if ((next = model_next(w)) != NULL)
+		work_wait(w, &a->err, 0, 0, next);
+	else
+		work_park(w, &a->err, a->text.data, a->text.len);
+}
+
+/* It has come before the stop that is asked for could matter. */
+static bool
+is_whole(const struct answer *a)
+{
+	return a->st == AS_OK && !a->w->cancel && !a->w->lost &&
+	       work_wall_left(a->w) > 0;
 }
 
 static SUSPENDS void
@@ -498,26 +602,24 @@ answer_stopped(struct answer *a)
 
 	if (w->cancel)
 		work_finish_cancel(w, a->text.data, a->text.len);
-	else if (w->drain || w->lost)
-		return;
-	else {
+	else if (!w->lost && !w->drain) {
 		error_set(&err, ERR_LIMIT_REACHED,
 		    "the time of a run, %lld s, is used up",
 		    (long long)w->e->c.limits.max_wall_ms / 1000);
-		work_fail(w, &err, a->text.data, a->text.len);
+		work_park(w, &err, a->text.data, a->text.len);
 		error_clear(&err);
 	}
 }
 
-SUSPENDS enum work_end
+SUSPENDS enum work_turn
 work_answer(struct work *w)
 {
-	enum work_end end = WORK_ENDED;
+	enum work_turn end = WORK_ENDED;
 	struct error err = { 0 };
 	struct answer *a;
 	enum as_status st;
 
-	if (!limits_hold(w))
+	if (!limits_hold(w) || !breaker_lets(w))
 		return WORK_ENDED;
 	a = answer_new(w);
 	live_begin(w->e->c.live, w->thread_id, w->run_id, w->message_id,
@@ -529,16 +631,22 @@ work_answer(struct work *w)
 	}
 	answer_wait(a);
 	run_count_tokens(a->end.input, a->end.output);
+	work_spend(w, &a->end);
+	breaker_tell(a);
 	calls_name(a);
-	if (work_must_stop(w))
+	if (w->drain && !w->lost && !w->cancel)
+		end = WORK_GOES_ON; /* to be handed back */
+	if (work_must_stop(w) && !(w->drain && is_whole(a)))
 		answer_stopped(a);
 	else if (a->st != AS_OK)
-		work_fail(w, &a->err, a->text.data, a->text.len);
+		answer_failed(a);
 	else if ((st = answer_commit(a, &err)) == AS_CONFLICT)
 		work_finish_cancel(w, a->text.data, a->text.len);
 	else if (st == AS_OK && a->n_calls > 0 &&
 		 work_reload_history(w, &err) == AS_OK)
 		end = WORK_GOES_ON;
+	if (!run_has_owner(w->state.status))
+		end = WORK_ENDED;
 	live_end(w->e->c.live, w->thread_id, w->run_id, (int)w->state.fence);
 	error_clear(&err);
 	answer_free(a);

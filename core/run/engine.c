@@ -16,6 +16,7 @@
  */
 
 #define DOUBT_MS 1000
+#define CRASHES_MAX 3 /* at one step */
 
 struct engine *
 engine_new(const struct engine_config *config)
@@ -31,7 +32,8 @@ engine_free(struct engine *e)
 {
 	if (e == NULL)
 		return;
-	MUST(e->n_works == 0);
+	MUST(engine_active(e) == 0);
+	loop_timer_clear(&e->due);
 	free(e);
 }
 
@@ -69,7 +71,7 @@ engine_has_slot(const struct engine *e)
 int
 engine_active(const struct engine *e)
 {
-	return e->n_works;
+	return e->n_works + e->n_claimers;
 }
 
 void
@@ -103,6 +105,14 @@ work_unlink(struct work *w)
 	w->e->n_works--;
 }
 
+static const char *
+start_reason(const struct work *w)
+{
+	if (w->state.fence <= 1)
+		return "started";
+	return w->state.attempt > 0 ? "retry" : "recovered";
+}
+
 /* Taken over or claimed from the queue: say so before anything else. */
 static SUSPENDS enum as_status
 work_announce(struct work *w)
@@ -111,8 +121,8 @@ work_announce(struct work *w)
 	enum as_status st;
 
 	work_commit_init(w, &wc);
-	event_list_add_status(&wc.events, RUN_RUNNING,
-	    w->state.fence > 1 ? "recovered" : "started", NULL, NULL);
+	event_list_add_status(&wc.events, RUN_RUNNING, start_reason(w), NULL,
+	    NULL);
 	if (history_open_calls(w->history, w->n_history) == 0)
 		work_message_start(w, &wc);
 	st = work_commit(w, &wc, NULL);
@@ -120,18 +130,51 @@ work_announce(struct work *w)
 	return st;
 }
 
+/*
+ * Whoever takes a run over looks first whether it may still be worked on: not
+ * if its time is over, nor if it has taken its process down again and again.
+ */
+static SUSPENDS bool
+work_is_hopeless(struct work *w)
+{
+	struct work_ending end = { .items_close = "dismissed" };
+	struct error why = { 0 };
+
+	if (w->state.crash_count >= CRASHES_MAX &&
+	    w->state.crash_step == w->state.step) {
+		end.to = RUN_DEAD_LETTERED;
+		end.dead_reason = "crashed";
+		error_set(&why, ERR_CRASHED,
+		    "the process has died %lld times at step %lld of this run",
+		    (long long)w->state.crash_count, (long long)w->state.step);
+	} else if (w->state.deadline_at > 0 &&
+		   w->state.deadline_at <= engine_now_us(w->e)) {
+		end.to = RUN_EXPIRED;
+		error_set(&why, ERR_EXPIRED,
+		    "the run's time was over before it was done");
+	} else
+		return false;
+	end.why = &why;
+	if (work_end(w, &end) == AS_CONFLICT)
+		work_finish_cancel(w, NULL, 0);
+	error_clear(&why);
+	return true;
+}
+
 static SUSPENDS void
 work_loop(struct work *w, bool announced)
 {
-	enum work_end end = WORK_GOES_ON;
+	enum work_turn end = WORK_GOES_ON;
 
+	if (!w->cancel && work_is_hopeless(w))
+		return;
 	if (!announced && !w->cancel && work_announce(w) == AS_CANCELED)
 		return;
 	while (end == WORK_GOES_ON && !w->lost) {
 		if (w->cancel)
 			end = (work_finish_cancel(w, NULL, 0), WORK_ENDED);
 		else if (w->drain)
-			end = WORK_ENDED;
+			end = (work_yield(w), WORK_ENDED);
 		else if (history_open_calls(w->history, w->n_history) > 0)
 			end = work_tools(w);
 		else
@@ -146,6 +189,7 @@ claim_main(void *arg)
 
 	fiber_deadline_set(loop_now_ms(e->c.loop) + 10000);
 	engine_claim(e);
+	e->n_claimers--;
 }
 
 /* A slot is free: whoever waits for one need not wait for the poll. */
@@ -155,7 +199,8 @@ slot_freed(struct engine *e)
 	if (!e->starved || !engine_has_slot(e))
 		return;
 	e->starved = false;
-	(void)fiber_spawn(e->c.loop, "claim", claim_main, e);
+	if (fiber_spawn(e->c.loop, "claim", claim_main, e).f != NULL)
+		e->n_claimers++;
 }
 
 void
@@ -175,6 +220,19 @@ work_free(struct work *w)
 	free(w);
 }
 
+/* The deadline is the store's; this loop has a clock of its own. */
+static void
+wall_set(struct work *w)
+{
+	int64_t left = (w->state.deadline_at - engine_now_us(w->e)) / 1000;
+
+	if (w->state.deadline_at == 0 || left > w->e->c.limits.max_wall_ms)
+		left = w->e->c.limits.max_wall_ms;
+	w->wall_end_ms = loop_now_ms(w->e->c.loop) +
+			 (left > 0 ? (uint64_t)left : 0);
+	fiber_deadline_set(w->wall_end_ms + 60000);
+}
+
 static SUSPENDS void
 work_main(void *arg)
 {
@@ -192,6 +250,7 @@ work_main(void *arg)
 		    (long long)w->state.owner_epoch);
 	if (st == AS_OK) {
 		fiber_correlation_set(w->state.correlation_id);
+		wall_set(w);
 		log_debug("run", "run %s starts at step %lld", id,
 		    (long long)w->state.step);
 		work_loop(w, announced);
@@ -351,6 +410,26 @@ engine_claim(struct engine *e)
 	e->claiming = false;
 }
 
+static void
+on_due(struct loop_timer *t)
+{
+	struct engine *e = container_of(t, struct engine, due);
+
+	engine_starve(e);
+}
+
+void
+engine_due(struct engine *e, int64_t wait_ms)
+{
+	/* A little later, since the store's clock decides. */
+	uint64_t at = loop_now_ms(e->c.loop) + (uint64_t)wait_ms + 2;
+
+	if (e->c.epoch == 0 || (e->due.at_ms != 0 && e->due.at_ms <= at))
+		return;
+	e->due.fn = on_due;
+	loop_timer_set(e->c.loop, &e->due, at);
+}
+
 /* Every run at work is told; those that wait for something wake. */
 static void
 works_tell(struct engine *e, bool abort)
@@ -365,7 +444,7 @@ works_tell(struct engine *e, bool abort)
 static SUSPENDS void
 works_wait(struct engine *e, uint64_t until_ms)
 {
-	while (e->n_works > 0 && loop_now_ms(e->c.loop) < until_ms)
+	while (engine_active(e) > 0 && loop_now_ms(e->c.loop) < until_ms)
 		if (fiber_sleep(10) != FIBER_WOKEN)
 			return;
 }

@@ -13,6 +13,9 @@
  * driven by a simulation.
  */
 
+#include <agentstudio/option.h>
+
+#include "core/bus/breaker.h"
 #include "core/bus/bus.h"
 #include "core/bus/live.h"
 #include "core/loop/fiber.h"
@@ -27,6 +30,9 @@ struct engine_limits {
 	int64_t max_steps; /* model calls of a run */
 	int64_t max_tokens; /* of a run */
 	int64_t max_wall_ms;
+	int64_t max_cost_micros; /* of a run, in micro-dollars; 0: no limit */
+	const struct as_list *prices; /* see limits.h; borrowed */
+	int64_t model_tries; /* of one answer, of one model */
 	int64_t call_timeout_ms; /* of a model */
 	int64_t tool_timeout_ms; /* where the tool says nothing */
 	int parallel_tools;
@@ -53,6 +59,7 @@ struct engine_config {
 	const struct world *world;
 	struct bus *bus;
 	struct live *live;
+	struct breakers *breakers; /* of the whole process */
 	struct engine_env env;
 	struct engine_limits limits;
 	int64_t epoch; /* of this process; 0: this engine claims nothing */
@@ -81,7 +88,7 @@ void engine_forget(struct work *w, enum as_status st);
 enum as_status engine_begin(struct work *w, struct uuid message_id,
     struct agent *agent, struct arena *arena, struct error *err);
 bool engine_has_slot(const struct engine *e);
-int engine_active(const struct engine *e);
+int engine_active(const struct engine *e); /* runs, and claims under way */
 /* A run was queued for want of a slot: the next free one claims at once. */
 void engine_starve(struct engine *e);
 /* Claims what is ready while there are slots; on a fiber. */
@@ -94,9 +101,39 @@ SUSPENDS void engine_claim(struct engine *e);
 void engine_notify_cancel(struct engine *e, struct uuid run_id);
 
 /*
+ * A run that nobody works on ends now, as `to` says (cancelled, rolled back):
+ * its history is repaired and its open items get the status items_close in the
+ * same commit.  AS_CONFLICT: somebody has just begun to work on it, or it has
+ * ended.  For any fiber of the loop.
+ */
+SUSPENDS enum as_status engine_end(struct engine *e, struct uuid run_id,
+    enum run_status to, const char *reason, const char *items_close,
+    struct error *err);
+
+/* How a run that is parked in recoverable_error goes on. */
+struct engine_resume {
+	const char *reason; /* of the event: retry, extended, ... */
+	const char *model; /* another one, or NULL */
+	bool extend; /* grant what the limits allow once more */
+	const char *items_close; /* what its open items become */
+	struct uuid by; /* who decided, or nil */
+	struct uuid item_id; /* the item that is answered; nil: all of them */
+	/* One decision on a call whose outcome is unknown, or NULL. */
+	const struct run_tool *decided; /* as its row becomes */
+	const char *response_type, *response;
+};
+
+/*
+ * Back to the queue, or, while other calls still wait for a decision, only
+ * their row changes.  AS_CONFLICT: it is not parked (any more).
+ */
+SUSPENDS enum as_status engine_resume(struct engine *e, struct uuid run_id,
+    const struct engine_resume *how, struct error *err);
+
+/*
  * No new runs.  Those at work stop at their next step: a model is not waited
- * for, tools under way are, until until_ms.  They stay `running` in the store,
- * for node_leave and the reaper to hand on.  On a fiber.
+ * for, tools under way are, until until_ms.  Each goes back to the queue for
+ * whoever has room.  On a fiber.
  */
 SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
 
@@ -104,6 +141,9 @@ SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
 void engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
     const struct run_heads *before, const struct event_list *events,
     int64_t now_us);
+
+/* A run of this store is due in wait_ms: claim then. */
+void engine_due(struct engine *e, int64_t wait_ms);
 
 /* The clock of the store as well as this process knows it. */
 int64_t engine_now_us(struct engine *e);

@@ -112,7 +112,7 @@ event_list_add_status(struct event_list *l, enum run_status state,
 	jw_str(&b, "state", run_status_name(state));
 	jw_str(&b, "reason", reason);
 	if (error != NULL)
-		run_error_write(&b, "error", error);
+		run_error_write(&b, "error", error, state);
 	if (usage != NULL)
 		run_usage_write(&b, "usage", usage);
 	jw_close(&b);

@@ -3,18 +3,16 @@
 
 #include "core/base/json_write.h"
 #include "core/base/log.h"
-#include "core/run/history.h"
 #include "core/run/work.h"
 
 /*
- * Ends that are no success: cancelled, rolled back, failed.  What was shown is
- * kept (or voided) in the same transaction, and no tool call is left without a
- * result, so the thread can go on with the next message.
+ * Ends that are no success: cancelled, rolled back, failed, expired, dead.
+ * What was shown is kept (or voided) in the same transaction, and no tool call
+ * is left without a result, so the thread can go on with the next message.
  */
 
-/* The text so far becomes a message of its own; nothing was said: no message. */
-static void
-keep_partial(struct work *w, struct work_commit *wc, const char *text,
+void
+work_keep_partial(struct work *w, struct work_commit *wc, const char *text,
     size_t len, const char *why)
 {
 	struct buf parts = { 0 };
@@ -29,6 +27,7 @@ keep_partial(struct work *w, struct work_commit *wc, const char *text,
 		m->content = arena_strndup(wc->arena, text, len);
 		m->parts = work_text(wc, &parts);
 		m->state = "interrupted";
+		m->ordinal = -wc->c.heads.run_seq; /* 0 is of the whole one */
 		m->model = w->model;
 	}
 	work_message_end(w, wc, text, len, why, NULL);
@@ -54,83 +53,135 @@ work_result_parts(struct work_commit *wc, const char *call_id, const char *text,
 	return work_text(wc, &b);
 }
 
+/* ---- Calls without a result ---------------------------------------- */
+
+/*
+ * What becomes of a call that the end of its run leaves behind.  One that was
+ * never sent is cancelled; a result that is there is kept; of the rest nobody
+ * knows.
+ */
 static void
-unknown_event(struct work_commit *wc, const struct run_tool *call)
+call_settle(struct work_commit *wc, struct run_tool *t, bool *is_error)
+{
+	if (t->result != NULL) {
+		*is_error = strcmp(t->state, "succeeded") != 0;
+		return;
+	}
+	*is_error = true;
+	t->error_code = "CANCELED";
+	if (strcmp(t->state, "planned") == 0) {
+		t->state = "cancelled";
+		t->result = "Error CANCELED: the run was stopped before this "
+			    "call; it has not happened.";
+		return;
+	}
+	t->state = "unknown";
+	t->result = arena_printf(wc->arena,
+	    "Error CANCELED: the run was stopped during this call; it may "
+	    "have happened (key %s).",
+	    t->idem_key);
+}
+
+static void
+settled_event(struct work_commit *wc, const struct run_tool *t, bool is_error)
 {
 	struct buf b = { 0 };
 
 	jw_open(&b, NULL);
-	jw_str(&b, "tool_call_id", call->call_id);
-	jw_str(&b, "name", call->tool);
-	jw_bool(&b, "is_error", true);
-	jw_str(&b, "outcome", "unknown");
+	jw_str(&b, "tool_call_id", t->call_id);
+	jw_str(&b, "name", t->tool);
+	if (!is_error)
+		jw_str(&b, "result", t->result);
+	jw_bool(&b, "is_error", is_error);
+	jw_str(&b, "outcome", t->state);
 	jw_close(&b);
 	event_list_add(&wc->events, "tool_result", &b);
 }
 
-/* Results for calls that have none: their rows are still `started`. */
-static SUSPENDS void
+static void
+call_close(struct work *w, struct work_commit *wc, const struct run_tool *row,
+    bool rolled_back)
+{
+	struct run_tool *t = &wc->tools_done[wc->c.n_tools_done++];
+	struct run_message *m;
+	bool is_error;
+
+	*t = *row;
+	call_settle(wc, t, &is_error);
+	m = work_add_message(w, wc, "tool");
+	m->state = rolled_back ? "rolled_back" : "final";
+	m->ordinal = t->ordinal;
+	m->content = t->result;
+	m->tool_name = t->tool;
+	m->tool_call_id = t->call_id;
+	m->parts = work_result_parts(wc, t->call_id, t->result, is_error);
+	settled_event(wc, t, is_error);
+	work_message_created(w, wc, m);
+}
+
+/* Results for the calls of this step that the history does not answer yet. */
+static SUSPENDS enum as_status
 close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 {
 	struct run_tool *rows;
+	enum as_status st;
 	int n;
 
-	if (run_store_tools(w->e->c.runs, w->run_id, w->state.step, wc->arena,
-		&rows, &n, NULL) != AS_OK)
-		return;
+	st = run_store_tools(w->e->c.runs, w->run_id, w->state.step, wc->arena,
+	    &rows, &n, NULL);
+	if (st != AS_OK)
+		return st;
 	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
 	    (size_t)n * sizeof(*wc->tools_done) + 1);
-	for (int i = 0; i < n; i++) {
-		struct run_tool *done;
-		struct run_message *m;
-
-		if (strcmp(rows[i].state, "started") != 0)
-			continue;
-		done = &wc->tools_done[wc->c.n_tools_done++];
-		*done = rows[i];
-		done->state = "unknown";
-		done->error_code = "CANCELED";
-		done->result = "Error CANCELED: the run was stopped during "
-			       "this call; it may have happened.";
-		m = work_add_message(w, wc, "tool");
-		m->state = rolled_back ? "rolled_back" : "final";
-		m->ordinal = rows[i].ordinal;
-		m->content = done->result;
-		m->tool_name = rows[i].tool;
-		m->tool_call_id = rows[i].call_id;
-		m->parts = work_result_parts(wc, rows[i].call_id, done->result,
-		    true);
-		unknown_event(wc, &rows[i]);
-		work_message_created(w, wc, m);
-	}
+	for (int i = 0; i < n; i++)
+		if (!work_is_answered(w, &rows[i]))
+			call_close(w, wc, &rows[i], rolled_back);
+	return AS_OK;
 }
 
-static SUSPENDS enum as_status
-finish_once(struct work *w, enum run_status to, const struct error *why,
-    const char *text, size_t len)
+/* ---- The end ------------------------------------------------------- */
+
+static void
+ending_item(struct work *w, struct work_commit *wc,
+    const struct work_ending *end)
 {
-	bool rolled_back = to == RUN_ROLLED_BACK;
+	if (end->dead_reason != NULL)
+		work_item_error(w, wc, "dead_letter", end->why);
+}
+
+SUSPENDS enum as_status
+work_end(struct work *w, const struct work_ending *end)
+{
+	bool rolled_back = end->to == RUN_ROLLED_BACK;
+	bool open = w->message_open;
 	struct buf error = { 0 };
 	struct work_commit wc;
-	bool open = w->message_open;
 	enum as_status st;
 
 	work_commit_init(w, &wc);
 	if (rolled_back && open)
 		work_message_start(w, &wc); /* says that it is void */
 	else
-		keep_partial(w, &wc, text, len,
-		    why != NULL ? "error" : "interrupted");
-	close_calls(w, &wc, rolled_back);
-	wc.c.to = to;
-	wc.c.void_messages = rolled_back;
-	if (why != NULL) {
-		run_error_write(&error, NULL, why);
-		wc.c.error_code = error_name(why->code);
-		wc.c.error = work_text(&wc, &error);
+		work_keep_partial(w, &wc, end->text, end->len,
+		    end->why != NULL ? "error" : "interrupted");
+	st = close_calls(w, &wc, rolled_back);
+	if (st == AS_OK) {
+		wc.c.to = end->to;
+		wc.c.void_messages = rolled_back;
+		wc.c.items_close = end->items_close;
+		wc.c.dead_reason = end->dead_reason;
+		if (w->takes_over) /* nobody was asked to cancel it before */
+			wc.c.cancel_mode = rolled_back ? "discard" : "keep";
+		if (end->why != NULL) {
+			run_error_write(&error, NULL, end->why, end->to);
+			wc.c.error_code = error_name(end->why->code);
+			wc.c.error = work_text(&wc, &error);
+		}
+		ending_item(w, &wc, end);
+		event_list_add_status(&wc.events, end->to, end->reason,
+		    end->why, &w->state.usage);
+		st = work_commit(w, &wc, NULL);
 	}
-	event_list_add_status(&wc.events, to, NULL, why, &w->state.usage);
-	st = work_commit(w, &wc, NULL);
 	if (st != AS_OK)
 		w->message_open = open;
 	work_commit_fini(&wc);
@@ -140,8 +191,10 @@ finish_once(struct work *w, enum run_status to, const struct error *why,
 SUSPENDS void
 work_finish_cancel(struct work *w, const char *text, size_t len)
 {
+	struct work_ending end = { .text = text,
+		.len = len,
+		.items_close = "dismissed" };
 	struct run_state now;
-	enum run_status to;
 	enum as_status st;
 
 	/* The cancel itself is an event: the heads have moved. */
@@ -156,11 +209,14 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 		w->state.heads = now.heads;
 		w->state.status = now.status;
 		w->state.cancel_mode = now.cancel_mode;
-		to = now.cancel_mode != NULL &&
-			     strcmp(now.cancel_mode, "discard") == 0
-			 ? RUN_ROLLED_BACK
-			 : RUN_CANCELLED;
-		if (finish_once(w, to, NULL, text, len) == AS_OK)
+		end.to = now.cancel_mode != NULL &&
+				 strcmp(now.cancel_mode, "discard") == 0
+			     ? RUN_ROLLED_BACK
+			     : RUN_CANCELLED;
+		st = work_end(w, &end);
+		if (st == AS_OK)
+			return;
+		if (st != AS_CONFLICT && !work_wait_retry(w, st, i))
 			return;
 	}
 }
@@ -168,8 +224,13 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 SUSPENDS void
 work_fail(struct work *w, const struct error *why, const char *text, size_t len)
 {
+	struct work_ending end = { .to = RUN_FAILED,
+		.why = why,
+		.text = text,
+		.len = len };
+
 	log_warn("run", "run failed: %s: %s", error_name(why->code),
 	    why->detail);
-	if (finish_once(w, RUN_FAILED, why, text, len) == AS_CONFLICT)
+	if (work_end(w, &end) == AS_CONFLICT)
 		work_finish_cancel(w, text, len);
 }

@@ -151,6 +151,19 @@ may_follow(struct json_object *out, const char *role)
 			    "system") != 0;
 }
 
+/*
+ * An answer that broke off counts only as the last word of its run: not if the
+ * run has answered again, nor if it is about to.
+ */
+static bool
+was_redone(const struct run_history_row *rows, int n, int at)
+{
+	if (strcmp(rows[at].role, "assistant") != 0 || rows[at].state == NULL ||
+	    strcmp(rows[at].state, "interrupted") != 0)
+		return false;
+	return at == n - 1 || uuid_equal(rows[at + 1].run_id, rows[at].run_id);
+}
+
 static void
 add_results(struct json_object *out, const struct run_history_row *rows, int n,
     int at, struct json_object *parts)
@@ -178,7 +191,7 @@ history_build(const char *system, const struct run_history_row *rows, int n)
 		    text_part(system));
 	for (int i = 0; i < n; i++) {
 		if (strcmp(rows[i].role, "tool") == 0 ||
-		    !may_follow(out, rows[i].role))
+		    !may_follow(out, rows[i].role) || was_redone(rows, n, i))
 			continue;
 		parts = parts_of(&rows[i]);
 		add_plain(out, &rows[i], parts);

@@ -7,14 +7,18 @@ librun_la_SOURCES = \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/finish.c \
+	core/run/limits.c core/run/limits.h \
 	core/run/history.c core/run/history.h \
+	core/run/park.c \
 	core/run/prompt.c core/run/prompt.h \
+	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
 	core/run/run_claim.c core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
 	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
+	core/run/settle.c \
 	core/run/tools.c \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \

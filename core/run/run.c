@@ -83,7 +83,31 @@ run_usage_write(struct buf *b, const char *key, const struct run_usage *u)
 }
 
 void
-run_error_write(struct buf *b, const char *key, const struct error *why)
+run_actions_write(struct buf *b, enum error_code code)
+{
+	static const char *const sets[][3] = {
+		{ "retry", "switch_model", "cancel" },
+		{ "extend", "cancel", NULL },
+		{ "resolve", "cancel", NULL },
+		{ "requeue", NULL, NULL },
+	};
+	int k = 0;
+
+	if (code == ERR_LIMIT_REACHED || code == ERR_LOOP_DETECTED)
+		k = 1;
+	else if (code == ERR_OUTCOME_UNKNOWN)
+		k = 2;
+	else if (code == ERR_CRASHED)
+		k = 3;
+	jw_open_list(b, "actions");
+	for (int i = 0; i < 3 && sets[k][i] != NULL; i++)
+		jw_str(b, NULL, sets[k][i]);
+	jw_close_list(b);
+}
+
+void
+run_error_write(struct buf *b, const char *key, const struct error *why,
+    enum run_status state)
 {
 	jw_open(b, key);
 	jw_str(b, "code", error_name(why->code));
@@ -94,8 +118,12 @@ run_error_write(struct buf *b, const char *key, const struct error *why)
 		jw_int(b, "retry_after", (why->retry_after_ms + 999) / 1000);
 	else
 		jw_null(b, "retry_after");
-	jw_open_list(b, "actions");
-	jw_close_list(b);
+	if (state == RUN_RECOVERABLE_ERROR)
+		run_actions_write(b, why->code);
+	else {
+		jw_open_list(b, "actions");
+		jw_close_list(b);
+	}
 	jw_close(b);
 }
 

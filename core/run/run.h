@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/error.h"
 #include "core/base/uuid.h"
 
 struct buf;
-struct error;
 
 enum run_status {
 	RUN_BLOCKED = 1,
@@ -49,7 +49,11 @@ struct run_usage {
 
 /* Objects as every wire shows them, written under key; see json_write.h. */
 void run_usage_write(struct buf *b, const char *key, const struct run_usage *u);
-void run_error_write(struct buf *b, const char *key, const struct error *why);
+/* With what a person can do about it, if the run waits for that (in state). */
+void run_error_write(struct buf *b, const char *key, const struct error *why,
+    enum run_status state);
+/* The member "actions": what helps a run that is parked for this. */
+void run_actions_write(struct buf *b, enum error_code code);
 void run_usage_parse(struct run_usage *u, const char *json);
 
 /*

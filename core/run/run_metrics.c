@@ -50,3 +50,23 @@ run_count_tool(const char *tool, const char *outcome)
 			"Tool calls that have ended.", "tool,outcome", labels),
 	    1);
 }
+
+void
+run_count_refused(const char *what)
+{
+	const char *labels[] = { what };
+
+	counter_add(counter_get(COUNTER, "run_writes_refused_total",
+			"Writes and decisions that came too late.", "what",
+			labels),
+	    1);
+}
+
+void
+run_count_late(void)
+{
+	counter_add(counter_get(COUNTER, "tool_late_results_total",
+			"Results accepted from an owner that had lost its run.",
+			NULL, NULL),
+	    1);
+}

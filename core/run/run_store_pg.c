@@ -389,7 +389,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" (id uuid, state text, result text, sha text, error_code text," \
 	" resolution text, idem_key text, deadline bigint)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
-	" AND i.state IN ('started', 'unknown'))," \
+	" AND i.state IN ('planned', 'started', 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
 	" WHERE $55 AND messages.run_id = r.id),"
 

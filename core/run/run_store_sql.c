@@ -191,7 +191,8 @@ SQL(FINISH_TOOL,
     "UPDATE tool_invocations SET state = $3, result = $4, result_sha = $5,"
     " error_code = $6, completed_at = $7, resolution = $8, idem_key = $9,"
     " dispatch_deadline = $10"
-    " WHERE id = $1 AND run_id = $2 AND state IN ('started', 'unknown')");
+    " WHERE id = $1 AND run_id = $2 AND state IN"
+    " ('planned', 'started', 'unknown')");
 
 SQL(VOID_MESSAGES,
     "UPDATE messages SET state = 'rolled_back' WHERE run_id = $1");

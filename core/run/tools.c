@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/prompt.h"
+#include "core/run/retry.h"
 #include "core/run/run_metrics.h"
 #include "core/run/work.h"
 
@@ -17,6 +18,8 @@
  * effect class allows it.
  */
 
+#define CALL_TRIES 5
+
 struct call {
 	struct tools *t;
 	struct run_tool row;
@@ -26,7 +29,10 @@ struct call {
 	struct error err;
 	struct json_object *result;
 	const char *outcome; /* succeeded failed unknown cancelled skipped */
+	int tries;
 	bool resumed; /* somebody before us may have sent it */
+	bool recorded; /* its result is in the row, its message is missing */
+	bool sent; /* by us */
 	bool begun, done;
 	bool taken; /* stands in the commit that is under way */
 	bool written;
@@ -37,6 +43,7 @@ struct tools {
 	struct arena *arena;
 	struct call *calls;
 	int n, n_running;
+	bool parked; /* a person decides now */
 };
 
 /* ---- The child ----------------------------------------------------- */
@@ -108,28 +115,144 @@ call_is_allowed(const struct call *c)
 	return false;
 }
 
-/* For what an owner before us may have sent; AS_BUSY: send it now. */
+static bool
+is_unknown(const struct call *c)
+{
+	return c->outcome != NULL && strcmp(c->outcome, "unknown") == 0;
+}
+
+static enum as_status
+call_unknown(struct call *c, const char *why)
+{
+	c->outcome = "unknown";
+	return error_set(&c->err, ERR_OUTCOME_UNKNOWN, "%s", why);
+}
+
+/* Whoever sent it before may do so until its time is over. */
 static SUSPENDS enum as_status
-call_resume(struct call *c, const struct plug_caller *who,
+call_verify(struct call *c, const struct plug_caller *who,
     struct json_object *args)
 {
 	const struct world *world = c->t->w->e->c.world;
+	int64_t ms = (c->row.deadline_us - engine_now_us(c->t->w->e)) / 1000;
 	enum as_status st;
 
-	if (effect_is(c, "V")) {
-		st = world->verify(world->arg, who, c->row.tool, args,
-		    &c->result, &c->err);
-		if (st == AS_OK)
-			return AS_OK;
-		error_clear(&c->err);
-		if (st == AS_NOTFOUND)
-			return AS_BUSY;
-	} else if (!effect_is(c, "U"))
+	if (c->resumed && c->tries == 1 && ms > 0 &&
+	    fiber_sleep((uint64_t)ms) != FIBER_WOKEN)
+		return error_set(&c->err, ERR_CANCELED, "stopped");
+	st = world->verify(world->arg, who, c->row.tool, args, &c->result,
+	    &c->err);
+	if (st == AS_OK)
+		c->row.resolution = "verify";
+	if (st == AS_OK || st == AS_CANCELED)
+		return st;
+	error_clear(&c->err);
+	if (st == AS_NOTFOUND)
 		return AS_BUSY;
-	c->outcome = "unknown";
-	return error_set(&c->err, ERR_CRASHED,
-	    "the host stopped during this call; it may or may not have "
-	    "happened, so it was not made again");
+	return error_set(&c->err, ERR_TIMEOUT,
+	    "nobody can say whether this call has happened");
+}
+
+/* Before what may have been sent is sent again; AS_BUSY: send it. */
+static SUSPENDS enum as_status
+call_look(struct call *c, const struct plug_caller *who,
+    struct json_object *args)
+{
+	if (effect_is(c, "V"))
+		return call_verify(c, who, args);
+	if (effect_is(c, "K") && c->row.key_until > 0 &&
+	    c->row.key_until < engine_now_us(c->t->w->e))
+		return call_unknown(c,
+		    "the service does not know the key of this call any more");
+	if (effect_is(c, "U"))
+		return call_unknown(c,
+		    "the call may or may not have happened, so it was not "
+		    "made again");
+	return AS_BUSY;
+}
+
+/* Each try has the tool's whole time, the run's time permitting. */
+static void
+call_deadline(const struct call *c)
+{
+	const struct plug_tool_info *info = world_tool_of(c);
+	struct work *w = c->t->w;
+	int64_t ms = info != NULL && info->timeout_ms > 0
+			 ? info->timeout_ms
+			 : w->e->c.limits.tool_timeout_ms;
+
+	if ((uint64_t)ms > work_wall_left(w))
+		ms = (int64_t)work_wall_left(w);
+	fiber_deadline_set(loop_now_ms(w->e->c.loop) + (uint64_t)ms);
+}
+
+/* The last look before something happens outside. */
+static SUSPENDS enum as_status
+call_send(struct call *c, const struct plug_caller *who,
+    struct json_object *args)
+{
+	struct work *w = c->t->w;
+	const struct world *world = w->e->c.world;
+
+	if (w->lost || !work_is_trusted(w)) {
+		w->lost = true;
+		return error_set(&c->err, ERR_CANCELED,
+		    "another process may own the run");
+	}
+	c->sent = true;
+	return world->call(world->arg, who, c->row.tool, args, &c->result,
+	    &c->err);
+}
+
+/* Is there another try?  *maybe: this one may have had its effect. */
+static bool
+call_goes_on(struct call *c, enum as_status st, bool *maybe)
+{
+	bool busy = st == AS_BUSY || st == AS_UNAVAILABLE;
+
+	if (st == AS_CANCELED || c->outcome != NULL ||
+	    work_must_stop(c->t->w) || c->err.retry_after_ms > RETRY_CAP_MS)
+		return false;
+	if (retry_maybe_done(&c->err) && !effect_is(c, "P")) {
+		*maybe = true;
+		if (!effect_is(c, "U") && c->tries < CALL_TRIES)
+			return true;
+		(void)call_unknown(c, "the call was made and there is no "
+				      "answer; it may have happened");
+		return false;
+	}
+	return busy && c->tries < CALL_TRIES && retry_makes_sense(&c->err);
+}
+
+static SUSPENDS bool
+call_pause(const struct call *c)
+{
+	struct work *w = c->t->w;
+	int64_t ms = retry_delay_ms(c->tries, c->err.retry_after_ms,
+	    w->e->c.env.random, w->e->c.env.arg);
+
+	fiber_deadline_set(w->wall_end_ms);
+	return fiber_sleep((uint64_t)ms) == FIBER_WOKEN;
+}
+
+static SUSPENDS enum as_status
+call_make(struct call *c, const struct plug_caller *who,
+    struct json_object *args)
+{
+	bool maybe = c->resumed;
+	enum as_status st = AS_BUSY;
+
+	for (c->tries = 1;; c->tries++) {
+		error_clear(&c->err);
+		call_deadline(c);
+		if (maybe)
+			st = call_look(c, who, args);
+		if (!maybe || st == AS_BUSY)
+			st = call_send(c, who, args);
+		if (st == AS_OK || !call_goes_on(c, st, &maybe) ||
+		    !call_pause(c))
+			return c->outcome != NULL ? AS_INTERNAL : st;
+	}
 }
 
 static SUSPENDS void
@@ -137,19 +260,11 @@ call_main(void *arg)
 {
 	struct call *c = arg;
 	struct work *w = c->t->w;
-	const struct world *world = w->e->c.world;
 	struct json_object *args = NULL;
 	struct plug_caller who;
-	enum as_status st = AS_BUSY;
-	int64_t ms = (c->row.deadline_us - engine_now_us(w->e)) / 1000;
+	enum as_status st;
 
-	if (c->resumed || ms < 1)
-		ms = w->e->c.limits.tool_timeout_ms;
 	fiber_correlation_set(w->state.correlation_id);
-	fiber_deadline_set(
-	    loop_now_ms(w->e->c.loop) + ((uint64_t)ms < work_wall_left(w)
-						? (uint64_t)ms
-						: work_wall_left(w)));
 	work_caller(w, &who);
 	who.idem_key = c->row.idem_key;
 	who.attempt = (int)w->state.fence;
@@ -163,11 +278,8 @@ call_main(void *arg)
 	else if (!call_is_allowed(c))
 		st = error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
 		    c->row.tool);
-	else if (c->resumed)
-		st = call_resume(c, &who, args);
-	if (st == AS_BUSY && c->outcome == NULL)
-		st = world->call(world->arg, &who, c->row.tool, args,
-		    &c->result, &c->err);
+	else
+		st = call_make(c, &who, args);
 	json_object_put(args);
 	call_end(c, st);
 }
@@ -226,7 +338,9 @@ result_event(struct call *c, struct work_commit *wc, const char *text)
 	jw_open(&b, NULL);
 	jw_str(&b, "tool_call_id", c->row.call_id);
 	jw_str(&b, "name", c->row.tool);
-	if (c->st != AS_OK)
+	if (c->recorded)
+		jw_str(&b, "result", text);
+	else if (c->st != AS_OK)
 		failure_write(c, &b);
 	else if (strlen(text) <= c->t->w->e->c.limits.max_output &&
 		 !json_object_is_type(c->result, json_type_string))
@@ -241,19 +355,42 @@ result_event(struct call *c, struct work_commit *wc, const char *text)
 	event_list_add(&wc->events, "tool_result", &b);
 }
 
+static void
+row_done(struct call *c, struct run_tool *done, const char *text)
+{
+	*done = c->row;
+	done->state = c->outcome;
+	done->result = text;
+	done->error_code = c->st == AS_OK ? NULL : error_name(c->err.code);
+}
+
+/* A model that asks for the same again and again is told so, once. */
+static const char *
+result_nudge(struct call *c, struct arena *arena, const char *text)
+{
+	struct work *w = c->t->w;
+
+	if (run_repeats(w->history, w->n_history, w->run_id) !=
+	    RUN_REPEATS_TOLD)
+		return text;
+	return arena_printf(arena,
+	    "%s\n[this is the same call for the %dth time in a row: the result "
+	    "does not change; go on without it]",
+	    text, RUN_REPEATS_TOLD);
+}
+
 /* One result: its row, its event, its message. */
 static void
 result_add(struct call *c, struct work_commit *wc)
 {
 	struct work *w = c->t->w;
-	const char *text = result_text(c, wc->arena);
+	const char *text = c->recorded ? c->row.result
+				       : result_nudge(c, wc->arena,
+					     result_text(c, wc->arena));
 	struct run_message *m = work_add_message(w, wc, "tool");
-	struct run_tool *done = &wc->tools_done[wc->c.n_tools_done++];
 
-	*done = c->row;
-	done->state = c->outcome;
-	done->result = text;
-	done->error_code = c->st == AS_OK ? NULL : error_name(c->err.code);
+	if (!c->recorded)
+		row_done(c, &wc->tools_done[wc->c.n_tools_done++], text);
 	m->ordinal = c->row.ordinal;
 	m->content = text;
 	m->tool_name = c->row.tool;
@@ -261,6 +398,13 @@ result_add(struct call *c, struct work_commit *wc)
 	m->parts = work_result_parts(wc, c->row.call_id, text, c->st != AS_OK);
 	result_event(c, wc, text);
 	work_message_created(w, wc, m);
+}
+
+/* Nobody knows its outcome, and the run is not being stopped. */
+static bool
+call_waits(const struct call *c)
+{
+	return c->done && is_unknown(c) && !c->t->w->cancel;
 }
 
 static void
@@ -272,10 +416,30 @@ results_add(struct tools *t, struct work_commit *wc)
 		struct call *c = &t->calls[i];
 
 		/* What ends while the commit waits is of the next one. */
-		c->taken = c->done && !c->written;
+		c->taken = c->done && !c->written && !call_waits(c);
 		if (c->taken)
 			result_add(c, wc);
 	}
+}
+
+/* The rows of calls that wait for a person, with an item each. */
+static int
+unknowns_add(struct tools *t, struct work_commit *wc)
+{
+	int n = 0;
+
+	for (int i = 0; i < t->n; i++) {
+		struct call *c = &t->calls[i];
+
+		if (!call_waits(c))
+			continue;
+		if (strcmp(c->row.state, "unknown") != 0)
+			row_done(c, &wc->tools_done[wc->c.n_tools_done++],
+			    NULL);
+		work_item_unknown(t->w, wc, &c->row);
+		n++;
+	}
+	return n;
 }
 
 static bool
@@ -296,25 +460,40 @@ all_written(const struct tools *t)
 	return true;
 }
 
+static void
+unknowns_park(struct tools *t, struct work_commit *wc, int n)
+{
+	struct error why = { 0 };
+
+	error_set(&why, ERR_OUTCOME_UNKNOWN,
+	    "nobody knows whether %d tool calls have happened", n);
+	work_park_into(t->w, wc, &why);
+}
+
 /* Commits what is there; with the last results, the step and what follows. */
 static SUSPENDS enum as_status
 results_commit(struct tools *t, struct error *err)
 {
 	struct work *w = t->w;
 	struct work_commit wc;
-	bool last = all_done(t);
+	bool last = all_done(t), begun = false;
+	int n_unknown;
 	enum as_status st;
 
 	work_commit_init(w, &wc);
 	results_add(t, &wc);
-	if (last) {
+	n_unknown = last ? unknowns_add(t, &wc) : 0;
+	if (n_unknown > 0)
+		unknowns_park(t, &wc, n_unknown);
+	else if (last) {
 		work_checkpoint(w, &wc);
-		if (!w->cancel)
+		if ((begun = !w->cancel))
 			work_message_start(w, &wc);
 	}
 	st = work_commit(w, &wc, err);
-	if (st == AS_CONFLICT && last && !w->cancel)
+	if (st == AS_CONFLICT && begun)
 		w->message_open = false;
+	t->parked = st == AS_OK && n_unknown > 0;
 	for (int i = 0; st == AS_OK && i < t->n; i++)
 		if (t->calls[i].taken)
 			t->calls[i].written = true;
@@ -323,6 +502,24 @@ results_commit(struct tools *t, struct error *err)
 }
 
 /* ---- The owner ----------------------------------------------------- */
+
+/* What a row that has no message yet means for its call. */
+static void
+call_from_row(struct call *c)
+{
+	const char *state = c->row.state;
+
+	c->resumed = strcmp(state, "started") == 0 && c->t->w->resumed;
+	if (strcmp(state, "started") == 0 || strcmp(state, "planned") == 0)
+		return;
+	c->begun = c->done = true;
+	c->outcome = state;
+	c->recorded = c->row.result != NULL;
+	if (strcmp(state, "succeeded") != 0)
+		c->st = error_set(&c->err,
+		    is_unknown(c) ? ERR_OUTCOME_UNKNOWN : ERR_CANCELED,
+		    "the outcome of this call is recorded: %s", state);
+}
 
 static SUSPENDS enum as_status
 tools_load(struct tools *t, struct error *err)
@@ -340,15 +537,42 @@ tools_load(struct tools *t, struct error *err)
 	for (int i = 0; i < n; i++) {
 		struct call *c;
 
-		if (strcmp(rows[i].state, "started") != 0)
+		if (work_is_answered(w, &rows[i]))
 			continue;
 		c = &t->calls[t->n++];
 		c->t = t;
 		c->row = rows[i];
-		c->resumed = w->resumed;
+		call_from_row(c);
 	}
 	w->resumed = false;
 	return AS_OK;
+}
+
+/* Calls that were handed back unsent: their intent is committed anew. */
+static SUSPENDS enum as_status
+tools_intend(struct tools *t, struct error *err)
+{
+	struct work *w = t->w;
+	struct work_commit wc;
+	struct run_tool *done;
+	enum as_status st = AS_OK;
+
+	work_commit_init(w, &wc);
+	wc.c.tools_done = wc.tools_done = arena_alloc(wc.arena,
+	    (size_t)t->n * sizeof(*wc.tools_done) + 1);
+	for (int i = 0; i < t->n; i++) {
+		if (strcmp(t->calls[i].row.state, "planned") != 0)
+			continue;
+		done = &wc.tools_done[wc.c.n_tools_done++];
+		*done = t->calls[i].row;
+		done->state = "started";
+		done->deadline_us = wc.c.now_us +
+				    w->e->c.limits.tool_timeout_ms * 1000;
+	}
+	if (wc.c.n_tools_done > 0)
+		st = work_commit(w, &wc, err);
+	work_commit_fini(&wc);
+	return st;
 }
 
 /* Starts what may run; a call that finds no fiber fails like any other. */
@@ -375,8 +599,11 @@ tools_begin(struct tools *t)
 static bool
 something_new(const struct tools *t)
 {
+	bool all = all_done(t);
+
 	for (int i = 0; i < t->n; i++)
-		if (t->calls[i].done && !t->calls[i].written)
+		if (t->calls[i].done && !t->calls[i].written &&
+		    (all || !call_waits(&t->calls[i])))
 			return true;
 	return false;
 }
@@ -405,7 +632,7 @@ tools_stop(struct tools *t)
 		if (c->written || c->st != AS_CANCELED ||
 		    strcmp(c->outcome, "failed") != 0)
 			continue;
-		c->outcome = effect_is(c, "P") || effect_is(c, "N")
+		c->outcome = !c->sent || effect_is(c, "P") || effect_is(c, "N")
 				 ? "cancelled"
 				 : "unknown";
 		error_set(&c->err, ERR_CANCELED,
@@ -425,6 +652,70 @@ must_stop(const struct tools *t)
 	return work_must_stop(w);
 }
 
+/* ---- Results of a run that is lost --------------------------------- */
+
+static SUSPENDS void
+late_post(struct call *c)
+{
+	struct work *w = c->t->w;
+	struct arena *arena = arena_new(NULL);
+	struct engine_resume how = { .reason = "late_result",
+		.items_close = "superseded" };
+	struct run_tool row;
+
+	row_done(c, &row, result_text(c, arena));
+	if (run_store_late(w->e->c.runs, w->run_id, &row, engine_now_us(w->e),
+		NULL) == AS_OK) {
+		run_count_late();
+		/* If that was all it waited for, it goes on. */
+		(void)engine_resume(w->e, w->run_id, &how, NULL);
+	} else
+		run_count_refused("late_result");
+	arena_free(arena);
+}
+
+/*
+ * Somebody else owns the run now, and may know less than we do: what has been
+ * sent is waited for, and its result offered.
+ */
+static SUSPENDS void
+tools_late(struct tools *t)
+{
+	for (int i = 0; i < t->n; i++) {
+		struct call *c = &t->calls[i];
+
+		if (c->begun && !c->done && (!c->sent || effect_is(c, "P")))
+			fiber_cancel(c->fiber);
+	}
+	for (int i = 0; i < t->n; i++) {
+		struct call *c = &t->calls[i];
+
+		while (c->begun && !c->done) {
+			t->w->wait = fiber_prepare();
+			if (t->w->abort || fiber_suspend(t->w->wall_end_ms) !=
+					       FIBER_WOKEN) {
+				fiber_reap(c->fiber);
+				break;
+			}
+		}
+		if (c->sent && c->done && !c->written && !c->recorded &&
+		    c->st != AS_CANCELED && !is_unknown(c))
+			late_post(c);
+	}
+}
+
+static void
+tools_note_unsent(struct tools *t)
+{
+	struct work *w = t->w;
+
+	w->n_unsent = 0;
+	for (int i = 0; i < t->n; i++)
+		if (!t->calls[i].sent && !t->calls[i].done &&
+		    !t->calls[i].resumed && w->n_unsent < WORK_CALLS_MAX)
+			w->unsent[w->n_unsent++] = t->calls[i].row.id;
+}
+
 static SUSPENDS void
 tools_run(struct tools *t, struct error *err)
 {
@@ -438,13 +729,18 @@ tools_run(struct tools *t, struct error *err)
 			tools_begin(t);
 		if (something_new(t)) {
 			st = results_commit(t, err);
-			if (st == AS_OK && all_written(t))
+			if (st == AS_OK && (t->parked || all_written(t)))
 				return;
 			continue;
 		}
 		w->wait = fiber_prepare();
 		(void)fiber_suspend(w->wall_end_ms);
 	}
+	if (w->lost && !w->abort) {
+		tools_late(t);
+		return;
+	}
+	tools_note_unsent(t);
 	tools_stop(t);
 	/* The cancel itself has moved the log: the first try learns that. */
 	for (int i = 0; i < 2 && !w->lost && !w->drain && something_new(t); i++)
@@ -464,12 +760,12 @@ tools_free(struct tools *t)
 	free(t);
 }
 
-SUSPENDS enum work_end
+SUSPENDS enum work_turn
 work_tools(struct work *w)
 {
 	struct tools *t = xcalloc(1, sizeof(*t));
 	struct error err = { 0 };
-	enum work_end end = WORK_ENDED;
+	enum work_turn end = WORK_ENDED;
 
 	t->w = w;
 	t->arena = arena_new(NULL);
@@ -478,17 +774,18 @@ work_tools(struct work *w)
 			error_set(&err, ERR_INTERNAL,
 			    "tool calls without their rows");
 		work_fail(w, &err, NULL, 0);
-	} else {
+	} else if (tools_intend(t, &err) == AS_OK) {
 		tools_run(t, &err);
-		if (!w->lost && !w->drain &&
+		if (!w->lost && !t->parked &&
 		    work_reload_history(w, &err) == AS_OK)
 			end = WORK_GOES_ON;
 	}
-	if (end == WORK_GOES_ON && !w->cancel && work_wall_left(w) == 0) {
+	if (end == WORK_GOES_ON && !w->cancel && !w->drain &&
+	    work_wall_left(w) == 0) {
 		error_set(&err, ERR_LIMIT_REACHED,
 		    "the time of a run, %lld s, is used up",
 		    (long long)w->e->c.limits.max_wall_ms / 1000);
-		work_fail(w, &err, NULL, 0);
+		work_park(w, &err, NULL, 0);
 		end = WORK_ENDED;
 	}
 	error_clear(&err);

@@ -78,11 +78,37 @@ load_once(struct work *w, struct error *err)
 		st = run_store_open_message(runs, true, w->run_id, INT64_MAX,
 		    &w->message_id, &attempt, err);
 	w->model = w->state.model;
+	run_budget_parse(&w->granted, w->state.budget);
 	w->message_open = !uuid_is_nil(w->message_id);
 	/* It may have come since the row was read: then it stays. */
 	w->cancel = w->cancel || w->state.status == RUN_CANCELLING;
 	w->resumed = w->state.fence > 1;
 	return st;
+}
+
+bool
+work_is_answered(const struct work *w, const struct run_tool *row)
+{
+	const struct run_history_row *h;
+
+	for (int i = w->n_history - 1; i >= 0; i--) {
+		h = &w->history[i];
+		if (uuid_equal(h->run_id, w->run_id) &&
+		    h->step == row->step + 1 && h->tool_call_id != NULL &&
+		    strcmp(h->role, "tool") == 0 &&
+		    strcmp(h->tool_call_id, row->call_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+work_is_unsent(const struct work *w, struct uuid call_id)
+{
+	for (int i = 0; i < w->n_unsent; i++)
+		if (uuid_equal(w->unsent[i], call_id))
+			return true;
+	return false;
 }
 
 /* A store that is away for a moment is no reason to leave a run alone. */
@@ -104,6 +130,14 @@ work_must_stop(const struct work *w)
 {
 	return w->cancel || w->drain || w->lost || work_wall_left(w) == 0 ||
 	       fiber_is_canceled();
+}
+
+bool
+work_is_trusted(const struct work *w)
+{
+	const struct engine_env *env = &w->e->c.env;
+
+	return env->trusted == NULL || env->trusted(env->arg);
 }
 
 uint64_t
@@ -131,6 +165,52 @@ work_caller(const struct work *w, struct plug_caller *who)
 /* ---- Building a commit --------------------------------------------- */
 
 void
+work_spend(struct work *w, const struct plug_chat_end *end)
+{
+	struct run_usage *u = &w->state.usage;
+	int64_t input = end->input > 0 ? end->input : 0;
+	int64_t output = end->output > 0 ? end->output : 0;
+
+	if (input + output == 0)
+		return;
+	u->input += input;
+	u->output += output;
+	u->cached += end->cached > 0 ? end->cached : 0;
+	u->reasoning += end->reasoning > 0 ? end->reasoning : 0;
+	w->spent_tokens += input + output;
+	w->spent_micros += run_cost_micros(w->e->c.limits.prices, w->model,
+	    input, output);
+	w->has_spent = true;
+}
+
+static void
+commit_spent(struct work *w, struct work_commit *wc)
+{
+	struct buf b = { 0 };
+
+	if (!w->has_spent)
+		return;
+	run_usage_write(&b, NULL, &w->state.usage);
+	wc->c.usage = work_text(wc, &b);
+	wc->c.tokens = w->spent_tokens;
+	wc->c.cost_micros = w->spent_micros;
+}
+
+static void
+commit_breaker(struct work *w, struct work_commit *wc)
+{
+	struct buf b = { 0 };
+
+	if (w->breaker_service == NULL)
+		return;
+	jw_open(&b, NULL);
+	jw_str(&b, "service", w->breaker_service);
+	jw_str(&b, "state", breaker_state_name(w->breaker));
+	jw_close(&b);
+	event_list_add(&wc->events, "breaker", &b);
+}
+
+void
 work_commit_init(struct work *w, struct work_commit *wc)
 {
 	struct run_commit *c = &wc->c;
@@ -145,8 +225,11 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	c->step = w->state.step;
 	c->heads = w->state.heads;
 	c->attempt = w->state.attempt;
+	c->bump_fence = w->takes_over;
 	c->events = &wc->events;
 	c->now_us = engine_now_us(w->e);
+	commit_spent(w, wc);
+	commit_breaker(w, wc);
 }
 
 void
@@ -260,6 +343,14 @@ state_apply(struct work *w, const struct run_commit *c)
 	if (c->n_messages > 0)
 		w->last_id = c->messages[c->n_messages - 1].id;
 	w->state.step += c->advance ? 1 : 0;
+	w->state.fence += c->bump_fence ? 1 : 0;
+	w->state.attempt = c->attempt;
+	w->breaker_service = NULL;
+	w->has_spent = false;
+	w->spent_tokens = w->spent_micros = 0;
+	w->state.cost_micros += c->cost_micros;
+	if (c->deadline_at > 0)
+		w->state.deadline_at = c->deadline_at;
 	w->state.status = c->to;
 	if (!uuid_is_nil(c->checkpoint_id)) {
 		w->state.checkpoint_id = c->checkpoint_id;
@@ -282,11 +373,13 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 		return st == AS_NOTFOUND ? AS_CANCELED : AS_BUSY;
 	/* Beside the owner only a cancel writes, once, and it is one event. */
 	if (uuid_equal(now.last_commit_id, c->commit_id) ||
-	    (now.fence == w->state.fence &&
+	    (!w->guest && now.fence == w->state.fence &&
 		now.heads.run_seq > c->heads.run_seq + 1))
 		return AS_OK;
 	if (now.fence != w->state.fence || now.step != w->state.step ||
-	    (now.status != RUN_RUNNING && now.status != RUN_CANCELLING)) {
+	    (w->guest ? now.heads.run_seq != c->heads.run_seq
+		      : !run_has_owner(now.status))) {
+		run_count_refused("fence");
 		w->lost = true;
 		return AS_CANCELED;
 	}

@@ -12,6 +12,7 @@
 
 #include "core/agent/agent.h"
 #include "core/run/engine.h"
+#include "core/run/limits.h"
 #include "core/run/wire.h"
 
 #define WORK_CALLS_MAX 64 /* tool calls of one answer */
@@ -21,8 +22,10 @@ struct engine {
 	struct engine_config c;
 	struct work *works;
 	int n_works;
+	int n_claimers; /* fibers that look for more */
 	bool draining, claiming;
 	bool starved; /* a run was queued because there was no slot */
+	struct loop_timer due; /* a run that waits for its time */
 };
 
 struct work {
@@ -40,13 +43,24 @@ struct work {
 	struct run_history_row *history;
 	int n_history;
 	const char *model;
+	struct run_budget granted;
 	uint64_t wall_end_ms; /* loop clock */
+	/* For the next commit. */
+	int64_t spent_tokens, spent_micros;
+	bool has_spent;
+	const char *breaker_service; /* its breaker has changed, or NULL */
+	enum breaker_state breaker;
+
 	bool cancel; /* the row says cancelling, or soon will */
 	bool drain; /* stop at the next step; tools at work may end */
 	bool abort; /* stop now */
 	bool lost; /* the fence has moved: write nothing more */
 	bool resumed; /* calls found started may have been sent before us */
+	bool guest; /* it is not ours: see settle.c */
+	bool takes_over; /* nobody owns it: the next commit moves the fence */
 	bool message_open; /* message_start is out, message_end is not */
+	struct uuid unsent[WORK_CALLS_MAX]; /* calls that were never begun */
+	int n_unsent;
 };
 
 /* A commit under construction; see work_commit. */
@@ -55,10 +69,11 @@ struct work_commit {
 	struct event_list events;
 	struct run_message *messages;
 	struct run_tool *tools_new, *tools_done;
+	struct run_item *items;
 	struct arena *arena;
 };
 
-enum work_end {
+enum work_turn {
 	WORK_GOES_ON,
 	WORK_ENDED
 };
@@ -93,16 +108,59 @@ SUSPENDS enum as_status work_commit(struct work *w, struct work_commit *wc,
 void work_commit_fini(struct work_commit *wc);
 void work_caller(const struct work *w, struct plug_caller *who);
 bool work_must_stop(const struct work *w);
+bool work_is_trusted(const struct work *w); /* in its lease */
 uint64_t work_wall_left(const struct work *w); /* ms */
+/* What a model call has used, whether it led to anything or not. */
+void work_spend(struct work *w, const struct plug_chat_end *end);
 
 /* ---- answer.c, tools.c, finish.c ----------------------------------- */
 
-SUSPENDS enum work_end work_answer(struct work *w);
-SUSPENDS enum work_end work_tools(struct work *w);
+SUSPENDS enum work_turn work_answer(struct work *w);
+SUSPENDS enum work_turn work_tools(struct work *w);
 SUSPENDS void work_finish_cancel(struct work *w, const char *text, size_t len);
 SUSPENDS void work_fail(struct work *w, const struct error *why,
     const char *text, size_t len);
+
+/*
+ * The text so far becomes a message of its own; nothing was said: no message.
+ */
+void work_keep_partial(struct work *w, struct work_commit *wc, const char *text,
+    size_t len, const char *why);
+
+/* How a run ends; nothing of it is left open. */
+struct work_ending {
+	enum run_status to;
+	const char *reason; /* of the event, or NULL */
+	const struct error *why; /* NULL: not an error */
+	const char *dead_reason; /* a dead letter is kept */
+	const char *items_close; /* what its open items become */
+	const char *text; /* shown of an answer so far */
+	size_t len;
+};
+SUSPENDS enum as_status work_end(struct work *w, const struct work_ending *end);
+
+/* ---- park.c: it stops here and goes on later ------------------------ */
+
+/* A person has to decide: recoverable_error, with an item. */
+SUSPENDS void work_park(struct work *w, const struct error *why,
+    const char *text, size_t len);
+/* The same with what wc already holds: results, items of unknown calls. */
+void work_park_into(struct work *w, struct work_commit *wc,
+    const struct error *why);
+/* Items for a person: a call whose outcome nobody knows; an error. */
+void work_item_unknown(struct work *w, struct work_commit *wc,
+    const struct run_tool *t);
+void work_item_error(struct work *w, struct work_commit *wc, const char *kind,
+    const struct error *why);
+/* Again in wait_ms, as try number attempt + 1, or with another model. */
+SUSPENDS void work_wait(struct work *w, const struct error *why,
+    int64_t wait_ms, int64_t attempt, const char *model);
+/* Back to the queue at once: this process stops. */
+SUSPENDS void work_yield(struct work *w);
 /* The parts of a tool's message, as JSON text in the commit's arena. */
+bool work_is_unsent(const struct work *w, struct uuid call_id);
+/* Is there a message with this call's result? */
+bool work_is_answered(const struct work *w, const struct run_tool *row);
 const char *work_result_parts(struct work_commit *wc, const char *call_id,
     const char *text, bool is_error);
 

@@ -54,7 +54,7 @@ tool_info(size_t i)
 	t->doc = "a tool";
 	t->version = "1";
 	t->effect = (enum as_effect)i;
-	t->timeout_ms = 60000;
+	t->timeout_ms = fake.timeout_ms > 0 ? fake.timeout_ms : 60000;
 	if (schema == NULL)
 		schema = jobj();
 	t->input_schema = schema;

@@ -28,6 +28,7 @@ struct fake {
 	bool tool_hangs; /* until fake_release or cancel */
 	enum error_code tool_fails;
 	enum as_status verify; /* AS_OK, AS_NOTFOUND, else unknown */
+	int64_t timeout_ms; /* of each; 0: 60,000 */
 	size_t result_len; /* so many x instead of the result */
 	int n_hanging, n_parallel_max;
 };

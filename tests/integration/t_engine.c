@@ -84,6 +84,7 @@ engine_make(void)
 		.limits = { .max_steps = 5,
 		    .max_tokens = 1000,
 		    .max_wall_ms = 60000,
+		    .model_tries = 1,
 		    .call_timeout_ms = 30000,
 		    .tool_timeout_ms = 30000,
 		    .parallel_tools = 2,
@@ -432,9 +433,11 @@ model_fails(void)
 {
 	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
 	wait_end();
-	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"failed\"");
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"recoverable_error\"");
 	CU_ASSERT_PTR_NOT_NULL(
 	    strstr(run_member("error"), "\"code\":\"UPSTREAM_UNAVAILABLE\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(run_member("error"),
+	    "\"actions\":[\"retry\",\"switch_model\",\"cancel\"]"));
 	assert_message(-1, "assistant", "half", "interrupted");
 	CU_ASSERT_EQUAL(send_text("again"), AS_OK);
 	wait_end();
@@ -457,7 +460,7 @@ steps_limit(void)
 {
 	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
 	wait_end();
-	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"failed\"");
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"recoverable_error\"");
 	CU_ASSERT_PTR_NOT_NULL(strstr(run_member("error"), "LIMIT_REACHED"));
 	CU_ASSERT_EQUAL(fake.n_chats, 5);
 }
@@ -739,24 +742,35 @@ test_cancel_any_time(void)
 
 static uint64_t drain_until; /* 0: tools at work are not waited for */
 
-/* The process dies at this point; another one takes over its runs. */
+/*
+ * The process stops at this point, in order or dead; another one goes on with
+ * its runs.
+ */
 static SUSPENDS void
-die_and_take_over(void)
+stop_and_go_on(bool dies)
 {
 	int64_t dead = epoch;
 	int n = 0;
 
+	for (struct work *w = engine->works; dies && w != NULL; w = w->next)
+		w->lost = true;
 	engine_drain(engine, drain_until);
 	engine_free(engine);
 	MUST(run_store_node_leave(runs, dead, &err) == AS_OK);
 	MUST(run_store_node_join(runs, "next", "1", 60000000, &epoch, &err) ==
 	     AS_OK);
 	MUST(run_store_reap(runs, epoch, false, 3600000000, &n, &err) == AS_OK);
-	CU_ASSERT_EQUAL(n, 1);
+	CU_ASSERT_EQUAL(n, dies ? 1 : 0);
 	ctx.engine = engine = engine_make();
 	fake.tool_hangs = false;
 	fake_release();
 	engine_claim(engine);
+}
+
+static SUSPENDS void
+die_and_take_over(void)
+{
+	stop_and_go_on(true);
 }
 
 /* It waits for its next owner, with a message open and a call started. */
@@ -825,14 +839,21 @@ test_takeover_answer(void)
 static void
 takeover_tools(void)
 {
+	struct engine_resume how = { .reason = "resolved",
+		.items_close = "answered" };
+	struct run_tool *rows, done;
+	int n;
+
 	fake.tool_hangs = true;
+	fake.timeout_ms = 100;
 	fake.verify = AS_OK;
 	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
 	while (fake.n_hanging < 2)
 		fiber_yield();
 	die_and_take_over();
 	wait_end();
-	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"recoverable_error\"");
+	CU_ASSERT_PTR_NOT_NULL(strstr(run_member("error"), "OUTCOME_UNKNOWN"));
 	/* U was sent once and is unknown; V was asked; P was sent again. */
 	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
 			      " WHERE run_id = $1 AND state = 'unknown'"
@@ -840,7 +861,22 @@ takeover_tools(void)
 	    1);
 	CU_ASSERT_EQUAL(fake.n_verifies, 1);
 	CU_ASSERT_EQUAL(fake.n_tools, 2 + 1);
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM inbox_items"
+			      " WHERE run_id = $1 AND status = 'pending'"),
+	    1);
+	/* An operator knows: it did. */
+	MUST(run_store_tools(runs, run_id, 1, arena, &rows, &n, &err) == AS_OK);
+	done = rows[0];
+	done.state = "succeeded";
+	done.result = "seen by a person";
+	done.resolution = "operator";
+	how.decided = &done;
+	CU_ASSERT_EQUAL(engine_resume(engine, run_id, &how, &err), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
 	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "it happened"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "seen by a person"));
+	CU_ASSERT_EQUAL(fake.n_tools, 2 + 1);
 }
 
 static void
@@ -872,7 +908,7 @@ drain_tools(void)
 		fiber_yield();
 	fiber_spawn(env.loop, "releaser", releaser, NULL);
 	drain_until = loop_now_ms(env.loop) + 20000;
-	die_and_take_over();
+	stop_and_go_on(false);
 	drain_until = 0;
 	wait_end();
 	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bus/breaker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+/* A list: services are few.  The window is six slots of five seconds. */
+
+#define SLOTS 6
+#define SLOT_MS 5000
+#define CALLS_MIN 20
+#define TIMEOUTS_MAX 5
+#define OPEN_MS 15000
+#define OPEN_MAX_MS 300000
+#define PROBES 3
+
+struct slot {
+	uint64_t number; /* of five seconds since the clock's start */
+	unsigned calls, failures;
+};
+
+struct breaker {
+	struct breaker *next;
+	char *scope;
+	enum breaker_state state;
+	struct slot slots[SLOTS];
+	unsigned timeouts; /* in a row */
+	unsigned probes; /* successes while half open */
+	bool probing; /* one call is under way */
+	uint64_t open_ms; /* how long this time */
+	uint64_t until_ms; /* open: from then on half open */
+};
+
+struct breakers {
+	pthread_mutex_t lock;
+	struct breaker *list;
+};
+
+struct breakers *
+breakers_new(void)
+{
+	struct breakers *b = xcalloc(1, sizeof(*b));
+
+	MUST(pthread_mutex_init(&b->lock, NULL) == 0);
+	return b;
+}
+
+void
+breakers_free(struct breakers *b)
+{
+	struct breaker *one;
+
+	if (b == NULL)
+		return;
+	while ((one = b->list) != NULL) {
+		b->list = one->next;
+		free(one->scope);
+		free(one);
+	}
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+const char *
+breaker_state_name(enum breaker_state s)
+{
+	static const char *const names[] = { "closed", "open", "half_open" };
+
+	return names[s];
+}
+
+static struct breaker *
+breaker_get(struct breakers *b, const char *scope)
+{
+	struct breaker *one;
+
+	for (one = b->list; one != NULL; one = one->next)
+		if (strcmp(one->scope, scope) == 0)
+			return one;
+	one = xcalloc(1, sizeof(*one));
+	one->scope = xstrdup(scope);
+	one->next = b->list;
+	b->list = one;
+	return one;
+}
+
+bool
+breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
+    uint64_t *wait_ms)
+{
+	struct breaker *one;
+	bool allowed = true;
+
+	*wait_ms = 0;
+	pthread_mutex_lock(&b->lock);
+	one = breaker_get(b, scope);
+	if (one->state == BREAKER_OPEN && now_ms >= one->until_ms) {
+		one->state = BREAKER_HALF_OPEN;
+		one->probes = 0;
+		one->probing = false;
+	}
+	if (one->state == BREAKER_OPEN) {
+		allowed = false;
+		*wait_ms = one->until_ms - now_ms;
+	} else if (one->state == BREAKER_HALF_OPEN) {
+		allowed = !one->probing;
+		one->probing = true;
+		*wait_ms = allowed ? 0 : 1000;
+	}
+	pthread_mutex_unlock(&b->lock);
+	return allowed;
+}
+
+static void
+breaker_open(struct breaker *one, uint64_t now_ms)
+{
+	one->open_ms = one->open_ms == 0 ? OPEN_MS : one->open_ms * 2;
+	if (one->open_ms > OPEN_MAX_MS)
+		one->open_ms = OPEN_MAX_MS;
+	one->state = BREAKER_OPEN;
+	one->until_ms = now_ms + one->open_ms;
+	one->timeouts = 0;
+	memset(one->slots, 0, sizeof(one->slots));
+}
+
+static void
+window_add(struct breaker *one, uint64_t now_ms, bool failed)
+{
+	uint64_t number = now_ms / SLOT_MS;
+	struct slot *s = &one->slots[number % SLOTS];
+
+	if (s->number != number)
+		*s = (struct slot){ .number = number };
+	s->calls++;
+	s->failures += failed ? 1 : 0;
+}
+
+static bool
+window_is_bad(const struct breaker *one, uint64_t now_ms)
+{
+	uint64_t number = now_ms / SLOT_MS;
+	unsigned calls = 0, failures = 0;
+
+	for (int i = 0; i < SLOTS; i++)
+		if (one->slots[i].number + SLOTS > number) {
+			calls += one->slots[i].calls;
+			failures += one->slots[i].failures;
+		}
+	return calls >= CALLS_MIN && failures * 2 >= calls;
+}
+
+static void
+report_probe(struct breaker *one, uint64_t now_ms, enum breaker_outcome outcome)
+{
+	one->probing = false;
+	if (outcome == BREAKER_FAILED || outcome == BREAKER_TIMED_OUT)
+		breaker_open(one, now_ms);
+	else if (outcome == BREAKER_OK && ++one->probes >= PROBES) {
+		one->state = BREAKER_CLOSED;
+		one->open_ms = 0;
+	}
+}
+
+static void
+report_closed(struct breaker *one, uint64_t now_ms,
+    enum breaker_outcome outcome)
+{
+	if (outcome == BREAKER_NO_FAULT)
+		return;
+	one->timeouts = outcome == BREAKER_TIMED_OUT ? one->timeouts + 1 : 0;
+	window_add(one, now_ms, outcome != BREAKER_OK);
+	if (one->timeouts >= TIMEOUTS_MAX || window_is_bad(one, now_ms))
+		breaker_open(one, now_ms);
+}
+
+/* What comes back while it is open was sent before: it says nothing new. */
+bool
+breaker_report(struct breakers *b, const char *scope, uint64_t now_ms,
+    enum breaker_outcome outcome, enum breaker_state *now)
+{
+	enum breaker_state before;
+	struct breaker *one;
+
+	pthread_mutex_lock(&b->lock);
+	one = breaker_get(b, scope);
+	before = one->state;
+	if (before == BREAKER_HALF_OPEN)
+		report_probe(one, now_ms, outcome);
+	else if (before == BREAKER_CLOSED)
+		report_closed(one, now_ms, outcome);
+	*now = one->state;
+	pthread_mutex_unlock(&b->lock);
+	return *now != before;
+}

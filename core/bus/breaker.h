@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_BUS_BREAKER_H
+#define CORE_BUS_BREAKER_H
+
+/*
+ * Circuit breakers: a service that fails again and again is left alone for a
+ * while, by all loops of the process.
+ *
+ * closed -> open after half of at least 20 calls of the last 30 s have failed,
+ * or 5 in a row have timed out; open for 15 s, twice as long each time it opens
+ * again, 5 min at most; then half open: one call may try, and after 3
+ * successes it is closed.  Time is the caller's: milliseconds of any monotonic
+ * clock.  Any thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct breakers;
+
+enum breaker_state {
+	BREAKER_CLOSED = 0,
+	BREAKER_OPEN,
+	BREAKER_HALF_OPEN
+};
+
+enum breaker_outcome {
+	BREAKER_OK,
+	BREAKER_FAILED,
+	BREAKER_TIMED_OUT,
+	BREAKER_NO_FAULT /* it says nothing of the service: a cancel, a 400 */
+};
+
+struct breakers *breakers_new(void);
+void breakers_free(struct breakers *b); /* NULL does nothing */
+
+/*
+ * May the service be called now?  Every true is followed by one
+ * breaker_report.  False: *wait_ms until it makes sense to ask again.
+ */
+bool breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
+    uint64_t *wait_ms);
+/* True: the state has changed, to *now. */
+bool breaker_report(struct breakers *b, const char *scope, uint64_t now_ms,
+    enum breaker_outcome outcome, enum breaker_state *now);
+
+const char *breaker_state_name(enum breaker_state s);
+
+#endif

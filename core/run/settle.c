@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json_write.h"
+#include "core/base/mem.h"
+#include "core/run/run_metrics.h"
+#include "core/run/work.h"
+
+/*
+ * What is done to runs that nobody works on, on the fiber of whoever asks: to
+ * end one that is queued or parked, and to let a parked one go on.  The commit
+ * tests that it is still so.
+ */
+
+/* A work without a fiber, in no engine's list. */
+static SUSPENDS enum as_status
+guest_open(struct engine *e, struct uuid run_id, struct work **out,
+    struct error *err)
+{
+	struct work *w = xcalloc(1, sizeof(*w));
+	enum as_status st;
+
+	w->e = e;
+	w->run_id = run_id;
+	w->guest = true;
+	w->arena = arena_new(NULL);
+	st = run_store_state(e->c.runs, run_id, w->arena, &w->state, err);
+	w->thread_id = w->state.thread_id;
+	if (st == AS_OK)
+		st = work_load(w, err);
+	*out = w;
+	return st;
+}
+
+static void
+guest_close(struct work *w)
+{
+	arena_free(w->history_arena);
+	arena_free(w->arena);
+	free(w);
+}
+
+static enum as_status
+moved_on(const struct work *w, struct error *err)
+{
+	run_count_refused("state");
+	return error_set(err, ERR_CONFLICT, "the run is %s",
+	    run_status_name(w->state.status));
+}
+
+SUSPENDS enum as_status
+engine_end(struct engine *e, struct uuid run_id, enum run_status to,
+    const char *reason, const char *items_close, struct error *err)
+{
+	struct work_ending end = { .to = to,
+		.reason = reason,
+		.items_close = items_close };
+	struct work *w;
+	enum as_status st = guest_open(e, run_id, &w, err);
+
+	if (st == AS_OK &&
+	    (!run_is_open(w->state.status) || run_has_owner(w->state.status)))
+		st = moved_on(w, err);
+	w->takes_over = true;
+	if (st == AS_OK && (st = work_end(w, &end)) != AS_OK)
+		st = error_set(err,
+		    st == AS_CONFLICT || st == AS_CANCELED ? ERR_CONFLICT
+							   : ERR_UNAVAILABLE,
+		    "the run could not be ended");
+	guest_close(w);
+	return st;
+}
+
+/* ---- Going on ------------------------------------------------------ */
+
+static SUSPENDS enum as_status
+still_unknown(struct work *w, const struct run_tool *decided, int *n_unknown,
+    struct error *err)
+{
+	struct run_tool *rows;
+	enum as_status st;
+	int n;
+
+	*n_unknown = 0;
+	st = run_store_tools(w->e->c.runs, w->run_id, w->state.step, w->arena,
+	    &rows, &n, err);
+	for (int i = 0; st == AS_OK && i < n; i++)
+		if (strcmp(rows[i].state, "unknown") == 0 &&
+		    (decided == NULL || !uuid_equal(decided->id, rows[i].id)))
+			(*n_unknown)++;
+	return st;
+}
+
+static void
+resolved_event(struct work_commit *wc, const struct engine_resume *how)
+{
+	struct buf b = { 0 };
+
+	if (uuid_is_nil(how->item_id))
+		return;
+	jw_open(&b, NULL);
+	jw_uuid(&b, "item_id", how->item_id);
+	jw_str(&b, "response_type", how->response_type);
+	jw_uuid(&b, "responded_by", how->by);
+	jw_close(&b);
+	event_list_add(&wc->events, "hitl_resolved", &b);
+}
+
+static void
+resume_queue(struct work *w, struct work_commit *wc,
+    const struct engine_resume *how)
+{
+	const struct engine_limits *l = &w->e->c.limits;
+	struct buf b = { 0 };
+
+	wc->c.to = RUN_QUEUED;
+	wc->c.run_at = wc->c.now_us;
+	wc->c.attempt = 0;
+	wc->c.model = how->model;
+	wc->c.deadline_at = wc->c.now_us + l->max_wall_ms * 1000;
+	if (how->extend) {
+		run_budget_extend(&w->granted, l);
+		run_budget_write(&b, &w->granted);
+		wc->c.budget = work_text(wc, &b);
+	}
+	event_list_add_status(&wc->events, RUN_QUEUED, how->reason, NULL, NULL);
+}
+
+/* It stays parked: other calls wait for a decision too. */
+static void
+resume_part(struct work *w, struct work_commit *wc, int n_unknown)
+{
+	struct error why = { 0 };
+
+	error_set(&why, ERR_OUTCOME_UNKNOWN,
+	    "nobody knows whether %d tool calls have happened", n_unknown);
+	work_park_into(w, wc, &why);
+}
+
+static SUSPENDS enum as_status
+resume_commit(struct work *w, const struct engine_resume *how, int n_unknown,
+    struct error *err)
+{
+	struct run_tool decided;
+	struct work_commit wc;
+	enum as_status st;
+
+	work_commit_init(w, &wc);
+	wc.c.items_close = how->items_close;
+	wc.c.item_id = how->item_id;
+	wc.c.response_type = how->response_type;
+	wc.c.response = how->response;
+	wc.c.responded_by = how->by;
+	if (how->decided != NULL) {
+		decided = *how->decided;
+		wc.c.tools_done = &decided;
+		wc.c.n_tools_done = 1;
+	}
+	resolved_event(&wc, how);
+	if (n_unknown > 0)
+		resume_part(w, &wc, n_unknown);
+	else
+		resume_queue(w, &wc, how);
+	st = work_commit(w, &wc, err);
+	work_commit_fini(&wc);
+	if (st == AS_CONFLICT || st == AS_CANCELED)
+		st = moved_on(w, err);
+	else if (st == AS_OK && n_unknown == 0)
+		engine_starve(w->e);
+	return st;
+}
+
+SUSPENDS enum as_status
+engine_resume(struct engine *e, struct uuid run_id,
+    const struct engine_resume *how, struct error *err)
+{
+	struct work *w;
+	int n_unknown = 0;
+	enum as_status st = guest_open(e, run_id, &w, err);
+
+	if (st == AS_OK && w->state.status != RUN_RECOVERABLE_ERROR)
+		st = moved_on(w, err);
+	if (st == AS_OK)
+		st = still_unknown(w, how->decided, &n_unknown, err);
+	if (st == AS_OK && n_unknown > 0 && how->decided == NULL)
+		st = error_set(err, ERR_CONFLICT,
+		    "%d tool calls wait for a decision", n_unknown);
+	if (st == AS_OK)
+		st = resume_commit(w, how, n_unknown, err);
+	guest_close(w);
+	return st;
+}
