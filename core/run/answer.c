@@ -388,7 +388,9 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	t->idem_key = arena_strdup(wc->arena, key);
 	t->tool = arena_strdup(wc->arena, c->name);
 	t->version = info != NULL ? info->version : "";
-	t->effect = info != NULL ? run_effect_letter(info->effect) : "P";
+	t->effect = info != NULL
+			? run_effect_letter(plug_tool_effect(info, args))
+			: "P";
 	/* What is no object is kept as the model said it: a JSON string. */
 	if (args != NULL)
 		t->args = arena_strdup(wc->arena, json_text(args));

@@ -42,6 +42,9 @@ static const char *const letters = "UPNKV";
 static struct plug_tool_info tool_infos[5];
 static struct json_object *schema; /* of all of them */
 
+static const struct as_effect_case reads[] = { { "read", AS_EFFECT_NONE },
+	AS_END };
+
 static const struct plug_tool_info *
 tool_info(size_t i)
 {
@@ -54,6 +57,8 @@ tool_info(size_t i)
 	t->doc = "a tool";
 	t->version = "1";
 	t->effect = (enum as_effect)i;
+	t->effect_by = i == AS_EFFECT_ONCE ? "mode" : NULL;
+	t->effects = reads;
 	t->timeout_ms = 60000;
 	if (schema == NULL)
 		schema = jobj();
