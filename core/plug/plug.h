@@ -171,7 +171,8 @@ const char *plug_effect_name(enum as_effect effect); /* "none", "once" */
 /*
  * Run a tool.  The arguments are validated first (VALIDATION_FAILED with
  * details).  *result is JSON (a string for text), owned by the caller.
- * err->extra may have "maybe_done": true and "plugin_code".
+ * err->extra may have "plugin_code", and "maybe_done": true if nobody knows
+ * whether it happened, such as when bytes of an HTTP request had left.
  */
 SUSPENDS enum as_status plug_tool_call(struct plug *p,
     const struct plug_caller *who, const char *tool, struct json_object *args,

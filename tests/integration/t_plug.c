@@ -557,6 +557,24 @@ check_timeout(struct plug_env *env, const char *tool)
 	error_clear(&w.err);
 }
 
+/* A service that does not answer: wherever we ask, nobody knows. */
+static void
+check_silence(struct plug_env *env, int place)
+{
+	uint64_t old = fiber_deadline_set(loop_now_ms(env->loop) + 500);
+	struct error err = { 0 };
+	char args[80], *text;
+
+	snprintf(args, sizeof(args), "{\"text\":\"http://127.0.0.1:%d/hang\"}",
+	    env->port);
+	CU_ASSERT_EQUAL(call_in(env, place, "fetch", args, &text, &err),
+	    AS_TIMEOUT);
+	fiber_deadline_set(old);
+	CU_ASSERT(jget_bool(err.extra, "maybe_done", false));
+	CU_ASSERT_STRING_NOT_EQUAL(err.detail, "");
+	error_clear(&err);
+}
+
 static void
 body_ends(struct plug_env *env)
 {
@@ -568,6 +586,7 @@ body_ends(struct plug_env *env)
 		snprintf(tool, sizeof(tool), "%s_wait_for", places[place]);
 		check_cancel(env, tool);
 		check_timeout(env, tool);
+		check_silence(env, place);
 		/* The tool's own limit; the fiber has none. */
 		expect_fail(env, place, "short_wait", "{\"ms\":600000}",
 		    AS_TIMEOUT, "");
