@@ -27,23 +27,6 @@ toolkit_json(struct plug *plug, const struct plug_toolkit_info *t)
 	return o;
 }
 
-static const char *
-effect_name(enum as_effect effect)
-{
-	switch (effect) {
-	case AS_EFFECT_NONE:
-		return "none";
-	case AS_EFFECT_REPEAT:
-		return "repeat";
-	case AS_EFFECT_KEYED:
-		return "keyed";
-	case AS_EFFECT_VERIFIED:
-		return "verified";
-	default:
-		return "once";
-	}
-}
-
 static struct json_object *
 tool_json(const struct plug_tool_info *t)
 {
@@ -58,7 +41,7 @@ tool_json(const struct plug_tool_info *t)
 		jput(o, "output_schema", json_copy(t->output_schema));
 	else
 		jput_null(o, "output_schema");
-	jput_str(o, "effect", effect_name(t->effect));
+	jput_str(o, "effect", plug_effect_name(t->effect));
 	jput_bool(o, "needs_approval", t->needs_approval);
 	jput_bool(o, "needs_connection", t->needs_connection);
 	jput_str(o, "version", t->version != NULL ? t->version : "");

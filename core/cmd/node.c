@@ -50,6 +50,7 @@ struct node {
 	struct plug *plug;
 	struct bus *bus;
 	struct live *live;
+	struct breakers *breakers;
 	struct seats *seats;
 	struct pool *pool;
 	struct node_loop *loops;
@@ -251,11 +252,15 @@ engine_make(struct node *n, struct app *app)
 		.world = app->world,
 		.bus = n->bus,
 		.live = n->live,
+		.breakers = n->breakers,
 		.env = node_env_engine(&n->env),
 		.epoch = s->worker.embedded ? n->epoch : 0,
 		.limits = {
 		    .max_steps = s->runs.max_steps,
 		    .max_tokens = s->runs.max_tokens,
+		    .max_cost_micros = (int64_t)(s->runs.max_cost * 1e6),
+		    .prices = &s->models.prices,
+		    .model_tries = s->models.tries,
 		    .max_wall_ms = s->runs.max_wall,
 		    .call_timeout_ms = s->models.call_timeout,
 		    .tool_timeout_ms = s->runs.tool_timeout,
@@ -684,6 +689,7 @@ node_run(const struct node_parts *parts)
 	fiber_limit((unsigned)parts->settings->server.max_fibers);
 	n->bus = bus_new_memory();
 	n->live = live_new();
+	n->breakers = breakers_new();
 	n->seats = seats_new();
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
@@ -711,6 +717,7 @@ node_run(const struct node_parts *parts)
 		loop_unmake(n, &n->loops[i]);
 	plug_free(n->plug);
 	live_free(n->live);
+	breakers_free(n->breakers);
 	seats_free(n->seats);
 	bus_free(n->bus);
 	node_env_fini(&n->env);

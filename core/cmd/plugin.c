@@ -113,6 +113,25 @@ print_option(struct json_object *o)
 	print_wrapped("      ", jget_str(o, "doc", ""));
 }
 
+/* "effect  by method: GET none, PUT repeat, others once" */
+static void
+print_effects(struct json_object *o)
+{
+	struct json_object *list = jget(o, "effects"), *c;
+	const char *by = jget_str(o, "effect_by", NULL);
+	size_t i, n = json_object_array_length(list);
+
+	if (by == NULL)
+		return;
+	printf("      effect  by %s: ", by);
+	for (i = 0; i < n; i++) {
+		c = json_object_array_get_idx(list, i);
+		printf("%s %s, ", jget_str(c, "word", ""),
+		    jget_str(c, "effect", ""));
+	}
+	printf("others %s\n", jget_str(o, "effect", ""));
+}
+
 static void
 print_tool(struct json_object *o)
 {
@@ -124,6 +143,7 @@ print_tool(struct json_object *o)
 	    jget_bool(o, "needs_connection", false) ? ", needs a connection"
 						    : "");
 	print_wrapped("      ", jget_str(o, "doc", ""));
+	print_effects(o);
 	printf("      input   %s\n", json_text(jget(o, "input_schema")));
 	if (output != NULL)
 		printf("      output  %s\n", json_text(output));

@@ -126,15 +126,23 @@ static const struct as_field model_fields[] = {
 	    "Deadline of one call of a model."),
 	AS_MS(struct model_settings, idle_timeout, 30000, 100, 3600000, 0,
 	    "How long a model's stream may be silent."),
+	AS_INT(struct model_settings, tries, 3, 1, 20, 0,
+	    "How often an answer is asked of one model before its run takes "
+	    "the agent's next model, or waits for a person."),
+	AS_LIST(struct model_settings, prices, 0, 1000, 0,
+	    "Dollars a million tokens, \"provider/model=INPUT,OUTPUT\"; "
+	    "a model that is not listed costs nothing."),
 	AS_END
 };
 
 static const struct as_field run_fields[] = {
 	AS_INT(struct run_settings, max_steps, 50, 1, 1000, 0,
-	    "Steps of one run before it ends with LIMIT_REACHED; a step is "
+	    "Steps of one run before it stops with LIMIT_REACHED; a step is "
 	    "one call of the model or one round of tools."),
 	AS_INT(struct run_settings, max_tokens, 200000, 1, 1000000000, 0,
 	    "Tokens of one run, input and output of all its calls."),
+	AS_NUM(struct run_settings, max_cost, 0, 0, 1e6, 0,
+	    "Dollars that one run may cost, by models.prices; 0: no limit."),
 	AS_MS(struct run_settings, max_wall, 900000, 1000, 86400000, 0,
 	    "Time of one run from its start."),
 	AS_MS(struct run_settings, tool_timeout, 60000, 100, 3600000, 0,

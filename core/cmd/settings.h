@@ -55,11 +55,14 @@ struct model_settings {
 	const char *fallback; /* conf: models.default; "auto" */
 	int64_t call_timeout;
 	int64_t idle_timeout;
+	int64_t tries;
+	struct as_list prices;
 };
 
 struct run_settings {
 	int64_t max_steps;
 	int64_t max_tokens;
+	double max_cost; /* dollars */
 	int64_t max_wall;
 	int64_t tool_timeout;
 	int64_t parallel_tools;

@@ -62,7 +62,8 @@ void http_client_free(struct http_client *c);
  * UNAVAILABLE: no connection; TIMEOUT: the deadline, or idle_ms of silence;
  * FORBIDDEN: the guard said no; INVALID: a URL, method or header that cannot
  * be sent; UPSTREAM: the answer is not HTTP, or redirects to nowhere.
- * err->extra has "sent": true when bytes of the request may have left.
+ * err->extra has "sent": true when bytes of the request may have left; after
+ * the head that is so for every failure.
  * Nothing is sent twice, unless its method may be repeated and the other side
  * had closed an idle connection.
  */

@@ -230,9 +230,16 @@ http_head(const struct http_stream *s)
 	return &s->head;
 }
 
-/* Until there is something of the body; *have = 0: it is over. */
+/* There was an answer, whatever became of the rest of it. */
+static void
+was_sent(struct error *err)
+{
+	if (err != NULL)
+		error_member(err, "sent", json_object_new_boolean(true));
+}
+
 static SUSPENDS enum as_status
-body_wait(struct http_stream *s, size_t *have, struct error *err)
+body_come(struct http_stream *s, size_t *have, struct error *err)
 {
 	enum as_status st;
 
@@ -248,6 +255,17 @@ body_wait(struct http_stream *s, size_t *have, struct error *err)
 			return st;
 	}
 	return AS_OK;
+}
+
+/* Until there is something of the body; *have = 0: it is over. */
+static SUSPENDS enum as_status
+body_wait(struct http_stream *s, size_t *have, struct error *err)
+{
+	enum as_status st = body_come(s, have, err);
+
+	if (st != AS_OK)
+		was_sent(err);
+	return st;
 }
 
 /* So many bytes of it have been taken. */
@@ -310,6 +328,7 @@ http_read_all(struct http_stream *s, char **out, size_t *len, struct error *err)
 			st = error_set(err, ERR_TOO_LARGE,
 			    "the answer of '%.100s' is larger than %zu bytes",
 			    s->host, s->max_body);
+			was_sent(err);
 			break;
 		}
 		buf_add(&all, piece, n);

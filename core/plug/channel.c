@@ -241,6 +241,7 @@ caller_run(struct channel *ch, struct exchange *x, struct json_object **failure)
 			if (how == FIBER_CANCELED)
 				return AS_CANCELED;
 			*failure = failure_new("it did not answer in time");
+			jput_int(*failure, "maybe_done", AS_YES);
 			return AS_TIMEOUT;
 		}
 		arena = arena_new(NULL);

@@ -11,6 +11,8 @@
 #include "core/base/mem.h"
 #include "core/loop/pool.h"
 
+#define OVERDUE "the deadline of the call has passed"
+
 /* The plugin's side of a channel, suspended on a fiber or blocked on a thread. */
 
 void
@@ -86,8 +88,7 @@ channel_emit(struct as_call *call, const struct msg *m)
 static enum as_status
 overdue(struct as_call *call)
 {
-	return call_fail(call, AS_TIMEOUT,
-	    "the deadline of the call has passed");
+	return call_fail(call, AS_TIMEOUT, "%s", OVERDUE);
 }
 
 /* With the lock held; false at that time (clock_mono_ms). */
@@ -127,7 +128,7 @@ channel_sleep(struct as_call *call, int64_t ms)
 
 /* The answer, or NULL with the reason; the lock is held at both ends. */
 static struct frame *
-answer_wait(struct as_call *call, struct channel *ch, enum as_status *st)
+answer_wait(struct channel *ch, enum as_status *st)
 {
 	enum fiber_exit x = FIBER_WOKEN;
 	struct frame *f;
@@ -146,8 +147,6 @@ answer_wait(struct as_call *call, struct channel *ch, enum as_status *st)
 	f = ch->answer;
 	ch->answer = NULL;
 	*st = ch->left || x == FIBER_CANCELED ? AS_CANCELED : AS_TIMEOUT;
-	if (f == NULL && *st == AS_TIMEOUT)
-		overdue(call);
 	return f;
 }
 
@@ -179,10 +178,15 @@ channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
 	if (out->status != AS_OK)
 		return;
 	pthread_mutex_lock(&ch->lock);
-	f = answer_wait(call, ch, &out->status);
+	f = answer_wait(ch, &out->status);
 	pthread_mutex_unlock(&ch->lock);
 	if (f != NULL)
 		answer_decode(call, f, out);
+	else if (out->status == AS_TIMEOUT) {
+		/* The service may go on without us. */
+		out->value = failure_new(OVERDUE);
+		jput_int(out->value, "maybe_done", AS_YES);
+	}
 	free(f);
 }
 

@@ -139,21 +139,19 @@ options_to_json(const struct as_plugin *p)
 	return a;
 }
 
-static const char *
-effect_name(enum as_effect effect)
+static struct json_object *
+effects_to_json(const struct plug_tool_info *t)
 {
-	switch (effect) {
-	case AS_EFFECT_NONE:
-		return "none";
-	case AS_EFFECT_REPEAT:
-		return "repeat";
-	case AS_EFFECT_KEYED:
-		return "keyed";
-	case AS_EFFECT_VERIFIED:
-		return "verified";
-	default:
-		return "once";
+	const struct as_effect_case *c = t->effects;
+	struct json_object *a = jarr(), *o;
+
+	for (; c != NULL && c->word != NULL; c++) {
+		o = jobj();
+		jput_str(o, "word", c->word);
+		jput_str(o, "effect", plug_effect_name(c->effect));
+		json_object_array_add(a, o);
 	}
+	return a;
 }
 
 static struct json_object *
@@ -168,7 +166,9 @@ tools_to_json(const struct unit *u)
 		o = jobj();
 		jput_str(o, "name", t->name);
 		jput_str(o, "doc", t->doc);
-		jput_str(o, "effect", effect_name(t->effect));
+		jput_str(o, "effect", plug_effect_name(t->effect));
+		jput_str(o, "effect_by", t->effect_by);
+		jput(o, "effects", effects_to_json(t));
 		jput_bool(o, "needs_approval", t->needs_approval);
 		jput_bool(o, "needs_connection", t->needs_connection);
 		jput_bool(o, "sequential", t->sequential);

@@ -86,6 +86,20 @@ host_output(struct as_call *call, const char *text, size_t len)
 }
 
 static struct json_object *
+effects_to_json(struct as_call *call, const struct as_effect_case *c)
+{
+	struct json_object *a = jarr(), *o;
+
+	for (; c != NULL && c->word != NULL; c++) {
+		o = jobj();
+		jput_str(o, "word", call_text(call, c->word));
+		jput_int(o, "effect", c->effect);
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
+static struct json_object *
 tool_to_json(struct as_call *call, const struct as_tool *t)
 {
 	struct json_object *o = jobj();
@@ -96,6 +110,10 @@ tool_to_json(struct as_call *call, const struct as_tool *t)
 	jput_str(o, "result_schema", call_text(call, t->result_schema));
 	jput_int(o, "flags", t->flags);
 	jput_int(o, "effect", t->effect);
+	if (t->effect_by != NULL) {
+		jput_str(o, "effect_by", call_text(call, t->effect_by));
+		jput(o, "effects", effects_to_json(call, t->effects));
+	}
 	jput_int(o, "timeout_ms", t->timeout_ms);
 	jput_int(o, "key_valid_ms", t->key_valid_ms);
 	return o;

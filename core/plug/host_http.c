@@ -230,8 +230,12 @@ host_http_read(struct as_call *call, struct as_http_stream *s,
 	if (s->ended)
 		return AS_EOF;
 	m.n = s->number;
-	if ((st = call_serve(call, &m, &a)) != AS_OK)
+	if ((st = call_serve(call, &m, &a)) != AS_OK) {
+		/* The request has left, whatever became of the answer. */
+		if (st != AS_CANCELED)
+			call->error.maybe_done = AS_YES;
 		return st;
+	}
 	free(s->piece);
 	s->piece = a.bytes;
 	json_object_put(a.value);

@@ -2,6 +2,7 @@
 #include <agentstudio/plugin.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@
 
 #define NAME_LEN_MAX 64
 #define TABLE_MAX 256 /* rows of a table; beyond it has no end */
+/* What as_tool had at first; members after it are zero if they are missing. */
+#define TOOL_SIZE_MIN offsetof(struct as_tool, effect_by)
 
 static void
 adopt(void *to, size_t want, const void *from, size_t size)
@@ -186,7 +189,7 @@ adopt_tools(const char *path, struct plug_file *f)
 
 	if (row == NULL)
 		return NULL;
-	if (stride < sizeof(struct as_tool))
+	if (stride < TOOL_SIZE_MIN)
 		return xasprintf("%s: its tools have %zu bytes each, SDK "
 				 "%u.%u has %zu: rebuild the plugin",
 		    path, stride, AS_ABI_MAJOR, AS_ABI_MINOR,

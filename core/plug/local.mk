@@ -10,6 +10,7 @@ libplug_la_SOURCES = \
 	core/plug/channel_callee.c \
 	core/plug/chat.c \
 	core/plug/describe.c \
+	core/plug/effect.c \
 	core/plug/elf.c \
 	core/plug/elf.h \
 	core/plug/embed.c \
@@ -105,6 +106,17 @@ tests_integration_plug_toolkit_bad8_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DBAD=8 -DBAD_NAME='"toolkit_bad8"'
 tests_integration_plug_toolkit_bad8_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad9.la
+tests_integration_plug_toolkit_bad9_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad9_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=9 -DBAD_NAME='"toolkit_bad9"'
+tests_integration_plug_toolkit_bad9_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_short.la
+tests_integration_plug_toolkit_short_la_SOURCES = tests/integration/plug/short.c
+tests_integration_plug_toolkit_short_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+tests_integration_plug_toolkit_short_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/libplugenv.la
 tests_libplugenv_la_SOURCES = \
 	tests/integration/plug_env.c tests/integration/plug_env.h
@@ -118,6 +130,10 @@ tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
 tests_integration_t_marshal_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_effect
+tests_unit_t_effect_SOURCES = tests/unit/t_effect.c
+tests_unit_t_effect_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_plug_json
 tests_unit_t_plug_json_SOURCES = tests/unit/t_plug_json.c

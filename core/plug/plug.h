@@ -110,7 +110,9 @@ struct plug_tool_info {
 	const char *name; /* "calculator_evaluate" */
 	const char *doc;
 	const char *version; /* of the plugin */
-	enum as_effect effect;
+	enum as_effect effect; /* of calls not in effects; plug_tool_effect */
+	const char *effect_by; /* the argument that decides, or NULL */
+	const struct as_effect_case *effects; /* ends with word NULL, or NULL */
 	bool needs_approval;
 	bool needs_connection;
 	bool has_verify;
@@ -156,12 +158,21 @@ bool plug_model_resolve(struct plug *p, const char *id, char *full,
 const struct plug_model_info *plug_model_find(struct plug *p,
     const char *full); /* NULL for names that are not listed */
 
+/*
+ * What this call does to the world: by the argument that decides, or its
+ * default, else the tool's class.  args may be anything; any thread.
+ */
+enum as_effect plug_tool_effect(const struct plug_tool_info *info,
+    struct json_object *args);
+const char *plug_effect_name(enum as_effect effect); /* "none", "once" */
+
 /* ---- Calls --------------------------------------------------------- */
 
 /*
  * Run a tool.  The arguments are validated first (VALIDATION_FAILED with
  * details).  *result is JSON (a string for text), owned by the caller.
- * err->extra may have "maybe_done": true and "plugin_code".
+ * err->extra may have "plugin_code", and "maybe_done": true if nobody knows
+ * whether it happened, such as when bytes of an HTTP request had left.
  */
 SUSPENDS enum as_status plug_tool_call(struct plug *p,
     const struct plug_caller *who, const char *tool, struct json_object *args,
@@ -228,9 +239,10 @@ struct json_object *plug_list(struct plug *p);
 /*
  * What the file says of itself: {name, summary, version, abi, flags, grants,
  * kinds, options: [{name, type, required, reload, default, min, max, words,
- * doc}], tools: [{name, doc, effect, needs_approval, needs_connection,
- * sequential, timeout_ms, input_schema, output_schema}], models}.  Nothing of it
- * runs but its entry point and, with default options, its list of models.
+ * doc}], tools: [{name, doc, effect, effect_by, effects: [{word, effect}],
+ * needs_approval, needs_connection, sequential, timeout_ms, input_schema,
+ * output_schema}], models}.  Nothing of it runs but its entry point and, with
+ * default options, its list of models.
  */
 SUSPENDS enum as_status plug_describe_file(const char *path,
     struct json_object **out, struct error *err);

@@ -72,6 +72,7 @@ static enum as_status
 tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
 {
 	struct unit *u = tool->unit;
+	enum as_status st;
 
 	if (!name_is_good(t->name) ||
 	    strlen(u->slug) + 1 + strlen(t->name) > NAME_MAX_LEN)
@@ -85,9 +86,6 @@ tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
 	if (t->run == NULL && u->file->toolkit.run == NULL)
 		return error_set(err, ERR_BAD_REQUEST,
 		    "tool %s has no function", t->name);
-	if (t->effect == AS_EFFECT_VERIFIED && t->verify == NULL)
-		return error_set(err, ERR_BAD_REQUEST,
-		    "tool %s has the effect VERIFIED and no verify", t->name);
 	tool->about = t;
 	tool->short_name = arena_strdup(u->arena, t->name);
 	tool->info.toolkit = u->slug;
@@ -95,13 +93,17 @@ tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
 	tool->info.doc = t->doc != NULL ? t->doc : "";
 	tool->info.version = u->toolkit->info.version;
 	tool->info.effect = t->effect;
+	tool->info.effect_by = t->effect_by;
+	tool->info.effects = t->effects;
 	tool->info.needs_approval = t->flags & AS_APPROVE;
 	tool->info.needs_connection = u->file->toolkit.service != NULL;
 	tool->info.has_verify = t->verify != NULL;
 	tool->info.sequential = t->flags & AS_SEQUENTIAL;
 	tool->info.timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : TIMEOUT_MS;
 	tool->info.key_valid_ms = t->key_valid_ms;
-	return tool_schemas(tool, t, err);
+	if ((st = tool_schemas(tool, t, err)) != AS_OK)
+		return st;
+	return effects_check(t, tool->info.input_schema, err);
 }
 
 /* "web_search" becomes "Web search". */

@@ -53,6 +53,13 @@ enum unit_state {
 	UNIT_STOPPED
 };
 
+/*
+ * effect.c.  May effects depend on that argument, and so?  AS_OK, or a sentence
+ * in err; schema is of the tool's input.
+ */
+enum as_status effects_check(const struct as_tool *t,
+    struct json_object *schema, struct error *err);
+
 struct tool {
 	struct plug_tool_info info;
 	struct unit *unit;

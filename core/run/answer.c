@@ -389,7 +389,9 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	t->idem_key = arena_strdup(wc->arena, key);
 	t->tool = arena_strdup(wc->arena, c->name);
 	t->version = info != NULL ? info->version : "";
-	t->effect = info != NULL ? run_effect_letter(info->effect) : "P";
+	t->effect = info != NULL
+			? run_effect_letter(plug_tool_effect(info, args))
+			: "P";
 	/* What is no object is kept as the model said it: a JSON string. */
 	if (args != NULL)
 		t->args = arena_strdup(wc->arena, json_text(args));
@@ -405,6 +407,8 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	hash_end(&h, t->args_hash);
 	buf_free(&text);
 	json_object_put(args);
+	if (strcmp(t->effect, "K") == 0 && info->key_valid_ms > 0)
+		t->key_until = wc->c.now_us + info->key_valid_ms * 1000;
 	t->state = "started";
 	t->deadline_us = wc->c.now_us + ms * 1000;
 	intent_event(wc, t, info);

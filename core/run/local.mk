@@ -36,4 +36,4 @@ check_PROGRAMS += tests/integration/t_engine
 tests_integration_t_engine_SOURCES = tests/integration/t_engine.c \
 	tests/integration/fake_plug.c tests/integration/fake_plug.h
 tests_integration_t_engine_LDADD = libchat.la librun.la libagent.la libbus.la \
-	$(STORE_TEST_LIBS)
+	libplug.la $(STORE_TEST_LIBS)

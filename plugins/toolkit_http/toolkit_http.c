@@ -295,6 +295,16 @@ request(struct as_call *call, const void *arg)
 	return as_reply(call, result);
 }
 
+/* As RFC 9110 has it: safe, idempotent, or neither. */
+static const struct as_effect_case effects[] = {
+	{ "GET", AS_EFFECT_NONE },
+	{ "HEAD", AS_EFFECT_NONE },
+	{ "OPTIONS", AS_EFFECT_NONE },
+	{ "PUT", AS_EFFECT_REPEAT },
+	{ "DELETE", AS_EFFECT_REPEAT },
+	AS_END,
+};
+
 static const struct as_tool tools[] = {
 	{
 	    .name = "request",
@@ -313,9 +323,11 @@ static const struct as_tool tools[] = {
 			    "note" : { "type" : "string" }
 		    }
 	    }),
-	    /* It may be a POST: the strictest class that its methods have. */
+	    /* POST and PATCH, which nobody may repeat. */
 	    .effect = AS_EFFECT_ONCE,
 	    .run = request,
+	    .effect_by = "method",
+	    .effects = effects,
 	},
 	AS_END
 };

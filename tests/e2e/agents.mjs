@@ -259,6 +259,10 @@ test("toolkits and tools", async () => {
 	assert.equal(tool.effect, "none");
 	assert.equal(tool.input_schema.type, "object");
 	assert.ok(tool.input_schema.properties.expression);
+	/* The class of what it does not list by argument. */
+	const [http] = (await call("GET", "/api/toolkits/http/tools")).body.items;
+	assert.equal(http.effect, "once");
+	assert.deepEqual(Object.keys(http).sort(), Object.keys(tool).sort());
 	for (const path of ["/api/toolkits/nope", "/api/toolkits/nope/tools"])
 		assertCode(await call("GET", path), 404, "NOT_FOUND");
 	const page = await call("GET", "/api/toolkits/?limit=1");

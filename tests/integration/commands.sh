@@ -59,6 +59,8 @@ result $? 'describe: options with type, default and range'
 run plugin describe toolkit_http --conf conf
 [ $status -eq 0 ] && grep -q '^Tools$' out &&
     grep -q '^  http_request  (effect once' out &&
+    grep -q '^      effect  by method: GET none, .*PUT repeat, .*others once$' \
+	out &&
     grep -q '^      input   {.*"url"' out
 result $? 'describe: tools with effect and schema'
 

@@ -42,6 +42,9 @@ static const char *const letters = "UPNKV";
 static struct plug_tool_info tool_infos[5];
 static struct json_object *schema; /* of all of them */
 
+static const struct as_effect_case reads[] = { { "read", AS_EFFECT_NONE },
+	AS_END };
+
 static const struct plug_tool_info *
 tool_info(size_t i)
 {
@@ -55,6 +58,8 @@ tool_info(size_t i)
 	t->version = "1";
 	t->effect = (enum as_effect)i;
 	t->timeout_ms = fake.timeout_ms > 0 ? fake.timeout_ms : 60000;
+	t->effect_by = i == AS_EFFECT_ONCE ? "mode" : NULL;
+	t->effects = reads;
 	if (schema == NULL)
 		schema = jobj();
 	t->input_schema = schema;

@@ -4,7 +4,8 @@
 
 /*
  * A model and a toolkit that do what a test says, in the place of core/plug.
- * The model takes turns in order; tools are named t_<letter of their effect>.
+ * The model takes turns in order; tools are named t_<letter of their effect>,
+ * and t_U with {"mode":"read"} only reads.
  */
 
 #include "core/plug/plug.h"

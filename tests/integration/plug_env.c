@@ -155,6 +155,12 @@ serve(void *arg)
 			if (strstr(request, "\r\n\r\n") != NULL)
 				break;
 		}
+		if (strncmp(request, "GET /hang ", 10) == 0) {
+			while (read(fd, request, sizeof(request)) > 0)
+				continue;
+			close(fd);
+			continue;
+		}
 		answer = page(request);
 		if (write(fd, answer, strlen(answer)) < 0)
 			perror("write");

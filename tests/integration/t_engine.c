@@ -331,6 +331,33 @@ test_parallel(void)
 }
 
 static void
+by_argument(void)
+{
+	CU_ASSERT_EQUAL_FATAL(send_text("go"), AS_OK);
+	wait_end();
+	CU_ASSERT_STRING_EQUAL(run_member("status"), "\"succeeded\"");
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND effect = 'P'"),
+	    1);
+	CU_ASSERT_EQUAL(count("SELECT count(*) FROM tool_invocations"
+			      " WHERE run_id = $1 AND effect = 'U'"),
+	    2);
+}
+
+/* One tool, and an effect that depends on what it is asked. */
+static void
+test_by_argument(void)
+{
+	const struct fake_turn turns[] = {
+		{ .calls = { "t_U {\"mode\":\"READ\"}",
+		      "t_U {\"mode\":\"write\"}", "t_U {}" } },
+		{ .text = "ok" }
+	};
+
+	run(by_argument, turns, 2);
+}
+
+static void
 capped(void)
 {
 	fake.tool_hangs = true;
@@ -1216,6 +1243,7 @@ test_long_thread(void)
 static CU_TestInfo tests[] = {
 	{ "a simple turn", test_simple },
 	{ "parallel tools", test_parallel },
+	{ "an effect by argument", test_by_argument },
 	{ "at most so many tools at once", test_capped },
 	{ "tool errors go back to the model", test_tool_errors },
 	{ "a long result is cut", test_too_long },

@@ -37,6 +37,20 @@ has(const char *text, const char *part)
 
 /* ---- Loading ------------------------------------------------------- */
 
+static enum as_effect
+effect(struct plug_env *env, const char *tool, const char *args)
+{
+	const struct plug_tool_info *info = plug_tool_find(env->plug, tool);
+	struct json_object *o = NULL;
+	enum as_effect is;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(info);
+	MUST(json_parse(args, strlen(args), &o, NULL) == AS_OK);
+	is = plug_tool_effect(info, o);
+	json_object_put(o);
+	return is;
+}
+
 static void
 body_loads(struct plug_env *env)
 {
@@ -57,6 +71,13 @@ body_loads(struct plug_env *env)
 	CU_ASSERT_EQUAL(tool->timeout_ms, 60000);
 	CU_ASSERT(has(json_text(tool->input_schema), "\"text\""));
 	CU_ASSERT(plug_tool_find(env->plug, "probe_short_wait")->has_verify);
+	CU_ASSERT_EQUAL(effect(env, "probe_act", "{}"), AS_EFFECT_NONE);
+	CU_ASSERT_EQUAL(effect(env, "probe_act", "{\"how\":\"MARK\"}"),
+	    AS_EFFECT_REPEAT);
+	CU_ASSERT_EQUAL(effect(env, "probe_act", "{\"how\":\"write\"}"),
+	    AS_EFFECT_ONCE);
+	CU_ASSERT_EQUAL(effect(env, "probe_echo", "{\"how\":\"mark\"}"),
+	    AS_EFFECT_NONE);
 	list = plug_list(env->plug);
 	first = json_object_array_get_idx(list, 0);
 	CU_ASSERT_STRING_EQUAL(jget_str(first, "name", ""), "toolkit_probe");
@@ -76,7 +97,7 @@ body_refused(struct plug_env *env)
 	size_t i;
 
 	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
-	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 8);
+	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 9);
 	CU_ASSERT(has(plug_env_problem(env, 0), "not an Agent Studio plugin"));
 	CU_ASSERT(has(plug_env_problem(env, 0), "0x12345678"));
 	CU_ASSERT(has(plug_env_problem(env, 1),
@@ -90,6 +111,8 @@ body_refused(struct plug_env *env)
 	    "says that it is toolkit_other: rename"));
 	CU_ASSERT(has(plug_env_problem(env, 7),
 	    "toolkit_bad8.so: tool run: schema /type: "));
+	CU_ASSERT(has(plug_env_problem(env, 8),
+	    "toolkit_bad9.so: tool run: effect_by: 'how' is no argument"));
 	for (i = 0; i < conf_problem_count(env->conf); i++)
 		CU_ASSERT_EQUAL(conf_problem(env->conf, i)->line, (int)i + 2);
 }
@@ -106,8 +129,37 @@ test_refused(void)
 		     "toolkit_bad6 : { };\n"
 		     "toolkit_bad7 : { };\n"
 		     "toolkit_bad8 : { };\n"
+		     "toolkit_bad9 : { };\n"
 		     "};\n",
 	    0, body_refused);
+}
+
+/* Rows that end before the members that came later. */
+static void
+body_short(struct plug_env *env)
+{
+	const struct plug_tool_info *tool;
+	struct error err = { 0 };
+	char *text = NULL;
+
+	CU_ASSERT_EQUAL(env->loaded, AS_OK);
+	CU_ASSERT_EQUAL(plug_toolkit_find(env->plug, "short")->n_tools, 2);
+	tool = plug_tool_find(env->plug, "short_two");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(tool);
+	CU_ASSERT_PTR_NULL(tool->effect_by);
+	CU_ASSERT_PTR_NULL(tool->effects);
+	CU_ASSERT_EQUAL(effect(env, "short_two", "{}"), AS_EFFECT_REPEAT);
+	CU_ASSERT_EQUAL(plug_env_tool(env, "short_two", "{}", &text, &err),
+	    AS_OK);
+	CU_ASSERT_STRING_EQUAL(text, "\"two\"");
+	free(text);
+	error_clear(&err);
+}
+
+static void
+test_short(void)
+{
+	plug_env_run("plugins : { toolkit_short : { }; };", 0, body_short);
 }
 
 static void
@@ -505,6 +557,24 @@ check_timeout(struct plug_env *env, const char *tool)
 	error_clear(&w.err);
 }
 
+/* A service that does not answer: wherever we ask, nobody knows. */
+static void
+check_silence(struct plug_env *env, int place)
+{
+	uint64_t old = fiber_deadline_set(loop_now_ms(env->loop) + 500);
+	struct error err = { 0 };
+	char args[80], *text;
+
+	snprintf(args, sizeof(args), "{\"text\":\"http://127.0.0.1:%d/hang\"}",
+	    env->port);
+	CU_ASSERT_EQUAL(call_in(env, place, "fetch", args, &text, &err),
+	    AS_TIMEOUT);
+	fiber_deadline_set(old);
+	CU_ASSERT(jget_bool(err.extra, "maybe_done", false));
+	CU_ASSERT_STRING_NOT_EQUAL(err.detail, "");
+	error_clear(&err);
+}
+
 static void
 body_ends(struct plug_env *env)
 {
@@ -516,6 +586,7 @@ body_ends(struct plug_env *env)
 		snprintf(tool, sizeof(tool), "%s_wait_for", places[place]);
 		check_cancel(env, tool);
 		check_timeout(env, tool);
+		check_silence(env, place);
 		/* The tool's own limit; the fiber has none. */
 		expect_fail(env, place, "short_wait", "{\"ms\":600000}",
 		    AS_TIMEOUT, "");
@@ -749,6 +820,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "what is wanted is loaded", test_loads },
 		{ "bad files are refused with a sentence", test_refused },
+		{ "a plugin of before the last members", test_short },
 		{ "settings of the host", test_conf },
 		{ "options", test_options },
 		{ "cut files", test_truncated },

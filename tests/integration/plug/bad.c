@@ -11,7 +11,8 @@ enum {
 	NOTHING,
 	FIELD,
 	NAME,
-	SCHEMA
+	SCHEMA,
+	EFFECT
 };
 
 struct conf {
@@ -31,11 +32,18 @@ run(struct as_call *call, const void *in)
 	return as_reply_text(call, "never");
 }
 
+static const struct as_effect_case effects[] = {
+	{ "read", AS_EFFECT_NONE },
+	AS_END,
+};
+
 static const struct as_tool tools[] = {
 	{ .name = "run",
 	    .doc = "Never runs.",
 	    .run = run,
-	    .schema = BAD == SCHEMA ? "{\"type\": 7}" : NULL },
+	    .schema = BAD == SCHEMA ? "{\"type\": 7}" : NULL,
+	    .effect_by = BAD == EFFECT ? "how" : NULL,
+	    .effects = BAD == EFFECT ? effects : NULL },
 	AS_END,
 };
 

@@ -262,6 +262,29 @@ verify(struct as_call *call, const void *in)
 	return args->n == 1 ? as_reply_text(call, "it did") : AS_NOTFOUND;
 }
 
+struct act {
+	const char *how;
+};
+
+static const struct as_field act_params[] = {
+	AS_CHOICE(struct act, how, "read write mark", 0, "What to do."),
+	AS_END,
+};
+
+static const struct as_effect_case act_effects[] = {
+	{ "read", AS_EFFECT_NONE },
+	{ "mark", AS_EFFECT_REPEAT },
+	AS_END,
+};
+
+static enum as_status
+act(struct as_call *call, const void *in)
+{
+	const struct act *what = in;
+
+	return as_reply_text(call, "%s", what->how);
+}
+
 #define TOOL(fn, what) \
 	{ \
 		.name = #fn, .doc = what, AS_PARAMS(struct args, params), \
@@ -284,6 +307,12 @@ static const struct as_tool tools[] = {
 	    .doc = "Any value.",
 	    .schema = any_schema,
 	    .run = raw },
+	{ .name = "act",
+	    .doc = "Reads, or does not.",
+	    AS_PARAMS(struct act, act_params),
+	    .run = act,
+	    .effect_by = "how",
+	    .effects = act_effects },
 	{ .name = "other", .doc = "Runs elsewhere.", .schema = any_schema },
 	{ .name = "short_wait",
 	    .doc = "Waits, in vain.",
