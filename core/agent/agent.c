@@ -59,6 +59,7 @@ agent_from_row(struct arena *arena, const struct rows *r, int row,
 	a->deleted = !rows_is_null(r, row, 15);
 	a->created_at = rows_int(r, row, 16);
 	a->updated_at = rows_int(r, row, 17);
+	a->text.fallback_models = arena_strdup(arena, rows_text(r, row, 18));
 }
 
 static void
@@ -82,6 +83,7 @@ agent_parse(struct arena *arena, struct agent *a)
 {
 	a->memory = agent_parse_text(arena, a->text.memory);
 	a->toolkits = agent_parse_text(arena, a->text.toolkits);
+	a->fallback_models = agent_parse_text(arena, a->text.fallback_models);
 	a->suggested_task_prompts = agent_parse_text(arena,
 	    a->text.task_prompts);
 	a->suggested_job_prompts = agent_parse_text(arena, a->text.job_prompts);
@@ -249,6 +251,7 @@ agent_encode(struct buf *b, const struct agent *a)
 	encode_str(b, "purpose", a->purpose);
 	encode_str(b, "system_prompt", a->system_prompt);
 	encode_str(b, "model_name", a->model_name);
+	encode_raw(b, "fallback_models", a->text.fallback_models);
 	encode_raw(b, "memory", a->text.memory);
 	encode_str(b, "agent_state", a->state);
 	encode_raw(b, "toolkits", a->text.toolkits);

@@ -21,6 +21,7 @@ struct plug;
 /* The JSON members of an agent as they are stored: compact text. */
 struct agent_text {
 	const char *memory, *toolkits, *task_prompts, *job_prompts;
+	const char *fallback_models;
 };
 
 struct agent {

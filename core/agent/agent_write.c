@@ -19,16 +19,18 @@
 SQL(agent_insert,
     "INSERT INTO agents (id, tenant_id, user_id, name, description, purpose,"
     " system_prompt, model_name, memory, agent_state, toolkits,"
-    " suggested_task_prompts, suggested_job_prompts, is_public, version,"
-    " created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-    " $11, $12, $13, $14, 1, now_us(), now_us()) RETURNING created_at");
+    " suggested_task_prompts, suggested_job_prompts, is_public,"
+    " fallback_models, version, created_at, updated_at) VALUES ($1, $2, $3, $4,"
+    " $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, now_us(), now_us())"
+    " RETURNING created_at");
 SQL(agent_write,
     "UPDATE agents SET name = $4, description = $5, purpose = $6,"
     " system_prompt = $7, model_name = $8, memory = $9, agent_state = $10,"
     " toolkits = $11, suggested_task_prompts = $12,"
-    " suggested_job_prompts = $13, is_public = $14, version = version + 1,"
+    " suggested_job_prompts = $13, is_public = $14, fallback_models = $15,"
+    " version = version + 1,"
     " updated_at = now_us() WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
-    " AND version = $15 AND deleted_at IS NULL RETURNING updated_at");
+    " AND version = $16 AND deleted_at IS NULL RETURNING updated_at");
 /* If the write was a miss, the version is another writer's and is there. */
 SQL(agent_version_insert,
     "INSERT INTO agent_versions (agent_id, version, definition, created_by,"
@@ -79,6 +81,7 @@ agent_from_doc(struct arena *arena, struct json_object *doc, struct agent *a)
 	a->purpose = doc_str(arena, doc, "purpose", "");
 	a->system_prompt = doc_str(arena, doc, "system_prompt", "");
 	a->model_name = doc_str(arena, doc, "model_name", NULL);
+	a->text.fallback_models = doc_json(arena, doc, "fallback_models");
 	a->text.memory = doc_memory(arena, doc);
 	a->state = doc_str(arena, doc, "agent_state", "ready");
 	a->text.toolkits = doc_json(arena, doc, "toolkits");
@@ -96,6 +99,30 @@ list_has(struct json_object *list, struct json_object *v)
 		if (json_object_equal(json_object_array_get_idx(list, i), v))
 			return true;
 	return false;
+}
+
+/* Each by its full name, so that a run can tell where in the list it is. */
+static enum as_status
+fallbacks_check(struct plug *plug, struct json_object *doc,
+    struct json_object *old, struct error *err)
+{
+	struct json_object *list = jget(doc, "fallback_models"), *one;
+	size_t n = list != NULL ? json_object_array_length(list) : 0;
+	enum as_status st = AS_OK;
+	char full[256], field[48];
+	const char *id;
+
+	for (size_t i = 0; i < n; i++) {
+		one = json_object_array_get_idx(list, i);
+		id = json_object_get_string(one);
+		if (list_has(jget(old, "fallback_models"), one) ||
+		    (plug_model_resolve(plug, id, full, sizeof(full)) &&
+			strcmp(full, id) == 0))
+			continue;
+		snprintf(field, sizeof(field), "/fallback_models/%zu", i);
+		st = error_field(err, field, "no model '%.100s'", id);
+	}
+	return st;
 }
 
 /*
@@ -126,6 +153,8 @@ doc_check(struct plug *plug, struct json_object *doc, struct json_object *old,
 		jget(old, "model_name")) &&
 	    !plug_model_resolve(plug, model, full, sizeof(full)))
 		st = error_field(err, "model_name", "no model '%.100s'", model);
+	if (fallbacks_check(plug, doc, old, err) != AS_OK)
+		st = AS_INVALID;
 	if (strcmp(jget_str(doc, "agent_state", "ready"), "error") == 0 &&
 	    strcmp(jget_str(old, "agent_state", ""), "error") != 0)
 		st = error_field(err, "agent_state",
@@ -168,8 +197,10 @@ doc_readonly(struct json_object *doc, struct json_object *old,
 
 /* ---- Statements ---------------------------------------------------- */
 
+#define AGENT_ARGS 15
+
 static void
-agent_args(const struct agent *a, struct sql_arg args[14])
+agent_args(const struct agent *a, struct sql_arg args[AGENT_ARGS])
 {
 	args[0] = SQL_UUID(a->id);
 	args[1] = SQL_UUID(a->tenant_id);
@@ -185,6 +216,7 @@ agent_args(const struct agent *a, struct sql_arg args[14])
 	args[11] = SQL_TEXT(a->text.task_prompts);
 	args[12] = SQL_TEXT(a->text.job_prompts);
 	args[13] = SQL_BOOL(a->is_public);
+	args[14] = SQL_TEXT(a->text.fallback_models);
 }
 
 /* What of the agent was written, without what the row says of itself. */
@@ -206,15 +238,15 @@ agent_store(struct store *store, struct agent *a, bool *hit, struct error *err)
 {
 	struct json_object *definition = agent_definition(a);
 	struct rows *rows[2] = { NULL };
-	struct sql_arg args[15], version[4];
-	struct sql_call calls[] = { { &agent_write, args, 15 },
+	struct sql_arg args[AGENT_ARGS + 1], version[4];
+	struct sql_call calls[] = { { &agent_write, args, AGENT_ARGS + 1 },
 		{ &agent_version_insert, version, 4 } };
 	enum as_status st;
 
 	agent_args(a, args);
-	args[14] = SQL_INT(a->version);
+	args[AGENT_ARGS] = SQL_INT(a->version);
 	if (a->version == 0)
-		calls[0] = (struct sql_call){ &agent_insert, args, 14 };
+		calls[0] = (struct sql_call){ &agent_insert, args, AGENT_ARGS };
 	version[0] = SQL_UUID(a->id);
 	version[1] = SQL_INT(a->version + 1);
 	version[2] = SQL_TEXT(json_text(definition));

@@ -44,6 +44,11 @@ SUSPENDS void runs_list(struct http_req *req);
 SUSPENDS void run_get(struct http_req *req);
 SUSPENDS void run_events(struct http_req *req);
 SUSPENDS void run_cancel(struct http_req *req);
+SUSPENDS void run_resume_post(struct http_req *req);
+SUSPENDS void run_calls_get(struct http_req *req);
+SUSPENDS void operator_items_list(struct http_req *req);
+SUSPENDS void operator_item_get(struct http_req *req);
+SUSPENDS void operator_item_resolve(struct http_req *req);
 SUSPENDS void ws_chat(struct http_req *req);
 
 /* health_api.c, openapi.c, root.c */

@@ -17,6 +17,7 @@ libapi_la_SOURCES = \
 	core/api/models_api.c \
 	core/api/openapi.c \
 	core/api/openapi.h \
+	core/api/operator_api.c \
 	core/api/page.c \
 	core/api/page.h \
 	core/api/root.c \

@@ -193,10 +193,19 @@ static const struct {
 	"items": { "type": "string", "minLength": 1, "maxLength": 64 },
 	"default": []
 }) },
+{ "ModelNames", JSON({
+	"type": "array",
+	"description": "Asked in order when the agent's model fails.",
+	"maxItems": 8,
+	"uniqueItems": true,
+	"items": { "type": "string", "minLength": 1, "maxLength": 200 },
+	"default": []
+}) },
 { "Agent", JSON({
 	"type": "object",
 	"required": ["id", "user_id", "name", "description", "purpose",
-	    "system_prompt", "model_name", "memory", "agent_state",
+	    "system_prompt", "model_name", "fallback_models", "memory",
+	    "agent_state",
 	    "toolkits", "suggested_task_prompts", "suggested_job_prompts",
 	    "is_public", "version", "created_at", "updated_at"],
 	"properties": {
@@ -208,6 +217,7 @@ static const struct {
 		"purpose": { "type": "string" },
 		"system_prompt": { "type": "string" },
 		"model_name": { "type": ["string", "null"] },
+		"fallback_models": { "$ref": "ModelNames" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"] },
 		"toolkits": { "$ref": "Slugs" },
@@ -235,6 +245,7 @@ static const struct {
 		    "default": "" },
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200, "default": null },
+		"fallback_models": { "$ref": "ModelNames" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused"],
 		    "default": "ready" },
@@ -264,6 +275,7 @@ static const struct {
 		    "default": "" },
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200, "default": null },
+		"fallback_models": { "$ref": "ModelNames" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"],
 		    "default": "ready" },
@@ -291,6 +303,8 @@ static const struct {
 		    "maxLength": 100000 },
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200 },
+		"fallback_models": { "anyOf": [{ "type": "null" },
+		    { "$ref": "ModelNames" }] },
 		"memory": { "$ref": "MemoryPatch" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error",
 		    null] },
@@ -520,6 +534,74 @@ static const struct {
 		"action": { "enum": ["interrupt", "rollback"],
 		    "default": "interrupt" },
 		"reason": { "type": ["string", "null"], "maxLength": 500 }
+	}
+}) },
+
+{ "RunResume", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"action": { "enum": ["retry", "extend", "switch_model"],
+		    "default": "retry" },
+		"model": { "type": ["string", "null"], "maxLength": 200 }
+	}
+}) },
+{ "Call", "{\"type\":\"object\",\"required\":[\"id\",\"step\",\"ordinal\","
+	"\"name\",\"effect\",\"state\",\"idempotency_key\",\"args\"],"
+	"\"properties\":{\"id\":" ID ","
+	"\"step\":" JSON({ "type": "integer" }) ","
+	"\"ordinal\":" JSON({ "type": "integer" }) ","
+	"\"tool_call_id\":" JSON({ "type": ["string", "null"] }) ","
+	"\"name\":" JSON({ "type": "string" }) ","
+	"\"version\":" JSON({ "type": "string" }) ","
+	"\"effect\":" JSON({ "enum": ["none", "repeat", "keyed", "verified",
+	    "once"] }) ","
+	"\"state\":" JSON({ "enum": ["planned", "awaiting_approval", "started",
+	    "parked", "succeeded", "failed", "unknown", "cancelled",
+	    "skipped"] }) ","
+	"\"idempotency_key\":" JSON({ "type": "string" }) ","
+	"\"args\":" JSON({}) ","
+	"\"result\":" JSON({ "type": ["string", "null"] }) ","
+	"\"error_code\":" JSON({ "type": ["string", "null"] }) ","
+	"\"resolution\":" JSON({ "enum": ["auto", "verify", "late",
+	    "operator", null] }) ","
+	"\"attempt\":" JSON({ "type": "integer" }) ","
+	"\"started_at\":" TIME_OR_NULL ",\"dispatch_deadline\":" TIME_OR_NULL
+	",\"completed_at\":" TIME_OR_NULL "}}" },
+{ "CallPage", PAGE("Call") },
+
+/* ---- Operators ----------------------------------------------------- */
+
+{ "OperatorItem", "{\"type\":\"object\",\"required\":[\"id\",\"kind\","
+	"\"status\",\"title\",\"run_id\",\"created_at\"],\"properties\":{"
+	"\"id\":" ID ","
+	"\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] }) ","
+	"\"status\":" JSON({ "enum": ["pending", "answered", "dismissed",
+	    "expired", "superseded"] }) ","
+	"\"title\":" JSON({ "type": "string" }) ","
+	"\"description\":" JSON({ "type": "string" }) ","
+	"\"action_request\":" JSON({ "type": ["object", "null"] }) ","
+	"\"config\":" JSON({ "type": ["object", "null"] }) ","
+	"\"user_id\":" ID ",\"agent_id\":" ID ",\"thread_id\":" ID ","
+	"\"run_id\":" ID ","
+	"\"response_type\":" JSON({ "type": ["string", "null"] }) ","
+	"\"response\":" JSON({}) ","
+	"\"responded_by\":" ID_OR_NULL ",\"responded_at\":" TIME_OR_NULL ","
+	"\"created_at\":" TIME "}}" },
+{ "OperatorItemPage", PAGE("OperatorItem") },
+{ "OperatorItemsQuery", QUERY(LIMIT "," CURSOR ",\"run_id\":" ID
+	",\"status\":" JSON({ "enum": ["pending", "answered", "dismissed",
+	    "expired", "superseded"] })
+	",\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] })) },
+{ "OperatorResolve", JSON({
+	"type": "object",
+	"required": ["outcome"],
+	"additionalProperties": false,
+	"properties": {
+		"outcome": { "enum": ["happened", "not_happened", "skip",
+		    "retry", "extend", "cancel", "requeue", "dismiss"] },
+		"result": { "description":
+		    "What a call that happened has answered." }
 	}
 }) },
 

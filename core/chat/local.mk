@@ -4,6 +4,7 @@ CORE_LIBS += libchat.la
 libchat_la_SOURCES = \
 	core/chat/chat.h \
 	core/chat/log.c \
+	core/chat/operator.c core/chat/operator.h \
 	core/chat/runs.c \
 	core/chat/send.c \
 	core/chat/snapshot.c core/chat/snapshot.h \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/run/run_store_park.h"
 
+#include <string.h>
+
 #include "core/base/json_write.h"
 
 /* See run_store_park.h; the same statements on both databases. */
@@ -40,6 +42,13 @@ SQL(ITEMS_CLOSE,
     " responded_by = $6, responded_at = $7, updated_at = $7"
     " WHERE status = 'pending' AND ($8 IS NULL OR id = $8)"
     " AND run_id IN (SELECT r.id" OURS ")");
+
+bool
+run_tool_is_open(const struct run_tool *t)
+{
+	return strcmp(t->state, "planned") == 0 ||
+	       strcmp(t->state, "started") == 0;
+}
 
 const char *
 run_tool_resolution(const struct run_tool *t)

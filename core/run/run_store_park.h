@@ -18,6 +18,7 @@ bool run_store_parks(const struct run_commit *c);
  */
 void run_store_park_add(struct batch *b, const struct run_commit *c);
 
+bool run_tool_is_open(const struct run_tool *t); /* planned, started */
 const char *run_tool_resolution(const struct run_tool *t);
 
 #endif

@@ -382,7 +382,8 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" d AS (UPDATE tool_invocations i SET state = x.state," \
 	" result = x.result, result_sha = decode(x.sha, 'hex')," \
 	" error_code = x.error_code," \
-	" completed_at = CASE WHEN x.state <> 'started' THEN $5 END," \
+	" completed_at = CASE WHEN x.state NOT IN ('planned', 'started')" \
+	" THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
 	" FROM r, json_to_recordset(CAST($54 AS json)) AS x" \

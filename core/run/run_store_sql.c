@@ -258,8 +258,7 @@ add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 		BATCH_ADD(b, &FINISH_TOOL, SQL_UUID(t->id), SQL_UUID(o->run_id),
 		    SQL_TEXT(t->state), SQL_TEXT(t->result),
 		    result_sha(b->arena, t->result), SQL_TEXT(t->error_code),
-		    strcmp(t->state, "started") == 0 ? SQL_NULL
-						     : SQL_INT(o->now_us),
+		    run_tool_is_open(t) ? SQL_NULL : SQL_INT(o->now_us),
 		    SQL_TEXT(run_tool_resolution(t)), SQL_TEXT(t->idem_key),
 		    sql_time(t->deadline_us));
 	}

@@ -692,8 +692,8 @@ tools_late(struct tools *t)
 
 		while (c->begun && !c->done) {
 			t->w->wait = fiber_prepare();
-			if (t->w->abort || fiber_suspend(t->w->wall_end_ms) !=
-					       FIBER_WOKEN) {
+			if (t->w->abort ||
+			    fiber_suspend(t->w->wall_end_ms) != FIBER_WOKEN) {
 				fiber_reap(c->fiber);
 				break;
 			}
