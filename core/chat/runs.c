@@ -246,12 +246,8 @@ chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
 				 "the run changes too fast; try again");
 }
 
-#define OPEN_OF_AGENT_IF \
-	" agent_id = $2 AND holds_thread AND parent_run_id IS NULL"
-
-SQL_BOTH(OPEN_OF_AGENT,
-    "SELECT id FROM runs WHERE +tenant_id = $1 AND" OPEN_OF_AGENT_IF,
-    "SELECT id FROM runs WHERE tenant_id = $1 AND" OPEN_OF_AGENT_IF);
+SQL(OPEN_OF_AGENT, "SELECT active_run_id FROM threads WHERE agent_id = $2"
+		   " AND tenant_id = $1 AND active_run_id IS NOT NULL");
 
 SUSPENDS enum as_status
 chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,

@@ -11,3 +11,6 @@ ALTER TABLE inbox_items ADD COLUMN kind TEXT NOT NULL DEFAULT 'question';
 
 CREATE INDEX inbox_items_operator ON inbox_items (tenant_id, id)
 	WHERE status = 'pending' AND kind <> 'question';
+
+-- threads.active_run_id alone says which run holds a thread.
+DROP INDEX runs_thread_id_key;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Built and run by script/bench.
 EXTRA_PROGRAMS += tests/bench/fiber tests/bench/stub_model \
-	tests/bench/chat_load tests/bench/raw_sqlite
+	tests/bench/chat_load tests/bench/raw_sqlite tests/bench/run_load
 tests_bench_fiber_SOURCES = tests/bench/fiber.c
 tests_bench_fiber_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
 tests_bench_stub_model_SOURCES = tests/bench/stub_model.c
@@ -10,6 +10,8 @@ tests_bench_chat_load_SOURCES = tests/bench/chat_load.c
 tests_bench_chat_load_LDADD =
 tests_bench_raw_sqlite_SOURCES = tests/bench/raw_sqlite.c
 tests_bench_raw_sqlite_LDADD = $(SQLITE_LIBS)
+tests_bench_run_load_SOURCES = tests/bench/run_load.c
+tests_bench_run_load_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 bench-programs: $(EXTRA_PROGRAMS)
 .PHONY: bench-programs
 CLEANFILES += $(EXTRA_PROGRAMS)
