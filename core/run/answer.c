@@ -34,7 +34,7 @@ struct answer {
 	struct loop_hook show; /* queued: there is text that was not shown */
 	size_t shown;
 	struct json_object *extras; /* array */
-	struct answer_call calls[WORK_CALLS_MAX];
+	struct answer_call *calls;
 	int n_calls;
 	struct plug_chat_end end;
 	struct error err;
@@ -83,6 +83,15 @@ reasoning_show(struct answer *a, const char *text, size_t len)
 	rcbuf_unref(m.frame);
 }
 
+static void
+calls_grow(struct answer *a, int n)
+{
+	a->calls = xrealloc(a->calls, (size_t)n * sizeof(*a->calls));
+	memset(&a->calls[a->n_calls], 0,
+	    (size_t)(n - a->n_calls) * sizeof(*a->calls));
+	a->n_calls = n;
+}
+
 static enum as_status
 call_delta(struct answer *a, const struct as_delta *d)
 {
@@ -90,9 +99,9 @@ call_delta(struct answer *a, const struct as_delta *d)
 
 	if (d->index >= WORK_CALLS_MAX)
 		return AS_LIMIT;
-	c = &a->calls[d->index];
 	if ((int)d->index >= a->n_calls)
-		a->n_calls = (int)d->index + 1;
+		calls_grow(a, (int)d->index + 1);
+	c = &a->calls[d->index];
 	if (d->type == AS_DELTA_TOOL && !c->seen) {
 		c->seen = true;
 		c->call_id = xstrdup(d->id);
@@ -192,6 +201,7 @@ answer_free(struct answer *a)
 		free(a->calls[i].name);
 		buf_free(&a->calls[i].args);
 	}
+	free(a->calls);
 	json_object_put(a->messages);
 	json_object_put(a->tools);
 	json_object_put(a->extras);

@@ -710,9 +710,11 @@ tools_note_unsent(struct tools *t)
 	struct work *w = t->w;
 
 	w->n_unsent = 0;
+	w->unsent = arena_alloc(w->arena,
+	    (size_t)t->n * sizeof(*w->unsent) + 1);
 	for (int i = 0; i < t->n; i++)
 		if (!t->calls[i].sent && !t->calls[i].done &&
-		    !t->calls[i].resumed && w->n_unsent < WORK_CALLS_MAX)
+		    !t->calls[i].resumed)
 			w->unsent[w->n_unsent++] = t->calls[i].row.id;
 }
 

@@ -59,7 +59,7 @@ struct work {
 	bool guest; /* it is not ours: see settle.c */
 	bool takes_over; /* nobody owns it: the next commit moves the fence */
 	bool message_open; /* message_start is out, message_end is not */
-	struct uuid unsent[WORK_CALLS_MAX]; /* calls that were never begun */
+	struct uuid *unsent; /* calls that were never begun, in arena */
 	int n_unsent;
 };
 

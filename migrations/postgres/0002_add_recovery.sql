@@ -15,4 +15,4 @@ CREATE INDEX inbox_items_operator ON inbox_items (tenant_id, id)
 -- threads.active_run_id alone says which run holds a thread; an index on what
 -- each end of a run changes made that update rewrite all of the run's indexes.
 DROP INDEX runs_thread_id_key;
-ALTER TABLE runs SET (fillfactor = 35);
+ALTER TABLE runs SET (fillfactor = 30);

@@ -37,7 +37,8 @@ parser.add_argument('--seconds', type=float, default=5)
 parser.add_argument('--agents', type=int, default=10000)
 parser.add_argument('names', nargs='*')
 options = parser.parse_args()
-NAMES = ['fiber', 'start', 'get', 'chat', 'token', 'sockets']
+NAMES = ['fiber', 'start', 'get', 'chat', 'engine', 'parked', 'token',
+         'sockets']
 for name in options.names:
     if name not in NAMES:
         sys.exit(f'bench: unknown name {name}; there are {" ".join(NAMES)}')
@@ -467,7 +468,7 @@ def bench_get():
         host.stop()
 
 
-def chat_host(name, stub_port, database=None):
+def chat_host(name, stub_port, database=None, *more):
     return Host(name, 'auth.signup=open', 'auth.attempts=1000',
                 f'plugins.llm_openai.base_url=http://127.0.0.1:{stub_port}/v1',
                 'plugins.llm_openai.enabled=true',
@@ -475,7 +476,7 @@ def chat_host(name, stub_port, database=None):
                 'plugins.llm_openai.default_model=stub',
                 'models.default=openai/stub',
                 'server.sockets_per_user=100000',
-                'server.max_connections=20000', database=database)
+                'server.max_connections=20000', *more, database=database)
 
 
 def threads_make(host, n):
@@ -559,6 +560,125 @@ def bench_chat():
             f'{rate / raw["turns_per_second"]:.2f} x', '0.3 x', rate >= least,
             f'{rate:.0f} runs/s / {raw["turns_per_second"]:.0f}, '
             f'{raw["rows_per_turn"]:.0f} rows a turn')
+
+
+def pgbench_simple():
+    """pgbench's own transaction without the two hot tables."""
+    name = 'bench_simple'
+    tool = pathlib.Path(PGBENCH)
+    url = POSTGRES.replace('/test?', f'/{name}?')
+    subprocess.run([tool.with_name('psql'), '-q', '-c',
+                    f'CREATE DATABASE {name}', POSTGRES], check=True)
+    subprocess.run([PGBENCH, '-i', '-q', '-s', '10', url], check=True,
+                   capture_output=True)
+
+    def run():
+        out = subprocess.run(
+            [PGBENCH, '-n', '-N', '-M', 'prepared', '-c', '8', '-j', '1', '-T',
+             f'{options.seconds:.0f}', url], check=True, capture_output=True,
+            text=True).stdout
+        return next(float(line.split()[2]) for line in out.splitlines()
+                    if line.startswith('tps'))
+    return run
+
+
+def run_load(what, url):
+    out = subprocess.run([BUILD / 'tests/bench/run_load', what, url,
+                          f'{options.seconds}', '64'], check=True,
+                         capture_output=True, text=True).stdout
+    return values_of(out)
+
+
+def hot_share():
+    """Of the updates of runs since the last call, those that were HOT."""
+    psql = pathlib.Path(PGBENCH).with_name('psql')
+    time.sleep(1)  # what the server tells of itself comes late
+    out = subprocess.run(
+        [psql, '-Atc', "SELECT n_tup_upd, n_tup_hot_upd FROM "
+         "pg_stat_user_tables WHERE relname = 'runs'", POSTGRES], check=True,
+        capture_output=True, text=True).stdout
+    updates, hot = (int(x) for x in out.strip().split('|'))
+    before = hot_share.before
+    hot_share.before = updates, hot
+    return (hot - before[1]) / max(1, updates - before[0])
+
+
+hot_share.before = (0, 0)
+
+
+def bench_engine():
+    """The engine's transactions without models, tools, or clients."""
+    yardstick = pgbench_simple()
+    tps = yardstick()
+    psql = pathlib.Path(PGBENCH).with_name('psql')
+    subprocess.run([psql, '-q', '-c', 'SET client_min_messages = error; '
+                    'DROP SCHEMA public CASCADE; CREATE SCHEMA public',
+                    POSTGRES], check=True)
+    steps = run_load('steps', POSTGRES)
+    share = hot_share()
+    runs = run_load('noop', POSTGRES)
+    tps = (tps + yardstick()) / 2
+    row('pgbench -N, 8 clients', f'{tps:.0f} TPS')
+    rate = steps['steps'] / steps['seconds']
+    row('step commits, PostgreSQL / pgbench -N', f'{rate / tps:.2f} x',
+        '2.0 x', rate >= 2.0 * tps, f'{rate:.0f}/s')
+    rate = runs['runs'] / runs['seconds']
+    row('runs of 3 steps, PostgreSQL / pgbench -N', f'{rate / tps:.2f} x',
+        '0.3 x', rate >= 0.3 * tps, f'{rate:.0f}/s')
+    p99 = runs['start_p99_ms']
+    row('enqueue to start, PostgreSQL, p99', f'{p99:.1f} ms', '50 ms',
+        p99 <= 50, '64 at once')
+    row('updates of runs that are HOT', f'{share * 100:.1f} %', '95 %',
+        share >= 0.95, '20 steps a run')
+    path = OUT / 'steps.db'
+    steps = run_load('steps', f'sqlite:{path}')
+    raw = raw_sqlite(path)
+    rate = steps['steps'] / steps['seconds']
+    least = raw['turns_per_second'] * steps['steps_per_run']
+    row('step commits, SQLite / the same rows in a C loop',
+        f'{rate / least:.2f} x', '0.6 x', rate >= 0.6 * least,
+        f'{rate:.0f}/s / {least:.0f}/s')
+    runs = run_load('noop', f'sqlite:{OUT / "noop.db"}')
+    p99 = runs['start_p99_ms']
+    row('enqueue to start, SQLite, p99', f'{p99:.1f} ms', '50 ms', p99 <= 50,
+        f'64 at once, {runs["runs"] / runs["seconds"]:.0f} runs/s')
+
+
+def connections_to(port):
+    n = 0
+    for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]:
+        local, state = line.split()[1], line.split()[3]
+        n += local.endswith(f':{port:04X}') and state == '01'
+    return n
+
+
+def bench_parked():
+    """Runs that wait for a slow model, in one process."""
+    n = 10000
+    stub, port = stub_model(3600000000)
+    host = chat_host('parked', port, None, f'worker.slots={n}',
+                     'server.loops=1', 'server.max_fibers=30000', 'models.call_timeout=1h',
+                     'models.idle_timeout=1h', 'runs.max_wall=1h')
+    lines = threads_make(host, n).split('\n')
+    before = host.memory('Pss')
+    c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
+    for line in lines[:n]:
+        token, thread = line.split()
+        sent = request(host.port, 'POST', f'/api/chat/sessions/{thread}',
+                       {'content': 'wait'}, token, c)
+        assert sent['run']['status'] == 'running', sent
+    c.close()
+    deadline = time.monotonic() + 60
+    while connections_to(port) < n and time.monotonic() < deadline:
+        time.sleep(0.1)
+    waiting = connections_to(port)
+    each = (host.memory('Pss') - before) / n
+    row(f'a run that waits for its model, of {waiting:,}, PSS',
+        f'{each / 1024:.1f} KB', '64 KB',
+        each <= 64 * 1024 and waiting >= n)
+    host.process.kill()
+    host.stop()
+    stop(stub)
 
 
 def bench_token():

@@ -24,7 +24,7 @@
 
 enum {
 	TOKENS = 20,
-	MAX_CONNS = 1024,
+	MAX_CONNS = 16384,
 	MAX_HEAD = 1 << 20
 };
 
