@@ -12,6 +12,7 @@ node_env_init(struct node_env *env)
 {
 	env->arena = arena_new(NULL);
 	atomic_store(&env->offset_us, 0);
+	atomic_store(&env->trusted_us, 0);
 }
 
 void
@@ -42,13 +43,28 @@ env_random(void *arg, uint32_t n)
 	return randombytes_uniform(n);
 }
 
+void
+node_env_trust(struct node_env *env, int64_t until_us)
+{
+	atomic_store(&env->trusted_us, until_us);
+}
+
+static bool
+env_trusted(void *arg)
+{
+	struct node_env *env = arg;
+
+	return clock_boot_us() < atomic_load(&env->trusted_us);
+}
+
 struct engine_env
 node_env_engine(struct node_env *env)
 {
 	struct engine_env e = { .arg = env,
 		.new_id = env_new_id,
 		.wall_us = env_wall_us,
-		.random = env_random };
+		.random = env_random,
+		.trusted = env_trusted };
 
 	return e;
 }

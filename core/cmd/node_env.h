@@ -3,8 +3,9 @@
 #define CORE_CMD_NODE_ENV_H
 
 /*
- * Ids, time and chance for the run engine, as a real process has them.  Time
- * is this process's clock corrected by what the store's clock said last.
+ * Ids, time, chance and trust in the lease for the run engine, as a real
+ * process has them.  Time is this process's clock corrected by what the store's
+ * clock said last.
  */
 
 #include <stdatomic.h>
@@ -15,10 +16,13 @@
 struct node_env {
 	struct arena *arena; /* lives as long as the process */
 	_Atomic int64_t offset_us; /* store's clock minus ours */
+	_Atomic int64_t trusted_us; /* clock_boot_us at which trust ends */
 };
 
 void node_env_init(struct node_env *env);
 void node_env_fini(struct node_env *env);
+/* The lease is worth something until then, by clock_boot_us.  Any thread. */
+void node_env_trust(struct node_env *env, int64_t until_us);
 struct engine_env node_env_engine(struct node_env *env);
 /* Asks the store for its time. */
 SUSPENDS void node_env_tune(struct node_env *env, struct store *store);
