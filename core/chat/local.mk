@@ -9,4 +9,5 @@ libchat_la_SOURCES = \
 	core/chat/send.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \
+	core/chat/stream_poll.c core/chat/stream_poll.h \
 	core/chat/thread.c
