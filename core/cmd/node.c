@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/bus/live.h"
 #include "core/run/engine.h"
+#include "core/store/store_lock.h"
 
 /*
  * Start: every loop runs on its thread and opens its store; the first one
@@ -231,6 +232,12 @@ loops_wanted(const struct settings *s)
 	return cores > 0 ? (int)cores : 1;
 }
 
+static void
+ring(void *arg, int64_t at_us)
+{
+	node_ring(arg, at_us);
+}
+
 int
 node_run(const struct node_parts *parts)
 {
@@ -243,6 +250,8 @@ node_run(const struct node_parts *parts)
 	n->lease_us = parts->settings->worker.lease * 1000;
 	n->margin_us = n->lease_us / 4;
 	node_env_init(&n->env);
+	n->env.ring = ring;
+	n->env.ring_arg = n;
 	node_lists_make(n);
 	signals_block(n);
 	n->n_loops = loops_wanted(parts->settings);
@@ -272,6 +281,7 @@ node_run(const struct node_parts *parts)
 		n->exit_code = 1;
 	api_gauges_stop(node_first(n)->gauges);
 	node_watch_stop(n);
+	store_lock_free(n->lock);
 	loop_drain(node_first(n)->app.loop);
 	pool_free(n->pool);
 	for (int i = 0; i < n->n_loops; i++)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/cmd/node_impl.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "core/api/chat_ctx.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/run_store.h"
+#include "core/store/store_lock.h"
 
 /*
  * A node's place in the database: an epoch under a lease.
@@ -18,8 +21,9 @@
  * for itself: there a lease that ran out is simply renewed.
  */
 
-#define REAP_MS 500
-#define REAP_ALONE_MS 2000
+#define REAP_MS 250
+#define REAP_ALONE_MS 1000
+#define SILENCE_MORE_MS 250 /* than a beat, for a beat that is late */
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
 #define NO_FIBER_MS 100
@@ -107,20 +111,85 @@ max_age_us(const struct node *n)
 	return (n->p.settings->runs.max_wall + 120000) * 1000;
 }
 
+/* Others are told whether the lock means anything. */
+static SUSPENDS void
+guard_tell(struct node *n)
+{
+	bool held = store_lock_held_us(n->lock) >= 0;
+	int64_t silence_ms = n->p.settings->worker.beat + SILENCE_MORE_MS;
+
+	if (held == n->guarded)
+		return;
+	if (run_store_node_guard(node_app(n)->runs, n->epoch,
+		held ? silence_ms * 1000 : 0, NULL) == AS_OK)
+		n->guarded = held;
+}
+
+/*
+ * Who has just lost his own lock may have lost it as the others lost theirs:
+ * he judges nobody before they have had the time to come back.
+ */
+static SUSPENDS void
+doom(struct node *n)
+{
+	int gone = 0;
+
+	if (store_lock_held_us(n->lock) < n->p.settings->worker.beat * 1000)
+		return;
+	(void)run_store_node_doom(node_app(n)->runs, n->epoch, n->lease_us,
+	    &gone, NULL);
+	if (gone > 0)
+		log_warn("serve", "%d processes have died", gone);
+}
+
+static SUSPENDS void
+reap(struct node *n)
+{
+	int freed = 0;
+
+	if (run_store_reap(node_app(n)->runs, n->epoch, false, max_age_us(n),
+		&freed, NULL) != AS_OK ||
+	    freed == 0)
+		return;
+	log_warn("serve", "%d runs of dead processes are taken over", freed);
+	node_ring(n, 0);
+}
+
+/* Ours, cancelled through whichever process; who does not end it loses it. */
+static SUSPENDS void
+cancels_look(struct node *n)
+{
+	struct app *app = node_app(n);
+	struct run_cancelling *list;
+	char id[UUID_TEXT];
+	int count;
+
+	(void)run_store_cancelling(app->runs, n->epoch, &list, &count, NULL);
+	for (int i = 0; i < count; i++) {
+		cancel_notify_all(app, list[i].run_id);
+		if (list[i].age_us < n->p.settings->worker.grace * 1000)
+			continue;
+		uuid_format(list[i].run_id, id);
+		if (run_store_release(app->runs, n->epoch, list[i].thread_id,
+			list[i].run_id, NULL) == AS_OK)
+			log_warn("serve", "run %s does not end by itself", id);
+		node_ring(n, 0);
+	}
+	free(list);
+}
+
 static SUSPENDS void
 reap_fiber(void *arg)
 {
 	struct node *n = arg;
-	int freed = 0;
 
 	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 10000);
-	if (run_store_reap(node_app(n)->runs, n->epoch, false, max_age_us(n),
-		&freed, NULL) == AS_OK &&
-	    freed > 0) {
-		log_warn("serve", "%d runs of dead processes are taken over",
-		    freed);
-		node_ring(n);
+	if (n->lock != NULL) {
+		guard_tell(n);
+		doom(n);
 	}
+	reap(n);
+	cancels_look(n);
 	if (!n->stopping)
 		timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
 }
@@ -181,6 +250,9 @@ void
 node_beat_start(struct node *n)
 {
 	n->hung = -1;
+	if (n->executes && !n->alone && n->p.settings->worker.lock)
+		n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
+		    (int32_t)(n->epoch % INT64_C(2147483648)));
 	n->beat.fn = on_beat;
 	n->reap.fn = on_reap;
 	timer_in(n, &n->beat, n->p.settings->worker.beat);

@@ -18,14 +18,12 @@ on_ring(struct loop_msg *m)
 
 	atomic_store(&l->rung, false);
 	if (l->app.engine != NULL)
-		engine_starve(l->app.engine);
+		engine_rung(l->app.engine);
 }
 
-void
-node_ring(struct node *n)
+static void
+ring_all(struct node *n)
 {
-	if (!n->executes)
-		return;
 	for (int i = 0; i < n->n_loops; i++) {
 		struct node_loop *l = &n->loops[i];
 
@@ -35,25 +33,86 @@ node_ring(struct node *n)
 	}
 }
 
+/* ---- Later --------------------------------------------------------- */
+
+/* The timer is of the first loop; it never fires later than it was set to. */
+static void
+claim_in(struct node *n, int64_t ms)
+{
+	struct loop *loop = node_first(n)->app.loop;
+	uint64_t at = loop_now_ms(loop) + (uint64_t)(ms > 1 ? ms : 1);
+
+	if (n->claim.at_ms == 0 || at < n->claim.at_ms)
+		loop_timer_set(loop, &n->claim, at);
+}
+
+static void
+on_due(struct loop_msg *m)
+{
+	struct node *n = container_of(m, struct node, due);
+	int64_t at = atomic_exchange(&n->due_us, 0);
+
+	atomic_store(&n->due_soon, false);
+	if (at != 0 && !n->stopping && n->claim.fn != NULL)
+		claim_in(n, (at - node_env_now_us(&n->env) + 999) / 1000);
+}
+
+static void
+ring_later(struct node *n, int64_t at_us)
+{
+	int64_t old = atomic_load(&n->due_us);
+
+	while ((old == 0 || at_us < old) &&
+	       !atomic_compare_exchange_weak(&n->due_us, &old, at_us))
+		continue;
+	n->due.fn = on_due;
+	if (!atomic_exchange(&n->due_soon, true))
+		loop_post(node_first(n)->app.loop, &n->due);
+}
+
+void
+node_ring(struct node *n, int64_t at_us)
+{
+	if (!n->executes)
+		return;
+	if (at_us == 0)
+		ring_all(n);
+	else
+		ring_later(n, at_us);
+}
+
+/* ---- The poll ------------------------------------------------------ */
+
+/* Also what another process parked here and then died with is on time. */
+static SUSPENDS void
+due_fiber(void *arg)
+{
+	struct node *n = arg;
+	struct app *app = &node_first(n)->app;
+	int64_t in_us = -1;
+
+	fiber_deadline_set(loop_now_ms(app->loop) + 10000);
+	(void)run_store_next_due(app->runs, &in_us, NULL);
+	if (in_us >= 0 && !n->stopping)
+		claim_in(n, in_us / 1000 + 1);
+}
+
 static void
 on_claim(struct loop_timer *t)
 {
 	struct node *n = container_of(t, struct node, claim);
-	struct loop *loop = node_first(n)->app.loop;
 
-	node_ring(n);
-	loop_timer_set(loop, t,
-	    loop_now_ms(loop) + (uint64_t)n->p.settings->worker.poll);
+	ring_all(n);
+	claim_in(n, n->p.settings->worker.poll);
+	(void)fiber_spawn(node_first(n)->app.loop, "next due", due_fiber, n);
 }
 
 void
 node_claim_start(struct node *n)
 {
-	struct loop *loop = node_first(n)->app.loop;
-
 	n->claim.fn = on_claim;
 	if (n->executes)
-		loop_timer_set(loop, &n->claim, loop_now_ms(loop) + 1);
+		claim_in(n, 1);
 }
 
 void

@@ -13,6 +13,7 @@ node_env_init(struct node_env *env)
 	env->arena = arena_new(NULL);
 	atomic_store(&env->offset_us, 0);
 	atomic_store(&env->trusted_us, 0);
+	env->ring = NULL;
 }
 
 void
@@ -28,12 +29,16 @@ env_new_id(void *arg)
 	return uuid_v7();
 }
 
+int64_t
+node_env_now_us(struct node_env *env)
+{
+	return clock_wall_us() + atomic_load(&env->offset_us);
+}
+
 static int64_t
 env_wall_us(void *arg)
 {
-	struct node_env *env = arg;
-
-	return clock_wall_us() + atomic_load(&env->offset_us);
+	return node_env_now_us(arg);
 }
 
 static uint32_t
@@ -57,6 +62,15 @@ env_trusted(void *arg)
 	return clock_boot_us() < atomic_load(&env->trusted_us);
 }
 
+static void
+env_ring(void *arg, int64_t at_us)
+{
+	struct node_env *env = arg;
+
+	if (env->ring != NULL)
+		env->ring(env->ring_arg, at_us);
+}
+
 struct engine_env
 node_env_engine(struct node_env *env)
 {
@@ -64,7 +78,8 @@ node_env_engine(struct node_env *env)
 		.new_id = env_new_id,
 		.wall_us = env_wall_us,
 		.random = env_random,
-		.trusted = env_trusted };
+		.trusted = env_trusted,
+		.ring = env_ring };
 
 	return e;
 }

@@ -17,6 +17,7 @@
 #include "core/cmd/node_env.h"
 
 struct api_gauges;
+struct store_lock;
 
 struct node_loop {
 	struct node *node;
@@ -55,6 +56,8 @@ struct node {
 	struct loop_watch *signals;
 	struct loop_timer beat, reap, claim;
 	struct node_watch watch;
+	struct store_lock *lock; /* NULL: only the lease tells that we live */
+	bool guarded; /* and others know of the lock */
 	int n_loops;
 	atomic_int n_others; /* threads of other loops than the first */
 	bool others_stop;
@@ -65,6 +68,9 @@ struct node {
 	int64_t margin_us; /* of the lease, in which nothing new is begun */
 	uint16_t port;
 	int signal_fd;
+	atomic_bool due_soon; /* due is on its way */
+	struct loop_msg due;
+	_Atomic int64_t due_us; /* when something is ready; 0: not known */
 	int hung; /* loop that keeps the heart from beating; -1 */
 	struct fiber_ref start;
 	bool stopping, started;
@@ -106,8 +112,11 @@ SUSPENDS void node_leave(struct node *n); /* the last beat */
 
 void node_claim_start(struct node *n);
 void node_claim_stop(struct node *n);
-/* Every loop that has room takes what is ready.  Any loop's thread. */
-void node_ring(struct node *n);
+/*
+ * Something is ready, or will be at at_us by the store's clock: every loop that
+ * has room then takes what there is.  Any loop's thread.
+ */
+void node_ring(struct node *n, int64_t at_us);
 
 /* ---- node_watch.c -------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 
 #include "core/api/seats.h"
 #include "core/base/clock.h"
+#include "core/chat/stream_poll.h"
 #include "core/run/engine.h"
 
 /*
@@ -37,6 +38,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->loop = loop_new();
 	app->store = store_new(n->p.db, app->loop);
 	app->runs = run_store_new(app->store);
+	app->poll = stream_poll_new(app->loop, app->store);
 	app->http = http_client_new(app->loop);
 	app->auth = n->p.auth;
 	app->bus = n->bus;
@@ -141,6 +143,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	world_free(app->world);
 	http_client_free(app->http);
 	bus_leave(n->bus, app->loop);
+	stream_poll_free(app->poll);
 	run_store_free(app->runs);
 	store_free(app->store);
 	loop_free(app->loop);

@@ -204,10 +204,19 @@ slot_freed(struct engine *e)
 }
 
 void
-engine_starve(struct engine *e)
+engine_rung(struct engine *e)
 {
 	e->starved = e->c.epoch != 0;
 	slot_freed(e);
+}
+
+void
+engine_starve(struct engine *e)
+{
+	if (e->c.env.ring != NULL)
+		e->c.env.ring(e->c.env.arg, 0);
+	else
+		engine_rung(e);
 }
 
 static void
@@ -393,7 +402,11 @@ engine_claim(struct engine *e)
 	struct run_claim *claims;
 	struct error err = { 0 };
 
-	if (e->claiming || !engine_has_slot(e))
+	if (e->claiming) { /* what came since is looked at next */
+		e->starved = true;
+		return;
+	}
+	if (!engine_has_slot(e))
 		return;
 	e->claiming = true;
 	if (run_store_claim(e->c.runs, e->c.epoch, free_slots, &claims, &n,
@@ -408,6 +421,7 @@ engine_claim(struct engine *e)
 	free(claims);
 	error_clear(&err);
 	e->claiming = false;
+	slot_freed(e);
 }
 
 static void
