@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/live.h"
+#include "core/loop/crumb.h"
 #include "core/run/engine.h"
 #include "core/store/store_lock.h"
 
@@ -260,6 +261,7 @@ node_run(const struct node_parts *parts)
 	n->live = live_new();
 	n->breakers = breakers_new();
 	n->seats = seats_new();
+	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
 	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(struct app *));
@@ -286,6 +288,7 @@ node_run(const struct node_parts *parts)
 	pool_free(n->pool);
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
+	crumb_close();
 	plug_free(n->plug);
 	live_free(n->live);
 	breakers_free(n->breakers);

@@ -235,6 +235,9 @@ node_join(struct node *n, struct error *err)
 	    &n->epoch, err);
 	if (st == AS_OK) {
 		trust_from(n, sent);
+		st = node_crumb_charge(n, err);
+	}
+	if (st == AS_OK) {
 		st = run_store_reap(runs, n->epoch, n->alone, max_age_us(n),
 		    &freed, err);
 	}

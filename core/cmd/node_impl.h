@@ -6,6 +6,7 @@
  * What the files of a node share: node.c (start, stop, the process),
  * node_loop.c (what one loop owns), node_beat.c (lease and reaper),
  * node_claim.c (work that is ready), node_watch.c (loops that hang),
+ * node_crumb.c (runs that a process crashed in),
  * node_plug.c (the plugins and what they are given), node_report.c (what is
  * printed).
  */
@@ -117,6 +118,12 @@ void node_claim_stop(struct node *n);
  * has room then takes what there is.  Any loop's thread.
  */
 void node_ring(struct node *n, int64_t at_us);
+
+/* ---- node_crumb.c -------------------------------------------------- */
+
+void node_crumb_open(struct node *n); /* before there are threads */
+/* Dead processes' crashes, before anybody claims the runs they crashed in. */
+SUSPENDS enum as_status node_crumb_charge(struct node *n, struct error *err);
 
 /* ---- node_watch.c -------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/loop/crumb.h"
 
 /*
  * Does every loop turn?  Each notes the time, four times a second.  The heart
@@ -102,6 +103,7 @@ watch_loop(struct node_loop *l, int64_t now_us, int64_t step_us,
 		return;
 	log_err("serve", "loop %d has hung for %lld ms; this process ends",
 	    (int)(l - l->node->loops), (long long)(l->stalled_us / 1000));
+	loop_crumb_crashed(l->app.loop);
 	abort();
 }
 

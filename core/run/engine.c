@@ -251,6 +251,7 @@ work_main(void *arg)
 	enum as_status st;
 	char id[UUID_TEXT];
 
+	fiber_crumb_set(w->run_id);
 	fiber_deadline_set(w->wall_end_ms + 60000);
 	uuid_format(w->run_id, id);
 	st = work_load(w, &err);
