@@ -11,3 +11,8 @@ libchat_la_SOURCES = \
 	core/chat/stream.c core/chat/stream.h \
 	core/chat/stream_poll.c core/chat/stream_poll.h \
 	core/chat/thread.c
+
+check_PROGRAMS += tests/integration/t_node
+tests_integration_t_node_SOURCES = tests/integration/t_node.c
+tests_integration_t_node_LDADD = libchat.la librun.la libagent.la libbus.la \
+	$(STORE_TEST_LIBS)
