@@ -56,7 +56,8 @@ static const struct as_field server_fields[] = {
 	AS_MS(struct server_settings, request_timeout, 30000, 100, 3600000, 0,
 	    "Deadline for answering a request; streams have none."),
 	AS_MS(struct server_settings, drain_timeout, 30000, 0, 3600000, 0,
-	    "How long a stopping server waits for open requests and runs."),
+	    "How long a stopping server or worker waits for open requests and "
+	    "runs."),
 	AS_SIZE(struct server_settings, ws_max_message, 1 << 20, 1 << 10,
 	    64 << 20, 0, "Largest message that a WebSocket takes."),
 	AS_INT(struct server_settings, sockets_per_user, 100, 1, 1000000, 0,

@@ -413,6 +413,8 @@ engine_claim(struct engine *e)
 	if (run_store_claim(e->c.runs, e->c.epoch, free_slots, &claims, &n,
 		&err) != AS_OK)
 		log_warn("run", "no claim: %s", err.detail);
+	if (n == free_slots) /* there may be more */
+		e->starved = true;
 	for (int i = 0; i < n; i++)
 		if (work_start(work_new(e, claims[i].run_id,
 				   claims[i].thread_id),
