@@ -283,8 +283,8 @@ node_run(const struct node_parts *parts)
 		n->exit_code = 1;
 	api_gauges_stop(node_first(n)->gauges);
 	node_watch_stop(n);
-	store_lock_free(n->lock);
 	loop_drain(node_first(n)->app.loop);
+	store_lock_free(n->lock);
 	pool_free(n->pool);
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
