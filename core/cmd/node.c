@@ -234,9 +234,9 @@ loops_wanted(const struct settings *s)
 }
 
 static void
-ring(void *arg, int64_t at_us)
+ring(void *arg)
 {
-	node_ring(arg, at_us);
+	node_ring(arg);
 }
 
 int

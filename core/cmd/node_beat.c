@@ -152,7 +152,7 @@ reap(struct node *n)
 	    freed == 0)
 		return;
 	log_warn("serve", "%d runs of dead processes are taken over", freed);
-	node_ring(n, 0);
+	node_ring(n);
 }
 
 /* Ours, cancelled through whichever process; who does not end it loses it. */
@@ -173,7 +173,7 @@ cancels_look(struct node *n)
 		if (run_store_release(app->runs, n->epoch, list[i].thread_id,
 			list[i].run_id, NULL) == AS_OK)
 			log_warn("serve", "run %s does not end by itself", id);
-		node_ring(n, 0);
+		node_ring(n);
 	}
 	free(list);
 }

@@ -8,7 +8,7 @@
 /*
  * When to look for work.  Who makes something ready in this process rings, and
  * every loop that has room, or will have, looks at once.  What other processes
- * made ready is found by the poll.
+ * made ready is found by the poll, or when it is due.
  */
 
 static void
@@ -21,9 +21,11 @@ on_ring(struct loop_msg *m)
 		engine_rung(l->app.engine);
 }
 
-static void
-ring_all(struct node *n)
+void
+node_ring(struct node *n)
 {
+	if (!n->executes)
+		return;
 	for (int i = 0; i < n->n_loops; i++) {
 		struct node_loop *l = &n->loops[i];
 
@@ -33,7 +35,7 @@ ring_all(struct node *n)
 	}
 }
 
-/* ---- Later --------------------------------------------------------- */
+/* ---- The poll ------------------------------------------------------ */
 
 /* The timer is of the first loop; it never fires later than it was set to. */
 static void
@@ -45,43 +47,6 @@ claim_in(struct node *n, int64_t ms)
 	if (n->claim.at_ms == 0 || at < n->claim.at_ms)
 		loop_timer_set(loop, &n->claim, at);
 }
-
-static void
-on_due(struct loop_msg *m)
-{
-	struct node *n = container_of(m, struct node, due);
-	int64_t at = atomic_exchange(&n->due_us, 0);
-
-	atomic_store(&n->due_soon, false);
-	if (at != 0 && !n->stopping && n->claim.fn != NULL)
-		claim_in(n, (at - node_env_now_us(&n->env) + 999) / 1000);
-}
-
-static void
-ring_later(struct node *n, int64_t at_us)
-{
-	int64_t old = atomic_load(&n->due_us);
-
-	while ((old == 0 || at_us < old) &&
-	       !atomic_compare_exchange_weak(&n->due_us, &old, at_us))
-		continue;
-	n->due.fn = on_due;
-	if (!atomic_exchange(&n->due_soon, true))
-		loop_post(node_first(n)->app.loop, &n->due);
-}
-
-void
-node_ring(struct node *n, int64_t at_us)
-{
-	if (!n->executes)
-		return;
-	if (at_us == 0)
-		ring_all(n);
-	else
-		ring_later(n, at_us);
-}
-
-/* ---- The poll ------------------------------------------------------ */
 
 /* Also what another process parked here and then died with is on time. */
 static SUSPENDS void
@@ -102,7 +67,7 @@ on_claim(struct loop_timer *t)
 {
 	struct node *n = container_of(t, struct node, claim);
 
-	ring_all(n);
+	node_ring(n);
 	claim_in(n, n->p.settings->worker.poll);
 	(void)fiber_spawn(node_first(n)->app.loop, "next due", due_fiber, n);
 }

@@ -29,16 +29,12 @@ env_new_id(void *arg)
 	return uuid_v7();
 }
 
-int64_t
-node_env_now_us(struct node_env *env)
-{
-	return clock_wall_us() + atomic_load(&env->offset_us);
-}
-
 static int64_t
 env_wall_us(void *arg)
 {
-	return node_env_now_us(arg);
+	struct node_env *env = arg;
+
+	return clock_wall_us() + atomic_load(&env->offset_us);
 }
 
 static uint32_t
@@ -63,12 +59,12 @@ env_trusted(void *arg)
 }
 
 static void
-env_ring(void *arg, int64_t at_us)
+env_ring(void *arg)
 {
 	struct node_env *env = arg;
 
 	if (env->ring != NULL)
-		env->ring(env->ring_arg, at_us);
+		env->ring(env->ring_arg);
 }
 
 struct engine_env

@@ -17,8 +17,7 @@ struct node_env {
 	struct arena *arena; /* lives as long as the process */
 	_Atomic int64_t offset_us; /* store's clock minus ours */
 	_Atomic int64_t trusted_us; /* clock_boot_us at which trust ends */
-	/* Work is ready at that time of the store's clock; 0: now.  Or NULL. */
-	void (*ring)(void *arg, int64_t at_us);
+	void (*ring)(void *arg); /* there is work for this process; or NULL */
 	void *ring_arg;
 };
 
@@ -27,7 +26,6 @@ void node_env_fini(struct node_env *env);
 /* The lease is worth something until then, by clock_boot_us.  Any thread. */
 void node_env_trust(struct node_env *env, int64_t until_us);
 struct engine_env node_env_engine(struct node_env *env);
-int64_t node_env_now_us(struct node_env *env); /* the store's time */
 /* Asks the store for its time. */
 SUSPENDS void node_env_tune(struct node_env *env, struct store *store);
 

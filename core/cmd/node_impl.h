@@ -69,9 +69,6 @@ struct node {
 	int64_t margin_us; /* of the lease, in which nothing new is begun */
 	uint16_t port;
 	int signal_fd;
-	atomic_bool due_soon; /* due is on its way */
-	struct loop_msg due;
-	_Atomic int64_t due_us; /* when something is ready; 0: not known */
 	int hung; /* loop that keeps the heart from beating; -1 */
 	struct fiber_ref start;
 	bool stopping, started;
@@ -114,10 +111,10 @@ SUSPENDS void node_leave(struct node *n); /* the last beat */
 void node_claim_start(struct node *n);
 void node_claim_stop(struct node *n);
 /*
- * Something is ready, or will be at at_us by the store's clock: every loop that
- * has room then takes what there is.  Any loop's thread.
+ * Something is ready: every loop takes of it as soon as it has room.  Any
+ * loop's thread.
  */
-void node_ring(struct node *n, int64_t at_us);
+void node_ring(struct node *n);
 
 /* ---- node_crumb.c -------------------------------------------------- */
 

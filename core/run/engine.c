@@ -214,7 +214,7 @@ void
 engine_starve(struct engine *e)
 {
 	if (e->c.env.ring != NULL)
-		e->c.env.ring(e->c.env.arg, 0);
+		e->c.env.ring(e->c.env.arg);
 	else
 		engine_rung(e);
 }

@@ -52,11 +52,10 @@ struct engine_env {
 	 */
 	bool (*trusted)(void *arg);
 	/*
-	 * A run is ready for whoever in this process has room: now, or, if
-	 * at_us is not 0, at that time of the store's clock.  NULL: only this
-	 * engine is asked, and at once.
+	 * A run is ready for whoever in this process has room: engine_rung
+	 * for each engine.  NULL: there is only this one.
 	 */
-	void (*ring)(void *arg, int64_t at_us);
+	void (*ring)(void *arg);
 };
 
 struct engine_config {

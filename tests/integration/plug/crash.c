@@ -45,6 +45,10 @@ static const struct as_tool tools[] = {
 	{ .name = "fault", .doc = "Writes to nowhere.", .run = fault },
 	{ .name = "give_up", .doc = "Aborts.", .run = give_up },
 	{ .name = "hang", .doc = "Goes on for ever.", .run = hang },
+	{ .name = "again",
+	    .doc = "Writes to nowhere, each time it is called.",
+	    .effect = AS_EFFECT_NONE,
+	    .run = fault },
 	AS_END,
 };
 
