@@ -14,5 +14,5 @@ libchat_la_SOURCES = \
 
 check_PROGRAMS += tests/integration/t_node
 tests_integration_t_node_SOURCES = tests/integration/t_node.c
-tests_integration_t_node_LDADD = libchat.la librun.la libagent.la libbus.la \
+tests_integration_t_node_LDADD = libcmd.la libchat.la librun.la libagent.la libbus.la \
 	$(STORE_TEST_LIBS)

@@ -59,8 +59,13 @@ all_loops_turn(struct node *n)
 static void
 trust_from(struct node *n, int64_t sent_us)
 {
-	node_env_trust(&n->env,
-	    n->alone ? INT64_MAX : sent_us + n->lease_us - n->margin_us);
+	int64_t beat_us = n->p.settings->worker.beat * 1000;
+
+	if (n->alone)
+		node_env_trust(&n->env, INT64_MAX, INT64_MAX);
+	else
+		node_env_trust(&n->env, sent_us + n->lease_us - n->margin_us,
+		    sent_us + beat_us);
 }
 
 static SUSPENDS enum as_status
@@ -120,9 +125,13 @@ guard_tell(struct node *n)
 
 	if (held == n->guarded)
 		return;
+	if (held)
+		atomic_store(&n->env.guarded, true);
 	if (run_store_node_guard(node_app(n)->runs, n->epoch,
 		held ? silence_ms * 1000 : 0, NULL) == AS_OK)
 		n->guarded = held;
+	if (!held && !n->guarded)
+		atomic_store(&n->env.guarded, false);
 }
 
 /*
@@ -237,12 +246,15 @@ node_join(struct node *n, struct error *err)
 		trust_from(n, sent);
 		st = node_crumb_charge(n, err);
 	}
-	if (st == AS_OK) {
+	if (st == AS_OK)
 		st = run_store_reap(runs, n->epoch, n->alone, max_age_us(n),
 		    &freed, err);
-	}
 	if (freed > 0)
 		log_info("serve", "%d runs go on", freed);
+	if (st == AS_OK && n->executes && !n->alone &&
+	    n->p.settings->worker.lock)
+		n->env.lock = n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
+		    (int32_t)(n->epoch % INT64_C(2147483648)));
 	if (st == AS_OK)
 		node_env_tune(&n->env, node_app(n)->store);
 	return st;
@@ -253,9 +265,6 @@ void
 node_beat_start(struct node *n)
 {
 	n->hung = -1;
-	if (n->executes && !n->alone && n->p.settings->worker.lock)
-		n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
-		    (int32_t)(n->epoch % INT64_C(2147483648)));
 	n->beat.fn = on_beat;
 	n->reap.fn = on_reap;
 	timer_in(n, &n->beat, n->p.settings->worker.beat);

@@ -13,6 +13,9 @@ node_env_init(struct node_env *env)
 	env->arena = arena_new(NULL);
 	atomic_store(&env->offset_us, 0);
 	atomic_store(&env->trusted_us, 0);
+	atomic_store(&env->unlocked_us, 0);
+	atomic_store(&env->guarded, false);
+	env->lock = NULL;
 	env->ring = NULL;
 }
 
@@ -45,17 +48,21 @@ env_random(void *arg, uint32_t n)
 }
 
 void
-node_env_trust(struct node_env *env, int64_t until_us)
+node_env_trust(struct node_env *env, int64_t until_us, int64_t unlocked_us)
 {
 	atomic_store(&env->trusted_us, until_us);
+	atomic_store(&env->unlocked_us, unlocked_us);
 }
 
 static bool
 env_trusted(void *arg)
 {
 	struct node_env *env = arg;
+	bool unlocked = atomic_load(&env->guarded) && env->lock != NULL &&
+			store_lock_held_us(env->lock) < 0;
 
-	return clock_boot_us() < atomic_load(&env->trusted_us);
+	return clock_boot_us() <
+	       atomic_load(unlocked ? &env->unlocked_us : &env->trusted_us);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/chat/stream_poll.h"
+#include "core/cmd/node_env.h"
 #include "core/run/run_store.h"
 #include "core/store/store_lock.h"
 #include "tests/integration/store_env.h"
@@ -262,6 +263,19 @@ silence(void)
 	    AS_OK);
 }
 
+/* Ends the session that holds the lock of that key, as an oid. */
+static void
+terminate(const char *key)
+{
+	char *text = xasprintf("SELECT pg_terminate_backend(pid) FROM pg_locks "
+			       "WHERE locktype"
+			       " = 'advisory' AND objid = %s",
+	    key);
+
+	MUST(store_db_run(env.db, text, NULL, 0, NULL, NULL) == AS_OK);
+	free(text);
+}
+
 static SUSPENDS void
 one_holder(void)
 {
@@ -282,13 +296,49 @@ one_holder(void)
 	store_lock_free(a);
 	CU_ASSERT_TRUE(comes_to(b, true));
 	/* The session is ended from outside: taken again. */
-	MUST(store_db_run(env.db,
-		 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype"
-		 " = 'advisory' AND objid = 4294967289",
-		 NULL, 0, NULL, NULL) == AS_OK);
+	terminate("4294967289");
 	CU_ASSERT_TRUE(comes_to(b, false));
 	CU_ASSERT_TRUE(comes_to(b, true));
 	store_lock_free(b);
+}
+
+static bool
+trusts(struct node_env *e, int64_t left_us, int64_t left_unlocked_us)
+{
+	struct engine_env of_engine = node_env_engine(e);
+	int64_t now = clock_boot_us();
+
+	node_env_trust(e, now + left_us, now + left_unlocked_us);
+	return of_engine.trusted(of_engine.arg);
+}
+
+/* Others may come sooner when the lock is gone; they cannot come at all if
+ * nobody told them of it. */
+static SUSPENDS void
+trust(void)
+{
+	struct store_lock *l;
+	struct node_env e;
+
+	node_env_init(&e);
+	CU_ASSERT_FALSE(node_env_engine(&e).trusted(&e));
+	CU_ASSERT_TRUE(trusts(&e, 60 * SECOND, 0));
+	CU_ASSERT_FALSE(trusts(&e, 0, 60 * SECOND));
+	if (env.dialect == STORE_POSTGRES) {
+		l = store_lock_new(env.db, RUN_NODE_LOCK, -9);
+		CU_ASSERT_TRUE(comes_to(l, true));
+		e.lock = l;
+		atomic_store(&e.guarded, true);
+		CU_ASSERT_TRUE(trusts(&e, 60 * SECOND, 0));
+		terminate("4294967287");
+		CU_ASSERT_TRUE(comes_to(l, false));
+		CU_ASSERT_FALSE(trusts(&e, 60 * SECOND, 0));
+		CU_ASSERT_TRUE(trusts(&e, 0, 60 * SECOND));
+		atomic_store(&e.guarded, false);
+		CU_ASSERT_TRUE(trusts(&e, 60 * SECOND, 0));
+		store_lock_free(l);
+	}
+	node_env_fini(&e);
 }
 
 /* ---- Cancels, what is due, charges --------------------------------- */
@@ -424,6 +474,7 @@ TEST(lease)
 TEST(taken_over)
 TEST(silence)
 TEST(one_holder)
+TEST(trust)
 TEST(cancelled_elsewhere)
 TEST(due)
 TEST(charges)
@@ -438,6 +489,7 @@ main(void)
 		{ "a run of a dead process", test_taken_over },
 		{ "silence and a free lock", test_silence },
 		{ "one holder of a lock", test_one_holder },
+		{ "trust in the lease", test_trust },
 		{ "cancelled elsewhere", test_cancelled_elsewhere },
 		{ "the next that is due", test_due },
 		{ "crashes at one step", test_charges },
