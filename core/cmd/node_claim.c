@@ -22,6 +22,12 @@ on_ring(struct loop_msg *m)
 }
 
 void
+node_ring_make(struct node_loop *l)
+{
+	l->ring.fn = on_ring;
+}
+
+void
 node_ring(struct node *n)
 {
 	if (!n->executes)
@@ -29,7 +35,6 @@ node_ring(struct node *n)
 	for (int i = 0; i < n->n_loops; i++) {
 		struct node_loop *l = &n->loops[i];
 
-		l->ring.fn = on_ring;
 		if (!atomic_exchange(&l->rung, true))
 			loop_post(l->app.loop, &l->ring);
 	}

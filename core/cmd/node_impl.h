@@ -110,6 +110,7 @@ SUSPENDS void node_leave(struct node *n); /* the last beat */
 
 void node_claim_start(struct node *n);
 void node_claim_stop(struct node *n);
+void node_ring_make(struct node_loop *l); /* before there are threads */
 /*
  * Something is ready: every loop takes of it as soon as it has room.  Any
  * loop's thread.

@@ -35,6 +35,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	struct app *app = &l->app;
 
 	l->node = n;
+	node_ring_make(l);
 	app->loop = loop_new();
 	app->store = store_new(n->p.db, app->loop);
 	app->runs = run_store_new(app->store);
