@@ -20,6 +20,7 @@ static const struct {
 	int (*fn)(int argc, char **argv);
 } commands[] = {
 	{ "serve", "run the platform in the foreground", cmd_serve },
+	{ "worker", "execute runs of a shared database", cmd_worker },
 	{ "check", "check the configuration, plugins included", cmd_check },
 	{ "conf", "show the effective settings and their origin", cmd_conf },
 	{ "migrate", "bring the database to this version", cmd_migrate },

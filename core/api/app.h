@@ -24,6 +24,7 @@ struct engine;
 struct live;
 struct run_store;
 struct seats;
+struct stream_poll;
 struct world;
 
 struct app {
@@ -37,6 +38,7 @@ struct app {
 	struct engine *engine; /* runs of this loop */
 	struct bus *bus; /* shared */
 	struct live *live; /* shared */
+	struct stream_poll *poll; /* of this loop's streams, or NULL */
 	struct app *const *all; /* of all loops, NULL-terminated */
 	struct plug *plug; /* shared */
 	struct pool *pool; /* shared */

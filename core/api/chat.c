@@ -41,6 +41,7 @@ stream_config_of(struct app *app, const struct principal *who)
 		.store = app->store,
 		.bus = app->bus,
 		.live = app->live,
+		.poll = app->poll,
 		.ctx = { .store = app->store,
 		    .runs = app->runs,
 		    .plug = app->plug,

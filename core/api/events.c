@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/chat/stream_poll.h"
 
 /* The log over HTTP: pages of JSON, long polling, and server-sent events. */
 
@@ -117,12 +118,18 @@ read_or_wait(struct app *app, enum log_of of, struct uuid id,
 	enum as_status st;
 
 	for (;;) {
+		uint64_t next = until;
+
 		w->rang = false;
 		st = log_read(app->store, of, id, after, limit, out, n, err);
 		if (st != AS_OK || *n > 0 || loop_now_ms(app->loop) >= until)
 			break;
+		/* What another process writes does not ring here. */
+		if (app->poll != NULL)
+			next = loop_now_ms(app->loop) + STREAM_POLL_MS;
 		w->wait = fiber_prepare();
-		if (!w->rang && fiber_suspend(until) == FIBER_CANCELED)
+		if (!w->rang && fiber_suspend(next < until ? next : until) ==
+				    FIBER_CANCELED)
 			break;
 	}
 	bus_unsubscribe(sub);

@@ -36,6 +36,14 @@ clock_mono_ms(void)
 }
 
 int64_t
+clock_boot_us(void)
+{
+	if (atomic_load_explicit(&fake, memory_order_relaxed))
+		return atomic_load(&fake_mono);
+	return system_us(CLOCK_BOOTTIME);
+}
+
+int64_t
 clock_wall_us(void)
 {
 	if (atomic_load_explicit(&fake, memory_order_relaxed))

@@ -14,6 +14,8 @@
 
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/* As clock_mono_us, but goes on while the machine sleeps. */
+int64_t clock_boot_us(void);
 int64_t clock_wall_us(void); /* since 1970, UTC */
 
 /* Tests only, one thread. */

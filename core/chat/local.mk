@@ -9,4 +9,10 @@ libchat_la_SOURCES = \
 	core/chat/send.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \
+	core/chat/stream_poll.c core/chat/stream_poll.h \
 	core/chat/thread.c
+
+check_PROGRAMS += tests/integration/t_node
+tests_integration_t_node_SOURCES = tests/integration/t_node.c
+tests_integration_t_node_LDADD = libcmd.la libchat.la librun.la libagent.la libbus.la \
+	$(STORE_TEST_LIBS)

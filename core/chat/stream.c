@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/chat/snapshot.h"
+#include "core/chat/stream_poll.h"
 
 /*
  * The struct has up to two owners: whoever opened it, and the catching-up
@@ -23,6 +24,7 @@ struct stream {
 	struct stream_ops ops;
 	void *arg;
 	struct bus_sub *sub, *session;
+	struct stream_head head;
 	struct loop_timer slow;
 	struct loop_hook last; /* frees it when nobody stands in it any more */
 	struct fiber_wait wait; /* of the catching-up fiber, for drain */
@@ -244,6 +246,15 @@ on_bus(const struct bus_msg *m, void *arg)
 		on_durable(s, m);
 	else
 		on_delta(s, m);
+}
+
+static void
+on_behind(struct stream_head *h)
+{
+	struct stream *s = container_of(h, struct stream, head);
+
+	if (!s->catching && !s->lagging)
+		catch_up_start(s);
 }
 
 static void
@@ -487,6 +498,11 @@ stream_open(const struct stream_config *config, const struct stream_ops *ops,
 		free(s);
 		return NULL;
 	}
+	s->head.id = config->by_run ? config->run_id : config->thread_id;
+	s->head.by_run = config->by_run;
+	s->head.cursor = &s->cursor;
+	s->head.behind = on_behind;
+	stream_poll_join(config->poll, &s->head);
 	return s;
 }
 
@@ -519,6 +535,7 @@ stream_close(struct stream *s)
 	s->closed = true;
 	bus_unsubscribe(s->sub);
 	bus_unsubscribe(s->session);
+	stream_poll_leave(&s->head);
 	loop_timer_clear(&s->slow);
 	if (s->catching)
 		fiber_wake(s->wait);

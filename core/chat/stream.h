@@ -6,8 +6,9 @@
  * A reader of a thread or of a run: everything after a cursor, then live, in
  * order, without a gap and without a doubled event.
  *
- * Events come from the bus while they follow one another; at the first gap,
- * and at the start, a short-lived fiber reads the log until it has caught up.
+ * Events come from the bus while they follow one another; at the first gap, at
+ * the start, and when another process has written some (stream_poll.h), a
+ * short-lived fiber reads the log until it has caught up.
  * Text deltas are compared with the byte position that this reader has; what
  * is missing is taken from the text being written.  A reader that is slow gets
  * no deltas, then one merged delta when it has drained; one that stays slow is
@@ -21,6 +22,7 @@
 #include "core/chat/chat.h"
 
 struct stream;
+struct stream_poll;
 
 enum stream_over {
 	STREAM_RUN_ENDED = 1, /* all of the run has been sent */
@@ -42,6 +44,7 @@ struct stream_config {
 	struct store *store;
 	struct bus *bus;
 	struct live *live;
+	struct stream_poll *poll; /* NULL: all events come by the bus */
 	struct chat_ctx ctx; /* who reads; arena is not used */
 	struct uuid thread_id;
 	struct uuid run_id; /* nil: all runs of the thread */

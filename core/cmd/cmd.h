@@ -6,6 +6,7 @@
  * code: 0, 1 for a failure, 2 for wrong use. */
 
 int cmd_serve(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_conf(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);

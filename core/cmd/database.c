@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 /* From settings to an open database: SQLite in the data folder by default. */
@@ -51,5 +52,19 @@ database_open(const struct settings *s, struct store_db **out,
 	c.url = url;
 	st = store_db_open(&c, out, err);
 	free(url);
+	return st;
+}
+
+enum as_status
+database_open_current(const struct settings *s, struct store_db **out,
+    struct error *err)
+{
+	enum as_status st = database_open(s, out, err);
+	int applied = 0;
+
+	if (st == AS_OK)
+		st = store_migrate(*out, !s->store.migrate, &applied, err);
+	if (applied > 0)
+		log_info("store", "%d migrations applied", applied);
 	return st;
 }

@@ -12,6 +12,10 @@
 enum as_status database_open(const struct settings *s, struct store_db **out,
     struct error *err);
 
+/* And brought up to date, or, without store.migrate, seen to be so. */
+enum as_status database_open_current(const struct settings *s,
+    struct store_db **out, struct error *err);
+
 /* Tells on standard error why there is no database, and what to do. */
 void database_failed(const struct settings *s, struct error *err);
 

@@ -8,12 +8,17 @@ libcmd_la_SOURCES = \
 	core/cmd/conf_show.c \
 	core/cmd/database.c core/cmd/database.h \
 	core/cmd/migrate.c \
-	core/cmd/node.c core/cmd/node.h \
+	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
+	core/cmd/node_beat.c core/cmd/node_claim.c \
+	core/cmd/node_command.c core/cmd/node_crumb.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
+	core/cmd/node_loop.c core/cmd/node_plug.c \
+	core/cmd/node_report.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
 	core/cmd/plugin.c \
 	core/cmd/serve.c \
-	core/cmd/settings.c core/cmd/settings.h
+	core/cmd/settings.c core/cmd/settings.h \
+	core/cmd/worker.c
 
 check_PROGRAMS += tests/unit/t_options tests/unit/t_settings
 tests_unit_t_options_SOURCES = tests/unit/t_options.c

@@ -17,14 +17,23 @@ struct node_parts {
 	const struct settings *settings;
 	struct conf *conf;
 	struct store_db *db;
-	struct auth *auth;
+	struct auth *auth; /* NULL for a worker, as the next */
 	struct api *api;
 };
 
 /*
- * Runs until SIGTERM or SIGINT.  Prints what it is and `listening on URL` on
- * standard output.  The process's exit code.
+ * Runs until SIGTERM or SIGINT.  Without an API it is a worker: it listens to
+ * nobody and executes runs.  Prints what it is and, once it is ready,
+ * `listening on URL` or `working as node epoch N` on standard output.  The
+ * process's exit code.
  */
 int node_run(const struct node_parts *parts);
+
+/*
+ * What the commands that end in node_run have in common: reads the command
+ * line and the settings, then calls fn.  The process's exit code.
+ */
+typedef int (*node_command_fn)(const struct settings *s, struct conf *conf);
+int node_command(int argc, char **argv, const char *usage, node_command_fn fn);
 
 #endif

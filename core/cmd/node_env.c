@@ -12,6 +12,11 @@ node_env_init(struct node_env *env)
 {
 	env->arena = arena_new(NULL);
 	atomic_store(&env->offset_us, 0);
+	atomic_store(&env->trusted_us, 0);
+	atomic_store(&env->unlocked_us, 0);
+	atomic_store(&env->guarded, false);
+	env->lock = NULL;
+	env->ring = NULL;
 }
 
 void
@@ -42,13 +47,42 @@ env_random(void *arg, uint32_t n)
 	return randombytes_uniform(n);
 }
 
+void
+node_env_trust(struct node_env *env, int64_t until_us, int64_t unlocked_us)
+{
+	atomic_store(&env->trusted_us, until_us);
+	atomic_store(&env->unlocked_us, unlocked_us);
+}
+
+static bool
+env_trusted(void *arg)
+{
+	struct node_env *env = arg;
+	bool unlocked = atomic_load(&env->guarded) && env->lock != NULL &&
+			store_lock_held_us(env->lock) < 0;
+
+	return clock_boot_us() <
+	       atomic_load(unlocked ? &env->unlocked_us : &env->trusted_us);
+}
+
+static void
+env_ring(void *arg)
+{
+	struct node_env *env = arg;
+
+	if (env->ring != NULL)
+		env->ring(env->ring_arg);
+}
+
 struct engine_env
 node_env_engine(struct node_env *env)
 {
 	struct engine_env e = { .arg = env,
 		.new_id = env_new_id,
 		.wall_us = env_wall_us,
-		.random = env_random };
+		.random = env_random,
+		.trusted = env_trusted,
+		.ring = env_ring };
 
 	return e;
 }

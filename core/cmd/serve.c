@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/auth/auth.h"
-#include "core/base/log.h"
-#include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/database.h"
 #include "core/cmd/node.h"
-#include "core/cmd/options.h"
 
 /*
  * "agent-studio serve": read the configuration, open the database, bring its
@@ -27,19 +23,6 @@ failed(const char *what, struct error *err)
 {
 	fprintf(stderr, "agent-studio: %s: %s\n", what, err->detail);
 	error_clear(err);
-}
-
-static enum as_status
-db_open(const struct settings *s, struct store_db **out, struct error *err)
-{
-	enum as_status st = database_open(s, out, err);
-	int applied = 0;
-
-	if (st == AS_OK)
-		st = store_migrate(*out, !s->store.migrate, &applied, err);
-	if (applied > 0)
-		log_info("store", "%d migrations applied", applied);
-	return st;
 }
 
 static enum as_status
@@ -67,7 +50,7 @@ serve(const struct settings *s, struct conf *conf)
 	struct error err = { 0 };
 	int rc = EXIT_FAILURE;
 
-	if (db_open(s, &p.db, &err) != AS_OK)
+	if (database_open_current(s, &p.db, &err) != AS_OK)
 		database_failed(s, &err);
 	else if (auth_open(s, &p.auth, &err) != AS_OK)
 		failed("signing key", &err);
@@ -85,23 +68,5 @@ serve(const struct settings *s, struct conf *conf)
 int
 cmd_serve(int argc, char **argv)
 {
-	struct settings settings;
-	struct options options;
-	struct conf *conf;
-	int rc = EXIT_FAILURE;
-
-	if (!options_parse(&options, argc, argv, NULL, usage))
-		return options.status;
-	if (!options_no_words(&options, argv[0])) {
-		options_free(&options);
-		return options.status;
-	}
-	MUST(sodium_init() >= 0);
-	conf = options_conf(&options);
-	settings_load(&settings, conf);
-	if (options_problems(conf) == 0 && log_configure(settings.log.level))
-		rc = serve(&settings, conf);
-	conf_free(conf);
-	options_free(&options);
-	return rc;
+	return node_command(argc, argv, usage, serve);
 }

@@ -56,7 +56,8 @@ static const struct as_field server_fields[] = {
 	AS_MS(struct server_settings, request_timeout, 30000, 100, 3600000, 0,
 	    "Deadline for answering a request; streams have none."),
 	AS_MS(struct server_settings, drain_timeout, 30000, 0, 3600000, 0,
-	    "How long a stopping server waits for open requests and runs."),
+	    "How long a stopping server or worker waits for open requests and "
+	    "runs."),
 	AS_SIZE(struct server_settings, ws_max_message, 1 << 20, 1 << 10,
 	    64 << 20, 0, "Largest message that a WebSocket takes."),
 	AS_INT(struct server_settings, sockets_per_user, 100, 1, 1000000, 0,
@@ -162,6 +163,19 @@ static const struct as_field worker_fields[] = {
 	    "Runs that one process executes at the same time."),
 	AS_MS(struct worker_settings, poll, 2000, 10, 600000, 0,
 	    "How often a worker looks for work that nobody rang for."),
+	AS_MS(struct worker_settings, lease, 8000, 500, 600000, 0,
+	    "How long a process owns its runs after its last sign of life; "
+	    "it begins nothing new in the last quarter of it."),
+	AS_MS(struct worker_settings, beat, 2000, 50, 60000, 0,
+	    "How often a process gives a sign of life; at most a third of "
+	    "worker.lease."),
+	AS_BOOL(struct worker_settings, lock, true, 0,
+	    "On PostgreSQL: hold an advisory lock, so that others see at once "
+	    "that this process has died. Not behind a pooler that lends "
+	    "sessions by the transaction."),
+	AS_MS(struct worker_settings, grace, 10000, 100, 600000, 0,
+	    "How long whoever executes a run may take to end it when it is "
+	    "cancelled; then another one ends it."),
 	AS_END
 };
 
@@ -272,7 +286,7 @@ check_folders(const struct settings *s, struct conf *conf)
 
 /* What a field table cannot say. */
 static bool
-check_texts(const struct settings *s, struct conf *conf)
+check_rest(const struct settings *s, struct conf *conf)
 {
 	const struct as_list *origins = &s->server.allowed_origins;
 	const struct as_list *proxies = &s->server.trusted_proxies;
@@ -294,6 +308,11 @@ check_texts(const struct settings *s, struct conf *conf)
 			    "server.allowed_origins: expected an origin such "
 			    "as https://app.example.org, got '%.100s'",
 			    origins->items[i]);
+	if (s->worker.beat * 3 > s->worker.lease)
+		conf_problem_at(conf, "worker.beat",
+		    "worker.beat: expected at most a third of worker.lease, "
+		    "%lld ms, got %lld ms",
+		    (long long)s->worker.lease, (long long)s->worker.beat);
 	if (s->server.public_url[0] != '\0' &&
 	    !text_has_prefix(s->server.public_url, "https://") &&
 	    !text_has_prefix(s->server.public_url, "http://"))
@@ -322,7 +341,7 @@ settings_load(struct settings *out, struct conf *conf)
 		if (!conf_section(conf, s->name, s->fields,
 			sizeof(struct as_field), (char *)out + s->offset, NULL))
 			ok = false;
-	if (!check_texts(out, conf))
+	if (!check_rest(out, conf))
 		ok = false;
 	default_text(&out->store.migrations, DATA_DIR_MIGRATIONS);
 	default_text(&out->server.demo_dir, DEMO_DIR);

@@ -73,6 +73,10 @@ struct worker_settings {
 	bool embedded;
 	int64_t slots;
 	int64_t poll;
+	int64_t lease;
+	int64_t beat;
+	bool lock; /* the advisory lock */
+	int64_t grace; /* of a cancel */
 };
 
 struct log_settings {

@@ -6,20 +6,21 @@
 #include <unistd.h>
 
 #include "core/base/mem.h"
+#include "core/loop/crumb.h"
 #include "core/loop/stack.h"
 
 /*
- * What SIGSEGV and SIGBUS say.  A stack that overflowed has no room for the
- * handler, so each loop's thread has an alternate one.  The handler calls
- * nothing but write(2), then puts back what handled the signal before and
- * returns: the instruction faults again, and the core file (or the
- * sanitizer's report) shows the place itself.
+ * What fatal signals say.  A stack that overflowed has no room for the handler,
+ * so each loop's thread has an alternate one.  The handler marks the thread's
+ * breadcrumb and calls nothing but write(2), then puts back what handled the
+ * signal before and returns: the instruction faults again, and the core file
+ * (or the sanitizer's report) shows the place itself.
  */
 
 #define SIGSTACK_SIZE ((size_t)64 * 1024)
 
-static struct sigaction fault_old_segv;
-static struct sigaction fault_old_bus;
+static const int fault_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+static struct sigaction fault_old[N_ITEMS(fault_signals)];
 static pthread_once_t fault_once = PTHREAD_ONCE_INIT;
 
 struct line {
@@ -47,15 +48,24 @@ line_add_num(struct line *l, uintptr_t n, unsigned base)
 	line_add(l, &digits[i]);
 }
 
+static const struct sigaction *
+fault_before(int sig)
+{
+	size_t i = 0;
+
+	while (fault_signals[i] != sig)
+		i++;
+	return &fault_old[i];
+}
+
+/* Who aborts has said why. */
 static void
-fault_handler(int sig, siginfo_t *si, void *uc)
+fault_say(int sig, const siginfo_t *si, const char *who)
 {
 	struct line l = { .len = 0 };
-	const char *who = must_where != NULL ? must_where() : NULL;
 
-	(void)uc;
 	line_add(&l, "fatal: fiber '");
-	line_add(&l, who != NULL ? who : "?");
+	line_add(&l, who);
 	if (stack_is_guard(si->si_addr)) {
 		line_add(&l, "' overflowed its ");
 		line_add_num(&l, STACK_SIZE / 1024, 10);
@@ -68,7 +78,18 @@ fault_handler(int sig, siginfo_t *si, void *uc)
 	line_add_num(&l, (uintptr_t)si->si_addr, 16);
 	line_add(&l, ")\n");
 	(void)!write(STDERR_FILENO, l.text, l.len);
-	sigaction(sig, sig == SIGBUS ? &fault_old_bus : &fault_old_segv, NULL);
+}
+
+static void
+fault_handler(int sig, siginfo_t *si, void *uc)
+{
+	const char *who = must_where != NULL ? must_where() : "?";
+
+	(void)uc;
+	crumb_crashed(who);
+	if (sig != SIGABRT)
+		fault_say(sig, si, who);
+	sigaction(sig, fault_before(sig), NULL);
 	if (si->si_code <= 0) /* sent, not caused: it would not come again */
 		raise(sig);
 }
@@ -80,8 +101,8 @@ fault_setup(void)
 
 	sa.sa_sigaction = fault_handler;
 	sigemptyset(&sa.sa_mask);
-	sigaction(SIGSEGV, &sa, &fault_old_segv);
-	sigaction(SIGBUS, &sa, &fault_old_bus);
+	for (size_t i = 0; i < N_ITEMS(fault_signals); i++)
+		sigaction(fault_signals[i], &sa, &fault_old[i]);
 }
 
 void *

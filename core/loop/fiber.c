@@ -162,7 +162,9 @@ fiber_resume(struct loop *l, struct fiber *f)
 {
 	f->state = FIBER_RUNNING;
 	l->running = f;
+	l->crumb->id = f->crumb;
 	ctx_switch(&l->main, &f->ctx);
+	l->crumb->id = (struct uuid){ { 0 } };
 	l->running = NULL;
 	if (f->state == FIBER_IDLE)
 		fiber_rest(l, f);
@@ -255,6 +257,7 @@ fiber_spawn(struct loop *l, const char *name, fiber_fn fn, void *arg)
 	f->fn = fn;
 	f->arg = arg;
 	f->deadline = 0;
+	f->crumb = fiber_crumb();
 	f->n_refused = 0;
 	f->woken = f->canceled = false;
 	f->timer.fn = fiber_timer;
@@ -384,6 +387,24 @@ fiber_correlation(void)
 	struct fiber *f = fiber_self();
 
 	return f != NULL ? f->correlation : NULL;
+}
+
+void
+fiber_crumb_set(struct uuid id)
+{
+	struct fiber *f = fiber_self();
+
+	MUST(f != NULL);
+	f->crumb = id;
+	f->loop->crumb->id = id;
+}
+
+struct uuid
+fiber_crumb(void)
+{
+	struct fiber *f = fiber_self();
+
+	return f != NULL ? f->crumb : (struct uuid){ { 0 } };
 }
 
 struct fiber_wait

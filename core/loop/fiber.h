@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "core/base/error.h"
+#include "core/base/uuid.h"
 #include "core/loop/loop.h"
 
 enum fiber_exit {
@@ -70,6 +71,13 @@ void fiber_cancel_all(struct loop *loop); /* then run until count is 0 */
 /* A word that log lines of this fiber carry; borrowed, NULL to end it. */
 void fiber_correlation_set(const char *id);
 const char *fiber_correlation(void);
+
+/*
+ * What this fiber works for; fibers that it spawns work for the same.  If the
+ * process crashes in one of them, that is known afterwards: crumb.h.
+ */
+void fiber_crumb_set(struct uuid id);
+struct uuid fiber_crumb(void); /* nil outside any fiber */
 
 /*
  * prepare, start the operation, suspend: nothing suspends in between.  A wake

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "core/loop/crumb.h"
 #include "core/loop/fiber.h"
 #include "core/loop/loop.h"
 #include "core/loop/switch.h"
@@ -46,6 +47,7 @@ struct fiber {
 	struct loop_timer timer; /* may be armed too early; stays armed idle */
 	struct fiber_join *joins;
 	const char *correlation;
+	struct uuid crumb; /* what it works for, or nil */
 	void *eh[2];
 	char name[FIBER_NAME];
 	enum fiber_state state;
@@ -76,6 +78,9 @@ struct loop {
 	struct loop_hook *hooks; /* of the next round */
 	struct loop_hook **hooks_tail;
 	struct loop_hook *hooks_now; /* left of this round */
+
+	struct crumb_slot *crumb; /* never NULL once it has run */
+	struct crumb_slot no_crumb; /* where there is no file */
 
 	struct ctx main;
 	struct fiber *running;

@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += libloop.la
 CORE_LIBS += libloop.la
 libloop_la_SOURCES = \
+	core/loop/crumb.c core/loop/crumb.h \
 	core/loop/fault.c \
 	core/loop/fiber.c core/loop/fiber.h \
 	core/loop/impl.h \
@@ -12,6 +13,10 @@ libloop_la_SOURCES = \
 	core/loop/switch.c core/loop/switch.h \
 	core/loop/timer.c \
 	core/loop/watch.c
+
+check_PROGRAMS += tests/unit/t_crumb
+tests_unit_t_crumb_SOURCES = tests/unit/t_crumb.c
+tests_unit_t_crumb_LDADD = libloop.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_fiber tests/unit/t_loop tests/unit/t_pool
 tests_unit_t_fiber_SOURCES = tests/unit/t_fiber.c

@@ -103,6 +103,7 @@ loop_new(void)
 	    TFD_NONBLOCK | TFD_CLOEXEC);
 	l->tick_ev = loop_wakes(l, l->tick_fd);
 	l->hooks_tail = &l->hooks;
+	l->crumb = &l->no_crumb;
 	fiber_setup(l);
 	loop_clock_refresh(l);
 	pthread_mutex_lock(&loops_mu);
@@ -229,10 +230,14 @@ static void *
 loop_enter(struct loop *l)
 {
 	const void *nobody = NULL;
+	struct crumb_slot *slot;
 
 	MUST(loop_tls == NULL);
 	MUST(atomic_compare_exchange_strong(&l->owner, &nobody, &loop_thread));
 	loop_tls = l;
+	if (l->crumb == &l->no_crumb && (slot = crumb_take()) != NULL)
+		l->crumb = slot;
+	crumb_enter(l->crumb);
 	ctx_init_thread(&l->main);
 	return fault_enter();
 }
@@ -241,6 +246,7 @@ static void
 loop_leave(struct loop *l, void *sigstack)
 {
 	fault_leave(sigstack);
+	crumb_enter(NULL);
 	loop_tls = NULL;
 	atomic_store(&l->owner, NULL);
 }

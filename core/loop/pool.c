@@ -7,6 +7,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/loop/crumb.h"
 
 /*
  * Threads that take jobs from one bounded queue.  A job's two references, the
@@ -71,10 +72,16 @@ pool_next(struct pool_thread *t)
 static void *
 pool_main(void *arg)
 {
+	struct crumb_slot *slot = crumb_take();
 	struct pool_job *job;
 
+	crumb_enter(slot);
 	while ((job = pool_next(arg)) != NULL) {
+		if (slot != NULL)
+			slot->id = job->crumb;
 		job->fn(job);
+		if (slot != NULL)
+			slot->id = (struct uuid){ { 0 } };
 		loop_post(job->loop, &job->wake.msg);
 	}
 	return NULL;
@@ -201,6 +208,7 @@ pool_run(struct pool *p, struct pool_job *job, struct error *err)
 	enum fiber_exit x = FIBER_WOKEN;
 
 	job->loop = loop_self();
+	job->crumb = fiber_crumb();
 	job->wake.msg.fn = pool_job_home;
 	job->wake.wait = fiber_prepare();
 	job->refs = 2;

@@ -23,6 +23,7 @@ struct pool_job {
 	struct pool_job *next;
 	struct fiber_wake_msg wake;
 	struct loop *loop;
+	struct uuid crumb; /* of the waiter */
 	int refs;
 	bool done;
 };

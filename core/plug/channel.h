@@ -52,6 +52,7 @@ struct channel {
 	struct frame *answer; /* to the plugin */
 	struct fiber_wait caller, callee;
 	struct fiber_ref fiber;
+	struct uuid crumb; /* what the caller works for */
 	struct knock to_caller, to_callee, start;
 };
 

@@ -237,6 +237,7 @@ home_fiber(void *arg)
 	struct channel *ch = arg;
 	int64_t left = ch->deadline_ms - clock_mono_ms();
 
+	fiber_crumb_set(ch->crumb);
 	if (ch->deadline_ms != INT64_MAX)
 		fiber_deadline_set(
 		    loop_now_ms(ch->home) + (uint64_t)(left > 0 ? left : 1));
@@ -308,6 +309,7 @@ callee_start(struct channel *ch)
 	channel_ref(ch);
 	atomic_fetch_add(&ch->unit->open, 1);
 	if (ch->home != NULL) {
+		ch->crumb = fiber_crumb();
 		loop_post(ch->home, &ch->start.msg);
 		return true;
 	}

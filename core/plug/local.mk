@@ -58,6 +58,23 @@ tests_integration_plug_toolkit_pool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DPROBE_NAME='"toolkit_pool"' -DPROBE_FLAGS=AS_BLOCKING
 tests_integration_plug_toolkit_pool_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+check_LTLIBRARIES += \
+	tests/integration/plug/toolkit_crash.la \
+	tests/integration/plug/toolkit_crashhome.la \
+	tests/integration/plug/toolkit_crashpool.la
+tests_integration_plug_toolkit_crash_la_SOURCES = tests/integration/plug/crash.c
+tests_integration_plug_toolkit_crash_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DCRASH_NAME='"toolkit_crash"' -DCRASH_FLAGS=AS_PARALLEL
+tests_integration_plug_toolkit_crash_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_crashhome_la_SOURCES = tests/integration/plug/crash.c
+tests_integration_plug_toolkit_crashhome_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DCRASH_NAME='"toolkit_crashhome"' -DCRASH_FLAGS=0
+tests_integration_plug_toolkit_crashhome_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_crashpool_la_SOURCES = tests/integration/plug/crash.c
+tests_integration_plug_toolkit_crashpool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DCRASH_NAME='"toolkit_crashpool"' -DCRASH_FLAGS=AS_BLOCKING
+tests_integration_plug_toolkit_crashpool_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/integration/plug/toolkit_bad1.la
 tests_integration_plug_toolkit_bad1_la_SOURCES = tests/integration/plug/bad.c
 tests_integration_plug_toolkit_bad1_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \

@@ -204,10 +204,19 @@ slot_freed(struct engine *e)
 }
 
 void
-engine_starve(struct engine *e)
+engine_rung(struct engine *e)
 {
 	e->starved = e->c.epoch != 0;
 	slot_freed(e);
+}
+
+void
+engine_starve(struct engine *e)
+{
+	if (e->c.env.ring != NULL)
+		e->c.env.ring(e->c.env.arg);
+	else
+		engine_rung(e);
 }
 
 static void
@@ -242,6 +251,7 @@ work_main(void *arg)
 	enum as_status st;
 	char id[UUID_TEXT];
 
+	fiber_crumb_set(w->run_id);
 	fiber_deadline_set(w->wall_end_ms + 60000);
 	uuid_format(w->run_id, id);
 	st = work_load(w, &err);
@@ -393,12 +403,18 @@ engine_claim(struct engine *e)
 	struct run_claim *claims;
 	struct error err = { 0 };
 
-	if (e->claiming || !engine_has_slot(e))
+	if (e->claiming) { /* what came since is looked at next */
+		e->starved = true;
+		return;
+	}
+	if (!engine_has_slot(e))
 		return;
 	e->claiming = true;
 	if (run_store_claim(e->c.runs, e->c.epoch, free_slots, &claims, &n,
 		&err) != AS_OK)
 		log_warn("run", "no claim: %s", err.detail);
+	if (n == free_slots) /* there may be more */
+		e->starved = true;
 	for (int i = 0; i < n; i++)
 		if (work_start(work_new(e, claims[i].run_id,
 				   claims[i].thread_id),
@@ -408,6 +424,7 @@ engine_claim(struct engine *e)
 	free(claims);
 	error_clear(&err);
 	e->claiming = false;
+	slot_freed(e);
 }
 
 static void

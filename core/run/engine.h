@@ -51,6 +51,11 @@ struct engine_env {
 	 * effect; NULL: always.
 	 */
 	bool (*trusted)(void *arg);
+	/*
+	 * A run is ready for whoever in this process has room: engine_rung
+	 * for each engine.  NULL: there is only this one.
+	 */
+	void (*ring)(void *arg);
 };
 
 struct engine_config {
@@ -89,8 +94,10 @@ enum as_status engine_begin(struct work *w, struct uuid message_id,
     struct agent *agent, struct arena *arena, struct error *err);
 bool engine_has_slot(const struct engine *e);
 int engine_active(const struct engine *e); /* runs, and claims under way */
-/* A run was queued for want of a slot: the next free one claims at once. */
+/* A run was queued: the next free slot of this process claims at once. */
 void engine_starve(struct engine *e);
+/* The same for this engine alone: what env.ring comes to, on its loop. */
+void engine_rung(struct engine *e);
 /* Claims what is ready while there are slots; on a fiber. */
 SUSPENDS void engine_claim(struct engine *e);
 

@@ -6,79 +6,9 @@
 #include "core/run/run_store_impl.h"
 
 /*
- * Who may work on what: node epochs, claims, and taking back what dead nodes
- * held.  A dead epoch never lives again (a renewal needs an unexpired lease),
- * so a test of it cannot turn false between two statements.
+ * Who may work on what: claims, and taking back what dead nodes held.  See
+ * run_node.c for who is dead.
  */
-
-/* ---- Nodes --------------------------------------------------------- */
-
-SQL(NODE_JOIN,
-    "INSERT INTO nodes (name, build, started_at, lease_expires_at)"
-    " VALUES ($1, $2, now_us(), now_us() + $3) RETURNING node_epoch");
-
-SQL(NODE_RENEW, "UPDATE nodes SET lease_expires_at = now_us() + $2"
-		" WHERE node_epoch = $1 AND lease_expires_at > now_us()");
-
-SQL(NODE_LEAVE, "UPDATE nodes SET lease_expires_at = now_us(), draining = TRUE"
-		" WHERE node_epoch = $1 AND lease_expires_at > now_us()");
-
-SQL(NODES_DROP, "UPDATE nodes SET lease_expires_at = now_us()"
-		" WHERE node_epoch <> $1 AND lease_expires_at > now_us()");
-
-SUSPENDS enum as_status
-run_sql_node_join(void *arg, const char *name, const char *build,
-    int64_t ttl_us, int64_t *epoch, struct error *err)
-{
-	struct store *store = arg;
-	struct sql_arg args[] = { SQL_TEXT(name), SQL_TEXT(build),
-		SQL_INT(ttl_us) };
-	struct rows *rows = NULL;
-	enum as_status st;
-
-	st = store_exec(store, &NODE_JOIN, args, 3, &rows, err);
-	if (st == AS_OK)
-		*epoch = rows_int(rows, 0, 0);
-	rows_free(rows);
-	return st;
-}
-
-static SUSPENDS enum as_status
-node_exec(struct store *store, struct sql *sql, const struct sql_arg *args,
-    int n, int64_t *touched, struct error *err)
-{
-	struct rows *rows = NULL;
-	enum as_status st = store_exec(store, sql, args, n, &rows, err);
-
-	*touched = st == AS_OK ? rows_affected(rows) : 0;
-	rows_free(rows);
-	return st;
-}
-
-SUSPENDS enum as_status
-run_sql_node_renew(void *arg, int64_t epoch, int64_t ttl_us, struct error *err)
-{
-	struct store *store = arg;
-	struct sql_arg args[] = { SQL_INT(epoch), SQL_INT(ttl_us) };
-	int64_t n;
-	enum as_status st = node_exec(store, &NODE_RENEW, args, 2, &n, err);
-
-	if (st == AS_OK && n == 0)
-		return error_set(err, ERR_CONFLICT,
-		    "the lease of node epoch %lld has run out",
-		    (long long)epoch);
-	return st;
-}
-
-SUSPENDS enum as_status
-run_sql_node_leave(void *arg, int64_t epoch, struct error *err)
-{
-	struct store *store = arg;
-	struct sql_arg args[] = { SQL_INT(epoch) };
-	int64_t n;
-
-	return node_exec(store, &NODE_LEAVE, args, 1, &n, err);
-}
 
 /* ---- Claim --------------------------------------------------------- */
 
@@ -153,8 +83,13 @@ run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	"UPDATE jobs SET state = 0, owner_epoch = NULL, leased_at = NULL," \
 	" run_at = now_us() WHERE kind = 'run' AND state = 1 AND "
 
+SQL(NODES_DROP, "UPDATE nodes SET lease_expires_at = now_us()"
+		" WHERE node_epoch <> $1 AND lease_expires_at > now_us()");
+
 SQL(REAP_RUNS, FREE_RUNS HELD_IN_VAIN ")");
-SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN);
+/* Only with its run: a lease may run out between the two statements. */
+SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN
+    " AND run_id IN (SELECT id FROM runs WHERE owner_epoch IS NULL)");
 /* Its id comes first: the requests of one thread go one after the other. */
 SQL(NAME_THREAD, "SELECT 1 FROM threads WHERE id = $1");
 SQL(RELEASE_RUN, FREE_RUNS "owner_epoch = $1 AND run_id = $2)");
@@ -202,4 +137,63 @@ run_sql_release(void *arg, int64_t epoch, struct uuid thread_id,
 	for (size_t i = 0; i < N_ITEMS(calls); i++)
 		rows_free(rows[i]);
 	return st;
+}
+
+/* ---- For the node that holds them ---------------------------------- */
+
+SQL(CANCELLING, "SELECT r.id, r.thread_id, now_us() - r.cancel_requested_at"
+		" FROM jobs j JOIN runs r ON r.id = j.run_id"
+		" WHERE j.kind = 'run' AND j.state = 1 AND j.owner_epoch = $1"
+		" AND r.status = 'cancelling'");
+
+SUSPENDS enum as_status
+run_sql_cancelling(void *arg, int64_t epoch, struct run_cancelling **out,
+    int *n, struct error *err)
+{
+	struct sql_arg args[] = { SQL_INT(epoch) };
+	struct rows *rows = NULL;
+	enum as_status st;
+
+	*out = NULL;
+	*n = 0;
+	st = store_query(arg, &CANCELLING, args, 1, &rows, err);
+	if (st == AS_OK && (*n = rows_count(rows)) > 0) {
+		*out = xcalloc((size_t)*n, sizeof(**out));
+		for (int i = 0; i < *n; i++) {
+			(*out)[i].run_id = rows_uuid(rows, i, 0);
+			(*out)[i].thread_id = rows_uuid(rows, i, 1);
+			(*out)[i].age_us = rows_int(rows, i, 2);
+		}
+	}
+	rows_free(rows);
+	return st;
+}
+
+SQL(NEXT_DUE, "SELECT COALESCE(MIN(run_at) - now_us(), -1) FROM jobs"
+	      " WHERE state = 0 AND kind = 'run' AND run_at > now_us()");
+
+SUSPENDS enum as_status
+run_sql_next_due(void *arg, int64_t *in_us, struct error *err)
+{
+	struct rows *rows = NULL;
+	enum as_status st;
+
+	*in_us = -1;
+	st = store_query(arg, &NEXT_DUE, NULL, 0, &rows, err);
+	if (st == AS_OK)
+		*in_us = rows_int(rows, 0, 0);
+	rows_free(rows);
+	return st;
+}
+
+SQL(CHARGE,
+    "UPDATE runs SET crash_count = CASE WHEN crash_step = step"
+    " THEN crash_count + 1 ELSE 1 END, crash_step = step WHERE id = $1");
+
+SUSPENDS enum as_status
+run_sql_charge(void *arg, struct uuid run_id, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+
+	return store_exec(arg, &CHARGE, args, 1, NULL, err);
 }

@@ -16,6 +16,11 @@ static const struct run_store_ops sql_ops = {
 	.node_renew = run_sql_node_renew,
 	.node_leave = run_sql_node_leave,
 	.reap = run_sql_reap,
+	.node_guard = run_sql_node_guard,
+	.node_doom = run_sql_node_doom,
+	.cancelling = run_sql_cancelling,
+	.next_due = run_sql_next_due,
+	.charge = run_sql_charge,
 	.release = run_sql_release,
 	.state = run_sql_state,
 	.thread = run_sql_thread,
@@ -159,4 +164,37 @@ run_store_by_client_id(struct run_store *rs, struct uuid thread_id,
 {
 	return rs->ops->by_client_id(rs->arg, thread_id, client_message_id,
 	    message_id, run_id, seq, err);
+}
+
+SUSPENDS enum as_status
+run_store_node_guard(struct run_store *rs, int64_t epoch, int64_t silence_us,
+    struct error *err)
+{
+	return rs->ops->node_guard(rs->arg, epoch, silence_us, err);
+}
+
+SUSPENDS enum as_status
+run_store_node_doom(struct run_store *rs, int64_t epoch, int64_t lease_us,
+    int *n, struct error *err)
+{
+	return rs->ops->node_doom(rs->arg, epoch, lease_us, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_cancelling(struct run_store *rs, int64_t epoch,
+    struct run_cancelling **out, int *n, struct error *err)
+{
+	return rs->ops->cancelling(rs->arg, epoch, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_next_due(struct run_store *rs, int64_t *in_us, struct error *err)
+{
+	return rs->ops->next_due(rs->arg, in_us, err);
+}
+
+SUSPENDS enum as_status
+run_store_charge(struct run_store *rs, struct uuid run_id, struct error *err)
+{
+	return rs->ops->charge(rs->arg, run_id, err);
 }

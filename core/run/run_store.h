@@ -10,7 +10,8 @@
  * own statement; a belief that has become wrong is AS_CONFLICT with nothing
  * written.  Only the files behind this header write threads, messages, runs,
  * run_events, checkpoints, tool_invocations and jobs: run_store_sql.c, its body
- * for PostgreSQL run_store_pg.c, and run_claim.c for who may work on what.
+ * for PostgreSQL run_store_pg.c, and run_node.c and run_claim.c for who may
+ * work on what.
  *
  * Callers know the heads of thread and run beforehand, so every event and
  * message is composed with its final numbers before it is written.
@@ -183,9 +184,26 @@ SUSPENDS enum as_status run_store_claim(struct run_store *rs, int64_t epoch,
 SUSPENDS enum as_status run_store_node_join(struct run_store *rs,
     const char *name, const char *build, int64_t ttl_us, int64_t *epoch,
     struct error *err);
-/* AS_CONFLICT: the lease had run out; this epoch is dead for good. */
+/*
+ * AS_CONFLICT: the lease had run out; this epoch is dead for good.  On SQLite,
+ * whose database is one process's, it is renewed all the same.
+ */
 SUSPENDS enum as_status run_store_node_renew(struct run_store *rs,
     int64_t epoch, int64_t ttl_us, struct error *err);
+/*
+ * This node holds its advisory lock (RUN_NODE_LOCK, epoch) from now on: whoever
+ * finds it free after silence_us without a beat may take it for dead.  0: it
+ * does not hold it any more.
+ */
+#define RUN_NODE_LOCK 1634939953
+SUSPENDS enum as_status run_store_node_guard(struct run_store *rs,
+    int64_t epoch, int64_t silence_us, struct error *err);
+/*
+ * Ends the leases of such nodes; *n: how many.  Nobody is judged by a database
+ * server that has been up for less than lease_us.
+ */
+SUSPENDS enum as_status run_store_node_doom(struct run_store *rs, int64_t epoch,
+    int64_t lease_us, int *n, struct error *err);
 /* Hand everything back at once: the lease ends now. */
 SUSPENDS enum as_status run_store_node_leave(struct run_store *rs,
     int64_t epoch, struct error *err);
@@ -203,6 +221,23 @@ SUSPENDS enum as_status run_store_reap(struct run_store *rs, int64_t epoch,
  */
 SUSPENDS enum as_status run_store_release(struct run_store *rs, int64_t epoch,
     struct uuid thread_id, struct uuid run_id, struct error *err);
+
+struct run_cancelling {
+	struct uuid run_id, thread_id;
+	int64_t age_us; /* of the cancel */
+};
+
+/* What this epoch holds and is to end.  *out is malloc()ed. */
+SUSPENDS enum as_status run_store_cancelling(struct run_store *rs,
+    int64_t epoch, struct run_cancelling **out, int *n, struct error *err);
+
+/* In how many microseconds the next job that waits is ready; -1: none waits. */
+SUSPENDS enum as_status run_store_next_due(struct run_store *rs, int64_t *in_us,
+    struct error *err);
+
+/* A process crashed while it worked on this run at its present step. */
+SUSPENDS enum as_status run_store_charge(struct run_store *rs,
+    struct uuid run_id, struct error *err);
 
 /* ---- Reads --------------------------------------------------------- */
 

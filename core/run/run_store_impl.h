@@ -31,6 +31,16 @@ struct run_store_ops {
 	    *node_leave)(void *arg, int64_t epoch, struct error *err);
 	SUSPENDS enum as_status (*reap)(void *arg, int64_t epoch, bool all,
 	    int64_t max_age_us, int *n, struct error *err);
+	SUSPENDS enum as_status (*node_guard)(void *arg, int64_t epoch,
+	    int64_t silence_us, struct error *err);
+	SUSPENDS enum as_status (*node_doom)(void *arg, int64_t epoch,
+	    int64_t lease_us, int *n, struct error *err);
+	SUSPENDS enum as_status (*cancelling)(void *arg, int64_t epoch,
+	    struct run_cancelling **out, int *n, struct error *err);
+	SUSPENDS enum as_status (
+	    *next_due)(void *arg, int64_t *in_us, struct error *err);
+	SUSPENDS enum as_status (
+	    *charge)(void *arg, struct uuid run_id, struct error *err);
 	SUSPENDS enum as_status (*release)(void *arg, int64_t epoch,
 	    struct uuid thread_id, struct uuid run_id, struct error *err);
 	SUSPENDS enum as_status (*state)(void *arg, struct uuid run_id,
@@ -58,7 +68,7 @@ struct run_store {
 	void *arg;
 };
 
-/* The body in SQL: run_store_sql.c, run_claim.c, run_read.c; arg is a store. */
+/* The body in SQL: run_store_sql.c, run_claim.c, run_node.c, run_read.c; arg is a store. */
 SUSPENDS enum as_status run_sql_thread_create(void *arg, struct uuid id,
     struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
     const char *title, struct error *err);
@@ -78,6 +88,16 @@ SUSPENDS enum as_status run_sql_node_leave(void *arg, int64_t epoch,
     struct error *err);
 SUSPENDS enum as_status run_sql_reap(void *arg, int64_t epoch, bool all,
     int64_t max_age_us, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_node_guard(void *arg, int64_t epoch,
+    int64_t silence_us, struct error *err);
+SUSPENDS enum as_status run_sql_node_doom(void *arg, int64_t epoch,
+    int64_t lease_us, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_cancelling(void *arg, int64_t epoch,
+    struct run_cancelling **out, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_next_due(void *arg, int64_t *in_us,
+    struct error *err);
+SUSPENDS enum as_status run_sql_charge(void *arg, struct uuid run_id,
+    struct error *err);
 SUSPENDS enum as_status run_sql_release(void *arg, int64_t epoch,
     struct uuid thread_id, struct uuid run_id, struct error *err);
 SUSPENDS enum as_status run_sql_state(void *arg, struct uuid run_id,

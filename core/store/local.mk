@@ -10,6 +10,7 @@ libstore_la_SOURCES = \
 	core/store/store_rows.c \
 	core/store/store_pg.c core/store/store_pg.h \
 	core/store/store_pg_conn.c core/store/store_pg_pipe.c \
+	core/store/store_lock.h core/store/store_pg_lock.c \
 	core/store/store_pg_queue.c core/store/store_pg_resolve.c \
 	core/store/store_pg_value.c \
 	core/store/store_sqlite.c core/store/store_sqlite.h \

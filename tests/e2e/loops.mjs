@@ -54,6 +54,24 @@ test("many chats at once, each watched from two sockets", async () => {
 	assert.match(metrics, /^agent_studio_websockets 0$/m);
 });
 
+test("who waits for a slot gets the next one of any loop", async () => {
+	const own = await start({ set: ["server.loops=3", "worker.slots=3",
+		"worker.poll=10m", "plugins.llm_demo.delay=5"] });
+	try {
+		const s = await scene(own);
+		await Promise.all(Array.from({ length: 24 }, async () => {
+			const thread = await newThread(own, s.person, s.agent.id);
+			const socket = await connect(own, thread.id, { token: s.token });
+			await socket.type("snapshot");
+			socket.send({ type: "message", content: "What is 2 * 3?" });
+			assert.equal((await socket.end()).state, "succeeded");
+			await socket.close();
+		}));
+	} finally {
+		assert.equal((await own.stop()).code, 0, own.log);
+	}
+});
+
 test("stop and roll-back reach a run on any loop", async () => {
 	const slow = await start({ set: ["plugins.llm_demo.delay=1000"] });
 	try {

@@ -9,6 +9,10 @@
 //   await server.kill9();         and then server.restart() on the same data
 //   await server.restart();       a new process, same data and settings, new
 //                                 port, or {port: server.port}
+//   const worker = await startWorker(server, {set: []});
+//                                 a worker on the server's database, with a
+//                                 data folder of its own; worker.epoch, and
+//                                 stop, kill9 and restart as a server has them
 //
 // AGENT_STUDIO names the program (default: the one in the PATH),
 // AGENT_STUDIO_CONF its folder of settings, if it shall not be the built-in one.
@@ -38,9 +42,15 @@ export function databaseUrl(url, name) {
 }
 
 function psql(url, text) {
-	execFileSync("psql", ["-X", "-q", "-d", url, "-c", text], {
-		stdio: ["ignore", "ignore", "inherit"],
-	});
+	return execFileSync("psql", ["-X", "-q", "-A", "-t", "-d", url, "-c", text], {
+		stdio: ["ignore", "pipe", "inherit"],
+		encoding: "utf8",
+	}).trim();
+}
+
+// One value of a server's PostgreSQL database, as text.
+export function ask(server, text) {
+	return psql(databaseUrl(server.admin, server.database), text);
 }
 
 class Server {
@@ -49,7 +59,8 @@ class Server {
 		this.data = mkdtempSync(join(tmpdir(), "agent-studio-"));
 		this.log = "";
 		this.output = [];
-		if (process.env.AGENT_STUDIO_STORE === "postgres") {
+		const { AGENT_STUDIO_STORE: store } = process.env;
+		if (store === "postgres" && !this.options.inner) {
 			this.admin = process.env.TEST_POSTGRES_URL;
 			if (!this.admin)
 				throw new Error("TEST_POSTGRES_URL is not set");
@@ -74,7 +85,15 @@ class Server {
 
 	async restart({ port = 0 } = {}) {
 		const program = process.env.AGENT_STUDIO ?? "agent-studio";
-		this.child = spawn(program, this.arguments(port), {
+		this.url = await this.launch(program, this.arguments(port),
+			/^listening on (http:\/\/\S+)$/);
+		this.port = Number(new URL(this.url).port);
+		return this;
+	}
+
+	// The part in brackets of the first line of output that matches.
+	launch(program, list, ready) {
+		this.child = spawn(program, list, {
 			stdio: ["ignore", "pipe", "pipe"],
 			env: { ...process.env, ...this.options.env },
 		});
@@ -87,20 +106,18 @@ class Server {
 			this.child.on("close", (code, signal) =>
 				resolve({ code, signal }));
 		});
-		this.url = await this.listening();
-		this.port = Number(new URL(this.url).port);
-		return this;
+		return this.ready(ready);
 	}
 
-	listening() {
+	ready(pattern) {
 		return new Promise((resolve, reject) => {
 			const timer = setTimeout(() => {
 				this.child.kill("SIGKILL");
-				reject(new Error(`no "listening on":\n${this.log}`));
+				reject(new Error(`no ${pattern}:\n${this.log}`));
 			}, START_MS);
 			createInterface({ input: this.child.stdout }).on("line", (line) => {
 				this.output.push(line);
-				const m = /^listening on (http:\/\/\S+)$/.exec(line);
+				const m = pattern.exec(line);
 				if (m) {
 					clearTimeout(timer);
 					resolve(m[1]);
@@ -134,6 +151,35 @@ class Server {
 				`DROP DATABASE IF EXISTS ${this.database} WITH (FORCE)`);
 		return status;
 	}
+}
+
+class Worker extends Server {
+	constructor(server, options) {
+		super({ ...options, inner: true });
+		this.admin = server.admin;
+		this.of = server.database;
+	}
+
+	arguments() {
+		const list = ["worker", "--data", this.data, "--set",
+			`store.url=${databaseUrl(this.admin, this.of)}`];
+		if (process.env.AGENT_STUDIO_CONF)
+			list.push("--conf", process.env.AGENT_STUDIO_CONF);
+		for (const s of this.options.set)
+			list.push("--set", s);
+		return list;
+	}
+
+	async restart() {
+		const program = process.env.AGENT_STUDIO ?? "agent-studio";
+		this.epoch = Number(await this.launch(program, this.arguments(),
+			/^working as node epoch (\d+)$/));
+		return this;
+	}
+}
+
+export function startWorker(server, options = {}) {
+	return new Worker(server, options).restart();
 }
 
 export function start(options = {}) {

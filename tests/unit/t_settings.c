@@ -66,6 +66,9 @@ test_problems(void)
 		{ "server.public_url=x.org",
 		    "server.public_url: expected an http or https URL, got "
 		    "'x.org'" },
+		{ "worker.beat=3s",
+		    "worker.beat: expected at most a third of worker.lease, "
+		    "8000 ms, got 3000 ms" },
 		{ "log.level=loud",
 		    "log.level: expected levels such as \"info\" or "
 		    "\"info,net=debug\", got 'loud'" },

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/cmd/node_impl.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/api/chat_ctx.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/run/run_store.h"
+#include "core/store/store_lock.h"
+
+/*
+ * A node's place in the database: an epoch under a lease.
+ *
+ * The heart beats on the first loop and vouches for all of them.  What the
+ * lease is worth is counted from the moment before its renewal was sent, on a
+ * clock that goes on while the machine sleeps, and ends a margin before others
+ * may take over.  Nobody can take over from a process that has the database
+ * for itself: there a lease that ran out is simply renewed.
+ */
+
+#define REAP_MS 250
+#define REAP_ALONE_MS 1000
+#define SILENCE_MORE_MS 250 /* than a beat, for a beat that is late */
+#define FRESH_US 1000000 /* a loop that has turned in this time is well */
+#define AGAIN_MS 250
+#define NO_FIBER_MS 100
+
+static struct app *
+node_app(struct node *n)
+{
+	return &node_first(n)->app;
+}
+
+static void
+timer_in(struct node *n, struct loop_timer *t, int64_t ms)
+{
+	struct loop *loop = node_app(n)->loop;
+
+	loop_timer_set(loop, t, loop_now_ms(loop) + (uint64_t)ms);
+}
+
+/* ---- Heartbeat ----------------------------------------------------- */
+
+/* A loop that hangs is named once. */
+static bool
+all_loops_turn(struct node *n)
+{
+	int i = node_pulse_missing(n, FRESH_US);
+
+	if (i >= 0 && i != n->hung)
+		log_err("serve", "loop %d hangs; the lease is not renewed", i);
+	n->hung = i;
+	return i < 0;
+}
+
+static void
+trust_from(struct node *n, int64_t sent_us)
+{
+	int64_t beat_us = n->p.settings->worker.beat * 1000;
+
+	if (n->alone)
+		node_env_trust(&n->env, INT64_MAX, INT64_MAX);
+	else
+		node_env_trust(&n->env, sent_us + n->lease_us - n->margin_us,
+		    sent_us + beat_us);
+}
+
+static SUSPENDS enum as_status
+renew(struct node *n, struct error *err)
+{
+	int64_t sent = clock_boot_us();
+	enum as_status st;
+
+	st = run_store_node_renew(node_app(n)->runs, n->epoch, n->lease_us,
+	    err);
+	if (st == AS_OK)
+		trust_from(n, sent);
+	return st;
+}
+
+static SUSPENDS void
+beat_fiber(void *arg)
+{
+	struct node *n = arg;
+	int64_t next_ms = n->p.settings->worker.beat;
+	struct error err = { 0 };
+	enum as_status st = AS_UNAVAILABLE;
+
+	fiber_deadline_set(
+	    loop_now_ms(node_app(n)->loop) + (uint64_t)n->lease_us / 1000);
+	if (all_loops_turn(n))
+		st = renew(n, &err);
+	if (st == AS_CONFLICT && !n->left) {
+		/* Others own our runs now; a new process takes a new epoch. */
+		log_err("serve", "%s; this process ends", err.detail);
+		_exit(1);
+	}
+	error_clear(&err);
+	if (st == AS_OK)
+		node_env_tune(&n->env, node_app(n)->store);
+	else if (next_ms > AGAIN_MS)
+		next_ms = AGAIN_MS;
+	if (!n->left)
+		timer_in(n, &n->beat, next_ms);
+}
+
+/* ---- Reaper -------------------------------------------------------- */
+
+/* A run ends at its limit of time; the margin is for its last commit. */
+static int64_t
+max_age_us(const struct node *n)
+{
+	return (n->p.settings->runs.max_wall + 120000) * 1000;
+}
+
+/* Others are told whether the lock means anything. */
+static SUSPENDS void
+guard_tell(struct node *n)
+{
+	bool held = store_lock_held_us(n->lock) >= 0;
+	int64_t silence_ms = n->p.settings->worker.beat + SILENCE_MORE_MS;
+
+	if (held == n->guarded)
+		return;
+	if (held)
+		atomic_store(&n->env.guarded, true);
+	if (run_store_node_guard(node_app(n)->runs, n->epoch,
+		held ? silence_ms * 1000 : 0, NULL) == AS_OK)
+		n->guarded = held;
+	if (!held && !n->guarded)
+		atomic_store(&n->env.guarded, false);
+}
+
+/*
+ * Who has just lost his own lock may have lost it as the others lost theirs:
+ * he judges nobody before they have had the time to come back.
+ */
+static SUSPENDS void
+doom(struct node *n)
+{
+	int gone = 0;
+
+	if (store_lock_held_us(n->lock) < n->p.settings->worker.beat * 1000)
+		return;
+	(void)run_store_node_doom(node_app(n)->runs, n->epoch, n->lease_us,
+	    &gone, NULL);
+	if (gone > 0)
+		log_warn("serve", "%d processes have died", gone);
+}
+
+static SUSPENDS void
+reap(struct node *n)
+{
+	int freed = 0;
+
+	if (run_store_reap(node_app(n)->runs, n->epoch, false, max_age_us(n),
+		&freed, NULL) != AS_OK ||
+	    freed == 0)
+		return;
+	log_warn("serve", "%d runs of dead processes are taken over", freed);
+	node_ring(n);
+}
+
+/* Ours, cancelled through whichever process; who does not end it loses it. */
+static SUSPENDS void
+cancels_look(struct node *n)
+{
+	struct app *app = node_app(n);
+	struct run_cancelling *list;
+	char id[UUID_TEXT];
+	int count;
+
+	(void)run_store_cancelling(app->runs, n->epoch, &list, &count, NULL);
+	for (int i = 0; i < count; i++) {
+		cancel_notify_all(app, list[i].run_id);
+		if (list[i].age_us < n->p.settings->worker.grace * 1000)
+			continue;
+		uuid_format(list[i].run_id, id);
+		if (run_store_release(app->runs, n->epoch, list[i].thread_id,
+			list[i].run_id, NULL) == AS_OK)
+			log_warn("serve", "run %s does not end by itself", id);
+		node_ring(n);
+	}
+	free(list);
+}
+
+static SUSPENDS void
+reap_fiber(void *arg)
+{
+	struct node *n = arg;
+
+	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 10000);
+	if (n->lock != NULL) {
+		guard_tell(n);
+		doom(n);
+	}
+	reap(n);
+	cancels_look(n);
+	if (!n->stopping)
+		timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
+}
+
+/* The fiber sets the timer again; without one the timer tries once more. */
+static void
+spawn_or_wait(struct node *n, struct loop_timer *t, const char *name,
+    fiber_fn fn)
+{
+	if (fiber_spawn(node_app(n)->loop, name, fn, n).f != NULL)
+		return;
+	log_err("serve", "no fiber for %s", name);
+	timer_in(n, t, NO_FIBER_MS);
+}
+
+static void
+on_beat(struct loop_timer *t)
+{
+	spawn_or_wait(container_of(t, struct node, beat), t, "heartbeat",
+	    beat_fiber);
+}
+
+static void
+on_reap(struct loop_timer *t)
+{
+	spawn_or_wait(container_of(t, struct node, reap), t, "reaper",
+	    reap_fiber);
+}
+
+/* ---- Coming and going ---------------------------------------------- */
+
+SUSPENDS enum as_status
+node_join(struct node *n, struct error *err)
+{
+	struct run_store *runs = node_app(n)->runs;
+	int64_t sent = clock_boot_us();
+	char name[128] = "node";
+	int freed = 0;
+	enum as_status st;
+
+	gethostname(name, sizeof(name) - 1);
+	st = run_store_node_join(runs, name, PACKAGE_VERSION, n->lease_us,
+	    &n->epoch, err);
+	if (st == AS_OK) {
+		trust_from(n, sent);
+		st = node_crumb_charge(n, err);
+	}
+	if (st == AS_OK)
+		st = run_store_reap(runs, n->epoch, n->alone, max_age_us(n),
+		    &freed, err);
+	if (freed > 0)
+		log_info("serve", "%d runs go on", freed);
+	if (st == AS_OK && n->executes && !n->alone &&
+	    n->p.settings->worker.lock)
+		n->env.lock = n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
+		    (int32_t)(n->epoch % INT64_C(2147483648)));
+	if (st == AS_OK)
+		node_env_tune(&n->env, node_app(n)->store);
+	return st;
+}
+
+/* Who executes nothing need not look for what others left. */
+void
+node_beat_start(struct node *n)
+{
+	n->hung = -1;
+	n->beat.fn = on_beat;
+	n->reap.fn = on_reap;
+	timer_in(n, &n->beat, n->p.settings->worker.beat);
+	if (n->executes)
+		timer_in(n, &n->reap, REAP_MS);
+}
+
+void
+node_reap_stop(struct node *n)
+{
+	loop_timer_clear(&n->reap);
+}
+
+/* A beat under way that comes after it finds no lease: that means nothing. */
+SUSPENDS void
+node_leave(struct node *n)
+{
+	n->left = true;
+	loop_timer_clear(&n->beat);
+	(void)run_store_node_leave(node_app(n)->runs, n->epoch, NULL);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/cmd/node.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/cmd/options.h"
+
+/* From the command line to the settings, for serve and worker. */
+
+int
+node_command(int argc, char **argv, const char *usage, node_command_fn fn)
+{
+	struct settings settings;
+	struct options options;
+	struct conf *conf;
+	int rc = EXIT_FAILURE;
+
+	if (!options_parse(&options, argc, argv, NULL, usage))
+		return options.status;
+	if (!options_no_words(&options, argv[0])) {
+		options_free(&options);
+		return options.status;
+	}
+	MUST(sodium_init() >= 0);
+	conf = options_conf(&options);
+	settings_load(&settings, conf);
+	if (options_problems(conf) == 0 && log_configure(settings.log.level))
+		rc = fn(&settings, conf);
+	conf_free(conf);
+	options_free(&options);
+	return rc;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_CMD_NODE_IMPL_H
+#define CORE_CMD_NODE_IMPL_H
+
+/*
+ * What the files of a node share: node.c (start, stop, the process),
+ * node_loop.c (what one loop owns), node_beat.c (lease and reaper),
+ * node_claim.c (work that is ready), node_watch.c (loops that hang),
+ * node_crumb.c (runs that a process crashed in),
+ * node_plug.c (the plugins and what they are given), node_report.c (what is
+ * printed).
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/cmd/node.h"
+#include "core/cmd/node_env.h"
+
+struct api_gauges;
+struct store_lock;
+
+struct node_loop {
+	struct node *node;
+	struct app app;
+	struct api_gauges *gauges;
+	struct loop_msg start, stop, ring;
+	atomic_bool rung; /* ring is on its way */
+	struct loop_timer pulse;
+	_Atomic int64_t turned_us; /* monotonic; 0: not watched */
+	int64_t stalled_us; /* the watching thread's own */
+	pthread_t thread;
+	bool failed;
+};
+
+/* The thread that ends a process one of whose loops hangs. */
+struct node_watch {
+	pthread_t thread;
+	pthread_mutex_t mu;
+	pthread_cond_t cond; /* monotonic clock */
+	bool ending, running;
+};
+
+struct node {
+	struct node_parts p;
+	struct node_env env;
+	struct plug *plug;
+	struct bus *bus;
+	struct live *live;
+	struct breakers *breakers;
+	struct seats *seats;
+	struct pool *pool;
+	struct node_loop *loops;
+	struct app **apps; /* NULL-terminated */
+	const char *const *trusted_proxies; /* NULL-terminated, as the next */
+	const char *const *allowed_origins;
+	struct loop_watch *signals;
+	struct loop_timer beat, reap, claim;
+	struct node_watch watch;
+	struct store_lock *lock; /* NULL: only the lease tells that we live */
+	bool guarded; /* and others know of the lock */
+	int n_loops;
+	atomic_int n_others; /* threads of other loops than the first */
+	bool others_stop;
+	bool alone; /* no other process can have this database */
+	bool executes; /* runs, itself */
+	int64_t epoch;
+	int64_t lease_us;
+	int64_t margin_us; /* of the lease, in which nothing new is begun */
+	uint16_t port;
+	int signal_fd;
+	int hung; /* loop that keeps the heart from beating; -1 */
+	struct fiber_ref start;
+	bool stopping, started;
+	bool left; /* the epoch is given up */
+	int exit_code;
+};
+
+static inline struct node_loop *
+node_first(struct node *n)
+{
+	return &n->loops[0];
+}
+
+/* To the log and to standard error; the exit code is 1. */
+void node_fail(struct node *n, const char *what, struct error *err);
+
+/* ---- node_loop.c --------------------------------------------------- */
+
+/* Before there are other threads: an arena is for one. */
+void node_lists_make(struct node *n);
+void node_loop_make(struct node *n, struct node_loop *l);
+/* When no loop runs any more, and the pool has ended: nobody posts. */
+void node_loop_unmake(struct node *n, struct node_loop *l);
+/*
+ * On the loop's thread, once the epoch is known and the plugins run.  What
+ * goes wrong is reported, and l->failed.
+ */
+void node_loop_serve(struct node *n, struct node_loop *l);
+
+/* ---- node_beat.c: the first loop's thread -------------------------- */
+
+/* An epoch of its own, and what dead processes held goes back to the queue. */
+SUSPENDS enum as_status node_join(struct node *n, struct error *err);
+void node_beat_start(struct node *n); /* heartbeat and reaper */
+void node_reap_stop(struct node *n);
+SUSPENDS void node_leave(struct node *n); /* the last beat */
+
+/* ---- node_claim.c: the first loop's thread ------------------------- */
+
+void node_claim_start(struct node *n);
+void node_claim_stop(struct node *n);
+void node_ring_make(struct node_loop *l); /* before there are threads */
+/*
+ * Something is ready: every loop takes of it as soon as it has room.  Any
+ * loop's thread.
+ */
+void node_ring(struct node *n);
+
+/* ---- node_crumb.c -------------------------------------------------- */
+
+void node_crumb_open(struct node *n); /* before there are threads */
+/* Dead processes' crashes, before anybody claims the runs they crashed in. */
+SUSPENDS enum as_status node_crumb_charge(struct node *n, struct error *err);
+
+/* ---- node_watch.c -------------------------------------------------- */
+
+/* From now on this loop shows that it turns; on its thread. */
+void node_pulse_start(struct node_loop *l);
+void node_pulse_stop(struct node_loop *l);
+/* The first loop that has not turned for max_us, or -1.  Any thread. */
+int node_pulse_missing(struct node *n, int64_t max_us);
+/* Aborts when a loop hangs for as long as the lease is trusted. */
+void node_watch_start(struct node *n);
+void node_watch_stop(struct node *n);
+
+/* ---- node_plug.c, node_report.c ------------------------------------ */
+
+/* False: the configuration has problems, which have been printed. */
+bool node_plugins_load(struct node *n);
+void node_report(struct node *n);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/cmd/node_impl.h"
+
+#include "core/api/seats.h"
+#include "core/base/clock.h"
+#include "core/chat/stream_poll.h"
+#include "core/run/engine.h"
+
+/*
+ * What one loop owns: its store, HTTP client, engine and listener.
+ */
+
+static const char *const *
+list_items(struct arena *a, const struct as_list *list)
+{
+	const char **out = arena_alloc(a, (list->n + 1) * sizeof(*out));
+
+	for (size_t i = 0; i < list->n; i++)
+		out[i] = list->items[i];
+	return out;
+}
+
+void
+node_lists_make(struct node *n)
+{
+	const struct server_settings *s = &n->p.settings->server;
+
+	n->trusted_proxies = list_items(n->env.arena, &s->trusted_proxies);
+	n->allowed_origins = list_items(n->env.arena, &s->allowed_origins);
+}
+
+void
+node_loop_make(struct node *n, struct node_loop *l)
+{
+	struct app *app = &l->app;
+
+	l->node = n;
+	node_ring_make(l);
+	app->loop = loop_new();
+	app->store = store_new(n->p.db, app->loop);
+	app->runs = run_store_new(app->store);
+	app->poll = stream_poll_new(app->loop, app->store);
+	app->http = http_client_new(app->loop);
+	app->auth = n->p.auth;
+	app->bus = n->bus;
+	app->live = n->live;
+	app->seats = n->seats;
+	app->pool = n->pool;
+	app->api = n->p.api;
+	app->routes = n->p.api != NULL ? n->p.api->routes : NULL;
+	app->settings = n->p.settings;
+	app->all = n->apps;
+	app->started_us = clock_wall_us();
+	bus_join(n->bus, app->loop);
+}
+
+static void
+engine_make(struct node *n, struct app *app)
+{
+	const struct settings *s = n->p.settings;
+	struct engine_config c = {
+		.loop = app->loop,
+		.runs = app->runs,
+		.world = app->world,
+		.bus = n->bus,
+		.live = n->live,
+		.breakers = n->breakers,
+		.env = node_env_engine(&n->env),
+		.epoch = n->executes ? n->epoch : 0,
+		.limits = {
+		    .max_steps = s->runs.max_steps,
+		    .max_tokens = s->runs.max_tokens,
+		    .max_cost_micros = (int64_t)(s->runs.max_cost * 1e6),
+		    .prices = &s->models.prices,
+		    .model_tries = s->models.tries,
+		    .max_wall_ms = s->runs.max_wall,
+		    .call_timeout_ms = s->models.call_timeout,
+		    .tool_timeout_ms = s->runs.tool_timeout,
+		    .parallel_tools = (int)s->runs.parallel_tools,
+		    .max_output = (size_t)s->runs.max_output,
+		    .slots = (int)((s->worker.slots + n->n_loops - 1) /
+				   n->n_loops),
+		},
+	};
+
+	app->engine = engine_new(&c);
+}
+
+static enum as_status
+listen_here(struct node *n, struct app *app, struct error *err)
+{
+	const struct server_settings *s = &n->p.settings->server;
+	struct http_server_config c = {
+		.host = s->host,
+		.port = n->port != 0 ? n->port : (uint16_t)s->port,
+		.share_port = n->n_loops > 1,
+		.join_port = app != &node_first(n)->app,
+		.max_connections = (unsigned)((s->max_connections + n->n_loops -
+						  1) /
+					      n->n_loops),
+		.max_body = (size_t)s->max_body,
+		.header_timeout_ms = s->header_timeout,
+		.body_timeout_ms = s->body_timeout,
+		.idle_timeout_ms = s->idle_timeout,
+		.request_timeout_ms = s->request_timeout,
+		.trusted_proxies = n->trusted_proxies,
+		.allowed_origins = n->allowed_origins,
+		.public_url = s->public_url[0] != '\0' ? s->public_url : NULL,
+		.ws_max_message = (size_t)s->ws_max_message,
+	};
+
+	return http_server_new(app->loop, &c, app->routes, &api_hooks, app,
+	    &app->server, err);
+}
+
+void
+node_loop_serve(struct node *n, struct node_loop *l)
+{
+	struct error err = { 0 };
+
+	engine_make(n, &l->app);
+	node_pulse_start(l);
+	if (n->p.api == NULL) /* a worker listens to nobody */
+		return;
+	if (listen_here(n, &l->app, &err) != AS_OK) {
+		node_fail(n, "listener", &err);
+		l->failed = true;
+		return;
+	}
+	if (l == node_first(n))
+		n->port = http_server_port(l->app.server);
+	l->gauges = api_gauges_start(&l->app, (int)(l - n->loops));
+}
+
+void
+node_loop_unmake(struct node *n, struct node_loop *l)
+{
+	struct app *app = &l->app;
+
+	loop_drain(app->loop);
+	http_server_free(app->server);
+	loop_drain(app->loop);
+	engine_free(app->engine);
+	world_free(app->world);
+	http_client_free(app->http);
+	bus_leave(n->bus, app->loop);
+	stream_poll_free(app->poll);
+	run_store_free(app->runs);
+	store_free(app->store);
+	loop_free(app->loop);
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A server that executes nothing beside workers: what is asked there is
+// answered here, a stop reaches whoever works on the run, and a worker that
+// dies, hangs or leaves is replaced.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { events, log, messages, newThread, scene } from "../support/chat.mjs";
+import { api, ask, start, startWorker } from "../support/server.mjs";
+import { connect } from "../support/ws.mjs";
+
+const KILLS = 10;
+const TAKEOVER_MS = 4000; // a lease alone would take at least 6 s
+const SLOW = "plugins.llm_demo.delay=30";
+const postgres = process.env.TEST_POSTGRES_URL;
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function eventually(what, found, ms = 15000) {
+	for (const until = Date.now() + ms; Date.now() < until; await pause(20)) {
+		const value = await found();
+		if (value)
+			return value;
+	}
+	throw new Error(`not within ${ms} ms: ${what}`);
+}
+
+const owner = (server, runId) => Number(ask(server,
+	`SELECT COALESCE(owner_epoch, 0) FROM runs WHERE id = '${runId}'`));
+
+test("on SQLite a worker says what it needs", () => {
+	const data = mkdtempSync(join(tmpdir(), "agent-studio-"));
+	const { status, stderr } = spawnSync(
+		process.env.AGENT_STUDIO ?? "agent-studio",
+		["worker", "--data", data], { encoding: "utf8", timeout: 20000 });
+	rmSync(data, { recursive: true });
+	assert.equal(status, 1);
+	assert.match(stderr, /^agent-studio: a worker needs PostgreSQL/);
+	assert.match(stderr, /worker\.embedded/);
+});
+
+test("alone with its database, a server survives a long sleep", async () => {
+	if (process.env.AGENT_STUDIO_STORE === "postgres")
+		return;
+	const server = await start({ set: ["worker.lease=1s", "worker.beat=200ms"] });
+	try {
+		server.child.kill("SIGSTOP");
+		await pause(2500);
+		server.child.kill("SIGCONT");
+		const s = await scene(server);
+		const socket = await connect(server, s.thread.id, { token: s.token });
+		await socket.type("snapshot");
+		await pause(1000); // several beats
+		socket.send({ type: "message", content: "hello" });
+		assert.equal((await socket.end()).state, "succeeded");
+		await socket.close();
+	} finally {
+		assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.log);
+	}
+});
+
+describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+	let server, s, before_;
+	const workers = [];
+
+	async function hire(options = { set: [SLOW] }) {
+		const worker = await startWorker(server, options);
+		workers.push(worker);
+		return worker;
+	}
+
+	async function say(content) {
+		const thread = await newThread(server, s.person, s.agent.id);
+		const socket = await connect(server, thread.id, { token: s.token });
+		await socket.type("snapshot");
+		socket.send({ type: "message", content });
+		const { run_id } = await socket.until((f) => f.type === "run_status");
+		return { ...s, thread, socket, run: run_id };
+	}
+
+	const claimed = (c) => eventually("a claim", () => owner(server, c.run));
+
+	before(async () => {
+		before_ = process.env.AGENT_STUDIO_STORE;
+		process.env.AGENT_STUDIO_STORE = "postgres";
+		server = await start({ set: ["worker.embedded=false"] });
+		s = await scene(server);
+	});
+	after(async () => {
+		for (const worker of workers)
+			if (worker.child.exitCode === null && worker.child.signalCode === null)
+				await worker.stop();
+		await server?.stop();
+		if (before_ === undefined)
+			delete process.env.AGENT_STUDIO_STORE;
+	});
+
+	test("what is asked here is answered there", async () => {
+		const c = await say("What is 6 * 7?");
+		const stream = await fetch(`${server.url}/api/runs/${c.run}/events`, {
+			headers: { authorization: `Bearer ${s.token}`,
+				accept: "text/event-stream" } });
+		assert.equal((await messages(server, c)).length, 1);
+		const worker = await hire();
+		assert.match(worker.output.at(-1), /^working as node epoch [1-9]\d*$/);
+		assert.equal((await c.socket.end()).state, "succeeded");
+		const seen = [];
+		for await (const e of events(stream)) {
+			seen.push(e.data);
+			if (e.data.type === "run_status" && e.data.status === "end")
+				break;
+		}
+		const entries = await log(server, c);
+		assert.deepEqual(c.socket.frames.filter((f) => f.seq).map((f) => f.seq),
+			entries.map((e) => e.seq));
+		assert.deepEqual(seen.filter((f) => f.seq).map((f) => f.seq),
+			entries.map((e) => e.seq));
+		const stored = await messages(server, c);
+		assert.equal(stored[2].content, "42");
+		for (const frames of [c.socket.frames, seen])
+			assert.equal(frames.filter((f) => f.type === "message_delta" &&
+				f.message_id === stored[3].id).map((f) => f.delta).join(""),
+			stored[3].content);
+		await c.socket.close();
+	});
+
+	test("who waits for the next event gets it", async () => {
+		const c = await say("hello");
+		let after = 0, last;
+		do {
+			const { body } = await api(server, "GET",
+				`/api/runs/${c.run}/events?wait=10&after=${after}`,
+				{ token: s.token });
+			last = body.items.at(-1);
+			assert.ok(last, "nothing came");
+			after = last.run_seq;
+		} while (last.type !== "run_status" || last.status !== "end");
+		assert.equal(last.state, "succeeded");
+		await c.socket.close();
+	});
+
+	test("a stop reaches the worker", async () => {
+		const slow = await hire({ set: ["plugins.llm_demo.delay=30s"] });
+		await workers[0].stop();
+		const c = await say("hello");
+		assert.equal(await claimed(c), slow.epoch);
+		await c.socket.type("message_start");
+		const began = Date.now();
+		const { status } = await api(server, "POST",
+			`/api/runs/${c.run}/cancel`, { token: s.token });
+		assert.equal(status, 202);
+		assert.equal((await c.socket.end()).state, "cancelled");
+		assert.ok(Date.now() - began < 5000, `${Date.now() - began} ms`);
+		await c.socket.close();
+		assert.deepEqual(await slow.stop(), { code: 0, signal: null }, slow.log);
+	});
+
+	test("who leaves hands back what he works on", async () => {
+		const leaving = await hire();
+		const c = await say("hello");
+		assert.equal(await claimed(c), leaving.epoch);
+		const staying = await hire();
+		const stopped = leaving.stop();
+		assert.equal(await eventually("a new owner", () => {
+			const epoch = owner(server, c.run);
+			return epoch !== leaving.epoch && epoch;
+		}, 5000), staying.epoch);
+		assert.deepEqual(await stopped, { code: 0, signal: null }, leaving.log);
+		assert.equal((await c.socket.end()).state, "succeeded");
+		await c.socket.close();
+	});
+
+	test("kill -9, again and again", async () => {
+		const crew = [workers.at(-1), await hire()];
+		const times = [];
+		for (let i = 0; i < KILLS; i++) {
+			const c = await say("hello");
+			const epoch = await claimed(c);
+			const dead = crew.findIndex((w) => w.epoch === epoch);
+			assert.ok(dead >= 0, `owner ${epoch}`);
+			const killed = Date.now();
+			await crew[dead].kill9();
+			assert.equal(await eventually("a takeover", () => {
+				const now = owner(server, c.run);
+				return now !== epoch && now;
+			}), crew[1 - dead].epoch);
+			times.push(Date.now() - killed);
+			assert.equal((await c.socket.end()).state, "succeeded");
+			const entries = await log(server, c);
+			assert.equal(entries.filter((e) => e.type === "run_status" &&
+				e.status === "end").length, 1);
+			await c.socket.close();
+			await crew[dead].restart();
+		}
+		console.log(`# takeover after kill -9, ms: ${times.join(" ")}`);
+		assert.ok(Math.max(...times) < TAKEOVER_MS, times.join(" "));
+		for (const worker of crew)
+			await worker.stop();
+	});
+
+	test("without the lock the lease decides", async () => {
+		const set = [SLOW, "worker.lock=false", "worker.lease=3s", "worker.beat=500ms"];
+		const crew = [await hire({ set })];
+		const c = await say("hello");
+		assert.equal(await claimed(c), crew[0].epoch);
+		crew.push(await hire({ set }));
+		await crew[0].kill9();
+		assert.equal(await eventually("a takeover", () => {
+			const now = owner(server, c.run);
+			return now !== crew[0].epoch && now;
+		}), crew[1].epoch);
+		assert.equal((await c.socket.end()).state, "succeeded");
+		await c.socket.close();
+		await crew[1].stop();
+	});
+
+	test("who slept through his lease ends, and harms nothing", async () => {
+		const set = [SLOW, "worker.lease=3s", "worker.beat=500ms"];
+		const crew = [await hire({ set })];
+		const c = await say("hello");
+		assert.equal(await claimed(c), crew[0].epoch);
+		await c.socket.type("message_start");
+		crew.push(await hire({ set }));
+		crew[0].child.kill("SIGSTOP");
+		assert.equal((await c.socket.end()).state, "succeeded");
+		crew[0].child.kill("SIGCONT");
+		assert.equal((await crew[0].exited).code, 1);
+		assert.match(crew[0].log, /the lease of node epoch \d+ has run out/);
+		const entries = await log(server, c);
+		assert.equal(entries.filter((e) => e.type === "run_status" &&
+			e.status === "end").length, 1);
+		await c.socket.close();
+		await crew[1].stop();
+	});
+});

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <agentstudio/toolkit.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/*
+ * A plugin that takes its process with it.  It is built three times, as probe.c
+ * is: for the caller's loop, for the home loop and for the pool.
+ */
+
+static enum as_status
+fault(struct as_call *call, const void *in)
+{
+	/* Not NULL: a sanitizer would end the process in its own way. */
+	static volatile uintptr_t nowhere = 64;
+
+	(void)call;
+	(void)in;
+	*(int *)nowhere = 1;
+	return AS_OK;
+}
+
+static enum as_status
+give_up(struct as_call *call, const void *in)
+{
+	(void)call;
+	(void)in;
+	abort();
+}
+
+/* The loop turns no more. */
+static enum as_status
+hang(struct as_call *call, const void *in)
+{
+	static volatile int for_ever = 1;
+
+	(void)call;
+	(void)in;
+	while (for_ever)
+		continue;
+	return AS_OK;
+}
+
+static const struct as_tool tools[] = {
+	{ .name = "fault", .doc = "Writes to nowhere.", .run = fault },
+	{ .name = "give_up", .doc = "Aborts.", .run = give_up },
+	{ .name = "hang", .doc = "Goes on for ever.", .run = hang },
+	{ .name = "again",
+	    .doc = "Writes to nowhere, each time it is called.",
+	    .effect = AS_EFFECT_NONE,
+	    .run = fault },
+	AS_END,
+};
+
+AS_PLUGIN(.name = CRASH_NAME, .summary = "Crashes.", .version = "1.0.0",
+    .flags = CRASH_FLAGS,
+    .toolkit = AS_TOOLKIT(.title = "Crash", .tools = tools));
