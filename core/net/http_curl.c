@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 
@@ -84,6 +85,7 @@ on_header(char *line, size_t one, size_t len, void *arg)
 		return len;
 	s->last_ms = loop_now_ms(s->client->loop);
 	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) {
+		FAILPOINT("net.pre_read");
 		buf_reset(&s->raw);
 		s->n_headers = 0;
 		return len;
@@ -199,11 +201,26 @@ on_request(void *arg, char *remote, char *local, int remote_port,
 		return CURL_PREREQFUNC_ABORT;
 	if (s->sent && !s->is_safe)
 		return CURL_PREREQFUNC_ABORT;
+	FAILPOINT("net.pre_write");
 	s->sent = true;
 	s->refused[0] = '\0'; /* another address of the host passed */
 	s->last_ms = loop_now_ms(s->client->loop);
 	return CURL_PREREQFUNC_OK;
 }
+
+#ifdef FAILPOINTS
+/* The only word that curl gives of a request that has left. */
+static int
+on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *arg)
+{
+	(void)easy;
+	(void)arg;
+	if (type == CURLINFO_HEADER_OUT && len > 3 &&
+	    memcmp(bytes + len - 4, "\r\n\r\n", 4) == 0)
+		FAILPOINT("net.post_write");
+	return 0;
+}
+#endif
 
 /* ---- How a stream begins ------------------------------------------- */
 
@@ -261,6 +278,10 @@ set_callbacks(struct http_stream *s)
 	curl_easy_setopt(e, CURLOPT_PREREQDATA, s);
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(e, CURLOPT_XFERINFODATA, s);
+#ifdef FAILPOINTS
+	curl_easy_setopt(e, CURLOPT_VERBOSE, 1L);
+	curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_debug);
+#endif
 }
 
 struct http_stream *

@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libnet.la
 CORE_LIBS += libnet.la
 libnet_la_SOURCES = \
+	core/net/failpoint_control.c core/net/failpoint_control.h \
 	core/net/http_check.c \
 	core/net/http_conn.c \
 	core/net/http_impl.h \
