@@ -14,7 +14,8 @@
 // AGENT_STUDIO_CONF its folder of settings, if it shall not be the built-in one.
 // AGENT_STUDIO_SET names more settings for all servers, with blanks between.
 // With AGENT_STUDIO_STORE=postgres each server gets a new database of
-// TEST_POSTGRES_URL, dropped by stop().
+// TEST_POSTGRES_URL, dropped by stop().  With {data: FOLDER} (and {database:
+// NAME} of TEST_POSTGRES_URL) it works on what is there, and stop() leaves it.
 //
 // api(server, method, path, {body, token, cookie, headers}) is fetch with JSON:
 // {status, headers, body, cookie}.
@@ -46,10 +47,14 @@ function psql(url, text) {
 class Server {
 	constructor(options) {
 		this.options = { set: [], args: [], env: {}, ...options };
-		this.data = mkdtempSync(join(tmpdir(), "agent-studio-"));
+		this.data = options.data ??
+			mkdtempSync(join(tmpdir(), "agent-studio-"));
 		this.log = "";
 		this.output = [];
-		if (process.env.AGENT_STUDIO_STORE === "postgres") {
+		if (options.data) {
+			this.admin = process.env.TEST_POSTGRES_URL;
+			this.database = options.database;
+		} else if (process.env.AGENT_STUDIO_STORE === "postgres") {
 			this.admin = process.env.TEST_POSTGRES_URL;
 			if (!this.admin)
 				throw new Error("TEST_POSTGRES_URL is not set");
@@ -128,6 +133,8 @@ class Server {
 
 	async stop() {
 		const status = await this.end("SIGTERM");
+		if (this.options.data)
+			return status;
 		rmSync(this.data, { recursive: true, force: true });
 		if (this.database)
 			psql(this.admin,
