@@ -33,6 +33,7 @@ struct check {
 	int n_broken;
 	int recoveries;
 	int lost_events;
+	int verifications;
 	struct class_stats classes[CLASS_MAX];
 };
 

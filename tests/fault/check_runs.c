@@ -117,8 +117,9 @@ print_figures(const struct check *c)
 {
 	static const char letters[] = "PNKVU";
 
-	printf("# {\"broken\":%d,\"recoveries\":%d,\"lost_events\":%d",
-	    c->n_broken, c->recoveries, c->lost_events);
+	printf("# {\"broken\":%d,\"recoveries\":%d,\"lost_events\":%d,"
+	       "\"verifications\":%d",
+	    c->n_broken, c->recoveries, c->lost_events, c->verifications);
 	for (int i = 0; i < CLASS_MAX; i++)
 		printf(",\"%c\":{\"calls\":%d,\"resends\":%d,"
 		       "\"duplicates\":%d,\"unknown\":%d}",

@@ -67,6 +67,8 @@ world_line(struct check *c, struct json_object *o, void *arg)
 		request_seen(c, s, o);
 	else if (strcmp(t, "effect") == 0)
 		s->n_effects++;
+	else if (strcmp(t, "verify") == 0)
+		c->verifications++;
 	if (body != NULL)
 		json_object_array_add(s->answers, json_object_get(body));
 }

@@ -56,6 +56,8 @@ export async function within(ms, promise, what) {
 	let timer;
 	const late = new Promise((_, reject) => {
 		timer = setTimeout(() => reject(new Error(`not in time: ${what}`)), ms);
+		// Who waits for what has become of no interest holds nobody up.
+		timer.unref();
 	});
 	try {
 		return await Promise.race([promise, late]);
@@ -164,7 +166,7 @@ export class World {
 export class Story {
 	constructor(world, name, data) {
 		Object.assign(this, { world, name, data, servers: [], seen: [],
-			cursor: 0, token: world.scene.token,
+			cursor: 0, watching: new Set(), token: world.scene.token,
 			thread: world.scene.thread.id,
 			witness: join(world.dir, `${name}.jsonl`),
 			client: join(world.dir, `${name}.client.jsonl`),
@@ -174,17 +176,27 @@ export class Story {
 	}
 
 	// A new process on the same data; it may end before it listens.
-	async start({ env = {}, set = [] } = {}) {
+	async start({ env = {}, set = [], spawned } = {}) {
 		const socket = join(this.data, `fp${this.servers.length}.sock`);
+		const remember = (server) => {
+			server.failpoints = socket;
+			this.servers.push(server);
+			spawned?.(server);
+		};
 		const options = this.world.options(this.name, { set,
 			data: this.data, database: this.database, env: {
 				AGENT_STUDIO_FAILPOINT_LOG: this.hits,
 				AGENT_STUDIO_FAILPOINT_SOCKET: socket, ...env } });
-		const server = await start(options);
 
-		server.failpoints = socket;
-		this.servers.push(server);
-		return server;
+		return start({ ...options, spawned: remember });
+	}
+
+	// Only one process may live on, by what the database says.
+	async untilOthersAreDead() {
+		await poll(async () => (await this.world.sql("SELECT count(*) FROM " +
+			"nodes WHERE lease_expires_at > extract(epoch FROM " +
+			"clock_timestamp()) * 1000000", this.database))
+			.stdout.trim() === "1", "the end of a lease");
 	}
 
 	note(line) {
@@ -222,7 +234,8 @@ export class Story {
 			this.cursor = frame.seq;
 			this.seen.push(frame);
 			this.note({ t: "event", thread_id: this.thread, seq: frame.seq });
-			this.changed?.();
+			for (const look of [...this.watching])
+				look();
 		};
 
 		this.reader = socket;
@@ -236,18 +249,22 @@ export class Story {
 		this.reader = null;
 	}
 
-	until(passes, what) {
-		return within(WAIT_MS, new Promise((resolve) => {
-			let at = 0;
-
-			this.changed = () => {
-				for (; at < this.seen.length; at++)
-					if (passes(this.seen[at]))
-						return resolve(this.seen[at]);
-				return undefined;
-			};
-			this.changed();
-		}), what);
+	// An event that was shown, or will be.
+	async until(passes, what) {
+		let look;
+		try {
+			return await within(WAIT_MS, new Promise((resolve) => {
+				look = () => {
+					const frame = this.seen.find(passes);
+					if (frame)
+						resolve(frame);
+				};
+				this.watching.add(look);
+				look();
+			}), what);
+		} finally {
+			this.watching.delete(look);
+		}
 	}
 
 	// The run has ended, or waits for somebody.
@@ -314,17 +331,22 @@ export class Story {
 		}
 	}
 
-	async end() {
+	// No process, but all that they have written.
+	async leaveBehind() {
 		this.leave();
 		for (const s of this.servers)
 			if (s.child.exitCode === null && s.child.signalCode === null) {
 				s.child.kill("SIGKILL");
 				await s.exited;
 			}
+		this.world.stories.delete(this);
+	}
+
+	async end() {
+		await this.leaveBehind();
 		if (this.database)
 			await this.world.sql("DROP DATABASE IF EXISTS " +
 				`${this.database} WITH (FORCE)`);
 		rmSync(this.data, { recursive: true, force: true });
-		this.world.stories.delete(this);
 	}
 }

@@ -17,6 +17,8 @@
 // TEST_POSTGRES_URL, dropped by stop().  With {data: FOLDER} (and {database:
 // NAME} of TEST_POSTGRES_URL) it works on what is there, and stop() leaves it.
 //
+// {spawned: fn} is called with the server as soon as there is a process.
+//
 // api(server, method, path, {body, token, cookie, headers}) is fetch with JSON:
 // {status, headers, body, cookie}.
 
@@ -83,6 +85,7 @@ class Server {
 			stdio: ["ignore", "pipe", "pipe"],
 			env: { ...process.env, ...this.options.env },
 		});
+		this.options.spawned?.(this);
 		this.child.stderr.setEncoding("utf8");
 		this.child.stderr.on("data", (text) => {
 			this.log += text;
