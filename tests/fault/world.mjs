@@ -177,7 +177,9 @@ export class Story {
 
 	// A new process on the same data; it may end before it listens.
 	async start({ env = {}, set = [], spawned } = {}) {
-		const socket = join(this.data, `fp${this.servers.length}.sock`);
+		// Such a path must be short.
+		const socket = join(this.world.dir, `${this.name.split("-")[0]}.` +
+			`${this.servers.length}.sock`);
 		const remember = (server) => {
 			server.failpoints = socket;
 			this.servers.push(server);
