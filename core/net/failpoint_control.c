@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/net/failpoint_control.h"
 
-#ifdef FAILPOINTS
-
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -102,5 +100,3 @@ failpoint_control_start(void)
 	     listen(fd, 8) == 0);
 	thread_start(fd);
 }
-
-#endif

@@ -9,7 +9,7 @@
  * a key, or an event as it was shown:
  *
  *	{"t": "reply", "key": K, "status": 202, "run_id": ID, "sha256": HEX}
- *	{"t": "event", "thread_id": ID, "seq": N}
+ *	{"t": "event", "thread_id": ID, "seq": N, "type": TYPE}
  *
  * The events of a reader that came back with its cursor are one sequence.
  */
@@ -58,6 +58,28 @@ reply_line(struct check *c, struct clients *all, struct json_object *o)
 	all->replies = r;
 }
 
+/* What was shown is in the log, at its place. */
+static void
+check_shown(struct check *c, const char *thread, int64_t seq, const char *type)
+{
+	struct uuid id = { 0 };
+	struct sql_arg args[2];
+	struct rows *rows;
+
+	uuid_parse(thread, &id);
+	args[0] = SQL_UUID(id);
+	args[1] = SQL_INT(seq);
+	rows = check_query(c,
+	    "SELECT type FROM run_events WHERE thread_id = $1 AND seq = $2",
+	    args, 2);
+	if (rows_count(rows) != 1 || strcmp(rows_text(rows, 0, 0), type) != 0)
+		check_broken(c, "I12",
+		    "thread %s: event %lld was shown as %s, the log has %s",
+		    thread, (long long)seq, type,
+		    rows_count(rows) == 1 ? rows_text(rows, 0, 0) : "none");
+	rows_free(rows);
+}
+
 static void
 event_line(struct check *c, struct clients *all, struct json_object *o)
 {
@@ -86,6 +108,7 @@ event_line(struct check *c, struct clients *all, struct json_object *o)
 		    thread, (long long)r->seq, (long long)seq);
 	}
 	r->seq = seq > r->seq ? seq : r->seq;
+	check_shown(c, thread, seq, jget_str(o, "type", ""));
 }
 
 static void

@@ -180,6 +180,10 @@ finds("I12", "an end that was not shown", (story) => {
 	const last = Math.max(...all.map((o) => o.seq ?? 0));
 	write(story.client, all.filter((o) => o.seq !== last));
 });
+finds("I12", "an event that was shown and is not in the log", (story) =>
+	write(story.client, lines(story.client).map((o) => o.seq === 4
+		? { ...o, type: "tool_call" } : o)));
+
 const beginOther = (id, seq) => "INSERT INTO run_events SELECT " +
 	`X'0000000000007000800000000000000${id}', run_seq, tenant_id, ` +
 	`thread_id, seq + ${seq}, step, ns, task_id, type, fence, ` +

@@ -235,7 +235,8 @@ export class Story {
 				return;
 			this.cursor = frame.seq;
 			this.seen.push(frame);
-			this.note({ t: "event", thread_id: this.thread, seq: frame.seq });
+			this.note({ t: "event", thread_id: this.thread, seq: frame.seq,
+				type: frame.type });
 			for (const look of [...this.watching])
 				look();
 		};
