@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -175,6 +176,17 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 }
 
 /*
+ * A process that was stopped may come here long after it has asked for this,
+ * when another one may have asked the service whether it happened.  So not the
+ * loop's time, which is of the turn's begin.
+ */
+static bool
+is_too_late(const struct http_stream *s)
+{
+	return s->until_ms != 0 && (uint64_t)clock_mono_ms() >= s->until_ms;
+}
+
+/*
  * Before each request, also on a connection that was there already; and once
  * more if curl wants to repeat the request because that connection was dead.
  */
@@ -190,6 +202,7 @@ on_request(void *arg, char *remote, char *local, int remote_port,
 	(void)local;
 	(void)remote_port;
 	(void)local_port;
+	FAILPOINT("net.pre_write");
 	if (inet_pton(AF_INET, remote, &in4.sin_addr) == 1) {
 		sa = (const void *)&in4;
 	} else {
@@ -201,7 +214,8 @@ on_request(void *arg, char *remote, char *local, int remote_port,
 		return CURL_PREREQFUNC_ABORT;
 	if (s->sent && !s->is_safe)
 		return CURL_PREREQFUNC_ABORT;
-	FAILPOINT("net.pre_write");
+	if (is_too_late(s))
+		return CURL_PREREQFUNC_ABORT;
 	s->sent = true;
 	s->refused[0] = '\0'; /* another address of the host passed */
 	s->last_ms = loop_now_ms(s->client->loop);
@@ -303,6 +317,7 @@ client_stream_new(struct http_client *c, const struct http_request *req,
 	s->idle_ms = req->idle_ms > 0 ? req->idle_ms : IDLE_MS;
 	s->max_body = req->max_body > 0 ? req->max_body : BODY_MAX;
 	s->last_ms = loop_now_ms(c->loop);
+	s->until_ms = fiber_deadline();
 	MUST((s->easy = curl_easy_init()) != NULL);
 	s->headers = hop_headers(hop, req);
 	curl_easy_setopt(s->easy, CURLOPT_URL, hop->url);

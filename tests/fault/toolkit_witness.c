@@ -97,6 +97,8 @@ static const struct as_tool tools[] = { { .name = "read",
 	    .doc = "Books; can tell whether it did.",
 	    .schema = schema,
 	    .effect = AS_EFFECT_VERIFIED,
+	    /* So long a successor waits before it asks. */
+	    .timeout_ms = 1500,
 	    .run = book,
 	    .verify = verify },
 	{ .name = "send",
