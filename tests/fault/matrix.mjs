@@ -10,11 +10,14 @@
 // (the model asks for a tool of each effect class at once), dies or is stopped
 // at the point, another one takes over, and when the run has come to rest,
 // check_runs looks at the database, at what the witness saw and at what the
-// client was shown.  Stopped servers go on once their runs are another's.
+// client was shown.  Stopped servers go on once their runs are another's.  At
+// the points of commits there is a third fault, "cut": the server is stopped for
+// as long as it takes PostgreSQL to close its connections, and goes on without
+// knowing what has become of the commit.
 //
 // Environment: AGENT_STUDIO (built with --enable-failpoints), BUILD_DIR,
 // SRC_DIR, and TEST_POSTGRES_URL for PostgreSQL.  --keep leaves the folders of
-// cases that failed.  --quick takes one hit of each point, and only kills.
+// cases that failed.  --quick takes one hit of each point, and does not stop.
 
 import { readFileSync, readdirSync, rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -127,7 +130,7 @@ function struck(c, server, story) {
 			throw new Error(`ended with ${signal ?? code}:\n${server.log}`);
 		return true;
 	});
-	const stopped = c.action !== "stop" ? new Promise(() => {})
+	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
 	const over = story.rest().then(() => new Promise((_, reject) => {
@@ -143,7 +146,8 @@ function struck(c, server, story) {
 
 // The server that the fault is meant for, up to the fault.
 async function untilStruck(c, story) {
-	const fault = `${c.point}=${c.action},nth=${c.nth}`;
+	const fault = `${c.point}=${c.action === "kill" ? "kill" : "stop"},` +
+		`nth=${c.nth}`;
 	const first = earlier[c.point] ?? fault;
 	const plot = plots[plotOf(c.point)];
 	let server = await story.start();
@@ -174,14 +178,25 @@ async function wakeUp(server) {
 		throw new Error(`was taken for dead and ended with ${signal ?? code}`);
 }
 
+// Who goes on after the fault, with the reader on it.
+async function successor(c, story, server) {
+	if (c.action === "cut") {
+		await story.cut();
+		server.child.kill("SIGCONT");
+		return server;
+	}
+	story.leave();
+	const next = await story.start();
+	await story.read(next);
+	return next;
+}
+
 async function tell(c, story) {
 	const plot = plots[plotOf(c.point)];
 	const server = await untilStruck(c, story);
 	const from = performance.now();
+	const next = await successor(c, story, server);
 
-	story.leave();
-	const next = await story.start();
-	await story.read(next);
 	await plot.again(story, next);
 	c.state = (await story.rest()).state;
 	c.seconds = (performance.now() - from) / 1000;
@@ -236,6 +251,8 @@ async function casesOf(world, actions, points, { quick, only }) {
 			continue;
 		const n = earlier[point] ? 1 : hits.get(plotOf(point)).get(point) ?? 0;
 		for (const action of actions) {
+			if (action === "cut" && !/^(store|commit)\./.test(point))
+				continue;
 			if (n === 0)
 				cases.push({ point, action, nth: 0, store: world.store,
 					problems: ["the point is never hit"] });
@@ -375,8 +392,8 @@ async function main() {
 	for (const store of o.stores) {
 		const dir = mkdtempSync(join(tmpdir(), `fault-${store}-`));
 		const world = await World.create({ dir, store });
-		const actions = store === "postgres" && !o.quick ? ["kill", "stop"]
-			: ["kill"];
+		const actions = store === "sqlite" ? ["kill"]
+			: o.quick ? ["kill", "cut"] : ["kill", "stop", "cut"];
 
 		world.keep = o.keep;
 		const cases = await casesOf(world, actions, points, o);

@@ -193,6 +193,13 @@ export class Story {
 		return start({ ...options, spawned: remember });
 	}
 
+	// PostgreSQL closes all connections to this story's database.
+	cut() {
+		return this.world.sql("SELECT pg_terminate_backend(pid) FROM " +
+			"pg_stat_activity WHERE datname = current_database() AND " +
+			"pid <> pg_backend_pid()", this.database);
+	}
+
 	// Only one process may live on, by what the database says.
 	async untilOthersAreDead() {
 		await poll(async () => (await this.world.sql("SELECT count(*) FROM " +
