@@ -9,7 +9,7 @@
 /*
  * Who may work on what: node epochs, claims, and taking back what dead nodes
  * held.  A dead epoch never lives again (a renewal needs an unexpired lease),
- * so a test of it cannot turn false between two statements.
+ * so a test of it cannot turn false between two statements; but true it can.
  */
 
 /* ---- Nodes --------------------------------------------------------- */
@@ -155,8 +155,17 @@ run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	"UPDATE jobs SET state = 0, owner_epoch = NULL, leased_at = NULL," \
 	" run_at = now_us() WHERE kind = 'run' AND state = 1 AND "
 
-SQL(REAP_RUNS, FREE_RUNS HELD_IN_VAIN ")");
-SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN);
+/*
+ * A lease may run out, and a late commit of its owner come, between any two
+ * statements.  So one of them says which jobs it is about and puts them under
+ * the negative of the epoch that asks; the others go by that.
+ */
+#define REAPED "owner_epoch = 0 - $1"
+
+SQL(REAP_MARK, "UPDATE jobs SET " REAPED
+	       " WHERE kind = 'run' AND state = 1 AND " HELD_IN_VAIN);
+SQL(REAP_RUNS, FREE_RUNS REAPED ")");
+SQL(REAP_JOBS, FREE_JOBS REAPED);
 /* Its id comes first: the requests of one thread go one after the other. */
 SQL(NAME_THREAD, "SELECT 1 FROM threads WHERE id = $1");
 SQL(RELEASE_RUN, FREE_RUNS "owner_epoch = $1 AND run_id = $2)");
@@ -168,15 +177,16 @@ run_sql_reap(void *arg, int64_t epoch, bool all, int64_t max_age_us, int *n,
 {
 	struct store *store = arg;
 	struct sql_arg args[] = { SQL_INT(epoch), SQL_INT(max_age_us) };
-	struct sql_call calls[3];
-	struct rows *rows[3] = { NULL, NULL, NULL };
+	struct sql_call calls[4];
+	struct rows *rows[N_ITEMS(calls)] = { NULL };
 	int k = 0, jobs;
 	enum as_status st;
 
 	if (all)
 		calls[k++] = (struct sql_call){ &NODES_DROP, args, 1 };
-	calls[k++] = (struct sql_call){ &REAP_RUNS, args, 2 };
-	calls[jobs = k++] = (struct sql_call){ &REAP_JOBS, args, 2 };
+	calls[k++] = (struct sql_call){ &REAP_MARK, args, 2 };
+	calls[k++] = (struct sql_call){ &REAP_RUNS, args, 1 };
+	calls[jobs = k++] = (struct sql_call){ &REAP_JOBS, args, 1 };
 	FAILPOINT("reap.pre");
 	st = store_batch(store, calls, k, rows, err);
 	if (st == AS_OK && (*n = (int)rows_affected(rows[jobs])) > 0)
