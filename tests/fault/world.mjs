@@ -34,8 +34,7 @@ const BUILD = process.env.BUILD_DIR;
 const WAIT_MS = 30000;
 
 export const TOOLS = ["read", "put", "pay", "book", "send"];
-export const PARKED = ["waiting_human", "waiting_timer", "waiting_child",
-	"recoverable_error"];
+export const PARKED = ["waiting_human", "recoverable_error"];
 
 // All five at once, then an answer; a message that starts with "only TOOL"
 // gets that one.
