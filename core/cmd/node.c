@@ -29,9 +29,6 @@
  * handed back, epoch given up, sockets closed, loops drained.
  */
 
-#define LEASE_US 8000000
-#define BEAT_MS 2000
-#define REAP_MS 1000
 #define OTHERS_POLL_MS 10
 #define NO_FIBER_MS 100
 
@@ -130,6 +127,18 @@ service_kv_put(void *arg, const char *plugin, int scope, const char *owner,
 
 /* ---- Heartbeat, reaper, claims; all from the first loop ------------ */
 
+static int64_t
+lease_us(const struct node *n)
+{
+	return n->p.settings->worker.lease * 1000;
+}
+
+static uint64_t
+beat_ms(const struct node *n)
+{
+	return (uint64_t)n->p.settings->worker.beat;
+}
+
 static SUSPENDS void
 beat_fiber(void *arg)
 {
@@ -137,8 +146,9 @@ beat_fiber(void *arg)
 	struct app *app = &first(n)->app;
 	struct error err = { 0 };
 
-	fiber_deadline_set(loop_now_ms(app->loop) + LEASE_US / 1000);
-	if (run_store_node_renew(app->runs, n->epoch, LEASE_US, &err) ==
+	fiber_deadline_set(
+	    loop_now_ms(app->loop) + (uint64_t)lease_us(n) / 1000);
+	if (run_store_node_renew(app->runs, n->epoch, lease_us(n), &err) ==
 		AS_CONFLICT &&
 	    !n->left) {
 		/* Others own our runs now; a new process takes a new epoch. */
@@ -149,7 +159,7 @@ beat_fiber(void *arg)
 	node_env_tune(&n->env, app->store);
 	if (!n->left)
 		loop_timer_set(app->loop, &n->beat,
-		    loop_now_ms(app->loop) + BEAT_MS);
+		    loop_now_ms(app->loop) + beat_ms(n));
 }
 
 /* A run ends at its limit of time; the margin is for its last commit. */
@@ -174,7 +184,7 @@ reap_fiber(void *arg)
 		    freed);
 	if (!n->stopping)
 		loop_timer_set(app->loop, &n->reap,
-		    loop_now_ms(app->loop) + REAP_MS);
+		    loop_now_ms(app->loop) + beat_ms(n) / 2);
 }
 
 static SUSPENDS void
@@ -234,8 +244,8 @@ timers_start(struct node *n)
 	n->beat.fn = on_beat;
 	n->reap.fn = on_reap;
 	n->claim.fn = on_claim;
-	loop_timer_set(loop, &n->beat, now + BEAT_MS);
-	loop_timer_set(loop, &n->reap, now + REAP_MS);
+	loop_timer_set(loop, &n->beat, now + beat_ms(n));
+	loop_timer_set(loop, &n->reap, now + beat_ms(n) / 2);
 	if (n->p.settings->worker.embedded)
 		loop_timer_set(loop, &n->claim, now + 1);
 }
@@ -411,7 +421,7 @@ epoch_take(struct node *n, struct error *err)
 	enum as_status st;
 
 	gethostname(name, sizeof(name) - 1);
-	st = run_store_node_join(runs, name, PACKAGE_VERSION, LEASE_US,
+	st = run_store_node_join(runs, name, PACKAGE_VERSION, lease_us(n),
 	    &n->epoch, err);
 	if (st == AS_OK)
 		st = run_store_reap(runs, n->epoch, alone, max_age_us(n),

@@ -162,6 +162,12 @@ static const struct as_field worker_fields[] = {
 	    "Runs that one process executes at the same time."),
 	AS_MS(struct worker_settings, poll, 2000, 10, 600000, 0,
 	    "How often a worker looks for work that nobody rang for."),
+	AS_MS(struct worker_settings, lease, 8000, 500, 600000, 0,
+	    "After so long without a sign of life a process is dead, and its "
+	    "runs are taken over."),
+	AS_MS(struct worker_settings, beat, 2000, 50, 60000, 0,
+	    "How often a process gives a sign of life, and looks for dead ones "
+	    "twice as often; at most a quarter of the lease."),
 	AS_END
 };
 
@@ -301,6 +307,11 @@ check_texts(const struct settings *s, struct conf *conf)
 		    "server.public_url: expected an http or https URL, "
 		    "got '%.100s'",
 		    s->server.public_url);
+	if (s->worker.beat * 4 > s->worker.lease)
+		conf_problem_at(conf, "worker.beat",
+		    "worker.beat: expected at most a quarter of worker.lease "
+		    "(%lld ms), got %lld ms",
+		    (long long)s->worker.lease, (long long)s->worker.beat);
 	if (!log_levels_ok(s->log.level))
 		conf_problem_at(conf, "log.level",
 		    "log.level: expected levels such as \"info\" or "

@@ -73,6 +73,8 @@ struct worker_settings {
 	bool embedded;
 	int64_t slots;
 	int64_t poll;
+	int64_t lease;
+	int64_t beat;
 };
 
 struct log_settings {
