@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/cmd/cmd.h"
+#include "core/net/failpoint_control.h"
 
 /* Which subcommand it is; each has a file in core/cmd. */
 
@@ -42,6 +43,7 @@ usage(FILE *to)
 int
 main(int argc, char **argv)
 {
+	FAILPOINT_CONTROL();
 	if (argc < 2)
 		return usage(stderr);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)

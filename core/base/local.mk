@@ -10,6 +10,7 @@ libbase_la_SOURCES = \
 	core/base/conf_section.c \
 	core/base/counter.c core/base/counter.h \
 	core/base/error.c core/base/error.h core/base/error.def \
+	core/base/failpoint.c core/base/failpoint.h \
 	core/base/field.c core/base/field_text.c \
 	core/base/hash.c core/base/hash.h \
 	core/base/json.c core/base/json.h core/base/json_names.c \
@@ -25,6 +26,7 @@ libbase_la_SOURCES = \
 check_PROGRAMS += \
 	tests/unit/t_arena tests/unit/t_buf tests/unit/t_clock \
 	tests/unit/t_conf tests/unit/t_counter tests/unit/t_error \
+	tests/unit/t_failpoint \
 	tests/unit/t_hash tests/unit/t_json tests/unit/t_log \
 	tests/unit/t_schema tests/unit/t_text tests/unit/t_uuid
 tests_unit_t_arena_SOURCES = tests/unit/t_arena.c
@@ -39,6 +41,8 @@ tests_unit_t_counter_SOURCES = tests/unit/t_counter.c
 tests_unit_t_counter_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_error_SOURCES = tests/unit/t_error.c
 tests_unit_t_error_LDADD = libbase.la $(TEST_LIBS)
+tests_unit_t_failpoint_SOURCES = tests/unit/t_failpoint.c
+tests_unit_t_failpoint_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_hash_SOURCES = tests/unit/t_hash.c
 tests_unit_t_hash_LDADD = libbase.la $(TEST_LIBS)
 tests_unit_t_json_SOURCES = tests/unit/t_json.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/chat/chat.h"
 #include "core/run/wire.h"
@@ -208,8 +209,10 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, reason,
 		    "dismissed", err);
 	event_list_add_status(&events, c.to, reason, NULL, NULL);
+	FAILPOINT("cancel.pre_commit");
 	st = run_store_commit(ctx->runs, &c, err);
 	if (st == AS_OK) {
+		FAILPOINT("cancel.post_commit");
 		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,
 		    &events, c.now_us);
 		ctx->notify_cancel(ctx->notify_arg, s->id);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/agent/agent.h"
+#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
@@ -197,10 +198,13 @@ send_once(struct sending *s, struct error *err)
 	events_fill(s, &events, &c.message, owned, answer_id);
 	if (owned)
 		w = engine_expect(e, &c);
+	FAILPOINT("api.create.pre_commit");
 	st = run_store_create(ctx->runs, &c, err);
-	if (st == AS_OK)
+	if (st == AS_OK) {
+		FAILPOINT("api.create.post_commit");
 		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
 		    &events, c.now_us);
+	}
 	if (st == AS_OK && owned)
 		run_begin(s, w, answer_id);
 	else if (owned)
@@ -275,6 +279,8 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
 	s->client_message_id = client_message_id;
 	if (st == AS_OK)
 		st = send_tries(s, id, out, err);
+	if (st == AS_OK)
+		FAILPOINT("api.create.pre_reply");
 	arena_free(s->arena);
 	return st;
 }

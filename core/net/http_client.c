@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 
 /*
@@ -56,6 +57,7 @@ pool_collect(struct curl_pool *p)
 		    (char **)&s);
 		s->ended = true;
 		s->result = m->data.result;
+		FAILPOINT("net.post_read");
 		client_stream_wake(s);
 		if (s->closed)
 			client_stream_todo(s);

@@ -62,6 +62,7 @@ struct http_stream {
 
 	int64_t connect_ms, idle_ms;
 	uint64_t last_ms; /* of the latest sign of life */
+	uint64_t until_ms; /* the fiber's deadline, 0: none */
 	curl_off_t uploaded;
 	CURLcode result;
 	char refused[INET6_ADDRSTRLEN]; /* the address that the guard refused */

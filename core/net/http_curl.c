@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 
@@ -84,6 +86,7 @@ on_header(char *line, size_t one, size_t len, void *arg)
 		return len;
 	s->last_ms = loop_now_ms(s->client->loop);
 	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) {
+		FAILPOINT("net.pre_read");
 		buf_reset(&s->raw);
 		s->n_headers = 0;
 		return len;
@@ -173,6 +176,17 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 }
 
 /*
+ * A process that was stopped may come here long after it has asked for this,
+ * when another one may have asked the service whether it happened.  So not the
+ * loop's time, which is of the turn's begin.
+ */
+static bool
+is_too_late(const struct http_stream *s)
+{
+	return s->until_ms != 0 && (uint64_t)clock_mono_ms() >= s->until_ms;
+}
+
+/*
  * Before each request, also on a connection that was there already; and once
  * more if curl wants to repeat the request because that connection was dead.
  */
@@ -188,6 +202,7 @@ on_request(void *arg, char *remote, char *local, int remote_port,
 	(void)local;
 	(void)remote_port;
 	(void)local_port;
+	FAILPOINT("net.pre_write");
 	if (inet_pton(AF_INET, remote, &in4.sin_addr) == 1) {
 		sa = (const void *)&in4;
 	} else {
@@ -199,11 +214,27 @@ on_request(void *arg, char *remote, char *local, int remote_port,
 		return CURL_PREREQFUNC_ABORT;
 	if (s->sent && !s->is_safe)
 		return CURL_PREREQFUNC_ABORT;
+	if (is_too_late(s))
+		return CURL_PREREQFUNC_ABORT;
 	s->sent = true;
 	s->refused[0] = '\0'; /* another address of the host passed */
 	s->last_ms = loop_now_ms(s->client->loop);
 	return CURL_PREREQFUNC_OK;
 }
+
+#ifdef FAILPOINTS
+/* The only word that curl gives of a request that has left. */
+static int
+on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *arg)
+{
+	(void)easy;
+	(void)arg;
+	if (type == CURLINFO_HEADER_OUT && len > 3 &&
+	    memcmp(bytes + len - 4, "\r\n\r\n", 4) == 0)
+		FAILPOINT("net.post_write");
+	return 0;
+}
+#endif
 
 /* ---- How a stream begins ------------------------------------------- */
 
@@ -263,6 +294,10 @@ set_callbacks(struct http_stream *s)
 	curl_easy_setopt(e, CURLOPT_PREREQDATA, s);
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(e, CURLOPT_XFERINFODATA, s);
+#ifdef FAILPOINTS
+	curl_easy_setopt(e, CURLOPT_VERBOSE, 1L);
+	curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_debug);
+#endif
 }
 
 struct http_stream *
@@ -284,6 +319,7 @@ client_stream_new(struct http_client *c, const struct http_request *req,
 	s->idle_ms = req->idle_ms > 0 ? req->idle_ms : IDLE_MS;
 	s->max_body = req->max_body > 0 ? req->max_body : BODY_MAX;
 	s->last_ms = loop_now_ms(c->loop);
+	s->until_ms = fiber_deadline();
 	MUST((s->easy = curl_easy_init()) != NULL);
 	s->headers = hop_headers(hop, req);
 	curl_easy_setopt(s->easy, CURLOPT_URL, hop->url);

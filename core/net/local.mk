@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libnet.la
 CORE_LIBS += libnet.la
 libnet_la_SOURCES = \
+	core/net/failpoint_control.h \
 	core/net/http_check.c \
 	core/net/http_conn.c \
 	core/net/http_impl.h \
@@ -19,6 +20,9 @@ libnet_la_SOURCES = \
 	core/net/static.c core/net/static.h \
 	core/net/ws.c core/net/ws.h \
 	core/net/ws_frame.c core/net/ws_frame.h
+if ENABLE_FAILPOINTS
+libnet_la_SOURCES += core/net/failpoint_control.c
+endif
 
 check_PROGRAMS += tests/unit/t_http_parse tests/unit/t_router
 tests_unit_t_http_parse_SOURCES = tests/unit/t_http_parse.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
@@ -125,6 +126,10 @@ answer_delta(void *arg, const struct as_delta *d)
 	case AS_DELTA_TEXT:
 		if (a->text.len + d->len > WORK_TEXT_MAX)
 			return AS_LIMIT;
+		if (a->text.len == 0)
+			FAILPOINT("llm.first_byte");
+		else
+			FAILPOINT("llm.mid");
 		buf_add(&a->text, d->text, d->len);
 		loop_at_turn_end(a->w->e->c.loop, &a->show);
 		return AS_OK;
@@ -166,9 +171,11 @@ answer_main(void *arg)
 	run_idem_key(w->run_id, "", w->state.step, 0, 0, key);
 	who.idem_key = key;
 	who.attempt = (int)w->state.fence;
+	FAILPOINT("llm.pre_send");
 	a->st = world->chat(world->arg, &who, w->model, a->messages, a->tools,
 	    &sink, &a->end, &a->err);
 	text_show(a);
+	FAILPOINT("llm.end");
 	fiber_correlation_set(NULL);
 	a->done = true;
 	fiber_wake(w->wait);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/history.h"
@@ -79,6 +80,7 @@ engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
     const struct run_heads *before, const struct event_list *events,
     int64_t now_us)
 {
+	FAILPOINT("publish.pre");
 	for (int i = 0; i < events->n; i++) {
 		struct bus_msg m = { .topic = thread_id, .run_id = run_id };
 
@@ -89,6 +91,7 @@ engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
 		bus_publish(bus, &m);
 		rcbuf_unref(m.frame);
 	}
+	FAILPOINT("publish.post");
 }
 
 /* ---- One run ------------------------------------------------------- */

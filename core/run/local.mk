@@ -38,3 +38,7 @@ tests_integration_t_engine_SOURCES = tests/integration/t_engine.c \
 	tests/integration/fake_plug.c tests/integration/fake_plug.h
 tests_integration_t_engine_LDADD = libchat.la librun.la libagent.la libbus.la \
 	libplug.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_reap
+tests_integration_t_reap_SOURCES = tests/integration/t_reap.c
+tests_integration_t_reap_LDADD = librun.la $(STORE_TEST_LIBS)

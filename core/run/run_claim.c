@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/run/batch.h"
 #include "core/run/run_store_impl.h"
@@ -50,6 +51,7 @@ run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	*n = 0;
 	st = store_batch(store, calls, 2, rows, err);
 	if (st == AS_OK && (*n = rows_count(rows[1])) > 0) {
+		FAILPOINT("claim.post");
 		*out = xcalloc((size_t)*n, sizeof(**out));
 		for (int i = 0; i < *n; i++) {
 			(*out)[i].run_id = rows_uuid(rows[1], i, 0);
@@ -102,7 +104,7 @@ run_sql_reap(void *arg, int64_t epoch, bool all, int64_t max_age_us, int *n,
 	struct store *store = arg;
 	struct sql_arg args[] = { SQL_INT(epoch), SQL_INT(max_age_us) };
 	struct sql_call calls[3];
-	struct rows *rows[3] = { NULL, NULL, NULL };
+	struct rows *rows[N_ITEMS(calls)] = { NULL };
 	int k = 0, jobs;
 	enum as_status st;
 
@@ -110,9 +112,10 @@ run_sql_reap(void *arg, int64_t epoch, bool all, int64_t max_age_us, int *n,
 		calls[k++] = (struct sql_call){ &NODES_DROP, args, 1 };
 	calls[k++] = (struct sql_call){ &REAP_RUNS, args, 2 };
 	calls[jobs = k++] = (struct sql_call){ &REAP_JOBS, args, 2 };
+	FAILPOINT("reap.pre");
 	st = store_batch(store, calls, k, rows, err);
-	if (st == AS_OK)
-		*n = (int)rows_affected(rows[jobs]);
+	if (st == AS_OK && (*n = (int)rows_affected(rows[jobs])) > 0)
+		FAILPOINT("reap.post");
 	for (int i = 0; i < k; i++)
 		rows_free(rows[i]);
 	return st;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
@@ -140,6 +141,7 @@ call_verify(struct call *c, const struct plug_caller *who,
 	if (c->resumed && c->tries == 1 && ms > 0 &&
 	    fiber_sleep((uint64_t)ms) != FIBER_WOKEN)
 		return error_set(&c->err, ERR_CANCELED, "stopped");
+	FAILPOINT("tool.pre_verify");
 	st = world->verify(world->arg, who, c->row.tool, args, &c->result,
 	    &c->err);
 	if (st == AS_OK)
@@ -193,15 +195,19 @@ call_send(struct call *c, const struct plug_caller *who,
 {
 	struct work *w = c->t->w;
 	const struct world *world = w->e->c.world;
+	enum as_status st;
 
+	FAILPOINT("tool.pre_call");
 	if (w->lost || !work_is_trusted(w)) {
 		w->lost = true;
 		return error_set(&c->err, ERR_CANCELED,
 		    "another process may own the run");
 	}
 	c->sent = true;
-	return world->call(world->arg, who, c->row.tool, args, &c->result,
+	st = world->call(world->arg, who, c->row.tool, args, &c->result,
 	    &c->err);
+	FAILPOINT("tool.post_call");
+	return st;
 }
 
 /* Is there another try?  *maybe: this one may have had its effect. */
@@ -490,7 +496,9 @@ results_commit(struct tools *t, struct error *err)
 		if ((begun = !w->cancel))
 			work_message_start(w, &wc);
 	}
+	FAILPOINT("tool.pre_result");
 	st = work_commit(w, &wc, err);
+	FAILPOINT("tool.post_result");
 	if (st == AS_CONFLICT && begun)
 		w->message_open = false;
 	t->parked = st == AS_OK && n_unknown > 0;
@@ -533,6 +541,7 @@ tools_load(struct tools *t, struct error *err)
 	    &rows, &n, err);
 	if (st != AS_OK)
 		return st;
+	FAILPOINT("tool.post_intent");
 	t->calls = xcalloc((size_t)n + 1, sizeof(*t->calls));
 	for (int i = 0; i < n; i++) {
 		struct call *c;

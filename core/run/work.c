@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/log.h"
@@ -403,6 +404,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	c->commit_id = engine_new_id(w->e);
 	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
+		FAILPOINT("commit.pre_send");
 		st = run_store_commit(w->e->c.runs, c, err);
 		if (st == AS_OK || st == AS_CANCELED)
 			break;
@@ -417,6 +419,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 			break;
 	}
 	if (st == AS_OK) {
+		FAILPOINT("commit.post_ack");
 		if (!run_is_open(c->to))
 			run_count_end(c->to,
 			    (double)(c->now_us - w->state.created_at) / 1e6);

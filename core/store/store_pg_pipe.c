@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
@@ -159,9 +160,11 @@ pg_turn(struct loop_hook *h)
 	if (c->state != PG_UP || c->wait == NULL)
 		return;
 	ok = c->is_writer ? send_writes(c) : send_reads(c);
-	if (ok)
+	if (ok) {
 		pg_flush(c);
-	else
+		if (c->is_writer)
+			FAILPOINT("store.pg.post_send");
+	} else
 		pg_conn_lost(c, PQerrorMessage(c->pg));
 }
 
@@ -323,8 +326,10 @@ sync_done(struct pg_conn *c, struct pg_item *it)
 	    (double)(clock_mono_us() - it->sent_us) / 1e6);
 	if (failed && (r->next != NULL || r->status == AS_BUSY))
 		group_resend(c, r);
-	else
+	else {
+		FAILPOINT("store.pg.pre_ack");
 		group_committed(c, r);
+	}
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
@@ -189,6 +190,7 @@ req_alone(struct lite_db *db, struct store_req *r)
 		return;
 	r->status = lite_tx(c, &BEGIN_TX, &r->err);
 	if (r->status == AS_OK && req_calls(c, r) && r->status == AS_OK) {
+		FAILPOINT("store.sqlite.pre_commit");
 		r->status = lite_tx(c, &COMMIT_TX, &r->err);
 		if (r->status != AS_OK)
 			store_error_unknown(&r->err);
@@ -220,6 +222,8 @@ batch_together(struct lite_db *db, struct store_req *head, bool savepoints)
 	for (struct store_req *r = head; ok && r != NULL; r = r->next)
 		ok = atomic_load(&r->dropped) ||
 		     (savepoints ? req_in_savepoint(c, r) : req_calls(c, r));
+	if (ok)
+		FAILPOINT("store.sqlite.pre_commit");
 	ok = ok && lite_tx(c, &COMMIT_TX, NULL) == AS_OK;
 	tx_rollback(c);
 	if (ok)
@@ -291,6 +295,7 @@ lite_writer_main(void *arg)
 		if (head == NULL)
 			continue;
 		batch_run(db, head);
+		FAILPOINT("store.sqlite.post_commit");
 		for (; head != NULL; head = next) {
 			next = head->next;
 			lite_give_back(db, head);

@@ -18,7 +18,10 @@
 // AGENT_STUDIO_CONF its folder of settings, if it shall not be the built-in one.
 // AGENT_STUDIO_SET names more settings for all servers, with blanks between.
 // With AGENT_STUDIO_STORE=postgres each server gets a new database of
-// TEST_POSTGRES_URL, dropped by stop().
+// TEST_POSTGRES_URL, dropped by stop().  With {data: FOLDER} (and {database:
+// NAME} of TEST_POSTGRES_URL) it works on what is there, and stop() leaves it.
+//
+// {spawned: fn} is called with the server as soon as there is a process.
 //
 // api(server, method, path, {body, token, cookie, headers}) is fetch with JSON:
 // {status, headers, body, cookie}.
@@ -56,11 +59,15 @@ export function ask(server, text) {
 class Server {
 	constructor(options) {
 		this.options = { set: [], args: [], env: {}, ...options };
-		this.data = mkdtempSync(join(tmpdir(), "agent-studio-"));
+		this.data = options.data ??
+			mkdtempSync(join(tmpdir(), "agent-studio-"));
 		this.log = "";
 		this.output = [];
 		const { AGENT_STUDIO_STORE: store } = process.env;
-		if (store === "postgres" && !this.options.inner) {
+		if (options.data) {
+			this.admin = process.env.TEST_POSTGRES_URL;
+			this.database = options.database;
+		} else if (store === "postgres" && !this.options.inner) {
 			this.admin = process.env.TEST_POSTGRES_URL;
 			if (!this.admin)
 				throw new Error("TEST_POSTGRES_URL is not set");
@@ -97,6 +104,7 @@ class Server {
 			stdio: ["ignore", "pipe", "pipe"],
 			env: { ...process.env, ...this.options.env },
 		});
+		this.options.spawned?.(this);
 		this.child.stderr.setEncoding("utf8");
 		this.child.stderr.on("data", (text) => {
 			this.log += text;
@@ -145,6 +153,8 @@ class Server {
 
 	async stop() {
 		const status = await this.end("SIGTERM");
+		if (this.options.data)
+			return status;
 		rmSync(this.data, { recursive: true, force: true });
 		if (this.database)
 			psql(this.admin,

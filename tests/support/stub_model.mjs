@@ -11,8 +11,9 @@
 // As a module: const stub = await start({port, key, turns, delay_ms});
 // stub.url, stub.script(turns), stub.log, stub.until(fn), stub.stop().
 //
-// What it answers: the next turn of its script (POST /_script with an array
-// adds turns); else what the last user message demands by a first line
+// What it answers: what start's decide(messages) returns, if it returns a turn;
+// else the next turn of its script (POST /_script with an array adds turns);
+// else what the last user message demands by a first line
 // "stub: {turn}"; else "You said: TEXT", or "The result is: TEXT" after a tool.
 //
 // A turn, all members optional:
@@ -303,6 +304,10 @@ const words = (text) => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/g) ?? [];
 function pickTurn(stub, messages) {
 	const last = messages[messages.length - 1];
 	const text = textOf(last.content);
+	const decided = stub.decide?.(messages);
+
+	if (decided)
+		return decided;
 	const at = stub.turns.findIndex((t) => t.match === undefined
 		|| text.includes(t.match));
 
@@ -725,7 +730,7 @@ export async function start(options = {}) {
 	const waiting = new Set();
 	const stub = {
 		n: 0, hanging: 0, log: [], turns: [], stopping: false, key: options.key,
-		delay_ms: options.delay_ms ?? 0,
+		delay_ms: options.delay_ms ?? 0, decide: options.decide,
 		models: options.models ?? ["stub", "stub-2",
 			"text-embedding-3-small"],
 		script(turns) {

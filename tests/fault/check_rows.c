@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "tests/fault/check.h"
+
+/* What the rows say of each other, without the log. */
+
+static void
+check_ends(struct check *c)
+{
+	struct rows *r = check_query(c, "SELECT id, status FROM runs", NULL, 0);
+	char id[UUID_TEXT];
+
+	for (int i = 0; i < rows_count(r); i++) {
+		const char *status = rows_text(r, i, 1);
+
+		if (check_is_terminal(status) || check_is_parked(status))
+			continue;
+		uuid_format(rows_uuid(r, i, 0), id);
+		check_broken(c, "I1", "run %s is still %s", id, status);
+	}
+	rows_free(r);
+}
+
+static void
+check_jobs(struct check *c)
+{
+	check_no_row(c, "I14", "a job, but no run for it",
+	    "SELECT j.run_id FROM jobs j LEFT JOIN runs r ON r.id = j.run_id"
+	    " WHERE j.kind = 'run' AND (r.id IS NULL OR r.status NOT IN"
+	    " ('queued', 'running', 'cancelling', 'waiting_timer'))");
+	check_no_row(c, "I14", "a run that nobody will ever work on",
+	    "SELECT r.id FROM runs r WHERE r.status IN ('queued', 'running',"
+	    " 'cancelling', 'waiting_timer') AND NOT EXISTS (SELECT 1"
+	    " FROM jobs j WHERE j.kind = 'run' AND j.run_id = r.id)");
+	check_no_row(c, "I14", "the run and its job have two owners",
+	    "SELECT r.id FROM runs r JOIN jobs j ON j.kind = 'run' AND"
+	    " j.run_id = r.id WHERE r.status IN ('running', 'cancelling')"
+	    " AND COALESCE(r.owner_epoch, 0) <> COALESCE(j.owner_epoch, 0)");
+}
+
+static void
+check_checkpoints(struct check *c)
+{
+	check_no_row(c, "I5", "a checkpoint whose parent is not there",
+	    "SELECT c.checkpoint_id FROM checkpoints c WHERE c.parent_id IS"
+	    " NOT NULL AND NOT EXISTS (SELECT 1 FROM checkpoints p WHERE"
+	    " p.thread_id = c.thread_id AND p.ns = c.ns AND"
+	    " p.checkpoint_id = c.parent_id)");
+	check_no_row(c, "I5", "a checkpoint in a cycle",
+	    "WITH RECURSIVE up (id, at, n) AS (SELECT checkpoint_id,"
+	    " parent_id, 0 FROM checkpoints UNION ALL SELECT up.id,"
+	    " c.parent_id, up.n + 1 FROM up JOIN checkpoints c ON"
+	    " c.checkpoint_id = up.at WHERE up.n < 1000)"
+	    " SELECT DISTINCT id FROM up WHERE at = id OR n >= 1000");
+	check_no_row(c, "I5", "a thread with several heads",
+	    "SELECT c.thread_id FROM checkpoints c WHERE c.source = 'loop' AND"
+	    " NOT EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id ="
+	    " c.thread_id AND k.ns = c.ns AND k.parent_id = c.checkpoint_id)"
+	    " GROUP BY c.thread_id, c.ns HAVING count(*) > 1");
+	check_no_row(c, "I5", "the head of a thread is no head",
+	    "SELECT t.id FROM threads t WHERE t.head_checkpoint_id IS NOT NULL"
+	    " AND (EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id ="
+	    " t.id AND k.parent_id = t.head_checkpoint_id) OR NOT EXISTS"
+	    " (SELECT 1 FROM checkpoints k WHERE k.thread_id = t.id AND"
+	    " k.checkpoint_id = t.head_checkpoint_id))");
+}
+
+/* ---- Messages ------------------------------------------------------ */
+
+#define CALLS_MAX 256
+
+struct history {
+	char thread[UUID_TEXT];
+	char *open[CALLS_MAX]; /* calls without a result */
+	int n_open;
+	int64_t n; /* messages so far */
+};
+
+static void
+history_drop(struct history *h, int i)
+{
+	free(h->open[i]);
+	h->open[i] = h->open[--h->n_open];
+}
+
+static void
+history_end(struct check *c, struct history *h, const char *before)
+{
+	if (h->n_open > 0)
+		check_broken(c, "I11",
+		    "thread %s: %d tool calls without a result before %s",
+		    h->thread, h->n_open, before);
+	while (h->n_open > 0)
+		history_drop(h, 0);
+}
+
+static void
+history_calls(struct history *h, const char *text)
+{
+	struct json_object *parts = NULL, *part;
+
+	if (json_parse(text, strlen(text), &parts, NULL) != AS_OK)
+		return;
+	for (size_t i = 0; i < json_object_array_length(parts); i++) {
+		part = json_object_array_get_idx(parts, i);
+		if (strcmp(jget_str(part, "type", ""), "tool_call") == 0 &&
+		    h->n_open < CALLS_MAX)
+			h->open[h->n_open++] = xstrdup(
+			    jget_str(part, "id", ""));
+	}
+	json_object_put(parts);
+}
+
+static void
+history_result(struct check *c, struct history *h, const char *call_id)
+{
+	for (int i = 0; i < h->n_open; i++)
+		if (strcmp(h->open[i], call_id) == 0) {
+			history_drop(h, i);
+			return;
+		}
+	check_broken(c, "I11", "thread %s: a result of '%s', which is not open",
+	    h->thread, call_id);
+}
+
+static void
+history_message(struct check *c, struct history *h, const struct rows *r, int i)
+{
+	const char *role = rows_text(r, i, 1), *state = rows_text(r, i, 4);
+
+	if (rows_int(r, i, 0) != ++h->n) {
+		check_broken(c, "I11", "thread %s: message %lld is number %lld",
+		    h->thread, (long long)h->n, (long long)rows_int(r, i, 0));
+		h->n = rows_int(r, i, 0);
+	}
+	if (strcmp(state, "final") != 0 && strcmp(state, "interrupted") != 0)
+		return;
+	if (strcmp(role, "tool") == 0) {
+		history_result(c, h,
+		    rows_is_null(r, i, 3) ? "" : rows_text(r, i, 3));
+		return;
+	}
+	history_end(c, h, "the next message");
+	if (strcmp(role, "assistant") == 0)
+		history_calls(h, rows_text(r, i, 2));
+}
+
+static void
+check_thread(struct check *c, struct uuid id, int64_t next, const char *status)
+{
+	struct sql_arg args[] = { SQL_UUID(id) };
+	struct history h = { .n = 0 };
+	struct rows *r = check_query(c,
+	    "SELECT sequence, role, parts, tool_call_id, state FROM messages"
+	    " WHERE thread_id = $1 ORDER BY sequence",
+	    args, 1);
+
+	uuid_format(id, h.thread);
+	for (int i = 0; i < rows_count(r); i++)
+		history_message(c, &h, r, i);
+	rows_free(r);
+	if (h.n != next - 1)
+		check_broken(c, "I11",
+		    "thread %s: %lld messages, the next is number %lld",
+		    h.thread, (long long)h.n, (long long)next);
+	/* A run that waits for somebody may have calls that wait with it. */
+	if (status == NULL || check_is_terminal(status))
+		history_end(c, &h, "its end");
+	while (h.n_open > 0)
+		history_drop(&h, 0);
+}
+
+static void
+check_messages(struct check *c)
+{
+	struct rows *r = check_query(c,
+	    "SELECT t.id, t.next_msg_seq, r.status FROM threads t LEFT JOIN"
+	    " runs r ON r.id = t.active_run_id",
+	    NULL, 0);
+
+	for (int i = 0; i < rows_count(r); i++)
+		check_thread(c, rows_uuid(r, i, 0), rows_int(r, i, 1),
+		    rows_text(r, i, 2));
+	rows_free(r);
+}
+
+void
+check_rows(struct check *c)
+{
+	check_ends(c);
+	check_jobs(c);
+	check_checkpoints(c);
+	check_messages(c);
+}

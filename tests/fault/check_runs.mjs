@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The checker of the matrix must be able to fail: a good database is spoilt in
+// one way after the other, and each must be found, under its name.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
+	from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { Story, World } from "./world.mjs";
+
+let world, good, dir;
+
+before(async () => {
+	dir = mkdtempSync(join(tmpdir(), "fault-check-"));
+	world = await World.create({ dir, store: "sqlite" });
+	good = await world.story("good");
+	const server = await good.start();
+	await good.read(server);
+	await good.say(server, "do it all", "the client's key");
+	assert.equal((await good.rest()).state, "succeeded");
+	await good.say(server, "do it all", "the client's key");
+	assert.equal((await server.stop()).code, 0);
+});
+after(async () => {
+	await world?.end();
+	rmSync(dir, { recursive: true, force: true });
+});
+
+// The log is append-only: garbage collection opens it, and so do we.
+const OPEN = "INSERT INTO node_settings (key, value) VALUES ('gc_open', '1');";
+
+function sqlite(path, text) {
+	execFileSync("python3", ["-c", "import sqlite3, sys\n" +
+		"db = sqlite3.connect(sys.argv[1])\n" +
+		"db.create_function('now_us', 0, lambda: 1)\n" +
+		"db.executescript(sys.argv[2])\n", path, text]);
+}
+
+let n = 0;
+
+// A copy of the good story with its logs.
+function copy() {
+	const name = `copy${++n}`;
+	const story = new Story(world, name, join(dir, name));
+
+	cpSync(good.data, story.data, { recursive: true });
+	cpSync(good.witness, story.witness);
+	cpSync(good.client, story.client);
+	return story;
+}
+
+const lines = (path) => readFileSync(path, "utf8").trim().split("\n")
+	.map((l) => JSON.parse(l));
+const write = (path, list) => writeFileSync(path,
+	list.map((o) => `${JSON.stringify(o)}\n`).join(""));
+
+// Spoils a copy with SQL or a function; it must be found as this invariant.
+function finds(invariant, what, spoil) {
+	test(`${invariant}: ${what}`, async () => {
+		const story = copy();
+
+		if (typeof spoil === "function")
+			spoil(story);
+		else
+			sqlite(join(story.data, "agent-studio.db"), OPEN + spoil);
+		const { broken } = await story.check();
+		assert.ok(broken.some((l) => l.startsWith(`${invariant}: `)),
+			`not found; there is: ${broken.join("; ") || "nothing"}`);
+	});
+}
+
+test("a good database is good", async () => {
+	const { broken, figures } = await copy().check();
+	assert.deepEqual(broken, []);
+	for (const k of ["P", "N", "K", "V", "U"])
+		assert.deepEqual(figures[k],
+			{ calls: 1, resends: 0, duplicates: 0, unknown: 0 });
+});
+
+const IN = (tool) => `tool = 'witness_${tool}'`;
+const LAST = "(SELECT max(run_seq) FROM run_events)";
+
+finds("I1", "a run that never ends", "UPDATE runs SET status = 'running'");
+finds("I2", "a gap in the log",
+	"DELETE FROM run_events WHERE run_seq = 5");
+finds("I2", "a head beyond the log", "UPDATE runs SET head_seq = head_seq + 1");
+finds("I2", "a thread's head beyond its log",
+	"UPDATE threads SET head_seq = head_seq + 1");
+finds("I2", "a fence that goes back",
+	"UPDATE run_events SET fence = 7 WHERE run_seq = 4");
+finds("I3", "a message that is not its event's",
+	"UPDATE messages SET content = 'other' WHERE role = 'assistant'");
+finds("I3", "a message that no event tells of",
+	`DELETE FROM run_events WHERE type = 'message_created' AND run_seq = ` +
+	"(SELECT max(run_seq) FROM run_events WHERE type = 'message_created')");
+finds("I3", "a state that the log does not have",
+	"UPDATE runs SET status = 'failed'");
+finds("I3", "a step that the log does not have",
+	"UPDATE runs SET step = step + 1");
+finds("I3", "a checkpoint that the log does not have",
+	"UPDATE runs SET checkpoint_id = X'00000000000070008000000000000001'");
+finds("I3", "a result that the log does not have",
+	`UPDATE tool_invocations SET state = 'failed' WHERE ${IN("put")}`);
+finds("I3", "a call that was never ended",
+	`UPDATE tool_invocations SET state = 'started' WHERE ${IN("put")};` +
+	"DELETE FROM run_events WHERE type = 'tool_result'");
+finds("I4", "two ends", "INSERT INTO run_events SELECT run_id, run_seq + 1, " +
+	"tenant_id, thread_id, seq + 1, step, ns, task_id, type, fence, " +
+	`schema_version, payload, created_at FROM run_events WHERE run_seq = ${LAST}`);
+finds("I4", "no end", `DELETE FROM run_events WHERE run_seq = ${LAST}`);
+finds("I5", "a parent that is not there",
+	"DELETE FROM checkpoints WHERE step = 1");
+finds("I5", "a cycle", "UPDATE checkpoints SET parent_id = (SELECT " +
+	"checkpoint_id FROM checkpoints WHERE step = 3) WHERE step = 1");
+finds("I5", "two heads",
+	"UPDATE checkpoints SET parent_id = NULL WHERE step = 3");
+finds("I5", "a head that is not the last",
+	"UPDATE threads SET head_checkpoint_id = (SELECT checkpoint_id FROM " +
+	"checkpoints WHERE step = 2)");
+finds("I6", "a step that was committed twice", "INSERT INTO checkpoints " +
+	"(thread_id, ns, checkpoint_id, tenant_id, parent_id, run_id, step, " +
+	"source, created_at) SELECT thread_id, ns, " +
+	"X'00000000000070008000000000000001', tenant_id, checkpoint_id, run_id, " +
+	"step, source, created_at FROM checkpoints WHERE step = 3");
+finds("I6", "a step that is not there",
+	"UPDATE run_events SET payload = replace(payload, '\"step\":2', " +
+	"'\"step\":3') WHERE type = 'checkpoint'");
+
+for (const tool of ["put", "pay", "book", "send"])
+	finds("I7", `two effects of ${tool}`, (story) => {
+		const all = lines(story.witness);
+		write(story.witness, [...all, all.find((o) =>
+			o.t === "effect" && o.tool === tool)]);
+	});
+finds("I7", "a success without an effect", (story) =>
+	write(story.witness, lines(story.witness).filter((o) =>
+		!(o.t === "effect" && o.tool === "pay"))));
+finds("I7", "a call of class U that was sent twice", (story) => {
+	const all = lines(story.witness);
+	write(story.witness, [...all, all.find((o) =>
+		o.t === "request" && o.tool === "send")]);
+});
+finds("I8", "a result that nobody gave",
+	"UPDATE tool_invocations SET result = replace(result, '\"receipt\":\"', " +
+	`'"receipt":"x') WHERE ${IN("pay")}`);
+finds("I9", "a call without an intent",
+	`DELETE FROM tool_invocations WHERE ${IN("send")}`);
+finds("I9", "a call before its intent",
+	`UPDATE tool_invocations SET started_at = started_at + 60000000 ` +
+	`WHERE ${IN("send")}`);
+finds("I9", "a call with other arguments",
+	"UPDATE tool_invocations SET args_hash = zeroblob(32) " +
+	`WHERE ${IN("send")}`);
+finds("I9", "an intent that the log does not have",
+	"UPDATE run_events SET payload = replace(payload, (SELECT idem_key FROM " +
+	`tool_invocations WHERE ${IN("send")}), 'as1-other')`);
+finds("I11", "a gap in the messages",
+	"UPDATE messages SET sequence = sequence + 1 WHERE sequence = " +
+	"(SELECT max(sequence) FROM messages)");
+finds("I11", "a message too few",
+	"UPDATE threads SET next_msg_seq = next_msg_seq + 1");
+finds("I11", "a tool call without a result",
+	"UPDATE messages SET state = 'superseded' WHERE tool_name = 'witness_put'");
+finds("I11", "a result without a call",
+	"UPDATE messages SET tool_call_id = 'other' WHERE " +
+	"tool_name = 'witness_put'");
+finds("I12", "an event that was not shown", (story) =>
+	write(story.client, lines(story.client).filter((o) => o.seq !== 4)));
+finds("I12", "an event that was shown twice", (story) => {
+	const all = lines(story.client);
+	write(story.client, [...all, all.find((o) => o.seq === 4)]);
+});
+finds("I12", "an end that was not shown", (story) => {
+	const all = lines(story.client);
+	const last = Math.max(...all.map((o) => o.seq ?? 0));
+	write(story.client, all.filter((o) => o.seq !== last));
+});
+finds("I12", "an event that was shown and is not in the log", (story) =>
+	write(story.client, lines(story.client).map((o) => o.seq === 4
+		? { ...o, type: "tool_call" } : o)));
+
+const beginOther = (id, seq) => "INSERT INTO run_events SELECT " +
+	`X'0000000000007000800000000000000${id}', run_seq, tenant_id, ` +
+	`thread_id, seq + ${seq}, step, ns, task_id, type, fence, ` +
+	"schema_version, payload, created_at FROM run_events WHERE type = " +
+	"'run_status' AND run_seq = (SELECT min(run_seq) FROM run_events WHERE " +
+	"type = 'run_status') AND run_id IN (SELECT id FROM runs);";
+finds("I13", "two live runs in a thread",
+	beginOther(1, 1000) + beginOther(2, 1001));
+finds("I13", "an active run that is over",
+	"UPDATE threads SET active_run_id = (SELECT id FROM runs)");
+finds("I14", "a job of a run that is over", "INSERT INTO jobs (tenant_id, " +
+	"kind, run_id, run_at, enqueued_at) SELECT tenant_id, 'run', id, 1, 1 " +
+	"FROM runs");
+finds("I14", "a run that waits without a job",
+	"UPDATE runs SET status = 'queued'");
+finds("I14", "a run and a job with two owners", "UPDATE runs SET status = " +
+	"'running', owner_epoch = 1; INSERT INTO jobs (tenant_id, kind, run_id, " +
+	"run_at, enqueued_at, state, owner_epoch) SELECT tenant_id, 'run', id, " +
+	"1, 1, 1, 2 FROM runs");
+finds("I15", "a key with two runs", (story) =>
+	appendFileSync(story.client, `${JSON.stringify({ ...lines(story.client)
+		.find((o) => o.t === "reply"), run_id: "other" })}\n`));
+finds("I15", "a key with two answers", (story) =>
+	appendFileSync(story.client, `${JSON.stringify({ ...lines(story.client)
+		.find((o) => o.t === "reply"), sha256: "other" })}\n`));
+finds("I15", "an answer about a message that is not there",
+	"UPDATE messages SET client_message_id = NULL");

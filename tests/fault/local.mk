@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# Built and run by script/test: see docs/faults.md.
+EXTRA_PROGRAMS += tests/fault/check_runs
+tests_fault_check_runs_SOURCES = tests/fault/check_runs.c \
+	tests/fault/check_client.c tests/fault/check_log.c \
+	tests/fault/check_rows.c tests/fault/check_witness.c \
+	tests/fault/check.h
+tests_fault_check_runs_LDADD = libstore.la libloop.la libbase.la $(DEP_LIBS)
+
+check_LTLIBRARIES += tests/fault/toolkit_witness.la
+tests_fault_toolkit_witness_la_SOURCES = tests/fault/toolkit_witness.c
+tests_fault_toolkit_witness_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+tests_fault_toolkit_witness_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+fault-programs: tests/fault/check_runs tests/fault/toolkit_witness.la
+.PHONY: fault-programs

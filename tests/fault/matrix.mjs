@@ -1,0 +1,414 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every failpoint, on every store, with every way to die there; what is left
+// must be whole.  Prints TAP, then a table.
+//
+//   matrix.mjs [--store sqlite|postgres] [--quick] [--only TEXT] [--keep]
+//
+// A case is one hit of one point: a server with that fault has a conversation
+// (the model asks for a tool of each effect class at once), dies or is stopped
+// at the point, another one takes over, and when the run has come to rest,
+// check_runs looks at the database, at what the witness saw and at what the
+// client was shown.  Stopped servers go on once their runs are another's.  At
+// the points of commits there is a third fault, "cut": the server is stopped for
+// as long as it takes PostgreSQL to close its connections, and goes on without
+// knowing what has become of the commit.
+//
+// Environment: AGENT_STUDIO (built with --enable-failpoints), BUILD_DIR,
+// SRC_DIR, and TEST_POSTGRES_URL for PostgreSQL.  --keep leaves the folders of
+// cases that failed.  --quick takes one hit of each point, and does not stop.
+
+import { readFileSync, readdirSync, rmSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { api } from "../support/server.mjs";
+import { poll, within, World } from "./world.mjs";
+
+const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
+const HITS_MAX = 5; // of one point that are tried
+const CRASH_MS = 20000;
+
+// ---- Points -----------------------------------------------------------------
+
+// The names in the sources, so that none is forgotten here.
+function pointsInSources(dir, found = new Set()) {
+	for (const e of readdirSync(dir, { withFileTypes: true })) {
+		const path = join(dir, e.name);
+		if (e.isDirectory())
+			pointsInSources(path, found);
+		else if (/\.c$/.test(e.name))
+			for (const m of readFileSync(path, "utf8").matchAll(
+				/\bFAILPOINT(?:_ERROR)?\("([^"]+)"/g))
+				found.add(m[1]);
+	}
+	return found;
+}
+
+// Not reached on the other store.
+const isOn = (point, store) =>
+	!/^store\./.test(point) || point.startsWith(store === "sqlite"
+		? "store.sqlite." : "store.pg.");
+
+// Some of the n hits, the first and the last among them; or the middle one.
+function someOf(n, max) {
+	if (max === 1)
+		return [Math.ceil(n / 2)];
+	if (n <= max)
+		return Array.from({ length: n }, (_, i) => i + 1);
+	return Array.from({ length: max }, (_, i) =>
+		1 + Math.round(i * (n - 1) / (max - 1)));
+}
+
+// ---- Stories ----------------------------------------------------------------
+
+const KEY = "a key of the client";
+
+// What a person does; each ends when nothing more will be done.
+const plots = {
+	// One message, repeated until it is answered.
+	talk: {
+		begin: (story, server) => story.say(server, "do it all", KEY),
+		again: (story, server) => story.say(server, "do it all", KEY),
+	},
+	// A message, and a stop while a tool is at work.
+	stop: {
+		async begin(story, server) {
+			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			const said = await story.say(server, "only pay", KEY);
+			await story.happened("pay", "effect");
+			story.run = said.body.run.id;
+			return plots.stop.again(story, server);
+		},
+		again: (story, server) => api(server, "POST",
+			`/api/runs/${story.run}/cancel`, { token: story.token })
+			.catch(() => null),
+	},
+};
+
+// Where a server dies before the one that the fault is meant for starts.
+const earlier = {
+	"claim.post": "tool.pre_call=kill,nth=3",
+	"reap.pre": "tool.pre_call=kill,nth=3",
+	"reap.post": "tool.pre_call=kill,nth=3",
+	"tool.pre_verify": "tool.post_intent=kill",
+};
+const plotOf = (point) => point.startsWith("cancel.") ? "stop" : "talk";
+
+// How often each point is hit when nothing goes wrong.
+async function countHits(world, plot) {
+	const story = await world.story(`count-${plot}`);
+	const server = await story.start();
+
+	await story.control(server, "clear");
+	await story.read(server);
+	await plots[plot].begin(story, server);
+	await story.rest();
+	const hits = new Map((await story.control(server, "hits")).trim()
+		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
+	const { code } = await server.stop();
+	if (code !== 0)
+		throw new Error(`a server ended with ${code}:\n${server.log}`);
+	const { broken } = await story.check();
+	if (broken.length > 0)
+		throw new Error(`without a fault: ${broken.join("; ")}`);
+	await story.end();
+	return hits;
+}
+
+const isStopped = (pid) =>
+	readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].startsWith("T");
+
+// Commits are shared as it happens, so the last hits need not come each time.
+class NotHit extends Error {}
+
+// Resolves when the fault has happened.
+function struck(c, server, story) {
+	const dead = server.exited.then(({ code, signal }) => {
+		if (c.action !== "kill" || signal !== "SIGKILL")
+			throw new Error(`ended with ${signal ?? code}:\n${server.log}`);
+		return true;
+	});
+	const stopped = c.action === "kill" ? new Promise(() => {})
+		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
+
+	const over = story.rest().then(() => new Promise((_, reject) => {
+		// What comes after the last word to a client comes soon.
+		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
+	}));
+
+	for (const p of [dead, stopped, over])
+		p.catch(() => {});
+	return within(CRASH_MS, Promise.race([dead, stopped, over]),
+		`${c.point} is hit`);
+}
+
+// The server that the fault is meant for, up to the fault.
+async function untilStruck(c, story) {
+	const fault = `${c.point}=${c.action === "kill" ? "kill" : "stop"},` +
+		`nth=${c.nth}`;
+	const first = earlier[c.point] ?? fault;
+	const plot = plots[plotOf(c.point)];
+	let server = await story.start();
+
+	await story.read(server);
+	await story.control(server, "clear");
+	await story.control(server, first);
+	plot.begin(story, server).catch(() => {});
+	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
+	if (first === fault)
+		return server;
+	story.leave();
+	// It may be over with it before it listens.
+	server = await new Promise((resolve, reject) => {
+		story.start({ env: { AGENT_STUDIO_FAILPOINTS: fault },
+			spawned: resolve }).catch(reject);
+	});
+	await struck(c, server, story);
+	return server;
+}
+
+// A server that was stopped finds that its runs are another's.
+async function wakeUp(server) {
+	server.child.kill("SIGCONT");
+	const { code, signal } = await within(CRASH_MS, server.exited,
+		"the end of a server that was taken for dead");
+	if (signal !== null || code === 0)
+		throw new Error(`was taken for dead and ended with ${signal ?? code}`);
+}
+
+// Who goes on after the fault, with the reader on it.
+async function successor(c, story, server) {
+	if (c.action === "cut") {
+		await story.cut();
+		server.child.kill("SIGCONT");
+		return server;
+	}
+	story.leave();
+	const next = await story.start();
+	await story.read(next);
+	return next;
+}
+
+async function tell(c, story) {
+	const plot = plots[plotOf(c.point)];
+	const server = await untilStruck(c, story);
+	const from = performance.now();
+	const next = await successor(c, story, server);
+
+	await plot.again(story, next);
+	c.state = (await story.rest()).state;
+	c.seconds = (performance.now() - from) / 1000;
+	if (c.action === "stop") {
+		await story.untilOthersAreDead();
+		await wakeUp(server);
+	}
+	// A request that is repeated after all is answered as before.
+	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
+		: "only pay", KEY);
+	const { code } = await next.stop();
+	if (code !== 0)
+		throw new Error(`the last server ended with ${code}:\n${next.log}`);
+}
+
+async function play(c, world) {
+	const story = await world.story(`${c.action}-${c.point}-${c.nth}`);
+
+	c.folder = story.name;
+	try {
+		await tell(c, story);
+		const { broken, figures } = await story.check();
+		c.figures = figures;
+		c.problems = broken;
+		if (!story.reached().includes(c.point))
+			c.problems.push(`${c.point} was not reached`);
+	} catch (e) {
+		if (e instanceof NotHit && c.nth > 1) {
+			await story.end();
+			c.nth--;
+			return play(c, world);
+		}
+		c.problems = [e.stack, ...story.servers.map((s) => s.log)];
+	}
+	if (c.problems.length === 0 || !world.keep)
+		await story.end();
+	else
+		await story.leaveBehind();
+	return undefined;
+}
+
+// ---- The matrix -------------------------------------------------------------
+
+async function casesOf(world, actions, points, { quick, only }) {
+	const hits = new Map();
+	const cases = [];
+
+	for (const plot of Object.keys(plots))
+		hits.set(plot, await countHits(world, plot));
+	for (const point of points) {
+		if (!isOn(point, world.store) || (only && !point.includes(only)))
+			continue;
+		const n = earlier[point] ? 1 : hits.get(plotOf(point)).get(point) ?? 0;
+		for (const action of actions) {
+			if (action === "cut" && !/^(store|commit)\./.test(point))
+				continue;
+			if (n === 0)
+				cases.push({ point, action, nth: 0, store: world.store,
+					problems: ["the point is never hit"] });
+			for (const nth of someOf(n, quick ? 1 : HITS_MAX))
+				cases.push({ point, action, nth, store: world.store });
+		}
+	}
+	return cases;
+}
+
+let number = 0;
+
+function report(c) {
+	const ok = c.problems.length === 0;
+
+	for (const p of c.problems)
+		process.stdout.write(`# ${String(p).replaceAll("\n", "\n# ")}\n`);
+	if (!ok && c.folder)
+		process.stdout.write(`# story ${c.folder}\n`);
+	process.stdout.write(`${ok ? "ok" : "not ok"} ${++number} - ${c.store}: ` +
+		`${c.action} at ${c.point}, hit ${c.nth}` +
+		`${c.state ? ` (${c.state}, ${c.seconds.toFixed(1)} s)` : ""}\n`);
+}
+
+async function playAll(cases, world) {
+	const left = cases.filter((c) => !c.problems);
+
+	cases.filter((c) => c.problems).forEach(report);
+	await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+		for (let c; (c = left.shift()) !== undefined;) {
+			await play(c, world);
+			report(c);
+		}
+	}));
+}
+
+// ---- The table --------------------------------------------------------------
+
+// Class V is asked whether it happened; only then it is sent again.
+const CLASSES = ["P", "N", "K", "V", "U"];
+
+function sumUp(cases) {
+	const row = { runs: cases.length, recoveries: 0, seconds: 0, lost: 0,
+		resends: {}, asked: 0, duplicates: 0, unknown: {} };
+
+	for (const k of CLASSES)
+		row.resends[k] = row.unknown[k] = 0;
+	for (const { figures, seconds = 0, point } of cases) {
+		row.seconds = Math.max(row.seconds, seconds);
+		if (!figures)
+			continue;
+		row.recoveries += figures.recoveries;
+		row.lost += figures.lost_events;
+		row.asked += figures.verifications;
+		for (const k of CLASSES) {
+			row.resends[k] += figures[k].resends;
+			// Of a run that was stopped nobody waits for the outcome.
+			if (plotOf(point) !== "stop")
+				row.unknown[k] += figures[k].unknown;
+			row.duplicates += k === "P" ? 0 : figures[k].duplicates;
+		}
+	}
+	return row;
+}
+
+const cells = (list) => list.map((v, i) => i === 0 ? String(v).padEnd(34)
+	: String(v).padStart(6)).join(" ");
+
+function printRow(name, row) {
+	process.stdout.write(`# ${cells([name, row.runs, row.recoveries,
+		row.seconds.toFixed(1), ...CLASSES.map((k) => row.resends[k]), row.asked,
+		row.duplicates, row.lost, row.unknown.U])}\n`);
+}
+
+function printTable(cases) {
+	const groups = new Map();
+
+	for (const c of cases) {
+		const name = `${c.store} ${c.action} ${c.point}`;
+		groups.set(name, [...groups.get(name) ?? [], c]);
+	}
+	process.stdout.write(`# ${cells(["store, fault and point", "runs", "recov.",
+		"max s", ...CLASSES.map((k) => `sent ${k}`), "ask V", "double",
+		"lost", "unkn U"])}\n`);
+	for (const [name, list] of groups)
+		printRow(name, sumUp(list));
+	printRow("all", sumUp(cases));
+}
+
+// Of all cases together: what the classes promise, and that it was tried.
+function judge(cases, { quick, only }) {
+	const all = sumUp(cases);
+	const problems = [];
+	const claim = (ok, text) => ok || problems.push(text);
+
+	claim(all.duplicates === 0, `${all.duplicates} effects happened twice`);
+	claim(all.lost === 0, `${all.lost} events were lost`);
+	for (const k of ["P", "N", "K", "V"])
+		claim(all.unknown[k] === 0,
+			`${all.unknown[k]} calls of class ${k} are unknown`);
+	claim(all.resends.U === 0, "a call of class U was sent again");
+	if (!only && !quick)
+		for (const k of ["P", "N", "K"])
+			claim(all.resends[k] > 0, `no call of class ${k} was sent again`);
+	if (!only && !quick)
+		claim(all.asked > 0, "nobody asked whether a call happened");
+	report({ store: "all", action: "what", point: "the effect classes promise",
+		nth: cases.length, problems });
+	return problems.length === 0;
+}
+
+function options(argv) {
+	const o = { stores: ["sqlite"], quick: false, only: null, keep: false };
+
+	if (process.env.TEST_POSTGRES_URL)
+		o.stores.push("postgres");
+	for (let i = 0; i < argv.length; i++) {
+		if (argv[i] === "--quick")
+			o.quick = true;
+		else if (argv[i] === "--keep")
+			o.keep = true;
+		else if (argv[i] === "--store")
+			o.stores = [argv[++i]];
+		else if (argv[i] === "--only")
+			o.only = argv[++i];
+		else
+			throw new Error(`unknown argument '${argv[i]}'`);
+	}
+	return o;
+}
+
+async function main() {
+	const o = options(process.argv.slice(2));
+	const points = [...pointsInSources(join(process.env.SRC_DIR, "core"))].sort();
+	const all = [];
+
+	for (const store of o.stores) {
+		const dir = mkdtempSync(join(tmpdir(), `fault-${store}-`));
+		const world = await World.create({ dir, store });
+		const actions = store === "sqlite" ? ["kill"]
+			: o.quick ? ["kill", "cut"] : ["kill", "stop", "cut"];
+
+		world.keep = o.keep;
+		const cases = await casesOf(world, actions, points, o);
+		await playAll(cases, world);
+		all.push(...cases);
+		if (o.keep && cases.some((c) => c.problems.length > 0))
+			process.stdout.write(`# see ${dir}\n`);
+		else
+			rmSync(dir, { recursive: true, force: true });
+		await world.end();
+	}
+	const good = judge(all, o) && all.every((c) => c.problems.length === 0);
+	process.stdout.write(`1..${number}\n`);
+	printTable(all);
+	process.exitCode = good && all.length > 0 ? 0 : 1;
+}
+
+await main();

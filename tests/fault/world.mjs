@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Servers that die, and those who notice: what the matrix of faults and the
+// test of its checker have in common.
+//
+//   const world = await World.create({dir, store: "sqlite"});
+//   const story = await world.story("name");     a copy of the world for itself
+//   await story.start({env, set});               a server, by the name of first
+//   ...
+//   const {broken, figures} = await story.check();
+//   await world.end();
+//
+// A story has one person, one agent with the tools of toolkit_witness, and one
+// thread.  Its reader sees the events of the thread, on whichever server is
+// there, and comes back with its cursor; what it saw and what the API answered
+// is the clients' log.
+
+import { execFile, spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync }
+	from "node:fs";
+import net from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+
+import { scene } from "../support/chat.mjs";
+import { api, databaseUrl, start } from "../support/server.mjs";
+import { start as startStub } from "../support/stub_model.mjs";
+import { connect } from "../support/ws.mjs";
+
+const run = promisify(execFile);
+const BUILD = process.env.BUILD_DIR;
+const WAIT_MS = 30000;
+
+export const TOOLS = ["read", "put", "pay", "book", "send"];
+export const PARKED = ["waiting_human", "recoverable_error"];
+
+// All five at once, then an answer; a message that starts with "only TOOL"
+// gets that one.
+function decide(messages) {
+	const at = messages.map((m) => m.role).lastIndexOf("user");
+	const results = messages.slice(at).filter((m) => m.role === "tool");
+
+	if (results.length > 0)
+		return { text: `That makes ${results.length} results, and all is ` +
+			"said and done." };
+	const [, only] = /^only (\w+)/.exec(messages[at].content) ?? [];
+	return { text: "Let me see what I can do about this.", interleave: true,
+		tool_calls: TOOLS.filter((t) => !only || t === only).map((t, i) => ({
+			name: `witness_${t}`, args: { id: t, value: i } })) };
+}
+
+export async function within(ms, promise, what) {
+	let timer;
+	const late = new Promise((_, reject) => {
+		timer = setTimeout(() => reject(new Error(`not in time: ${what}`)), ms);
+		// Who waits for what has become of no interest holds nobody up.
+		timer.unref();
+	});
+	try {
+		return await Promise.race([promise, late]);
+	} finally {
+		clearTimeout(timer);
+	}
+}
+
+// Until a function gives something; its steps are events of another process.
+export async function poll(fn, what, ms = WAIT_MS) {
+	const end = performance.now() + ms;
+
+	for (;;) {
+		const value = await fn();
+		if (value)
+			return value;
+		if (performance.now() > end)
+			throw new Error(`not in time: ${what}`);
+		await new Promise((done) => setTimeout(done, 10));
+	}
+}
+
+async function startWitness(dir) {
+	const child = spawn(process.execPath,
+		[join(import.meta.dirname ?? new URL(".", import.meta.url).pathname,
+			"witness.mjs"), "--dir", dir],
+		{ stdio: ["ignore", "pipe", "inherit"] });
+	const url = await new Promise((resolve, reject) => {
+		child.on("error", reject);
+		child.on("exit", (code) => reject(new Error(`witness: ${code}`)));
+		createInterface({ input: child.stdout }).on("line", (line) =>
+			resolve(line.replace("listening on ", "")));
+	});
+	return { url, child };
+}
+
+export class World {
+	static async create({ dir, store }) {
+		const world = new World();
+
+		Object.assign(world, { dir, store, n: 0, stories: new Set(),
+			admin: process.env.TEST_POSTGRES_URL });
+		mkdirSync(dir, { recursive: true });
+		world.witness = await startWitness(dir);
+		world.stub = await startStub({ decide });
+		world.data = join(dir, "first");
+		mkdirSync(world.data);
+		if (store === "postgres") {
+			world.database = `fault_${randomBytes(6).toString("hex")}`;
+			await world.sql(`CREATE DATABASE ${world.database}`);
+		}
+		const server = await start(world.options("first"));
+		world.scene = await scene(server, { toolkits: ["witness"] });
+		await server.stop();
+		return world;
+	}
+
+	sql(text, database) {
+		const url = database ? databaseUrl(this.admin, database) : this.admin;
+		return run("psql", ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d",
+			url, "-c", text]);
+	}
+
+	options(name, { set = [], env = {}, data = this.data,
+		database = this.database } = {}) {
+		return { data, database, env: { OPENAI_API_KEY: "sesame", ...env }, set: [
+			`plugins.dirs=["${BUILD}/tests/fault/.libs"]`,
+			`plugins.toolkit_witness.base_url=${this.witness.url}/${name}`,
+			`plugins.llm_openai.base_url=${this.stub.url}/v1`,
+			"plugins.llm_openai.default_model=stub",
+			"models.default=openai/stub",
+			"worker.lease=2s", "worker.beat=250ms", "worker.poll=50ms",
+			...set] };
+	}
+
+	async story(title) {
+		const name = `s${++this.n}-${title.toLowerCase()
+			.replaceAll(/[^a-z0-9.]+/g, "-")}`;
+		const data = join(this.dir, name);
+
+		cpSync(this.data, data, { recursive: true });
+		const story = new Story(this, name, data);
+		if (this.database) {
+			story.database = `${this.database}_${this.n}`;
+			this.copying = (this.copying ?? Promise.resolve()).then(() =>
+				this.sql(`CREATE DATABASE ${story.database} TEMPLATE ` +
+					this.database));
+			await this.copying;
+		}
+		this.stories.add(story);
+		return story;
+	}
+
+	async end() {
+		for (const story of this.stories)
+			await story.end();
+		if (this.database)
+			await this.sql(`DROP DATABASE IF EXISTS ${this.database} ` +
+				"WITH (FORCE)");
+		await this.stub.stop();
+		this.witness.child.removeAllListeners("exit");
+		this.witness.child.kill();
+	}
+}
+
+export class Story {
+	constructor(world, name, data) {
+		Object.assign(this, { world, name, data, servers: [], seen: [],
+			cursor: 0, watching: new Set(), token: world.scene.token,
+			thread: world.scene.thread.id,
+			witness: join(world.dir, `${name}.jsonl`),
+			client: join(world.dir, `${name}.client.jsonl`),
+			hits: join(world.dir, `${name}.hits`) });
+		writeFileSync(this.client, "");
+		writeFileSync(this.witness, "");
+	}
+
+	// A new process on the same data; it may end before it listens.
+	async start({ env = {}, set = [], spawned } = {}) {
+		// Such a path must be short.
+		const socket = join(this.world.dir, `${this.name.split("-")[0]}.` +
+			`${this.servers.length}.sock`);
+		const remember = (server) => {
+			server.failpoints = socket;
+			this.servers.push(server);
+			spawned?.(server);
+		};
+		const options = this.world.options(this.name, { set,
+			data: this.data, database: this.database, env: {
+				AGENT_STUDIO_FAILPOINT_LOG: this.hits,
+				AGENT_STUDIO_FAILPOINT_SOCKET: socket, ...env } });
+
+		return start({ ...options, spawned: remember });
+	}
+
+	// PostgreSQL closes all connections to this story's database.
+	cut() {
+		return this.world.sql("SELECT pg_terminate_backend(pid) FROM " +
+			"pg_stat_activity WHERE datname = current_database() AND " +
+			"pid <> pg_backend_pid()", this.database);
+	}
+
+	// Only one process may live on, by what the database says.
+	async untilOthersAreDead() {
+		await poll(async () => (await this.world.sql("SELECT count(*) FROM " +
+			"nodes WHERE lease_expires_at > extract(epoch FROM " +
+			"clock_timestamp()) * 1000000", this.database))
+			.stdout.trim() === "1", "the end of a lease");
+	}
+
+	note(line) {
+		appendFileSync(this.client, `${JSON.stringify(line)}\n`);
+	}
+
+	// One line to the server's socket; what it says before "ok".
+	control(server, line) {
+		return within(WAIT_MS, new Promise((resolve, reject) => {
+			const socket = net.connect(server.failpoints);
+			let text = "";
+
+			socket.on("error", reject);
+			socket.on("data", (bytes) => {
+				text += bytes;
+				if (/^error: /m.test(text))
+					reject(new Error(text));
+				else if (text.endsWith("ok\n"))
+					resolve(text.slice(0, -3));
+				else
+					return;
+				socket.destroy();
+			});
+			socket.write(`${line}\n`);
+		}), `failpoints: ${line}`);
+	}
+
+	// The reader turns to this server, with its cursor.
+	async read(server) {
+		const socket = await connect(server, this.thread,
+			{ token: this.token, after: this.cursor });
+		const show = (frame) => {
+			if (this.reader !== socket || !(frame.seq > 0))
+				return;
+			this.cursor = frame.seq;
+			this.seen.push(frame);
+			this.note({ t: "event", thread_id: this.thread, seq: frame.seq,
+				type: frame.type });
+			for (const look of [...this.watching])
+				look();
+		};
+
+		this.reader = socket;
+		socket.frames.forEach(show);
+		socket.ws.on("message", (data) => show(JSON.parse(data.toString())));
+		return socket;
+	}
+
+	leave() {
+		this.reader?.ws.terminate();
+		this.reader = null;
+	}
+
+	// An event that was shown, or will be.
+	async until(passes, what) {
+		let look;
+		try {
+			return await within(WAIT_MS, new Promise((resolve) => {
+				look = () => {
+					const frame = this.seen.find(passes);
+					if (frame)
+						resolve(frame);
+				};
+				this.watching.add(look);
+				look();
+			}), what);
+		} finally {
+			this.watching.delete(look);
+		}
+	}
+
+	// The run has ended, or waits for somebody.
+	rest() {
+		return this.until((f) => f.type === "run_status" &&
+			(f.status === "end" || PARKED.includes(f.state)), "the run's end");
+	}
+
+	// Sends a message under a key of the client's; null: no answer came.
+	async say(server, content, key) {
+		let answer;
+		try {
+			answer = await within(WAIT_MS, api(server, "POST",
+				`/api/chat/sessions/${this.thread}`, { token: this.token,
+					body: { content, client_message_id: key } }), content);
+		} catch (e) {
+			if (e.message.startsWith("not in time"))
+				throw e;
+			return null;
+		}
+		const { status, body } = answer;
+		this.note({ t: "reply", key, status, run_id: body.run?.id ?? "",
+			sha256: createHash("sha256").update(
+				JSON.stringify(body.message ?? null)).digest("hex") });
+		return answer;
+	}
+
+	mode(mode) {
+		return fetch(`${this.world.witness.url}/${this.name}/_mode`,
+			{ method: "POST", body: JSON.stringify(mode) });
+	}
+
+	happened(tool, what) {
+		return within(WAIT_MS, fetch(`${this.world.witness.url}/${this.name}` +
+			`/_until?tool=${tool}&what=${what}`), `${what} of ${tool}`);
+	}
+
+	url() {
+		return this.database
+			? databaseUrl(this.world.admin, this.database)
+			: `sqlite:${this.data}/agent-studio.db`;
+	}
+
+	async check() {
+		let out;
+		try {
+			out = await run(join(BUILD, "tests/fault/check_runs"), ["--db",
+				this.url(), "--witness", this.witness, "--client",
+				this.client]);
+		} catch (e) {
+			if (e.code !== 1)
+				throw e;
+			out = e;
+		}
+		const lines = out.stdout.trim().split("\n");
+		return { figures: JSON.parse(lines.pop().slice(2)), broken: lines };
+	}
+
+	reached() {
+		try {
+			return readFileSync(this.hits, "utf8").trim().split("\n");
+		} catch {
+			return [];
+		}
+	}
+
+	// No process, but all that they have written.
+	async leaveBehind() {
+		this.leave();
+		for (const s of this.servers)
+			if (s.child.exitCode === null && s.child.signalCode === null) {
+				s.child.kill("SIGKILL");
+				await s.exited;
+			}
+		this.world.stories.delete(this);
+	}
+
+	async end() {
+		await this.leaveBehind();
+		if (this.database)
+			await this.world.sql("DROP DATABASE IF EXISTS " +
+				`${this.database} WITH (FORCE)`);
+		rmSync(this.data, { recursive: true, force: true });
+	}
+}
