@@ -8,6 +8,10 @@
  * anywhere else MUTANT() is nothing.
  */
 
+#include <stdint.h>
+
+#include "core/loop/loop.h"
+
 #ifdef SIM_MUTANTS
 
 enum mutant {
@@ -27,10 +31,24 @@ enum mutant {
 
 extern int mutant; /* of this process */
 #define MUTANT(m) (mutant == MUTANT_##m)
+#define MUTANT_DO(m, statement) \
+	do \
+		if (MUTANT(m)) \
+			statement; \
+	while (0)
+
+struct run_tool;
+struct work;
+
+/* tests/sim/mutants.c: what some of them do. */
+SUSPENDS void mutant_dispatch(struct work *w, const struct run_tool *calls,
+    int n);
+const char *mutant_key(const char *key, int64_t fence);
 
 #else
 
 #define MUTANT(m) 0
+#define MUTANT_DO(m, statement) ((void)0)
 
 #endif
 

@@ -139,6 +139,7 @@ struct client {
 	struct sim *sim;
 	int thread;
 	int n_letters;
+	struct rng rng;
 };
 
 static bool
@@ -151,7 +152,7 @@ is_patient(const struct client *c)
 static SUSPENDS enum as_status
 client_try(struct client *c, struct letter *l)
 {
-	struct sim_node *n = node_any(c->sim);
+	struct sim_node *n = node_any(c->sim, &c->rng);
 	enum as_status st;
 
 	if (n == NULL)
@@ -181,7 +182,7 @@ client_sends(struct client *c, struct letter *l)
 			    sim_short(l->run_id));
 			return true;
 		}
-		if (fiber_sleep(100 + rng_below(&s->rng, 400)) != FIBER_WOKEN)
+		if (fiber_sleep(100 + rng_below(&c->rng, 400)) != FIBER_WOKEN)
 			break;
 	}
 	return false;
@@ -206,7 +207,7 @@ client_main(void *arg)
 
 	while (s->n_runs < SIM_RUNS) {
 		l = (struct letter){ 0 };
-		if (fiber_sleep(rng_below(&s->rng, THINK_MS)) != FIBER_WOKEN ||
+		if (fiber_sleep(rng_below(&c->rng, THINK_MS)) != FIBER_WOKEN ||
 		    !client_sends(c, &l))
 			break;
 		client_waits(c, &l);
@@ -229,6 +230,7 @@ clients_start(struct sim *s)
 		c = xcalloc(1, sizeof(*c));
 		c->sim = s;
 		c->thread = i;
+		c->rng.state = s->seed * 999983 + (uint64_t)i;
 		s->n_clients++;
 		MUST(fiber_spawn(s->loop, "client", client_main, c).f != NULL);
 	}
@@ -273,7 +275,8 @@ client_cancel(struct sim *s, int thread, bool rollback)
 {
 	const struct model_thread *t = model_thread(s->model,
 	    s->threads[thread]);
-	struct sim_node *n = node_any(s);
+	struct rng r = { s->seed + sim_ms(s) };
+	struct sim_node *n = node_any(s, &r);
 	struct arena *arena;
 	struct run_state now;
 	enum as_status st = AS_CONFLICT;

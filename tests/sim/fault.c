@@ -97,6 +97,16 @@ fault_write(const struct fault *f, char *out, size_t size)
 
 /* ---- While it lasts ------------------------------------------------ */
 
+/* By the moment alone, so that a fault less does not move the others. */
+static bool
+hits_now(const struct sim *s, const struct fault *f, int target)
+{
+	struct rng r = { s->seed + f->at_ms * 8191 + sim_ms(s) * 131 +
+			 (uint64_t)f->kind * 17 + (uint64_t)(target + 1) };
+
+	return f->per_mille == 1000 || rng_chance(&r, f->per_mille);
+}
+
 bool
 fault_hits(struct sim *s, enum fault_kind kind, int target)
 {
@@ -108,7 +118,7 @@ fault_hits(struct sim *s, enum fault_kind kind, int target)
 		if (f->kind == kind && now >= f->at_ms &&
 		    now < f->at_ms + f->len_ms &&
 		    (f->target < 0 || f->target == target) &&
-		    (f->per_mille == 1000 || rng_chance(&s->rng, f->per_mille)))
+		    hits_now(s, f, target))
 			return true;
 	}
 	return false;

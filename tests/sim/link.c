@@ -153,15 +153,15 @@ travel_ms(struct sim_node *n)
 	struct sim *s = n->sim;
 
 	if (fault_hits(s, FAULT_STORE_SLOW, -1))
-		return 100 + rng_below(&s->rng, 400);
-	return 1 + rng_below(&s->rng, 3);
+		return 100 + rng_below(&n->rng, 400);
+	return 1 + rng_below(&n->rng, 3);
 }
 
 static SUSPENDS enum as_status
 request_lose(struct sim_node *n, const struct request *r, struct error *err)
 {
 	uint64_t until = loop_now_ms(n->sim->loop) + 20 +
-			 rng_below(&n->sim->rng, 300);
+			 rng_below(&n->rng, 300);
 	enum as_status st = node_wait(n, until, true, err);
 
 	return st != AS_OK ? st : broken(r, true, err);
@@ -216,7 +216,7 @@ request_run(struct sim_node *n, const struct request *r, struct error *err)
 	if (st == AS_OK) {
 		done = request_do(n, r, &why);
 		st = request_answer(n, r, done, &why, err);
-	} else if (is_write(r) && rng_chance(&s->rng, 500)) {
+	} else if (is_write(r) && rng_chance(&n->rng, 500)) {
 		/* Nobody waits for it any more; it happens all the same. */
 		if (request_do(n, r, &why) == AS_OK)
 			answer_drop(r);

@@ -14,3 +14,11 @@ SIM_SOURCES = \
 check_PROGRAMS += tests/sim/simulate
 tests_sim_simulate_SOURCES = tests/sim/simulate.c $(SIM_SOURCES)
 tests_sim_simulate_LDADD = $(CORE_LIBS) $(DEP_LIBS)
+
+# The same with an engine that can be made to fail.
+check_PROGRAMS += tests/sim/mutants
+tests_sim_mutants_SOURCES = tests/sim/mutants.c $(SIM_SOURCES) \
+	core/run/answer.c core/run/engine.c core/run/finish.c \
+	core/run/tools.c core/run/work.c
+tests_sim_mutants_CPPFLAGS = $(AM_CPPFLAGS) -DSIM_MUTANTS
+tests_sim_mutants_LDADD = $(CORE_LIBS) $(DEP_LIBS)

@@ -95,7 +95,7 @@ env_random(void *arg, uint32_t n)
 {
 	struct sim_node *node = arg;
 
-	return rng_below(&node->sim->rng, n);
+	return rng_below(&node->rng, n);
 }
 
 static bool
@@ -128,7 +128,7 @@ engine_make(struct sim_node *n)
 		    .tool_timeout_ms = 4000,
 		    .parallel_tools = 2,
 		    .max_output = 4096,
-		    .slots = 2 },
+		    .slots = 1 },
 	};
 
 	n->engine = engine_new(&c);
@@ -235,6 +235,8 @@ node_boot(struct sim *s, int index)
 
 	n->sim = s;
 	n->index = index;
+	n->rng.state = s->seed * 1000003 +
+		       (uint64_t)(index * 101 + ++s->n_lives[index]);
 	n->link.ops = &link_ops;
 	n->link.arg = n;
 	n->live = live_new();
@@ -343,9 +345,9 @@ node_free(struct sim_node *n)
 }
 
 struct sim_node *
-node_any(struct sim *s)
+node_any(struct sim *s, struct rng *r)
 {
-	int first = (int)rng_below(&s->rng, SIM_NODES);
+	int first = (int)rng_below(r, SIM_NODES);
 
 	for (int i = 0; i < SIM_NODES; i++) {
 		struct sim_node *n = s->machines[(first + i) % SIM_NODES];

@@ -20,6 +20,7 @@ struct sim_node {
 	struct sim_node *next; /* of all lives */
 	struct sim *sim;
 	int index; /* the machine */
+	struct rng rng; /* its own, so that others do not change it */
 	int64_t epoch;
 	struct run_store link;
 	struct world world;
@@ -42,7 +43,7 @@ bool node_is_up(const struct sim_node *n);
 bool node_is_gone(const struct sim_node *n);
 void node_free(struct sim_node *n);
 /* One that serves, or NULL. */
-struct sim_node *node_any(struct sim *s);
+struct sim_node *node_any(struct sim *s, struct rng *r);
 
 /*
  * Until the loop's clock is at_ms; frozen: and not while the node is paused.

@@ -200,7 +200,6 @@ sim_open(struct sim *s, const struct sim_config *c)
 	memset(s, 0, sizeof(*s));
 	clock_fake(START_MONO_US, START_WALL_US);
 	s->seed = c->seed;
-	s->rng.state = c->seed;
 	s->print = c->print;
 	s->hash = 0xcbf29ce484222325;
 	if (c->faults != NULL)

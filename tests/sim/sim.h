@@ -21,7 +21,7 @@
 #include "tests/sim/model_store.h"
 
 #define SIM_NODES 3
-#define SIM_THREADS 3
+#define SIM_THREADS 4
 #define SIM_RUNS 8
 #define SIM_END_MS 120000 /* everything is over by then */
 #define SIM_FAULTS_MS 35000 /* and no fault begins after this */
@@ -94,13 +94,13 @@ struct sim_coverage {
 
 struct sim {
 	uint64_t seed;
-	struct rng rng;
 	struct fault_list faults;
 	struct model *model;
 	struct loop *loop;
 	struct bus *bus;
 	struct sim_node *machines[SIM_NODES]; /* the life of each, or NULL */
 	struct sim_node *lives; /* all there were */
+	int n_lives[SIM_NODES];
 	struct sim_node *actor; /* whose request the store looks at */
 	struct witness *witness;
 	struct uuid threads[SIM_THREADS];

@@ -173,11 +173,11 @@ dispatch_check(struct sim *s, const char *key, struct json_object *args)
 }
 
 static enum as_status
-tool_refuses(struct sim *s, struct error *err)
+tool_refuses(struct sim_node *n, struct error *err)
 {
 	enum as_status st;
 
-	switch (rng_below(&s->rng, 3)) {
+	switch (rng_below(&n->rng, 3)) {
 	case 0:
 		st = error_set(err, ERR_RATE_LIMITED, "too many calls");
 		if (err != NULL)
@@ -205,13 +205,13 @@ tool_act(struct sim_node *n, struct deed *d, const char **answer,
     struct error *err)
 {
 	struct sim *s = n->sim;
-	uint64_t ms = 5 + rng_below(&s->rng, 60);
+	uint64_t ms = 10 + rng_below(&n->rng, 600);
 	enum as_status st;
 
 	if (fault_hits(s, FAULT_TOOL_SLOW, -1))
-		ms += 1000 + rng_below(&s->rng, 2500);
+		ms += 1000 + rng_below(&n->rng, 2500);
 	st = node_wait(n, loop_now_ms(s->loop) + ms, false, err);
-	if (st == AS_OK || rng_chance(&s->rng, 500))
+	if (st == AS_OK || rng_chance(&n->rng, 500))
 		*answer = deed_do(s, d);
 	return st;
 }
@@ -220,7 +220,7 @@ static SUSPENDS enum as_status
 tool_answer(struct sim_node *n, struct error *err)
 {
 	struct sim *s = n->sim;
-	uint64_t ms = 2 + rng_below(&s->rng, 20);
+	uint64_t ms = 2 + rng_below(&n->rng, 20);
 
 	if (fault_hits(s, FAULT_TOOL_LOSE, -1))
 		return error_set(err, ERR_UPSTREAM_UNAVAILABLE,
@@ -246,7 +246,7 @@ sim_call(void *arg, const struct plug_caller *who, const char *tool,
 	    who->idem_key + 28, who->attempt);
 	dispatch_check(s, who->idem_key, args);
 	if (fault_hits(s, FAULT_TOOL_REFUSE, -1))
-		return tool_refuses(s, err);
+		return tool_refuses(n, err);
 	d = deed_of(s->witness, who->idem_key, tool[2], json_text(args));
 	if (strcmp(d->args, json_text(args)) != 0)
 		sim_violate(s, "I7", "two arguments under %s", d->key);
@@ -389,11 +389,11 @@ calls_say(struct rng *r, const struct seen *seen, const struct plug_sink *sink)
 }
 
 static enum as_status
-model_refuses(struct sim *s, struct error *err)
+model_refuses(struct sim_node *n, struct error *err)
 {
 	enum as_status st;
 
-	if (rng_chance(&s->rng, 500))
+	if (rng_chance(&n->rng, 500))
 		return error_set(err, ERR_UNAVAILABLE, "the model is away");
 	st = error_set(err, ERR_RATE_LIMITED, "the model is busy");
 	if (err != NULL)
@@ -411,7 +411,7 @@ model_talk(struct sim_node *n, struct rng *r, const struct plug_sink *sink,
 
 	for (int i = 0; i < words && st == AS_OK; i++) {
 		st = node_wait(n,
-		    loop_now_ms(s->loop) + 20 + rng_below(&s->rng, 200), true,
+		    loop_now_ms(s->loop) + 50 + rng_below(&n->rng, 700), true,
 		    err);
 		if (st == AS_OK && (st = say(sink, AS_DELTA_TEXT, 0, NULL, NULL,
 					"word ")) != AS_OK)
@@ -428,7 +428,7 @@ wants_tools(const struct sim *s, const struct plug_caller *who,
 	struct rng r = { s->seed * 31 + who->thread_id.b[15] * 7 +
 			 (uint64_t)seen->n_users };
 
-	return seen->n_turns < (int)rng_below(&r, 4);
+	return seen->n_turns < (int)rng_below(&r, 5);
 }
 
 static SUSPENDS enum as_status
@@ -438,7 +438,7 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 {
 	struct sim_node *n = arg;
 	struct sim *s = n->sim;
-	struct rng r = { rng_next(&s->rng) };
+	struct rng r = { rng_next(&n->rng) };
 	enum as_status st = node_wait(n, 0, true, err);
 	struct seen seen;
 
@@ -449,7 +449,7 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 	    sim_short(who->run_id), who->attempt);
 	seen = history_look(s, messages);
 	if (fault_hits(s, FAULT_MODEL_BUSY, -1))
-		return model_refuses(s, err);
+		return model_refuses(n, err);
 	st = model_talk(n, &r, sink, err);
 	if (st == AS_OK && fault_hits(s, FAULT_MODEL_HANG, -1))
 		st = node_wait(n, loop_now_ms(s->loop) + 1000000, true, err);
