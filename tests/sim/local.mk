@@ -22,3 +22,13 @@ tests_sim_mutants_SOURCES = tests/sim/mutants.c $(SIM_SOURCES) \
 	core/run/tools.c core/run/work.c
 tests_sim_mutants_CPPFLAGS = $(AM_CPPFLAGS) -DSIM_MUTANTS
 tests_sim_mutants_LDADD = $(CORE_LIBS) $(DEP_LIBS)
+
+# The store of the simulation against the real ones.
+check_PROGRAMS += tests/integration/t_run_store_model
+tests_integration_t_run_store_model_SOURCES = \
+	tests/integration/t_run_store_model.c \
+	tests/integration/run_dump.c tests/integration/run_dump.h \
+	tests/sim/model_read.c tests/sim/model_store.c \
+	tests/sim/model_store.h tests/sim/model_write.c
+tests_integration_t_run_store_model_LDADD = tests/libstoreenv.la $(CORE_LIBS) \
+	$(TEST_LIBS)

@@ -42,7 +42,6 @@ state_numbers(const struct model_run *r, struct run_state *s)
 	s->cost_micros = r->cost_micros;
 	s->crash_count = r->crash_count;
 	s->crash_step = r->crash_step;
-	s->now_us = model_now_us();
 }
 
 static void
@@ -86,6 +85,7 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 	state_numbers(r, out);
 	state_texts(r, arena, out);
 	state_hash(m, out);
+	out->now_us = model_now_us(m);
 	out->heads.seq = t->head_seq;
 	out->heads.run_seq = r->head_seq;
 	out->heads.msg_seq = t->next_msg_seq;
@@ -119,7 +119,7 @@ model_read_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	out->active_run_id = t->active_run_id;
 	out->heads.seq = t->head_seq;
 	out->heads.msg_seq = t->next_msg_seq;
-	out->now_us = model_now_us();
+	out->now_us = model_now_us(m);
 	out->has_title = t->title[0] != '\0';
 	for (int i = 0; i < m->messages.n; i++) {
 		const struct model_message *row = m->messages.rows[i];

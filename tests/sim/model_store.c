@@ -38,9 +38,9 @@ model_tell(struct model *m, const struct model_change *c)
 }
 
 int64_t
-model_now_us(void)
+model_now_us(const struct model *m)
 {
-	return clock_wall_us();
+	return m->now_us != 0 ? m->now_us : clock_wall_us();
 }
 
 struct model *
@@ -161,7 +161,7 @@ node_alive(const struct model *m, int64_t epoch)
 	for (int i = 0; i < m->nodes.n; i++) {
 		struct model_node *n = m->nodes.rows[i];
 
-		if (n->epoch == epoch && n->lease_expires_at > model_now_us())
+		if (n->epoch == epoch && n->lease_expires_at > model_now_us(m))
 			return n;
 	}
 	return NULL;
@@ -176,31 +176,33 @@ node_join(void *arg, const char *name, const char *build, int64_t ttl_us,
 
 	(void)name, (void)build, (void)err;
 	n->epoch = *epoch = ++m->last_epoch;
-	n->lease_expires_at = model_now_us() + ttl_us;
+	n->lease_expires_at = model_now_us(m) + ttl_us;
 	return AS_OK;
 }
 
 static enum as_status
 node_renew(void *arg, int64_t epoch, int64_t ttl_us, struct error *err)
 {
-	struct model_node *n = node_alive(arg, epoch);
+	struct model *m = arg;
+	struct model_node *n = node_alive(m, epoch);
 
 	if (n == NULL)
 		return error_set(err, ERR_CONFLICT,
 		    "the lease of node epoch %lld has run out",
 		    (long long)epoch);
-	n->lease_expires_at = model_now_us() + ttl_us;
+	n->lease_expires_at = model_now_us(m) + ttl_us;
 	return AS_OK;
 }
 
 static enum as_status
 node_leave(void *arg, int64_t epoch, struct error *err)
 {
-	struct model_node *n = node_alive(arg, epoch);
+	struct model *m = arg;
+	struct model_node *n = node_alive(m, epoch);
 
 	(void)err;
 	if (n != NULL) {
-		n->lease_expires_at = model_now_us();
+		n->lease_expires_at = model_now_us(m);
 		n->draining = true;
 	}
 	return AS_OK;
@@ -217,7 +219,7 @@ job_next(const struct model *m)
 	for (int i = 0; i < m->jobs.n; i++) {
 		j = m->jobs.rows[i];
 		if (uuid_is_nil(j->run_id) || j->state != 0 ||
-		    j->run_at > model_now_us())
+		    j->run_at > model_now_us(m))
 			continue;
 		if (best == NULL || j->run_at < best->run_at ||
 		    (j->run_at == best->run_at && j->id < best->id))
@@ -260,7 +262,7 @@ run_claim(struct model *m, struct model_run *r, int64_t epoch)
 	r->version++;
 	r->owner_epoch = epoch;
 	if (r->started_at == 0)
-		r->started_at = model_now_us();
+		r->started_at = model_now_us(m);
 	model_tell(m, &c);
 }
 
@@ -277,7 +279,7 @@ claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	for (int i = 0; i < max && (j = job_next(m)) != NULL; i++) {
 		j->state = 1;
 		j->owner_epoch = epoch;
-		j->leased_at = model_now_us();
+		j->leased_at = model_now_us(m);
 		j->attempts++;
 	}
 	for (int i = 0; i < m->runs.n; i++) {
@@ -301,7 +303,7 @@ epoch_is_dead(const struct model *m, int64_t epoch)
 		const struct model_node *n = m->nodes.rows[i];
 
 		if (n->epoch == epoch)
-			return n->lease_expires_at <= model_now_us();
+			return n->lease_expires_at <= model_now_us(m);
 	}
 	return false;
 }
@@ -312,7 +314,7 @@ is_held_in_vain(const struct model *m, const struct model_job *j, int64_t epoch,
 {
 	if (m->mutant == MODEL_REAP_ANY)
 		return j->owner_epoch != epoch;
-	return j->leased_at < model_now_us() - max_age_us ||
+	return j->leased_at < model_now_us(m) - max_age_us ||
 	       (j->owner_epoch != epoch && epoch_is_dead(m, j->owner_epoch));
 }
 
@@ -325,7 +327,7 @@ job_free(struct model *m, struct model_job *j, enum model_op op, int64_t epoch)
 
 	j->state = 0;
 	j->owner_epoch = j->leased_at = 0;
-	j->run_at = model_now_us();
+	j->run_at = model_now_us(m);
 	if (r == NULL || !run_has_owner(r->status))
 		return;
 	c = change_of(op, r, epoch);
@@ -350,8 +352,8 @@ reap(void *arg, int64_t epoch, bool all, int64_t max_age_us, int *n,
 		struct model_node *node = m->nodes.rows[i];
 
 		if (node->epoch != epoch &&
-		    node->lease_expires_at > model_now_us())
-			node->lease_expires_at = model_now_us();
+		    node->lease_expires_at > model_now_us(m))
+			node->lease_expires_at = model_now_us(m);
 	}
 	for (int i = 0; i < m->jobs.n; i++) {
 		struct model_job *j = m->jobs.rows[i];

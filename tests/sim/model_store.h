@@ -122,6 +122,7 @@ struct model {
 	struct model_list threads, runs, messages, events, checkpoints, tools,
 	    items, jobs, dead, nodes;
 	int64_t last_job, last_epoch;
+	int64_t now_us; /* 0: the wall clock */
 	enum model_mutant mutant;
 	/* Called after each change; must not call the model's operations. */
 	void (*changed)(void *arg, const struct model_change *c);
@@ -144,7 +145,7 @@ struct model_tool *model_tool(const struct model *m, const char *idem_key);
 
 void *model_add(struct model *m, struct model_list *l, size_t size);
 void model_tell(struct model *m, const struct model_change *c);
-int64_t model_now_us(void);
+int64_t model_now_us(const struct model *m);
 
 extern const struct run_store_ops model_ops;
 

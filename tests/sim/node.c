@@ -87,7 +87,7 @@ env_wall(void *arg)
 {
 	struct sim_node *n = arg;
 
-	return model_now_us() + (n->index - 1) * 3000;
+	return model_now_us(n->sim->model) + (n->index - 1) * 3000;
 }
 
 static uint32_t

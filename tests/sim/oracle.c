@@ -133,13 +133,14 @@ status_word(enum run_status st)
 static bool
 lease_is_over(const struct sim *s, const struct model_change *c)
 {
-	if (c->leased_at < model_now_us() - (int64_t)NODE_FREE_AFTER_MS * 1000)
+	if (c->leased_at <
+	    model_now_us(s->model) - (int64_t)NODE_FREE_AFTER_MS * 1000)
 		return true;
 	for (int i = 0; i < s->model->nodes.n; i++) {
 		const struct model_node *n = s->model->nodes.rows[i];
 
 		if (n->epoch == c->owner_epoch)
-			return n->lease_expires_at <= model_now_us();
+			return n->lease_expires_at <= model_now_us(s->model);
 	}
 	return false;
 }
