@@ -353,7 +353,7 @@ tools_make(struct commit *k, const struct model_run *r)
 	c->tools_done = k->done;
 	for (int i = 0; i < 3 && (old = any(&model->tools)) != NULL; i++) {
 		static const char *const states[] = { "succeeded", "failed",
-			"unknown", "started", "skipped" };
+			"unknown", "started", "skipped", "planned" };
 		struct run_tool *t = &k->done[c->n_tools_done];
 
 		if (!uuid_equal(old->run_id, r->id) && !one_in(10))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 #include "core/run/wire.h"
@@ -111,6 +112,22 @@ letter_create(struct letter *l)
 	return st;
 }
 
+/* A run that waits for a decision is ended by the next message. */
+static SUSPENDS enum as_status
+make_way(struct letter *l)
+{
+	struct arena *arena = arena_new(NULL);
+	struct run_state run;
+	enum as_status st = run_store_state(&l->node->link,
+	    l->thread.active_run_id, arena, &run, NULL);
+
+	if (st == AS_OK && run.status == RUN_RECOVERABLE_ERROR)
+		(void)engine_end(l->node->engine, run.id, RUN_CANCELLED,
+		    "superseded", "superseded", NULL);
+	arena_free(arena);
+	return AS_BUSY;
+}
+
 /* AS_OK: the run is l->run_id; AS_BUSY: another one holds the thread. */
 static SUSPENDS enum as_status
 letter_send(struct letter *l, struct uuid thread_id)
@@ -126,7 +143,7 @@ letter_send(struct letter *l, struct uuid thread_id)
 	if (st != AS_OK || !uuid_is_nil(l->run_id))
 		return st;
 	if (!uuid_is_nil(l->thread.active_run_id))
-		return AS_BUSY;
+		return make_way(l);
 	l->run_id = sim_id(l->node->sim);
 	l->message_id = sim_id(l->node->sim);
 	l->answer_id = sim_id(l->node->sim);
@@ -193,9 +210,13 @@ client_waits(struct client *c, const struct letter *l)
 {
 	const struct model_run *r = model_run(c->sim->model, l->run_id);
 
-	while (!c->sim->over && r != NULL && run_is_open(r->status))
+	while (!c->sim->over && r != NULL && run_is_open(r->status)) {
 		if (fiber_sleep(500) != FIBER_WOKEN)
 			return;
+		if (r->status == RUN_RECOVERABLE_ERROR &&
+		    rng_chance(&c->rng, 50))
+			return; /* and says something else */
+	}
 }
 
 static SUSPENDS void
@@ -216,23 +237,100 @@ client_main(void *arg)
 	free(c);
 }
 
-void
-clients_start(struct sim *s)
-{
-	struct client *c;
+/* ---- The operator --------------------------------------------------- */
 
-	for (int i = 0; i < SIM_THREADS; i++) {
-		s->threads[i] = sim_id(s);
-		MUST(run_store_thread_create(&s->model->store, s->threads[i],
-			 tenant, user, agent, "", NULL) == AS_OK);
-		s->readers[i] = bus_subscribe(s->bus, s->threads[i],
-		    oracle_frame, s);
-		c = xcalloc(1, sizeof(*c));
-		c->sim = s;
-		c->thread = i;
-		c->rng.state = s->seed * 999983 + (uint64_t)i;
-		s->n_clients++;
-		MUST(fiber_spawn(s->loop, "client", client_main, c).f != NULL);
+#define OPERATOR_MS 1500
+
+/* The truth, as far as the service shows it by now. */
+static void
+outcome_decide(struct sim *s, const struct model_tool *row, struct rng *r,
+    struct run_tool *out)
+{
+	const char *answer = witness_answer(s, row->t.idem_key);
+	static char key[RUN_IDEM_KEY];
+
+	*out = row->t;
+	out->resolution = "operator";
+	if (answer != NULL) {
+		out->state = "succeeded";
+		out->result = answer;
+	} else if (rng_chance(r, 500) &&
+		   row->t.deadline_us < model_now_us(s->model)) {
+		out->state = "planned";
+		run_idem_key(row->run_id, "", row->t.step, row->t.ordinal,
+		    ++s->n_decisions, key);
+		out->idem_key = key;
+	} else {
+		out->state = "skipped";
+		out->result = "Skipped by the operator.";
+	}
+}
+
+static const struct model_tool *
+unknown_of(const struct sim *s, const struct model_item *item)
+{
+	for (int i = 0; i < s->model->tools.n; i++) {
+		const struct model_tool *t = s->model->tools.rows[i];
+
+		if (uuid_equal(t->run_id, item->run_id) &&
+		    t->t.step == item->step &&
+		    t->t.ordinal == item->i.ordinal &&
+		    strcmp(t->t.state, "unknown") == 0)
+			return t;
+	}
+	return NULL;
+}
+
+static SUSPENDS void
+item_answer(struct sim *s, struct sim_node *n, const struct model_item *item,
+    struct rng *r)
+{
+	const struct model_tool *t = unknown_of(s, item);
+	struct engine_resume how = { .reason = "retry",
+		.items_close = "answered",
+		.item_id = item->i.id,
+		.by = user,
+		.response_type = "respond",
+		.response = "{}" };
+	struct run_tool decided;
+	enum as_status st;
+
+	if (strcmp(item->i.kind, "outcome") == 0) {
+		if (t == NULL)
+			return;
+		outcome_decide(s, t, r, &decided);
+		how.decided = &decided;
+	} else
+		how.extend = true;
+	n->n_users++;
+	st = engine_resume(n->engine, item->run_id, &how, NULL);
+	n->n_users--;
+	sim_trace(s, "operator: %s of %s: %d", item->i.kind,
+	    sim_short(item->run_id), (int)st);
+}
+
+static SUSPENDS void
+operator_main(void *arg)
+{
+	struct sim *s = arg;
+	struct rng r = { s->seed * 7919 };
+
+	while (!s->over &&
+	       fiber_sleep(500 + rng_below(&r, OPERATOR_MS)) == FIBER_WOKEN) {
+		struct sim_node *n = node_any(s, &r);
+
+		for (int i = 0; n != NULL && i < s->model->items.n; i++) {
+			const struct model_item *item = s->model->items.rows[i];
+			const struct model_run *run = model_run(s->model,
+			    item->run_id);
+
+			if (strcmp(item->status, "pending") != 0 ||
+			    run->status != RUN_RECOVERABLE_ERROR ||
+			    !node_is_up(n))
+				continue;
+			item_answer(s, n, item, &r);
+			break;
+		}
 	}
 }
 
@@ -241,31 +339,33 @@ clients_start(struct sim *s)
 static SUSPENDS enum as_status
 cancel_once(struct sim_node *n, const struct run_state *now, bool rollback)
 {
-	bool running = now->status == RUN_RUNNING || now->fence > 0;
-	enum run_status end = rollback ? RUN_ROLLED_BACK : RUN_CANCELLED;
 	struct event_list events = { 0 };
 	struct run_commit c = { .run_id = now->id,
 		.thread_id = now->thread_id,
 		.tenant_id = now->tenant_id,
 		.commit_id = engine_new_id(n->engine),
 		.from = now->status,
-		.to = running ? RUN_CANCELLING : end,
+		.to = RUN_CANCELLING,
 		.fence = now->fence,
 		.step = now->step,
 		.heads = now->heads,
-		.bump_fence = !running,
 		.attempt = now->attempt,
-		.void_messages = !running && rollback,
 		.cancel_mode = rollback ? "discard" : "keep",
 		.events = &events,
 		.now_us = engine_now_us(n->engine) };
 	enum as_status st;
 
+	if (now->status != RUN_RUNNING)
+		return engine_end(n->engine, now->id,
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, "user",
+		    "dismissed", NULL);
 	event_list_add_status(&events, c.to, "user", NULL, NULL);
 	st = run_store_commit(&n->link, &c, NULL);
-	if (st == AS_OK)
+	if (st == AS_OK) {
 		engine_publish(n->sim->bus, now->thread_id, now->id,
 		    &now->heads, &events, c.now_us);
+		engine_notify_cancel(n->engine, now->id);
+	}
 	event_list_clear(&events);
 	return st;
 }
@@ -294,9 +394,30 @@ client_cancel(struct sim *s, int thread, bool rollback)
 		    now.status == RUN_CANCELLING)
 			break;
 		st = cancel_once(n, &now, rollback);
-		if (st == AS_OK)
-			engine_notify_cancel(n->engine, now.id);
 	}
 	n->n_users--;
 	arena_free(arena);
+}
+
+/* ---- All of them ---------------------------------------------------- */
+
+void
+clients_start(struct sim *s)
+{
+	struct client *c;
+
+	MUST(fiber_spawn(s->loop, "operator", operator_main, s).f != NULL);
+	for (int i = 0; i < SIM_THREADS; i++) {
+		s->threads[i] = sim_id(s);
+		MUST(run_store_thread_create(&s->model->store, s->threads[i],
+			 tenant, user, agent, "", NULL) == AS_OK);
+		s->readers[i] = bus_subscribe(s->bus, s->threads[i],
+		    oracle_frame, s);
+		c = xcalloc(1, sizeof(*c));
+		c->sim = s;
+		c->thread = i;
+		c->rng.state = s->seed * 999983 + (uint64_t)i;
+		s->n_clients++;
+		MUST(fiber_spawn(s->loop, "client", client_main, c).f != NULL);
+	}
 }

@@ -372,7 +372,8 @@ tool_finish(struct model *m, const struct run_commit *c,
 {
 	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
 
-	if (row == NULL || !tool_is_open(row))
+	if (row == NULL ||
+	    (!tool_is_open(row) && strcmp(row->t.state, "planned") != 0))
 		return;
 	tool_result(m, row, t);
 	row->completed_at = strcmp(t->state, "started") == 0 ? 0 : c->now_us;
@@ -566,6 +567,8 @@ model_late(void *arg, struct uuid run_id, const struct run_tool *t,
 	row->completed_at = now_us;
 	row->t.resolution = "late";
 	told.run = model_run(m, run_id);
+	told.from = told.run->status;
+	told.step = told.run->step;
 	told.tool = row;
 	model_tell(m, &told);
 	return AS_OK;

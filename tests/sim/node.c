@@ -115,6 +115,7 @@ engine_make(struct sim_node *n)
 		.world = &n->world,
 		.bus = n->sim->bus,
 		.live = n->live,
+		.breakers = n->breakers,
 		.env = { .arg = n,
 		    .new_id = env_id,
 		    .wall_us = env_wall,
@@ -124,6 +125,7 @@ engine_make(struct sim_node *n)
 		.limits = { .max_steps = 6,
 		    .max_tokens = 100000,
 		    .max_wall_ms = NODE_WALL_MS,
+		    .model_tries = 4,
 		    .call_timeout_ms = 6000,
 		    .tool_timeout_ms = 4000,
 		    .parallel_tools = 2,
@@ -240,6 +242,7 @@ node_boot(struct sim *s, int index)
 	n->link.ops = &link_ops;
 	n->link.arg = n;
 	n->live = live_new();
+	n->breakers = breakers_new();
 	world_init(&n->world, n);
 	n->next = s->lives;
 	s->lives = n;
@@ -341,6 +344,7 @@ node_free(struct sim_node *n)
 {
 	engine_free(n->engine);
 	live_free(n->live);
+	breakers_free(n->breakers);
 	free(n);
 }
 

@@ -26,6 +26,7 @@ struct sim_node {
 	struct world world;
 	struct engine *engine; /* NULL until it has joined */
 	struct live *live;
+	struct breakers *breakers;
 	bool dead; /* without any effect from now on */
 	bool draining;
 	uint64_t paused_until; /* loop clock */
@@ -60,6 +61,8 @@ extern const struct run_store_ops link_ops; /* arg is the node */
 struct witness *witness_new(void);
 void witness_free(struct witness *w);
 void world_init(struct world *w, struct sim_node *n);
+/* What a tool has answered under this key, or would have, or NULL. */
+const char *witness_answer(const struct sim *s, const char *key);
 /* Effects and answers against what is stored. */
 void witness_check(struct sim *s);
 

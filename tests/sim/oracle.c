@@ -67,11 +67,15 @@ static const struct rule rules[] = {
 	    0, -1, BY_OWNER, true },
 	{ "13 operator", MODEL_COMMIT, IN(RUN_RECOVERABLE_ERROR),
 	    IN(RUN_QUEUED), 0, 0, BY_ANYBODY, true },
+	{ "13 decided in part", MODEL_COMMIT, IN(RUN_RECOVERABLE_ERROR),
+	    IN(RUN_RECOVERABLE_ERROR), 0, 0, BY_ANYBODY, false },
 	{ "14 taken back", MODEL_REAP, IN(RUN_RUNNING), IN(RUN_QUEUED), 1, 0,
 	    BY_REAPER, false },
 	{ "14 cancel taken back", MODEL_REAP, IN(RUN_CANCELLING),
 	    IN(RUN_CANCELLING), 1, 0, BY_REAPER, false },
 	{ "15 given back", MODEL_RELEASE, IN(RUN_RUNNING), IN(RUN_QUEUED), 1, 0,
+	    BY_OWNER, false },
+	{ "15 yields", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_QUEUED), 0, 0,
 	    BY_OWNER, false },
 	{ "15 cancel given back", MODEL_RELEASE, IN(RUN_CANCELLING),
 	    IN(RUN_CANCELLING), 1, 0, BY_OWNER, true },
@@ -81,8 +85,6 @@ static const struct rule rules[] = {
 	    IN(RUN_ROLLED_BACK), 1, 0, BY_ANYBODY, true },
 	{ "17 cancel", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_CANCELLING), 0, 0,
 	    BY_ANYBODY, false },
-	{ "17 cancel of what has begun", MODEL_COMMIT, IN(RUN_QUEUED) | WAITING,
-	    IN(RUN_CANCELLING), 0, 0, BY_ANYBODY, false },
 	{ "18 cancelled", MODEL_COMMIT, IN(RUN_CANCELLING), IN(RUN_CANCELLED),
 	    0, -1, BY_OWNER, false },
 	{ "24 rolled back", MODEL_COMMIT, IN(RUN_CANCELLING),
@@ -91,8 +93,10 @@ static const struct rule rules[] = {
 	    1, BY_OWNER, false },
 	{ "21 failed", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_FAILED), 0, -1,
 	    BY_OWNER, false },
-	{ "22 dead letter", MODEL_COMMIT, IN(RUN_RUNNING) | IN(RUN_QUEUED),
-	    IN(RUN_DEAD_LETTERED), 1, 0, BY_ANYBODY, true },
+	{ "22 dead letter", MODEL_COMMIT, IN(RUN_RUNNING),
+	    IN(RUN_DEAD_LETTERED), 0, 0, BY_OWNER, true },
+	{ "23 expired", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_EXPIRED), 0, 0,
+	    BY_OWNER, true },
 	{ "late result", MODEL_LATE, ~0u, ~0u, 0, 0, BY_ANYBODY, true },
 };
 
@@ -396,7 +400,8 @@ run_tools_check(struct sim *s, const struct model_run *r)
 
 		if (!uuid_equal(t->run_id, r->id) || run_is_open(r->status))
 			continue;
-		if (strcmp(t->t.state, "started") == 0)
+		if (strcmp(t->t.state, "started") == 0 ||
+		    strcmp(t->t.state, "planned") == 0)
 			sim_violate(s, "I11", "%s has ended, %s is open",
 			    sim_short(r->id), t->t.idem_key);
 		if (results_of(s, t) != 1)

@@ -109,6 +109,7 @@ struct sim {
 	int n_runs; /* accepted */
 	int n_clients; /* still at it */
 	uint64_t n_ids;
+	int n_decisions; /* of the operator */
 	uint64_t hash; /* of the trace */
 	bool print; /* the trace */
 	bool over;

@@ -112,6 +112,14 @@ deed_answered(const struct deed *d, const char *text)
 	return false;
 }
 
+const char *
+witness_answer(const struct sim *s, const char *key)
+{
+	const struct deed *d = deed_find(s->witness, key);
+
+	return d != NULL && d->n_answers > 0 ? d->answers[0] : NULL;
+}
+
 void
 witness_check(struct sim *s)
 {
