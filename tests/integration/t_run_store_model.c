@@ -310,7 +310,7 @@ struct commit {
 	struct run_message messages[3];
 	struct run_tool new[3], done[3];
 	struct run_item items[2];
-	char keys[3][40];
+	char keys[4][40];
 };
 
 static enum run_status
@@ -366,6 +366,11 @@ tools_make(struct commit *k, const struct model_run *r)
 		t->error_code = one_in(2) ? "CANCELED" : NULL;
 		t->resolution = one_in(2) ? "operator" : NULL;
 		t->deadline_us = one_in(2) ? 0 : now_us;
+		if (one_in(6) && c->n_tools_done == 0) {
+			snprintf(k->keys[3], sizeof(k->keys[3]), "key-%u",
+			    one_in(2) ? below(5) : 10000 + (unsigned)n_ids);
+			t->idem_key = k->keys[3];
+		}
 		if (++c->n_tools_done == 2)
 			break;
 	}

@@ -222,19 +222,65 @@ guard_holds(const struct model *m, const struct model_run *r,
 	       t->head_seq == c->heads.seq;
 }
 
+static struct model_tool *
+tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
+{
+	for (int i = 0; i < m->tools.n; i++) {
+		struct model_tool *t = m->tools.rows[i];
+
+		if (uuid_equal(t->t.id, id) && uuid_equal(t->run_id, run_id))
+			return t;
+	}
+	return NULL;
+}
+
+static bool
+tool_is_open(const struct model_tool *t)
+{
+	return strcmp(t->t.state, "started") == 0 ||
+	       strcmp(t->t.state, "unknown") == 0;
+}
+
+/* The row that a finished call changes, or NULL. */
+static struct model_tool *
+tool_to_finish(const struct model *m, const struct run_commit *c,
+    const struct run_tool *t)
+{
+	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
+
+	if (row == NULL ||
+	    (!tool_is_open(row) && strcmp(row->t.state, "planned") != 0))
+		return NULL;
+	return row;
+}
+
 static const char *
 tools_refused(const struct model *m, const struct run_commit *c)
 {
-	for (int k = 0; k < c->n_tools_new; k++)
-		for (int i = 0; i < m->tools.n; i++) {
-			const struct model_tool *old = m->tools.rows[i];
+	static const char clash[] = "tool_invocations_idem_key_key";
+	const struct model_tool *old;
 
+	for (int k = 0; k < c->n_tools_new; k++) {
+		for (int i = 0; i < k; i++)
+			if (strcmp(c->tools_new[i].idem_key,
+				c->tools_new[k].idem_key) == 0)
+				return clash;
+		for (int i = 0; i < m->tools.n; i++) {
+			old = m->tools.rows[i];
 			if (uuid_equal(old->t.id, c->tools_new[k].id))
 				return "tool_invocations_pkey";
-			if (strcmp(old->t.idem_key, c->tools_new[k].idem_key) ==
-			    0)
-				return "tool_invocations_idem_key_key";
 		}
+		if (model_tool(m, c->tools_new[k].idem_key) != NULL)
+			return clash;
+	}
+	for (int k = 0; k < c->n_tools_done; k++) {
+		const struct run_tool *t = &c->tools_done[k];
+
+		old = model_tool(m, t->idem_key);
+		if (old != NULL && !uuid_equal(old->t.id, t->id) &&
+		    tool_to_finish(m, c, t) != NULL)
+			return clash;
+	}
 	return NULL;
 }
 
@@ -338,25 +384,6 @@ tool_add(struct model *m, struct uuid run_id, int64_t fence,
 	t->result = t->error_code = t->resolution = NULL;
 }
 
-static struct model_tool *
-tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
-{
-	for (int i = 0; i < m->tools.n; i++) {
-		struct model_tool *t = m->tools.rows[i];
-
-		if (uuid_equal(t->t.id, id) && uuid_equal(t->run_id, run_id))
-			return t;
-	}
-	return NULL;
-}
-
-static bool
-tool_is_open(const struct model_tool *t)
-{
-	return strcmp(t->t.state, "started") == 0 ||
-	       strcmp(t->t.state, "unknown") == 0;
-}
-
 static void
 tool_result(struct model *m, struct model_tool *row, const struct run_tool *t)
 {
@@ -370,10 +397,9 @@ static void
 tool_finish(struct model *m, const struct run_commit *c,
     const struct run_tool *t)
 {
-	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
+	struct model_tool *row = tool_to_finish(m, c, t);
 
-	if (row == NULL ||
-	    (!tool_is_open(row) && strcmp(row->t.state, "planned") != 0))
+	if (row == NULL)
 		return;
 	tool_result(m, row, t);
 	row->completed_at = strcmp(t->state, "started") == 0 ? 0 : c->now_us;

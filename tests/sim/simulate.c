@@ -13,6 +13,14 @@
  * fails is tried with ever fewer of its faults, and what is left is printed.
  */
 
+#ifdef __SANITIZE_THREAD__
+#define SEEDS 200 /* each takes ten times as long */
+#else
+#define SEEDS 2000
+#endif
+#define SEEDS_COVER 1000 /* fewer need not reach every transition */
+#define FAILURES_MAX 5
+
 struct options {
 	uint64_t from, seeds;
 	uint64_t trace;
@@ -106,7 +114,7 @@ seeds_run(const struct options *o, struct sim_coverage *cov)
 	long runs = 0;
 	int failed = 0;
 
-	for (uint64_t i = 0; i < o->seeds && failed < 5; i++) {
+	for (uint64_t i = 0; i < o->seeds && failed < FAILURES_MAX; i++) {
 		struct sim_config c = { .seed = o->from + i, .coverage = cov };
 		struct sim_result r;
 
@@ -149,62 +157,86 @@ twice_run(const struct options *o)
 	return failed;
 }
 
+static long
+coverage_line(const long *hits, const char *name)
+{
+	long sum = 0;
+
+	printf("# %-26s", name);
+	for (int k = 0; k <= FAULT_KINDS; k++) {
+		printf(" %5ld", hits[k]);
+		sum += hits[k];
+	}
+	printf("\n");
+	return sum;
+}
+
 /* Transitions by the faults around them. */
 static int
-coverage_print(const struct sim_coverage *cov)
+coverage_print(const struct options *o, const struct sim_coverage *cov)
 {
 	int missing = 0;
 
 	for (int k = 0; k <= FAULT_KINDS; k++)
 		printf("# %c: %s\n", 'a' + k, fault_name((enum fault_kind)k));
-	printf("# %-28s", "");
+	printf("# %-26s", "");
 	for (int k = 0; k <= FAULT_KINDS; k++)
-		printf(" %6c", 'a' + k);
+		printf(" %5c", 'a' + k);
 	printf("\n");
 	for (int i = 0; oracle_rule_name(i) != NULL; i++) {
-		long sum = 0;
-
-		printf("# %-28s", oracle_rule_name(i));
-		for (int k = 0; k <= FAULT_KINDS; k++) {
-			printf(" %6ld", cov->hits[i][k]);
-			sum += cov->hits[i][k];
-		}
-		printf("\n");
-		if (sum == 0 && !oracle_rule_is_rare(i)) {
-			missing++;
-			printf("# '%s' was never reached\n",
-			    oracle_rule_name(i));
-		}
+		if (coverage_line(cov->hits[i], oracle_rule_name(i)) > 0 ||
+		    oracle_rule_is_rare(i))
+			continue;
+		missing++;
+		printf("# '%s' was never reached\n", oracle_rule_name(i));
 	}
-	printf("%s 3 - every transition was reached\n",
-	    missing > 0 ? "not ok" : "ok");
-	return missing > 0;
+	if (o->seeds < SEEDS_COVER)
+		printf("ok 3 - every transition was reached # SKIP only %llu "
+		       "seeds\n",
+		    (unsigned long long)o->seeds);
+	else
+		printf("%s 3 - every transition was reached\n",
+		    missing > 0 ? "not ok" : "ok");
+	return missing > 0 && o->seeds >= SEEDS_COVER;
+}
+
+/* One seed, with everything that happens in it. */
+static int
+trace_print(uint64_t seed)
+{
+	struct sim_config c = { .seed = seed, .print = true };
+	struct fault_list l;
+	struct sim_result r;
+	char text[200];
+
+	faults_make(&l, seed);
+	for (int i = 0; i < l.n; i++) {
+		fault_write(&l.f[i], text, sizeof(text));
+		printf("# fault %s\n", text);
+	}
+	sim_run(&c, &r);
+	printf("# seed %llu, hash %016llx, %s %s\n", (unsigned long long)seed,
+	    (unsigned long long)r.hash,
+	    r.broken[0] != '\0' ? r.broken : "nothing broken", r.how);
+	return r.broken[0] != '\0';
 }
 
 int
 main(int argc, char **argv)
 {
-	struct options o = { .from = 1, .seeds = 200 };
-	struct sim_coverage *cov = xcalloc(1, sizeof(*cov));
+	struct options o = { .from = 1, .seeds = SEEDS };
+	struct sim_coverage *cov;
 	int failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	options_read(&o, argc, argv);
-	if (o.has_trace) {
-		struct sim_config c = { .seed = o.trace, .print = true };
-		struct sim_result r;
-
-		sim_run(&c, &r);
-		printf("# seed %llu, hash %016llx, %s %s\n",
-		    (unsigned long long)c.seed, (unsigned long long)r.hash,
-		    r.broken[0] != '\0' ? r.broken : "nothing broken", r.how);
-		free(cov);
-		return r.broken[0] != '\0';
-	}
+	if (o.has_trace)
+		return trace_print(o.trace);
 	log_configure("error");
+	cov = xcalloc(1, sizeof(*cov));
 	failed |= seeds_run(&o, cov);
 	failed |= twice_run(&o);
-	failed |= coverage_print(cov);
+	failed |= coverage_print(&o, cov);
 	printf("1..3\n");
 	free(cov);
 	return failed;
