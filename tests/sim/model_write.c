@@ -402,7 +402,10 @@ tool_finish(struct model *m, const struct run_commit *c,
 	if (row == NULL)
 		return;
 	tool_result(m, row, t);
-	row->completed_at = strcmp(t->state, "started") == 0 ? 0 : c->now_us;
+	row->completed_at = strcmp(t->state, "started") == 0 ||
+				    strcmp(t->state, "planned") == 0
+				? 0
+				: c->now_us;
 	row->t.resolution = arena_strdup(m->arena,
 	    t->resolution != NULL ? t->resolution : "auto");
 	row->t.idem_key = arena_strdup(m->arena, t->idem_key);

@@ -24,6 +24,7 @@ struct deed {
 	struct deed *next;
 	char key[RUN_IDEM_KEY + 16];
 	char *args;
+	struct uuid call; /* the invocation */
 	char letter;
 	int n_effects;
 	char *answers[ANSWERS_MAX];
@@ -82,6 +83,21 @@ deed_of(struct witness *w, const char *key, char letter, const char *args)
 	return d;
 }
 
+/* Not twice under another key either: the operator says the truth. */
+static void
+once_check(struct sim *s, const struct deed *d)
+{
+	int n = 0;
+
+	for (const struct deed *o = s->witness->deeds; o != NULL; o = o->next)
+		n += uuid_equal(o->call, d->call) ? o->n_effects : 0;
+	if (d->letter != 'P' && n > 1)
+		sim_violate(s, "I7",
+		    "%d effects of class %c, the last under "
+		    "%s",
+		    n, d->letter, d->key);
+}
+
 /* The tool acts, or, if the key tells it so, answers as it did before. */
 static const char *
 deed_do(struct sim *s, struct deed *d)
@@ -91,11 +107,9 @@ deed_do(struct sim *s, struct deed *d)
 	if (knows && d->n_effects > 0)
 		return d->answers[0];
 	d->n_effects++;
+	once_check(s, d);
 	sim_trace(s, "tool %c acts on %s, %d", d->letter, d->key + 28,
 	    d->n_effects);
-	if (d->letter != 'P' && d->n_effects > 1)
-		sim_violate(s, "I7", "%d effects of class %c under %s",
-		    d->n_effects, d->letter, d->key);
 	if (d->n_answers == ANSWERS_MAX)
 		return d->answers[0];
 	d->answers[d->n_answers] = xasprintf("%c %s %d", d->letter, d->key + 28,
@@ -256,6 +270,8 @@ sim_call(void *arg, const struct plug_caller *who, const char *tool,
 	if (fault_hits(s, FAULT_TOOL_REFUSE, -1))
 		return tool_refuses(n, err);
 	d = deed_of(s->witness, who->idem_key, tool[2], json_text(args));
+	if (model_tool(s->model, who->idem_key) != NULL)
+		d->call = model_tool(s->model, who->idem_key)->t.id;
 	if (strcmp(d->args, json_text(args)) != 0)
 		sim_violate(s, "I7", "two arguments under %s", d->key);
 	st = tool_act(n, d, &answer, err);
