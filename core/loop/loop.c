@@ -203,6 +203,19 @@ loop_lag_note(struct loop *l)
 }
 
 static void
+turn_run(struct loop *l)
+{
+	mail_run(l);
+	timers_run(l);
+	fiber_run_ready(l);
+	hooks_run(l);
+	l->ended_us = loop_clock_us();
+	loop_lag_note(l);
+	atomic_store_explicit(&l->ticks, loop_ticks(l) + 1,
+	    memory_order_relaxed);
+}
+
+static void
 loop_turn(struct loop *l)
 {
 	int flags = EVLOOP_ONCE;
@@ -215,14 +228,7 @@ loop_turn(struct loop *l)
 	MUST(event_base_loop(l->base, flags) >= 0);
 	if (l->is_waiting)
 		loop_clock_refresh(l);
-	mail_run(l);
-	timers_run(l);
-	fiber_run_ready(l);
-	hooks_run(l);
-	l->ended_us = loop_clock_us();
-	loop_lag_note(l);
-	atomic_store_explicit(&l->ticks, loop_ticks(l) + 1,
-	    memory_order_relaxed);
+	turn_run(l);
 }
 
 /* From here until loop_leave the loop belongs to this thread. */
@@ -258,6 +264,23 @@ loop_run(struct loop *l)
 
 	while (!loop_is_stopping(l))
 		loop_turn(l);
+	atomic_store(&l->stop, false);
+	loop_leave(l, sigstack);
+}
+
+void
+loop_run_faked(struct loop *l)
+{
+	void *sigstack = loop_enter(l);
+
+	MUST(clock_is_fake());
+	while (!loop_is_stopping(l) && (loop_is_busy(l) || l->n_timers > 0)) {
+		if (!loop_is_busy(l))
+			clock_advance((int64_t)l->timers[0]->at_ms * 1000 -
+				      clock_mono_us());
+		loop_clock_refresh(l);
+		turn_run(l);
+	}
 	atomic_store(&l->stop, false);
 	loop_leave(l, sigstack);
 }

@@ -58,6 +58,13 @@ struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop; may be run again */
 /*
+ * Tests only, under clock_fake: as loop_run, but whenever nothing is ready the
+ * clock jumps to the next timer, so hours pass at once and the order is always
+ * the same.  Looks at no descriptor.  Ends by itself when nothing is ready and
+ * no timer is armed.
+ */
+void loop_run_faked(struct loop *loop);
+/*
  * After loop_run: refuses new fibers, cancels those that are left, turns until
  * they have ended, and delivers what is still in the mailbox.
  */

@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/history.h"
+#include "core/run/mutant.h"
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
@@ -477,6 +478,8 @@ answer_commit(struct answer *a, struct error *err)
 		event_list_add_status(&wc.events, RUN_SUCCEEDED, NULL, NULL,
 		    &w->state.usage);
 	}
+	MUTANT_DO(DISPATCH_EARLY,
+	    mutant_dispatch(w, wc.tools_new, wc.c.n_tools_new));
 	st = work_commit(w, &wc, err);
 	if (st == AS_CONFLICT)
 		w->message_open = true;

@@ -9,6 +9,7 @@ librun_la_SOURCES = \
 	core/run/finish.c \
 	core/run/limits.c core/run/limits.h \
 	core/run/history.c core/run/history.h \
+	core/run/mutant.h \
 	core/run/park.c \
 	core/run/prompt.c core/run/prompt.h \
 	core/run/retry.c core/run/retry.h \

@@ -292,12 +292,15 @@ run_store_pg_create(struct store *store, const struct run_create *c,
     struct error *err)
 {
 	struct event_arrays events = { 0 };
+	struct run_message message = c->message;
 	struct sql_arg args[CREATE_ARGS];
 	enum as_status st;
 
+	/* The guard looks at it also if there is no message. */
+	message.sequence = c->heads.msg_seq;
 	events_write(&events, c->events);
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
-	    &events, &c->message);
+	    &events, &message);
 	create_args(c, args + COMMON_ARGS);
 	st = guarded(store, &CREATE, args, CREATE_ARGS, err);
 	events_free(&events);

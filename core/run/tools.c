@@ -6,6 +6,7 @@
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/mutant.h"
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
@@ -166,7 +167,7 @@ call_look(struct call *c, const struct plug_caller *who,
 	    c->row.key_until < engine_now_us(c->t->w->e))
 		return call_unknown(c,
 		    "the service does not know the key of this call any more");
-	if (effect_is(c, "U"))
+	if (effect_is(c, "U") && !MUTANT(RESEND_UNSAFE))
 		return call_unknown(c,
 		    "the call may or may not have happened, so it was not "
 		    "made again");
@@ -274,6 +275,8 @@ call_main(void *arg)
 	work_caller(w, &who);
 	who.idem_key = c->row.idem_key;
 	who.attempt = (int)w->state.fence;
+	MUTANT_DO(KEY_ATTEMPT,
+	    who.idem_key = mutant_key(c->row.idem_key, w->state.fence));
 	if (json_parse(c->row.args, strlen(c->row.args), &args, NULL) !=
 		AS_OK ||
 	    !json_object_is_type(args, json_type_object))

@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/mutant.h"
 #include "core/run/run_metrics.h"
 #include "core/run/work.h"
 
@@ -402,6 +403,9 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	enum as_status st;
 
 	c->commit_id = engine_new_id(w->e);
+	MUTANT_DO(PUBLISH_EARLY,
+	    engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
+		c->events, c->now_us));
 	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
 		FAILPOINT("commit.pre_send");

@@ -274,6 +274,62 @@ test_watch_clock(void)
 	close(d.fd[1]);
 }
 
+/* ---- A clock that the loop moves itself ---------------------------- */
+
+static int n_naps;
+
+static void
+napper(void *arg)
+{
+	uint64_t *ended = arg;
+
+	for (int i = 0; i < 1000; i++)
+		if (fiber_sleep(3600000) == FIBER_WOKEN)
+			n_naps++;
+	*ended = loop_now_ms(loop);
+}
+
+/* Two fibers sleep for forty days each; the loop ends when they have. */
+static void
+test_faked(void)
+{
+	uint64_t ended[2] = { 0 };
+
+	loop_faked();
+	n_naps = 0;
+	fiber_spawn(loop, "nap", napper, &ended[0]);
+	fiber_spawn(loop, "nap", napper, &ended[1]);
+	loop_run_faked(loop);
+	CU_ASSERT_EQUAL(n_naps, 2000);
+	CU_ASSERT_EQUAL(ended[0], START_MS + 3600000000);
+	CU_ASSERT_EQUAL(ended[1], ended[0]);
+	CU_ASSERT_EQUAL(fiber_count(loop), 0);
+	loop_done();
+}
+
+static void
+stop_fired(struct loop_timer *t)
+{
+	loop_stop(t->loop);
+}
+
+static void
+test_faked_stop(void)
+{
+	struct loop_timer stop = { .fn = stop_fired };
+	uint64_t ended = 0;
+
+	loop_faked();
+	n_naps = 0;
+	fiber_spawn(loop, "nap", napper, &ended);
+	loop_timer_set(loop, &stop, START_MS + 5 * 3600000 + 1);
+	loop_run_faked(loop);
+	CU_ASSERT_EQUAL(n_naps, 5);
+	CU_ASSERT_EQUAL(loop_now_ms(loop), START_MS + 5 * 3600000 + 1);
+	loop_done();
+	CU_ASSERT_NOT_EQUAL(ended, 0);
+}
+
 /* ---- Hooks and mailbox --------------------------------------------- */
 
 struct note {
@@ -533,6 +589,8 @@ main(void)
 		{ "timer, real", test_timer_real },
 		{ "watch", test_watch },
 		{ "clock in a callback", test_watch_clock },
+		{ "clock of its own", test_faked },
+		{ "clock of its own, stopped", test_faked_stop },
 		{ "hooks", test_hooks },
 		{ "mailbox", test_mailbox },
 		{ "mailbox to oneself", test_mailbox_self },

@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "tests/integration/run_dump.h"
+#include "tests/integration/store_env.h"
+#include "tests/sim/model_store.h"
+#include "tests/tap.h"
+
+/*
+ * The store of the simulator is the one of the server: the same random
+ * operations, some of them with wrong beliefs, on the model and on a database.
+ * Each must end with the same status and say the same, and the tables must be
+ * the same in the end.  The clock of both is the test's.
+ */
+
+#define OPS 400
+#define THREADS 4
+#define EPOCHS 6
+#define START_US 1700000000000000
+
+static struct model *model;
+static struct run_store *both[2]; /* the model's, the database's */
+static uint64_t chance;
+static int64_t now_us;
+static uint64_t n_ids;
+static struct uuid threads[64];
+static int n_threads;
+static struct uuid user_id, agent_id;
+static char what[256]; /* the operation under test */
+static bool parted; /* the two do not say the same any more */
+
+static const struct uuid tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
+    0, 0, 0, 1 } };
+
+/* ---- Chance -------------------------------------------------------- */
+
+static uint32_t
+below(uint32_t n)
+{
+	uint64_t z = chance += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return (uint32_t)((z >> 32) % n);
+}
+
+static bool
+one_in(uint32_t n)
+{
+	return below(n) == 0;
+}
+
+static struct uuid
+new_id(void)
+{
+	struct uuid id = { { 0x01, 0x8c } };
+
+	n_ids++;
+	id.b[6] = 0x70;
+	id.b[8] = 0x80;
+	for (int i = 0; i < 4; i++)
+		id.b[15 - i] = (uint8_t)(n_ids >> (8 * i));
+	return id;
+}
+
+static void *
+any(const struct model_list *l)
+{
+	return l->n > 0 ? l->rows[below((uint32_t)l->n)] : NULL;
+}
+
+static const char *
+words(void)
+{
+	static const char *const list[] = { "", "plain", "a \"quoted\" one",
+		"back\\slash", "{},{}", "\xc3\xbc and \xe2\x82\xac", "it's",
+		"line\nline" };
+
+	return list[below(N_ITEMS(list))];
+}
+
+/* ---- On both ------------------------------------------------------- */
+
+static void
+same_status(enum as_status a, enum as_status b, const struct error *err)
+{
+	if (a != b)
+		tap_note("%s: the model says %d, the database %d (%s)", what,
+		    (int)a, (int)b, err->detail);
+	parted = parted || a != b;
+	CU_ASSERT_EQUAL(a, b);
+}
+
+static void
+same_count(int a, int b)
+{
+	parted = parted || a != b;
+	CU_ASSERT_EQUAL(a, b);
+}
+
+#define ON_BOTH(call_with_rs, err_name) \
+	do { \
+		enum as_status st_[2]; \
+		struct error err_name = { 0 }; \
+		for (int i_ = 0; i_ < 2; i_++) { \
+			struct run_store *rs = both[i_]; \
+			error_clear(&err_name); \
+			st_[i_] = call_with_rs; \
+		} \
+		same_status(st_[0], st_[1], &err_name); \
+		error_clear(&err_name); \
+	} while (0)
+
+static void
+clock_moves(void)
+{
+	now_us += 1000 + below(5000000);
+	model->now_us = now_us;
+	MUST(store_clock_set(env.db, now_us) == AS_OK);
+}
+
+/* ---- Nodes --------------------------------------------------------- */
+
+static SUSPENDS void
+node_joins(void)
+{
+	int64_t epoch[2] = { 0, 0 }, ttl = 1 + below(30000000);
+
+	snprintf(what, sizeof(what), "join");
+	ON_BOTH(run_store_node_join(rs, "n", "1", ttl, &epoch[i_], &err), err);
+	CU_ASSERT_EQUAL(epoch[0], epoch[1]);
+}
+
+static int64_t
+some_epoch(void)
+{
+	const struct model_node *n = any(&model->nodes);
+
+	return n != NULL && !one_in(20) ? n->epoch : 999;
+}
+
+static SUSPENDS void
+node_changes(void)
+{
+	int64_t epoch = some_epoch();
+
+	snprintf(what, sizeof(what), "renew or leave %" PRId64, epoch);
+	if (one_in(3))
+		ON_BOTH(run_store_node_leave(rs, epoch, &err), err);
+	else
+		ON_BOTH(run_store_node_renew(rs, epoch, 20000000, &err), err);
+}
+
+static int
+claim_order(const void *a, const void *b)
+{
+	const struct run_claim *x = a, *y = b;
+
+	return uuid_compare(x->run_id, y->run_id);
+}
+
+static SUSPENDS void
+claims(void)
+{
+	struct run_claim *got[2] = { NULL, NULL };
+	int64_t epoch = some_epoch();
+	int n[2] = { 0, 0 }, max = 1 + (int)below(3);
+
+	snprintf(what, sizeof(what), "claim %d for %" PRId64, max, epoch);
+	ON_BOTH(run_store_claim(rs, epoch, max, &got[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), claim_order);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
+		CU_ASSERT_TRUE(
+		    uuid_equal(got[0][i].thread_id, got[1][i].thread_id));
+	}
+	free(got[0]);
+	free(got[1]);
+}
+
+static SUSPENDS void
+reaps(void)
+{
+	int64_t epoch = some_epoch(), age = 1 + below(60000000);
+	bool all = one_in(20);
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "reap for %" PRId64, epoch);
+	ON_BOTH(run_store_reap(rs, epoch, all, age, &n[i_], &err), err);
+	CU_ASSERT_EQUAL(n[0], n[1]);
+}
+
+static SUSPENDS void
+releases(void)
+{
+	const struct model_run *r = any(&model->runs);
+	int64_t epoch;
+
+	if (r == NULL)
+		return;
+	epoch = one_in(3) ? some_epoch() : r->owner_epoch;
+	snprintf(what, sizeof(what), "release");
+	ON_BOTH(run_store_release(rs, epoch, r->thread_id, r->id, &err), err);
+}
+
+/* ---- Threads and runs ---------------------------------------------- */
+
+static SUSPENDS void
+thread_begins(void)
+{
+	struct uuid id = new_id();
+	const char *title = one_in(2) ? "" : "title";
+
+	snprintf(what, sizeof(what), "thread");
+	ON_BOTH(run_store_thread_create(rs, id, tenant, user_id, agent_id,
+		    title, &err),
+	    err);
+	threads[n_threads++] = id;
+}
+
+static void
+events_make(struct event_list *l, int n)
+{
+	static const char *const types[] = { "run_status", "message_start",
+		"message_end", "message_reset", "message_created", "checkpoint",
+		"tool_call" };
+
+	for (int i = 0; i < n; i++) {
+		struct buf b = { 0 };
+		struct json_object *o = jobj();
+		char id[UUID_TEXT];
+
+		uuid_format(new_id(), id);
+		jput_str(o, "message_id", id);
+		jput_int(o, "attempt", below(5));
+		jput_str(o, "x", words());
+		buf_add_str(&b, json_text(o));
+		event_list_add(l, types[below(N_ITEMS(types))], &b);
+		json_object_put(o);
+	}
+}
+
+static void
+message_make(struct run_message *m, const char *role, int64_t sequence,
+    int64_t step, int64_t ordinal)
+{
+	m->id = new_id();
+	m->role = role;
+	m->content = words();
+	m->parts = one_in(2) ? "[]" : "[{\"type\":\"text\"}]";
+	m->state = one_in(5) ? "interrupted" : "final";
+	m->tool_call_id = one_in(3) ? "call_1" : NULL;
+	m->tool_name = m->tool_call_id != NULL ? "t" : NULL;
+	m->usage = one_in(3) ? "{\"input_tokens\":1}" : NULL;
+	m->model = one_in(3) ? "m" : NULL;
+	m->step = step;
+	m->ordinal = ordinal;
+	m->sequence = sequence;
+	m->created_at = now_us;
+	if (one_in(2))
+		m->parent_id = new_id();
+}
+
+static SUSPENDS void
+run_begins(void)
+{
+	const struct model_thread *t = any(&model->threads);
+	struct event_list events = { 0 };
+	char client_id[16];
+	struct run_create c = { .run_id = new_id(),
+		.thread_id = t->id,
+		.agent_id = agent_id,
+		.tenant_id = tenant,
+		.user_id = user_id,
+		.model = one_in(4) ? NULL : "m",
+		.correlation_id = words(),
+		.traceparent = one_in(2) ? NULL : "00-1",
+		.title = words(),
+		.owner_epoch = one_in(2) ? some_epoch() : 0,
+		.deadline_at = now_us + 1000,
+		.now_us = now_us,
+		.events = &events };
+
+	c.heads.seq = t->head_seq + (one_in(12) ? 1 : 0);
+	c.heads.msg_seq = t->next_msg_seq + (one_in(12) ? 1 : 0);
+	if (one_in(10))
+		c.forked_from = new_id();
+	else {
+		snprintf(client_id, sizeof(client_id), "c%u", below(40));
+		message_make(&c.message, "user", c.heads.msg_seq, 0, 0);
+		c.message.client_message_id = one_in(3) ? client_id : NULL;
+	}
+	events_make(&events, 1 + (int)below(3));
+	snprintf(what, sizeof(what), "create");
+	ON_BOTH(run_store_create(rs, &c, &err), err);
+	event_list_clear(&events);
+}
+
+/* ---- Commits ------------------------------------------------------- */
+
+struct commit {
+	struct run_commit c;
+	struct event_list events;
+	struct run_message messages[3];
+	struct run_tool new[3], done[3];
+	struct run_item items[2];
+	char keys[4][40];
+};
+
+static enum run_status
+some_end(enum run_status from)
+{
+	static const enum run_status ends[] = { RUN_QUEUED, RUN_CANCELLING,
+		RUN_WAITING_HUMAN, RUN_WAITING_TIMER, RUN_RECOVERABLE_ERROR,
+		RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELLED, RUN_ROLLED_BACK,
+		RUN_DEAD_LETTERED };
+
+	return one_in(2) ? from : ends[below(N_ITEMS(ends))];
+}
+
+static void
+tools_make(struct commit *k, const struct model_run *r)
+{
+	struct run_commit *c = &k->c;
+	const struct model_tool *old;
+
+	c->tools_new = k->new;
+	c->n_tools_new = one_in(3) ? 1 + (int)below(3) : 0;
+	for (int i = 0; i < c->n_tools_new; i++) {
+		snprintf(k->keys[i], sizeof(k->keys[i]), "key-%u",
+		    one_in(8) ? below(5) : 10 + (unsigned)n_ids + (unsigned)i);
+		k->new[i] = (struct run_tool){ .id = new_id(),
+			.step = r->step + 1,
+			.ordinal = i,
+			.call_id = "call_1",
+			.idem_key = k->keys[i],
+			.tool = "t_K",
+			.version = "1",
+			.args = "{\"x\":\"\\\"\"}",
+			.effect = "K",
+			.state = "started",
+			.deadline_us = now_us + 5,
+			.key_until = one_in(2) ? now_us : 0 };
+		for (int b = 0; b < 32; b++)
+			k->new[i].args_hash[b] = (uint8_t)below(256);
+	}
+	c->tools_done = k->done;
+	for (int i = 0; i < 3 && (old = any(&model->tools)) != NULL; i++) {
+		static const char *const states[] = { "succeeded", "failed",
+			"unknown", "started", "skipped", "planned" };
+		struct run_tool *t = &k->done[c->n_tools_done];
+
+		if (!uuid_equal(old->run_id, r->id) && !one_in(10))
+			continue;
+		if (c->n_tools_done > 0 && uuid_equal(k->done[0].id, old->t.id))
+			continue;
+		*t = old->t;
+		t->state = states[below(N_ITEMS(states))];
+		t->result = strcmp(t->state, "started") != 0 ? words() : NULL;
+		t->error_code = one_in(2) ? "CANCELED" : NULL;
+		t->resolution = one_in(2) ? "operator" : NULL;
+		t->deadline_us = one_in(2) ? 0 : now_us;
+		if (one_in(6) && c->n_tools_done == 0) {
+			snprintf(k->keys[3], sizeof(k->keys[3]), "key-%u",
+			    one_in(2) ? below(5) : 10000 + (unsigned)n_ids);
+			t->idem_key = k->keys[3];
+		}
+		if (++c->n_tools_done == 2)
+			break;
+	}
+}
+
+static void
+items_make(struct commit *k)
+{
+	struct run_commit *c = &k->c;
+	const struct model_item *old = any(&model->items);
+
+	c->items_new = k->items;
+	c->n_items_new = one_in(4) ? 1 : 0;
+	k->items[0] = (struct run_item){ .id = new_id(),
+		.interrupt_id = old != NULL && one_in(4) ? old->i.interrupt_id
+							 : new_id(),
+		.agent_id = agent_id,
+		.user_id = user_id,
+		.correlation_id = words(),
+		.kind = "error",
+		.ordinal = below(4),
+		.title = words(),
+		.description = words(),
+		.action_request = one_in(2) ? NULL : "{}",
+		.config = one_in(2) ? NULL : "{\"a\":1}" };
+	if (!one_in(4))
+		return;
+	c->items_close = one_in(2) ? "answered" : "superseded";
+	c->response_type = one_in(2) ? "retry" : NULL;
+	c->response = one_in(2) ? "{\"b\":2}" : NULL;
+	if (one_in(2))
+		c->responded_by = user_id;
+	if (old != NULL && one_in(2))
+		c->item_id = old->i.id;
+}
+
+static void
+checkpoint_make(struct run_commit *c)
+{
+	c->advance = true;
+	c->checkpoint_id = new_id();
+	c->checkpoint_manifest = "{\"messages\":1}";
+	for (int b = 0; b < 32; b++)
+		c->checkpoint_hash[b] = (uint8_t)below(256);
+}
+
+static void
+beliefs_twist(struct run_commit *c)
+{
+	switch (below(7)) {
+	case 0:
+		c->fence--;
+		break;
+	case 1:
+		c->step++;
+		break;
+	case 2:
+		c->heads.seq++;
+		break;
+	case 3:
+		c->heads.run_seq--;
+		break;
+	case 4:
+		c->from = c->from == RUN_RUNNING ? RUN_QUEUED : RUN_RUNNING;
+		break;
+	case 5:
+		c->thread_id = threads[0];
+		break;
+	default:
+		c->heads.msg_seq = 1; /* not tested, but its messages exist */
+	}
+}
+
+static void
+commit_fill(struct commit *k, const struct model_run *r)
+{
+	const struct model_thread *t = model_thread(model, r->thread_id);
+	struct run_commit *c = &k->c;
+
+	c->run_id = r->id;
+	c->thread_id = t->id;
+	c->tenant_id = tenant;
+	c->commit_id = new_id();
+	c->from = r->status;
+	c->to = some_end(r->status);
+	c->fence = r->fence;
+	c->step = r->step;
+	c->heads = (struct run_heads){ t->head_seq, r->head_seq,
+		t->next_msg_seq };
+	c->bump_fence = one_in(5);
+	c->cancel_mode = one_in(6) ? "keep" : NULL;
+	c->void_messages = c->to == RUN_ROLLED_BACK;
+	c->usage = one_in(2) ? "{\"input_tokens\":2}" : NULL;
+	c->tokens = below(50);
+	c->cost_micros = below(50);
+	c->error_code = one_in(4) ? "TIMEOUT" : NULL;
+	c->error = c->error_code != NULL ? "{\"code\":\"TIMEOUT\"}" : NULL;
+	c->model = one_in(6) ? "other" : NULL;
+	c->budget = one_in(6) ? "{\"max_steps\":3}" : NULL;
+	c->deadline_at = one_in(6) ? now_us + 99 : 0;
+	c->attempt = below(3);
+	c->run_at = now_us + below(2000000);
+	c->now_us = now_us;
+	c->dead_reason = c->to == RUN_DEAD_LETTERED ? "crashes" : NULL;
+	c->events = &k->events;
+	events_make(&k->events, (int)below(4));
+	c->messages = k->messages;
+	c->n_messages = (int)below(3);
+	for (int i = 0; i < c->n_messages; i++)
+		message_make(&k->messages[i], i == 0 ? "assistant" : "tool",
+		    t->next_msg_seq + i, r->step + 1,
+		    one_in(10) ? 0 : (int64_t)n_ids);
+	/* Whoever voids a run's messages writes no others that count. */
+	for (int i = 0; c->void_messages && i < c->n_messages; i++)
+		k->messages[i].state = "rolled_back";
+	tools_make(k, r);
+	items_make(k);
+	if (one_in(2))
+		checkpoint_make(c);
+}
+
+static SUSPENDS void
+commits(void)
+{
+	const struct model_run *r = any(&model->runs);
+	struct commit *k;
+
+	if (r == NULL || !run_is_open(r->status))
+		return;
+	k = xcalloc(1, sizeof(*k));
+	commit_fill(k, r);
+	if (one_in(6))
+		beliefs_twist(&k->c);
+	snprintf(what, sizeof(what),
+	    "commit %s > %s, %d messages, %d + %d tools, %d items",
+	    run_status_name(k->c.from), run_status_name(k->c.to),
+	    k->c.n_messages, k->c.n_tools_new, k->c.n_tools_done,
+	    k->c.n_items_new);
+	ON_BOTH(run_store_commit(rs, &k->c, &err), err);
+	event_list_clear(&k->events);
+	free(k);
+}
+
+static SUSPENDS void
+late(void)
+{
+	const struct model_tool *old = any(&model->tools);
+	struct run_tool t;
+
+	if (old == NULL)
+		return;
+	t = old->t;
+	t.state = one_in(3) ? "failed" : "succeeded";
+	t.result = words();
+	t.error_code = one_in(3) ? "TIMEOUT" : NULL;
+	if (one_in(6))
+		t.idem_key = "another";
+	snprintf(what, sizeof(what), "late");
+	ON_BOTH(run_store_late(rs, old->run_id, &t, now_us, &err), err);
+}
+
+/* ---- Reads --------------------------------------------------------- */
+
+static SUSPENDS void
+reads_state(struct arena *arena)
+{
+	const struct model_run *r = any(&model->runs);
+	struct uuid id = r != NULL && !one_in(10) ? r->id : new_id();
+	struct run_state s[2];
+
+	memset(s, 0, sizeof(s));
+	snprintf(what, sizeof(what), "state");
+	ON_BOTH(run_store_state(rs, id, arena, &s[i_], &err), err);
+	CU_ASSERT_EQUAL(s[0].status, s[1].status);
+	CU_ASSERT_EQUAL(s[0].fence, s[1].fence);
+	CU_ASSERT_EQUAL(s[0].owner_epoch, s[1].owner_epoch);
+	CU_ASSERT_EQUAL(s[0].heads.seq, s[1].heads.seq);
+	CU_ASSERT_EQUAL(s[0].heads.run_seq, s[1].heads.run_seq);
+	CU_ASSERT_EQUAL(s[0].heads.msg_seq, s[1].heads.msg_seq);
+	CU_ASSERT_EQUAL(s[0].usage.input, s[1].usage.input);
+	CU_ASSERT_EQUAL(s[0].now_us, s[1].now_us);
+	CU_ASSERT_EQUAL(memcmp(s[0].checkpoint_hash, s[1].checkpoint_hash, 32),
+	    0);
+	CU_ASSERT_TRUE(uuid_equal(s[0].last_commit_id, s[1].last_commit_id));
+}
+
+static SUSPENDS void
+reads_thread(struct arena *arena)
+{
+	struct uuid id = threads[below((uint32_t)n_threads)];
+	struct run_history_row *rows[2];
+	struct uuid who = one_in(9) ? agent_id : user_id;
+	struct thread_state t[2];
+	int n[2] = { 0, 0 };
+
+	memset(t, 0, sizeof(t));
+	snprintf(what, sizeof(what), "thread and history");
+	ON_BOTH(run_store_thread(rs, id, tenant, who, &t[i_], &err), err);
+	ON_BOTH(run_store_thread(rs, id, tenant, user_id, &t[i_], &err), err);
+	CU_ASSERT_EQUAL(t[0].heads.seq, t[1].heads.seq);
+	CU_ASSERT_EQUAL(t[0].has_title, t[1].has_title);
+	CU_ASSERT_TRUE(uuid_equal(t[0].active_run_id, t[1].active_run_id));
+	CU_ASSERT_TRUE(uuid_equal(t[0].last_message_id, t[1].last_message_id));
+	ON_BOTH(run_store_history(rs, id, t[0].heads.msg_seq, arena, &rows[i_],
+		    &n[i_], &err),
+	    err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		CU_ASSERT_TRUE(uuid_equal(rows[0][i].id, rows[1][i].id));
+		CU_ASSERT_STRING_EQUAL(rows[0][i].content, rows[1][i].content);
+		CU_ASSERT_STRING_EQUAL(rows[0][i].state, rows[1][i].state);
+	}
+}
+
+static SUSPENDS void
+reads_run(struct arena *arena)
+{
+	const struct model_run *r = any(&model->runs);
+	int64_t at = one_in(2) ? INT64_MAX : below(10);
+	int64_t step = below(4), seq[2] = { 0, 0 };
+	struct uuid open[2], message[2], run[2];
+	struct run_tool *tools[2];
+	int n[2] = { 0, 0 }, attempt[2] = { 0, 0 };
+	bool by_run = one_in(2);
+	char client_id[16];
+
+	if (r == NULL)
+		return;
+	snprintf(what, sizeof(what), "tools, open message, client id");
+	ON_BOTH(run_store_tools(rs, r->id, step, arena, &tools[i_], &n[i_],
+		    &err),
+	    err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		CU_ASSERT_EQUAL(tools[0][i].ordinal, tools[1][i].ordinal);
+		CU_ASSERT_EQUAL(tools[0][i].deadline_us,
+		    tools[1][i].deadline_us);
+	}
+	ON_BOTH(run_store_open_message(rs, by_run,
+		    by_run ? r->id : r->thread_id, at, &open[i_], &attempt[i_],
+		    &err),
+	    err);
+	CU_ASSERT_TRUE(uuid_equal(open[0], open[1]));
+	CU_ASSERT_EQUAL(attempt[0], attempt[1]);
+	snprintf(client_id, sizeof(client_id), "c%u", below(40));
+	ON_BOTH(run_store_by_client_id(rs, r->thread_id, client_id,
+		    &message[i_], &run[i_], &seq[i_], &err),
+	    err);
+	CU_ASSERT_TRUE(uuid_equal(message[0], message[1]));
+	CU_ASSERT_TRUE(uuid_equal(run[0], run[1]));
+	CU_ASSERT_EQUAL(seq[0], seq[1]);
+}
+
+static SUSPENDS void
+reads(void)
+{
+	struct arena *arena = arena_new(NULL);
+
+	reads_state(arena);
+	reads_thread(arena);
+	reads_run(arena);
+	arena_free(arena);
+}
+
+/* ---- A sequence ---------------------------------------------------- */
+
+static SUSPENDS void
+one_operation(void)
+{
+	uint32_t dice = below(100);
+
+	if (dice < 45)
+		commits();
+	else if (dice < 60)
+		run_begins();
+	else if (dice < 70)
+		claims();
+	else if (dice < 75)
+		reaps();
+	else if (dice < 78)
+		releases();
+	else if (dice < 82)
+		late();
+	else if (dice < 86)
+		node_changes();
+	else if (dice < 88 && model->nodes.n < EPOCHS)
+		node_joins();
+	else if (dice < 93)
+		clock_moves();
+	else
+		reads();
+}
+
+static void
+insert(const char *text)
+{
+	struct sql_arg args[] = { SQL_UUID(user_id), SQL_UUID(tenant),
+		SQL_UUID(agent_id) };
+
+	MUST(store_db_run(env.db, text, args, 3, NULL, NULL) == AS_OK);
+}
+
+static void
+dumps_compare(void)
+{
+	struct buf a = { 0 }, b = { 0 };
+	const char *x, *y;
+	size_t n, m;
+
+	run_dump_model(model, &a);
+	run_dump_sql(&b);
+	for (x = a.data, y = b.data; *x != '\0' && *y != '\0';) {
+		n = strcspn(x, "\n");
+		m = strcspn(y, "\n");
+		if (n != m || memcmp(x, y, n) != 0) {
+			tap_note("the model:    %.*s", (int)n, x);
+			tap_note("the database: %.*s", (int)m, y);
+			break;
+		}
+		x += n + 1;
+		y += m + 1;
+	}
+	CU_ASSERT_STRING_EQUAL(a.data, b.data);
+	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead",
+	    model->runs.n, model->events.n, model->messages.n, model->tools.n,
+	    model->items.n, model->dead.n);
+	buf_free(&a);
+	buf_free(&b);
+}
+
+static SUSPENDS void
+sequence(void *arg)
+{
+	(void)arg;
+	insert("INSERT INTO users (id, tenant_id, email, created_at,"
+	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL");
+	insert("INSERT INTO agents (id, tenant_id, user_id, name, created_at,"
+	       " updated_at) VALUES ($3, $2, $1, 'a', 1, 1)");
+	clock_moves();
+	for (int i = 0; i < THREADS; i++)
+		thread_begins();
+	node_joins();
+	for (int i = 0; i < OPS && !parted; i++)
+		one_operation();
+	dumps_compare();
+}
+
+static void
+sequence_run(uint64_t seed)
+{
+	struct run_store *db;
+
+	chance = seed;
+	now_us = START_US;
+	n_threads = 0;
+	n_ids = 0;
+	user_id = new_id();
+	agent_id = new_id();
+	model = model_new();
+	db = run_store_new(env.store);
+	both[0] = &model->store;
+	both[1] = db;
+	env_run(sequence, NULL);
+	run_store_free(db);
+	model_free(model);
+}
+
+static void
+sequences(int (*open)(void), uint64_t n)
+{
+	parted = false;
+	for (uint64_t seed = 1; seed <= n && !parted; seed++) {
+		MUST(open() == 0);
+		if (!env_ready())
+			return;
+		sequence_run(seed);
+		env_close();
+	}
+}
+
+static void
+test_sqlite(void)
+{
+	sequences(env_sqlite_open, 8);
+}
+
+static void
+test_postgres(void)
+{
+	sequences(env_postgres_open, 4);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "SQLite", test_sqlite },
+		{ "PostgreSQL", test_postgres },
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{ "run store model", NULL, NULL, NULL, NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	return tap_run(suites);
+}

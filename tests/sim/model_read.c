@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "tests/sim/model_store.h"
+
+/* What the engine reads before it decides (as in run_read.c). */
+
+static enum as_status
+not_found(struct error *err, const char *what, struct uuid id)
+{
+	char text[UUID_TEXT];
+
+	uuid_format(id, text);
+	return error_not_found(err, what, text);
+}
+
+static void
+state_ids(const struct model_run *r, struct run_state *s)
+{
+	s->id = r->id;
+	s->thread_id = r->thread_id;
+	s->agent_id = r->agent_id;
+	s->tenant_id = r->tenant_id;
+	s->user_id = r->user_id;
+	s->last_commit_id = r->last_commit_id;
+	s->checkpoint_id = r->checkpoint_id;
+}
+
+static void
+state_numbers(const struct model_run *r, struct run_state *s)
+{
+	s->status = r->status;
+	s->fence = r->fence;
+	s->step = r->step;
+	s->owner_epoch = r->owner_epoch;
+	s->deadline_at = r->deadline_at;
+	s->created_at = r->created_at;
+	s->attempt = r->attempt;
+	s->version = r->version;
+	s->cost_micros = r->cost_micros;
+	s->crash_count = r->crash_count;
+	s->crash_step = r->crash_step;
+}
+
+static void
+state_texts(const struct model_run *r, struct arena *arena, struct run_state *s)
+{
+	s->model = arena_strdup(arena, r->model);
+	s->correlation_id = arena_strdup(arena, r->correlation_id);
+	s->traceparent = arena_strdup(arena, r->traceparent);
+	s->cancel_mode = arena_strdup(arena, r->cancel_mode);
+	s->budget = arena_strdup(arena, r->budget);
+	s->error_code = arena_strdup(arena, r->error_code);
+	run_usage_parse(&s->usage, r->usage);
+}
+
+static void
+state_hash(const struct model *m, struct run_state *s)
+{
+	for (int i = m->checkpoints.n - 1; i >= 0; i--) {
+		const struct model_checkpoint *k = m->checkpoints.rows[i];
+
+		if (!uuid_equal(k->id, s->checkpoint_id))
+			continue;
+		memcpy(s->checkpoint_hash, k->hash, sizeof(k->hash));
+		return;
+	}
+}
+
+enum as_status
+model_read_state(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_state *out, struct error *err)
+{
+	struct model *m = arg;
+	const struct model_run *r = model_run(m, run_id);
+	const struct model_thread *t = r != NULL ? model_thread(m, r->thread_id)
+						 : NULL;
+
+	if (t == NULL)
+		return not_found(err, "run", run_id);
+	memset(out, 0, sizeof(*out));
+	state_ids(r, out);
+	state_numbers(r, out);
+	state_texts(r, arena, out);
+	state_hash(m, out);
+	out->now_us = model_now_us(m);
+	out->heads.seq = t->head_seq;
+	out->heads.run_seq = r->head_seq;
+	out->heads.msg_seq = t->next_msg_seq;
+	return AS_OK;
+}
+
+static bool
+message_counts(const struct model_message *m, struct uuid thread_id)
+{
+	return uuid_equal(m->thread_id, thread_id) &&
+	       (strcmp(m->m.state, "final") == 0 ||
+		   strcmp(m->m.state, "interrupted") == 0);
+}
+
+enum as_status
+model_read_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
+    struct uuid user_id, struct thread_state *out, struct error *err)
+{
+	struct model *m = arg;
+	const struct model_thread *t = model_thread(m, thread_id);
+	int64_t last = 0;
+
+	if (t == NULL || !uuid_equal(t->tenant_id, tenant_id) ||
+	    !uuid_equal(t->user_id, user_id))
+		return not_found(err, "thread", thread_id);
+	memset(out, 0, sizeof(*out));
+	out->id = t->id;
+	out->tenant_id = t->tenant_id;
+	out->user_id = t->user_id;
+	out->agent_id = t->agent_id;
+	out->active_run_id = t->active_run_id;
+	out->heads.seq = t->head_seq;
+	out->heads.msg_seq = t->next_msg_seq;
+	out->now_us = model_now_us(m);
+	out->has_title = t->title[0] != '\0';
+	for (int i = 0; i < m->messages.n; i++) {
+		const struct model_message *row = m->messages.rows[i];
+
+		if (message_counts(row, thread_id) && row->m.sequence > last) {
+			last = row->m.sequence;
+			out->last_message_id = row->m.id;
+		}
+	}
+	return AS_OK;
+}
+
+/* ---- History ------------------------------------------------------- */
+
+static int
+sequence_order(const void *a, const void *b)
+{
+	const struct model_message *const *x = a, *const *y = b;
+
+	return ((*x)->m.sequence > (*y)->m.sequence) -
+	       ((*x)->m.sequence < (*y)->m.sequence);
+}
+
+/* Those that count, by sequence. */
+static struct model_message **
+messages_of(const struct model *m, struct uuid thread_id, struct arena *arena,
+    int *n)
+{
+	struct model_message **all = arena_alloc(arena,
+	    (size_t)m->messages.n * sizeof(struct model_message *) + 1);
+
+	*n = 0;
+	for (int i = 0; i < m->messages.n; i++)
+		if (message_counts(m->messages.rows[i], thread_id))
+			all[(*n)++] = m->messages.rows[i];
+	qsort(all, (size_t)*n, sizeof(struct model_message *), sequence_order);
+	return all;
+}
+
+/* Where a history begins: so many and so long, but with the last question. */
+static int
+history_from(struct model_message **all, int n)
+{
+	size_t total = 0;
+	int from = n, user = n;
+
+	for (int i = n - 1; i >= 0 && n - i <= RUN_HISTORY_ROWS; i--) {
+		total += strlen(all[i]->m.content) + strlen(all[i]->m.parts);
+		if (total > RUN_HISTORY_CHARS)
+			break;
+		from = i;
+	}
+	for (int i = 0; i < n; i++)
+		if (strcmp(all[i]->m.role, "user") == 0)
+			user = i;
+	return user < from ? user : from;
+}
+
+enum as_status
+model_read_history(void *arg, struct uuid thread_id, int64_t next_sequence,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err)
+{
+	int all_n, from;
+	struct model_message **all = messages_of(arg, thread_id, arena, &all_n);
+
+	(void)next_sequence, (void)err;
+	from = history_from(all, all_n);
+	*n = all_n - from;
+	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
+	for (int i = 0; i < *n; i++) {
+		const struct model_message *row = all[from + i];
+		struct run_history_row *h = &(*out)[i];
+
+		h->id = row->m.id;
+		h->role = arena_strdup(arena, row->m.role);
+		h->content = arena_strdup(arena, row->m.content);
+		h->parts = arena_strdup(arena, row->m.parts);
+		h->tool_call_id = arena_strdup(arena, row->m.tool_call_id);
+		h->state = arena_strdup(arena, row->m.state);
+		h->run_id = row->run_id;
+		h->step = row->m.step;
+		h->sequence = row->m.sequence;
+	}
+	return AS_OK;
+}
+
+/* ---- Tools, open messages, client ids ------------------------------ */
+
+static void
+tool_copy(const struct run_tool *from, struct arena *arena, struct run_tool *to)
+{
+	*to = *from;
+	to->call_id = arena_strdup(arena, from->call_id);
+	to->idem_key = arena_strdup(arena, from->idem_key);
+	to->tool = arena_strdup(arena, from->tool);
+	to->version = arena_strdup(arena, from->version);
+	to->args = arena_strdup(arena, from->args);
+	to->effect = arena_strdup(arena, from->effect);
+	to->state = arena_strdup(arena, from->state);
+	to->result = arena_strdup(arena, from->result);
+	to->error_code = arena_strdup(arena, from->error_code);
+	to->resolution = arena_strdup(arena, from->resolution);
+}
+
+static int
+ordinal_order(const void *a, const void *b)
+{
+	const struct run_tool *x = a, *y = b;
+
+	return (x->ordinal > y->ordinal) - (x->ordinal < y->ordinal);
+}
+
+enum as_status
+model_read_tools(void *arg, struct uuid run_id, int64_t step,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err)
+{
+	struct model *m = arg;
+
+	(void)err;
+	*n = 0;
+	*out = arena_alloc(arena, (size_t)m->tools.n * sizeof(**out) + 1);
+	for (int i = 0; i < m->tools.n; i++) {
+		const struct model_tool *row = m->tools.rows[i];
+
+		if (uuid_equal(row->run_id, run_id) && row->t.step == step)
+			tool_copy(&row->t, arena, &(*out)[(*n)++]);
+	}
+	qsort(*out, (size_t)*n, sizeof(**out), ordinal_order);
+	return AS_OK;
+}
+
+enum as_status
+model_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
+    struct uuid *out, int *attempt, struct error *err)
+{
+	struct model *m = arg;
+	struct json_object *body = NULL;
+
+	(void)err;
+	memset(out, 0, sizeof(*out));
+	*attempt = 0;
+	for (int i = m->events.n - 1; i >= 0; i--) {
+		const struct model_event *e = m->events.rows[i];
+
+		if (!uuid_equal(by_run ? e->run_id : e->thread_id, id) ||
+		    (by_run ? e->run_seq : e->seq) > at ||
+		    strncmp(e->type, "message_", 8) != 0 ||
+		    strcmp(e->type, "message_created") == 0)
+			continue;
+		if (strcmp(e->type, "message_end") == 0)
+			break;
+		if (json_parse(e->body, strlen(e->body), &body, NULL) == AS_OK)
+			jget_uuid(body, "message_id", out);
+		*attempt = (int)jget_int(body, "attempt", 1);
+		json_object_put(body);
+		break;
+	}
+	return AS_OK;
+}
+
+enum as_status
+model_by_client_id(void *arg, struct uuid thread_id,
+    const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
+    int64_t *seq, struct error *err)
+{
+	struct model *m = arg;
+
+	(void)err;
+	memset(message_id, 0, sizeof(*message_id));
+	memset(run_id, 0, sizeof(*run_id));
+	for (int i = 0; i < m->messages.n; i++) {
+		const struct model_message *row = m->messages.rows[i];
+
+		if (!uuid_equal(row->thread_id, thread_id) ||
+		    row->m.client_message_id == NULL ||
+		    strcmp(row->m.client_message_id, client_message_id) != 0)
+			continue;
+		*message_id = row->m.id;
+		*run_id = row->run_id;
+		for (int k = 0; k < m->events.n; k++) {
+			const struct model_event *e = m->events.rows[k];
+
+			if (e->run_seq == 1 && uuid_equal(e->run_id, *run_id))
+				*seq = e->seq;
+		}
+	}
+	return AS_OK;
+}

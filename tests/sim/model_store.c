@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/model_store.h"
+
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+
+/*
+ * The tables, and who may work on what: nodes, claims, reaping (as in
+ * run_claim.c).  Everything is a walk over a list: a simulated world is small.
+ */
+
+static void
+list_free(struct model_list *l)
+{
+	free(l->rows);
+}
+
+void *
+model_add(struct model *m, struct model_list *l, size_t size)
+{
+	void *row = arena_alloc(m->arena, size);
+
+	if (l->n == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 16;
+		l->rows = xrealloc(l->rows, (size_t)l->cap * sizeof(void *));
+	}
+	l->rows[l->n++] = row;
+	return row;
+}
+
+void
+model_tell(struct model *m, const struct model_change *c)
+{
+	if (m->changed != NULL)
+		m->changed(m->changed_arg, c);
+}
+
+int64_t
+model_now_us(const struct model *m)
+{
+	return m->now_us != 0 ? m->now_us : clock_wall_us();
+}
+
+struct model *
+model_new(void)
+{
+	struct model *m = xcalloc(1, sizeof(*m));
+
+	m->arena = arena_new(NULL);
+	m->store.ops = &model_ops;
+	m->store.arg = m;
+	return m;
+}
+
+void
+model_free(struct model *m)
+{
+	list_free(&m->threads);
+	list_free(&m->runs);
+	list_free(&m->messages);
+	list_free(&m->events);
+	list_free(&m->checkpoints);
+	list_free(&m->tools);
+	list_free(&m->items);
+	list_free(&m->jobs);
+	list_free(&m->dead);
+	list_free(&m->nodes);
+	arena_free(m->arena);
+	free(m);
+}
+
+struct model_thread *
+model_thread(const struct model *m, struct uuid id)
+{
+	for (int i = 0; i < m->threads.n; i++) {
+		struct model_thread *t = m->threads.rows[i];
+
+		if (uuid_equal(t->id, id))
+			return t;
+	}
+	return NULL;
+}
+
+struct model_run *
+model_run(const struct model *m, struct uuid id)
+{
+	for (int i = 0; i < m->runs.n; i++) {
+		struct model_run *r = m->runs.rows[i];
+
+		if (uuid_equal(r->id, id))
+			return r;
+	}
+	return NULL;
+}
+
+struct model_job *
+model_job(const struct model *m, struct uuid run_id)
+{
+	for (int i = 0; i < m->jobs.n; i++) {
+		struct model_job *j = m->jobs.rows[i];
+
+		if (uuid_equal(j->run_id, run_id))
+			return j;
+	}
+	return NULL;
+}
+
+struct model_event *
+model_event(const struct model *m, struct uuid thread_id, int64_t seq)
+{
+	for (int i = m->events.n - 1; i >= 0; i--) {
+		struct model_event *e = m->events.rows[i];
+
+		if (e->seq == seq && uuid_equal(e->thread_id, thread_id))
+			return e;
+	}
+	return NULL;
+}
+
+struct model_tool *
+model_tool(const struct model *m, const char *idem_key)
+{
+	for (int i = m->tools.n - 1; i >= 0; i--) {
+		struct model_tool *t = m->tools.rows[i];
+
+		if (strcmp(t->t.idem_key, idem_key) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+static enum as_status
+thread_create(void *arg, struct uuid id, struct uuid tenant_id,
+    struct uuid user_id, struct uuid agent_id, const char *title,
+    struct error *err)
+{
+	struct model *m = arg;
+	struct model_thread *t;
+
+	if (model_thread(m, id) != NULL)
+		return error_set(err, ERR_CONFLICT, "the row exists");
+	t = model_add(m, &m->threads, sizeof(*t));
+	t->id = id;
+	t->tenant_id = tenant_id;
+	t->user_id = user_id;
+	t->agent_id = agent_id;
+	t->title = arena_strdup(m->arena, title);
+	t->status = "idle";
+	t->next_msg_seq = 1;
+	t->version = 1;
+	return AS_OK;
+}
+
+/* ---- Nodes --------------------------------------------------------- */
+
+static struct model_node *
+node_alive(const struct model *m, int64_t epoch)
+{
+	for (int i = 0; i < m->nodes.n; i++) {
+		struct model_node *n = m->nodes.rows[i];
+
+		if (n->epoch == epoch && n->lease_expires_at > model_now_us(m))
+			return n;
+	}
+	return NULL;
+}
+
+static enum as_status
+node_join(void *arg, const char *name, const char *build, int64_t ttl_us,
+    int64_t *epoch, struct error *err)
+{
+	struct model *m = arg;
+	struct model_node *n = model_add(m, &m->nodes, sizeof(*n));
+
+	(void)name, (void)build, (void)err;
+	n->epoch = *epoch = ++m->last_epoch;
+	n->lease_expires_at = model_now_us(m) + ttl_us;
+	return AS_OK;
+}
+
+static enum as_status
+node_renew(void *arg, int64_t epoch, int64_t ttl_us, struct error *err)
+{
+	struct model *m = arg;
+	struct model_node *n = node_alive(m, epoch);
+
+	if (n == NULL)
+		return error_set(err, ERR_CONFLICT,
+		    "the lease of node epoch %lld has run out",
+		    (long long)epoch);
+	n->lease_expires_at = model_now_us(m) + ttl_us;
+	return AS_OK;
+}
+
+static enum as_status
+node_leave(void *arg, int64_t epoch, struct error *err)
+{
+	struct model *m = arg;
+	struct model_node *n = node_alive(m, epoch);
+
+	(void)err;
+	if (n != NULL) {
+		n->lease_expires_at = model_now_us(m);
+		n->draining = true;
+	}
+	return AS_OK;
+}
+
+/* ---- Claim --------------------------------------------------------- */
+
+/* The ready job that comes first, all of them of one class. */
+static struct model_job *
+job_next(const struct model *m)
+{
+	struct model_job *best = NULL, *j;
+
+	for (int i = 0; i < m->jobs.n; i++) {
+		j = m->jobs.rows[i];
+		if (uuid_is_nil(j->run_id) || j->state != 0 ||
+		    j->run_at > model_now_us(m))
+			continue;
+		if (best == NULL || j->run_at < best->run_at ||
+		    (j->run_at == best->run_at && j->id < best->id))
+			best = j;
+	}
+	return best;
+}
+
+static bool
+run_is_claimed(const struct model *m, const struct model_run *r, int64_t epoch)
+{
+	const struct model_job *j = model_job(m, r->id);
+
+	return (r->status == RUN_QUEUED || r->status == RUN_WAITING_TIMER ||
+		   r->status == RUN_CANCELLING) &&
+	       r->owner_epoch == 0 && j != NULL && j->state == 1 &&
+	       j->owner_epoch == epoch;
+}
+
+static struct model_change
+change_of(enum model_op op, const struct model_run *r, int64_t epoch)
+{
+	return (struct model_change){ .op = op,
+		.run = r,
+		.from = r->status,
+		.fence = r->fence,
+		.step = r->step,
+		.owner_epoch = r->owner_epoch,
+		.epoch = epoch };
+}
+
+static void
+run_claim(struct model *m, struct model_run *r, int64_t epoch)
+{
+	struct model_change c = change_of(MODEL_CLAIM, r, epoch);
+
+	if (r->status != RUN_CANCELLING)
+		r->status = RUN_RUNNING;
+	r->fence++;
+	r->version++;
+	r->owner_epoch = epoch;
+	if (r->started_at == 0)
+		r->started_at = model_now_us(m);
+	model_tell(m, &c);
+}
+
+static enum as_status
+claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
+    struct error *err)
+{
+	struct model *m = arg;
+	struct model_job *j;
+
+	(void)err;
+	*out = NULL;
+	*n = 0;
+	for (int i = 0; i < max && (j = job_next(m)) != NULL; i++) {
+		j->state = 1;
+		j->owner_epoch = epoch;
+		j->leased_at = model_now_us(m);
+		j->attempts++;
+	}
+	for (int i = 0; i < m->runs.n; i++) {
+		struct model_run *r = m->runs.rows[i];
+
+		if (!run_is_claimed(m, r, epoch))
+			continue;
+		run_claim(m, r, epoch);
+		*out = xrealloc(*out, (size_t)(*n + 1) * sizeof(**out));
+		(*out)[(*n)++] = (struct run_claim){ r->id, r->thread_id };
+	}
+	return AS_OK;
+}
+
+/* ---- Reap ---------------------------------------------------------- */
+
+static bool
+epoch_is_dead(const struct model *m, int64_t epoch)
+{
+	for (int i = 0; i < m->nodes.n; i++) {
+		const struct model_node *n = m->nodes.rows[i];
+
+		if (n->epoch == epoch)
+			return n->lease_expires_at <= model_now_us(m);
+	}
+	return false;
+}
+
+static bool
+is_held_in_vain(const struct model *m, const struct model_job *j, int64_t epoch,
+    int64_t max_age_us)
+{
+	if (m->mutant == MODEL_REAP_ANY)
+		return j->owner_epoch != epoch;
+	return j->leased_at < model_now_us(m) - max_age_us ||
+	       (j->owner_epoch != epoch && epoch_is_dead(m, j->owner_epoch));
+}
+
+static void
+job_free(struct model *m, struct model_job *j, enum model_op op, int64_t epoch)
+{
+	struct model_run *r = model_run(m, j->run_id);
+	struct model_change c;
+	int64_t leased_at = j->leased_at;
+
+	j->state = 0;
+	j->owner_epoch = j->leased_at = 0;
+	j->run_at = model_now_us(m);
+	if (r == NULL || !run_has_owner(r->status))
+		return;
+	c = change_of(op, r, epoch);
+	c.leased_at = leased_at;
+	if (r->status != RUN_CANCELLING)
+		r->status = RUN_QUEUED;
+	r->fence++;
+	r->version++;
+	r->owner_epoch = 0;
+	model_tell(m, &c);
+}
+
+static enum as_status
+reap(void *arg, int64_t epoch, bool all, int64_t max_age_us, int *n,
+    struct error *err)
+{
+	struct model *m = arg;
+
+	(void)err;
+	*n = 0;
+	for (int i = 0; all && i < m->nodes.n; i++) {
+		struct model_node *node = m->nodes.rows[i];
+
+		if (node->epoch != epoch &&
+		    node->lease_expires_at > model_now_us(m))
+			node->lease_expires_at = model_now_us(m);
+	}
+	for (int i = 0; i < m->jobs.n; i++) {
+		struct model_job *j = m->jobs.rows[i];
+
+		if (uuid_is_nil(j->run_id) || j->state != 1 ||
+		    !is_held_in_vain(m, j, epoch, max_age_us))
+			continue;
+		job_free(m, j, MODEL_REAP, epoch);
+		(*n)++;
+	}
+	return AS_OK;
+}
+
+static enum as_status
+release(void *arg, int64_t epoch, struct uuid thread_id, struct uuid run_id,
+    struct error *err)
+{
+	struct model *m = arg;
+	struct model_job *j = model_job(m, run_id);
+
+	(void)thread_id;
+	if (j == NULL || j->state != 1 || j->owner_epoch != epoch)
+		return error_set(err, ERR_NOT_FOUND,
+		    "node epoch %lld does not hold this run", (long long)epoch);
+	job_free(m, j, MODEL_RELEASE, epoch);
+	return AS_OK;
+}
+
+const struct run_store_ops model_ops = {
+	.thread_create = thread_create,
+	.create = model_create,
+	.commit = model_commit,
+	.late = model_late,
+	.claim = claim,
+	.node_join = node_join,
+	.node_renew = node_renew,
+	.node_leave = node_leave,
+	.reap = reap,
+	.release = release,
+	.state = model_read_state,
+	.thread = model_read_thread,
+	.history = model_read_history,
+	.tools = model_read_tools,
+	.open_message = model_open_message,
+	.by_client_id = model_by_client_id,
+};

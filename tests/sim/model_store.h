@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_SIM_MODEL_STORE_H
+#define TESTS_SIM_MODEL_STORE_H
+
+/*
+ * A body of run_store.h over tables in memory: the same predicates, the same
+ * statuses and the same rows as the body in SQL, and nothing else.  Each
+ * operation happens at once, so it is atomic; what can go wrong between a
+ * caller and its store is the business of link.h.
+ *
+ * Tables are lists of rows that stay where they are.  A number that is NULL in
+ * SQL is 0 here.  One thread.
+ */
+
+#include "core/run/run_store_impl.h"
+
+struct model_list {
+	void **rows;
+	int n, cap;
+};
+
+struct model_thread {
+	struct uuid id, tenant_id, user_id, agent_id;
+	struct uuid active_run_id, head_checkpoint_id;
+	const char *title, *status;
+	int64_t head_seq, next_msg_seq, version;
+};
+
+struct model_run {
+	struct uuid id, thread_id, tenant_id, user_id, agent_id;
+	struct uuid last_commit_id, checkpoint_id, forked_from;
+	enum run_status status;
+	int64_t step, head_seq, fence, version, owner_epoch, attempt;
+	int64_t next_attempt_at, deadline_at, tokens, cost_micros;
+	int64_t crash_count, crash_step;
+	int64_t cancel_requested_at, created_at, started_at, completed_at;
+	const char *model, *correlation_id, *traceparent, *cancel_mode;
+	const char *budget, *usage, *error_code, *error;
+};
+
+struct model_message {
+	struct run_message m;
+	struct uuid thread_id, run_id;
+};
+
+struct model_event {
+	struct uuid thread_id, run_id;
+	int64_t seq, run_seq, step, fence;
+	const char *type, *body;
+};
+
+struct model_checkpoint {
+	struct uuid id, parent_id, thread_id, run_id;
+	int64_t step;
+	const char *manifest;
+	uint8_t hash[32];
+};
+
+struct model_tool {
+	struct run_tool t;
+	struct uuid run_id;
+	int64_t fence, started_at, completed_at;
+	int n_results; /* that were written, for who checks */
+};
+
+struct model_item {
+	struct run_item i;
+	struct uuid run_id, thread_id, responded_by;
+	int64_t step;
+	const char *status, *response_type, *response;
+};
+
+struct model_job {
+	struct uuid run_id; /* nil: a deleted row */
+	int64_t id, run_at, enqueued_at, owner_epoch, leased_at, attempts;
+	int state; /* 0 ready, 1 leased */
+};
+
+struct model_dead {
+	struct uuid run_id;
+	int64_t attempts;
+	const char *reason, *snapshot, *errors;
+};
+
+struct model_node {
+	int64_t epoch, lease_expires_at;
+	bool draining;
+};
+
+enum model_op {
+	MODEL_CREATE = 1,
+	MODEL_COMMIT,
+	MODEL_LATE,
+	MODEL_CLAIM,
+	MODEL_REAP,
+	MODEL_RELEASE
+};
+
+/* What an operation has just done to one run; 0 and NULL: not of this kind. */
+struct model_change {
+	enum model_op op;
+	const struct model_run *run; /* as it is now */
+	enum run_status from; /* 0: there was none */
+	int64_t fence, step, owner_epoch; /* as they were */
+	int64_t leased_at; /* as it was, of what is reaped or released */
+	int64_t epoch; /* who claims, reaps or releases */
+	const struct run_commit *commit;
+	const struct model_tool *tool; /* of a late result */
+};
+
+/* What a model does wrong on purpose; see mutant.h. */
+enum model_mutant {
+	MODEL_SOUND,
+	MODEL_NO_FENCE, /* a commit does not look at its fence */
+	MODEL_REAP_ANY, /* the reaper does not look at leases */
+	MODEL_UNLOCK_LATER, /* the last commit leaves the thread taken */
+	MODEL_LATE_TWICE /* a late result replaces one that is there */
+};
+
+struct model {
+	struct arena *arena; /* of every row */
+	struct model_list threads, runs, messages, events, checkpoints, tools,
+	    items, jobs, dead, nodes;
+	int64_t last_job, last_epoch;
+	int64_t now_us; /* 0: the wall clock */
+	enum model_mutant mutant;
+	/* Called after each change; must not call the model's operations. */
+	void (*changed)(void *arg, const struct model_change *c);
+	void *changed_arg;
+	struct run_store store; /* the operations of this model */
+};
+
+struct model *model_new(void);
+void model_free(struct model *m);
+
+struct model_thread *model_thread(const struct model *m, struct uuid id);
+struct model_run *model_run(const struct model *m, struct uuid id);
+struct model_job *model_job(const struct model *m, struct uuid run_id);
+struct model_event *model_event(const struct model *m, struct uuid thread_id,
+    int64_t seq);
+/* The newest one with this key, or NULL. */
+struct model_tool *model_tool(const struct model *m, const char *idem_key);
+
+/* ---- Between model_store.c, model_write.c and model_read.c --------- */
+
+void *model_add(struct model *m, struct model_list *l, size_t size);
+void model_tell(struct model *m, const struct model_change *c);
+int64_t model_now_us(const struct model *m);
+
+extern const struct run_store_ops model_ops;
+
+enum as_status model_create(void *arg, const struct run_create *c,
+    struct error *err);
+enum as_status model_commit(void *arg, const struct run_commit *c,
+    struct error *err);
+enum as_status model_late(void *arg, struct uuid run_id,
+    const struct run_tool *t, int64_t now_us, struct error *err);
+enum as_status model_read_state(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_state *out, struct error *err);
+enum as_status model_read_thread(void *arg, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
+    struct error *err);
+enum as_status model_read_history(void *arg, struct uuid thread_id,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err);
+enum as_status model_read_tools(void *arg, struct uuid run_id, int64_t step,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err);
+enum as_status model_open_message(void *arg, bool by_run, struct uuid id,
+    int64_t at, struct uuid *out, int *attempt, struct error *err);
+enum as_status model_by_client_id(void *arg, struct uuid thread_id,
+    const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
+    int64_t *seq, struct error *err);
+
+#endif

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/json_write.h"
+#include "core/base/mem.h"
+#include "tests/sim/model_store.h"
+
+/*
+ * Create, commit and late results (as in run_store_sql.c and
+ * run_store_park.c): all that could refuse is looked at first, then everything
+ * is written.
+ */
+
+static enum as_status
+moved_on(struct error *err)
+{
+	return error_set(err, ERR_CONFLICT, "the row has moved on");
+}
+
+static enum as_status
+taken(struct error *err, const char *constraint)
+{
+	enum as_status st = error_set(err, ERR_CONFLICT, "%s", constraint);
+
+	error_member_str(err, "constraint", constraint);
+	return st;
+}
+
+static bool
+text_equal(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* ---- Messages and events ------------------------------------------- */
+
+static const char *
+messages_clash(const struct run_message *a, const struct run_message *b,
+    bool same_run)
+{
+	if (uuid_equal(a->id, b->id))
+		return "messages_pkey";
+	if (a->sequence == b->sequence)
+		return "messages_thread_id_sequence_key";
+	if (same_run && a->step == b->step && a->ordinal == b->ordinal)
+		return "messages_run_id_ns_step_ordinal_key";
+	if (text_equal(a->client_message_id, b->client_message_id))
+		return "messages_thread_id_client_message_id_key";
+	return NULL;
+}
+
+/* The constraint that these would violate, or NULL. */
+static const char *
+messages_refused(const struct model *m, struct uuid thread_id,
+    struct uuid run_id, const struct run_message *new, int n)
+{
+	const char *why = NULL;
+
+	for (int k = 0; k < n; k++) {
+		for (int i = 0; i < m->messages.n && why == NULL; i++) {
+			const struct model_message *old = m->messages.rows[i];
+
+			if (uuid_equal(old->thread_id, thread_id))
+				why = messages_clash(&old->m, &new[k],
+				    uuid_equal(old->run_id, run_id));
+		}
+		for (int i = 0; i < k && why == NULL; i++)
+			why = messages_clash(&new[i], &new[k], true);
+	}
+	return why;
+}
+
+static void
+message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
+    const struct run_message *new)
+{
+	struct model_message *row = model_add(m, &m->messages, sizeof(*row));
+	struct run_message *to = &row->m;
+
+	row->thread_id = thread_id;
+	row->run_id = run_id;
+	*to = *new;
+	to->role = arena_strdup(m->arena, new->role);
+	to->content = arena_strdup(m->arena, new->content);
+	to->parts = arena_strdup(m->arena, new->parts);
+	to->tool_name = arena_strdup(m->arena, new->tool_name);
+	to->tool_call_id = arena_strdup(m->arena, new->tool_call_id);
+	to->state = arena_strdup(m->arena, new->state);
+	to->client_message_id = arena_strdup(m->arena, new->client_message_id);
+	to->model = arena_strdup(m->arena, new->model);
+	to->usage = arena_strdup(m->arena, new->usage);
+}
+
+static void
+events_add(struct model *m, const struct model_run *r, int64_t fence,
+    const struct run_heads *heads, const struct event_list *events)
+{
+	for (int i = 0; i < events->n; i++) {
+		struct model_event *e = model_add(m, &m->events, sizeof(*e));
+
+		e->thread_id = r->thread_id;
+		e->run_id = r->id;
+		e->seq = heads->seq + 1 + i;
+		e->run_seq = heads->run_seq + 1 + i;
+		e->step = r->step;
+		e->fence = fence;
+		e->type = events->items[i].type;
+		e->body = arena_strdup(m->arena, events->items[i].body);
+	}
+}
+
+/* ---- Create -------------------------------------------------------- */
+
+static bool
+thread_is_held(const struct model *m, struct uuid thread_id)
+{
+	for (int i = 0; i < m->runs.n; i++) {
+		const struct model_run *r = m->runs.rows[i];
+
+		if (uuid_equal(r->thread_id, thread_id) &&
+		    run_holds_thread(r->status))
+			return true;
+	}
+	return false;
+}
+
+static struct model_run *
+run_add(struct model *m, const struct run_create *c)
+{
+	struct model_run *r = model_add(m, &m->runs, sizeof(*r));
+	bool owned = c->owner_epoch != 0;
+
+	r->id = r->last_commit_id = c->run_id;
+	r->thread_id = c->thread_id;
+	r->tenant_id = c->tenant_id;
+	r->user_id = c->user_id;
+	r->agent_id = c->agent_id;
+	r->forked_from = c->forked_from;
+	r->status = owned ? RUN_RUNNING : RUN_QUEUED;
+	r->head_seq = c->events->n;
+	r->fence = owned ? 1 : 0;
+	r->version = 1;
+	r->owner_epoch = c->owner_epoch;
+	r->deadline_at = c->deadline_at;
+	r->created_at = c->now_us;
+	r->started_at = owned ? c->now_us : 0;
+	r->model = arena_strdup(m->arena, c->model);
+	r->correlation_id = arena_strdup(m->arena, c->correlation_id);
+	r->traceparent = arena_strdup(m->arena, c->traceparent);
+	return r;
+}
+
+static struct model_job *
+job_add(struct model *m, const struct model_run *r, int64_t run_at,
+    int64_t now_us)
+{
+	struct model_job *j = model_add(m, &m->jobs, sizeof(*j));
+
+	j->id = ++m->last_job;
+	j->run_id = r->id;
+	j->run_at = run_at;
+	j->enqueued_at = now_us;
+	return j;
+}
+
+enum as_status
+model_create(void *arg, const struct run_create *c, struct error *err)
+{
+	struct model *m = arg;
+	struct model_thread *t = model_thread(m, c->thread_id);
+	int n = uuid_is_nil(c->message.id) ? 0 : 1;
+	struct model_change told = { .op = MODEL_CREATE };
+	struct model_job *j;
+	struct model_run *r;
+	const char *why;
+
+	if (t == NULL || !uuid_is_nil(t->active_run_id) ||
+	    t->head_seq != c->heads.seq || t->next_msg_seq != c->heads.msg_seq)
+		return moved_on(err);
+	if (model_run(m, c->run_id) != NULL)
+		return taken(err, "runs_pkey");
+	if (thread_is_held(m, c->thread_id))
+		return taken(err, "runs_thread_id_key");
+	why = messages_refused(m, c->thread_id, c->run_id, &c->message, n);
+	if (why != NULL)
+		return taken(err, why);
+	t->status = "busy";
+	t->active_run_id = c->run_id;
+	t->head_seq += c->events->n;
+	t->next_msg_seq += n;
+	t->version++;
+	if (t->title[0] == '\0')
+		t->title = arena_strdup(m->arena, c->title);
+	r = run_add(m, c);
+	if (n > 0)
+		message_add(m, t->id, r->id, &c->message);
+	events_add(m, r, r->fence, &c->heads, c->events);
+	j = job_add(m, r, c->now_us, c->now_us);
+	j->state = c->owner_epoch != 0 ? 1 : 0;
+	j->owner_epoch = c->owner_epoch;
+	j->leased_at = c->owner_epoch != 0 ? c->now_us : 0;
+	told.run = r;
+	told.epoch = c->owner_epoch;
+	model_tell(m, &told);
+	return AS_OK;
+}
+
+/* ---- Commit: what it may refuse ------------------------------------ */
+
+static bool
+guard_holds(const struct model *m, const struct model_run *r,
+    const struct run_commit *c)
+{
+	const struct model_thread *t = model_thread(m, c->thread_id);
+
+	return r != NULL && t != NULL && r->status == c->from &&
+	       r->step == c->step && r->head_seq == c->heads.run_seq &&
+	       (r->fence == c->fence || m->mutant == MODEL_NO_FENCE) &&
+	       uuid_equal(r->thread_id, c->thread_id) &&
+	       uuid_equal(r->tenant_id, c->tenant_id) &&
+	       t->head_seq == c->heads.seq;
+}
+
+static struct model_tool *
+tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
+{
+	for (int i = 0; i < m->tools.n; i++) {
+		struct model_tool *t = m->tools.rows[i];
+
+		if (uuid_equal(t->t.id, id) && uuid_equal(t->run_id, run_id))
+			return t;
+	}
+	return NULL;
+}
+
+static bool
+tool_is_open(const struct model_tool *t)
+{
+	return strcmp(t->t.state, "started") == 0 ||
+	       strcmp(t->t.state, "unknown") == 0;
+}
+
+/* The row that a finished call changes, or NULL. */
+static struct model_tool *
+tool_to_finish(const struct model *m, const struct run_commit *c,
+    const struct run_tool *t)
+{
+	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
+
+	if (row == NULL ||
+	    (!tool_is_open(row) && strcmp(row->t.state, "planned") != 0))
+		return NULL;
+	return row;
+}
+
+static const char *
+tools_refused(const struct model *m, const struct run_commit *c)
+{
+	static const char clash[] = "tool_invocations_idem_key_key";
+	const struct model_tool *old;
+
+	for (int k = 0; k < c->n_tools_new; k++) {
+		for (int i = 0; i < k; i++)
+			if (strcmp(c->tools_new[i].idem_key,
+				c->tools_new[k].idem_key) == 0)
+				return clash;
+		for (int i = 0; i < m->tools.n; i++) {
+			old = m->tools.rows[i];
+			if (uuid_equal(old->t.id, c->tools_new[k].id))
+				return "tool_invocations_pkey";
+		}
+		if (model_tool(m, c->tools_new[k].idem_key) != NULL)
+			return clash;
+	}
+	for (int k = 0; k < c->n_tools_done; k++) {
+		const struct run_tool *t = &c->tools_done[k];
+
+		old = model_tool(m, t->idem_key);
+		if (old != NULL && !uuid_equal(old->t.id, t->id) &&
+		    tool_to_finish(m, c, t) != NULL)
+			return clash;
+	}
+	return NULL;
+}
+
+static bool
+checkpoint_exists(const struct model *m, const struct run_commit *c)
+{
+	for (int i = 0; i < m->checkpoints.n; i++) {
+		const struct model_checkpoint *k = m->checkpoints.rows[i];
+
+		if (uuid_equal(k->id, c->checkpoint_id) &&
+		    uuid_equal(k->thread_id, c->thread_id))
+			return true;
+	}
+	return false;
+}
+
+/* ---- Commit: what it writes ---------------------------------------- */
+
+static const char *
+keep(struct model *m, const char *new, const char *old)
+{
+	return new != NULL ? arena_strdup(m->arena, new) : old;
+}
+
+static void
+run_write(struct model *m, struct model_run *r, const struct run_commit *c)
+{
+	r->last_commit_id = c->commit_id;
+	r->status = c->to;
+	r->step += c->advance ? 1 : 0;
+	r->fence += c->bump_fence ? 1 : 0;
+	r->head_seq = c->heads.run_seq + c->events->n;
+	r->version++;
+	if (!uuid_is_nil(c->checkpoint_id))
+		r->checkpoint_id = c->checkpoint_id;
+	r->usage = keep(m, c->usage, r->usage);
+	r->tokens += c->tokens;
+	r->error_code = keep(m, c->error_code, NULL);
+	r->error = keep(m, c->error, NULL);
+	r->cancel_mode = keep(m, c->cancel_mode, r->cancel_mode);
+	if (c->cancel_mode != NULL && r->cancel_requested_at == 0)
+		r->cancel_requested_at = c->now_us;
+	r->completed_at = run_is_open(c->to) ? 0 : c->now_us;
+	if (!run_has_owner(c->to))
+		r->owner_epoch = 0;
+	r->attempt = c->attempt;
+	r->next_attempt_at = c->to == RUN_WAITING_TIMER ? c->run_at : 0;
+	r->cost_micros += c->cost_micros;
+	r->model = keep(m, c->model, r->model);
+	r->budget = keep(m, c->budget, r->budget);
+	if (c->deadline_at != 0)
+		r->deadline_at = c->deadline_at;
+}
+
+static void
+checkpoint_add(struct model *m, const struct model_run *r,
+    const struct model_thread *t, const struct run_commit *c)
+{
+	struct model_checkpoint *k = model_add(m, &m->checkpoints, sizeof(*k));
+
+	k->id = c->checkpoint_id;
+	k->parent_id = t->head_checkpoint_id;
+	k->thread_id = t->id;
+	k->run_id = r->id;
+	k->step = r->step;
+	k->manifest = arena_strdup(m->arena, c->checkpoint_manifest);
+	memcpy(k->hash, c->checkpoint_hash, sizeof(k->hash));
+}
+
+static void
+thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
+{
+	t->head_seq = c->heads.seq + c->events->n;
+	t->next_msg_seq = c->heads.msg_seq + c->n_messages;
+	t->version++;
+	t->status = run_thread_status(c->to);
+	if (!run_holds_thread(c->to) && m->mutant != MODEL_UNLOCK_LATER)
+		t->active_run_id = (struct uuid){ 0 };
+	if (!uuid_is_nil(c->checkpoint_id))
+		t->head_checkpoint_id = c->checkpoint_id;
+}
+
+static void
+tool_add(struct model *m, struct uuid run_id, int64_t fence,
+    const struct run_commit *c, const struct run_tool *new)
+{
+	struct model_tool *row = model_add(m, &m->tools, sizeof(*row));
+	struct run_tool *t = &row->t;
+
+	row->run_id = run_id;
+	row->fence = fence;
+	row->started_at = c->now_us;
+	*t = *new;
+	t->call_id = arena_strdup(m->arena, new->call_id);
+	t->idem_key = arena_strdup(m->arena, new->idem_key);
+	t->tool = arena_strdup(m->arena, new->tool);
+	t->version = arena_strdup(m->arena, new->version);
+	t->args = arena_strdup(m->arena, new->args);
+	t->effect = arena_strdup(m->arena, new->effect);
+	t->state = arena_strdup(m->arena, new->state);
+	t->result = t->error_code = t->resolution = NULL;
+}
+
+static void
+tool_result(struct model *m, struct model_tool *row, const struct run_tool *t)
+{
+	row->n_results += t->result != NULL ? 1 : 0;
+	row->t.state = arena_strdup(m->arena, t->state);
+	row->t.result = arena_strdup(m->arena, t->result);
+	row->t.error_code = arena_strdup(m->arena, t->error_code);
+}
+
+static void
+tool_finish(struct model *m, const struct run_commit *c,
+    const struct run_tool *t)
+{
+	struct model_tool *row = tool_to_finish(m, c, t);
+
+	if (row == NULL)
+		return;
+	tool_result(m, row, t);
+	row->completed_at = strcmp(t->state, "started") == 0 ||
+				    strcmp(t->state, "planned") == 0
+				? 0
+				: c->now_us;
+	row->t.resolution = arena_strdup(m->arena,
+	    t->resolution != NULL ? t->resolution : "auto");
+	row->t.idem_key = arena_strdup(m->arena, t->idem_key);
+	row->t.deadline_us = t->deadline_us;
+}
+
+static void
+messages_void(struct model *m, struct uuid run_id)
+{
+	for (int i = 0; i < m->messages.n; i++) {
+		struct model_message *row = m->messages.rows[i];
+
+		if (uuid_equal(row->run_id, run_id))
+			row->m.state = "rolled_back";
+	}
+}
+
+/* ---- Commit: items, jobs, dead letters ------------------------------ */
+
+static bool
+item_exists(const struct model *m, struct uuid run_id, struct uuid interrupt_id)
+{
+	for (int i = 0; i < m->items.n; i++) {
+		const struct model_item *t = m->items.rows[i];
+
+		if (uuid_equal(t->run_id, run_id) &&
+		    uuid_equal(t->i.interrupt_id, interrupt_id))
+			return true;
+	}
+	return false;
+}
+
+static void
+item_add(struct model *m, const struct model_run *r, const struct run_item *new)
+{
+	struct model_item *row;
+	struct run_item *t;
+
+	if (item_exists(m, r->id, new->interrupt_id))
+		return;
+	row = model_add(m, &m->items, sizeof(*row));
+	t = &row->i;
+	row->run_id = r->id;
+	row->thread_id = r->thread_id;
+	row->step = r->step;
+	row->status = "pending";
+	*t = *new;
+	t->correlation_id = arena_strdup(m->arena, new->correlation_id);
+	t->kind = arena_strdup(m->arena, new->kind);
+	t->title = arena_strdup(m->arena, new->title);
+	t->description = arena_strdup(m->arena, new->description);
+	t->action_request = arena_strdup(m->arena, new->action_request);
+	t->config = arena_strdup(m->arena, new->config);
+}
+
+static void
+items_close(struct model *m, const struct run_commit *c)
+{
+	for (int i = 0; i < m->items.n; i++) {
+		struct model_item *row = m->items.rows[i];
+
+		if (!uuid_equal(row->run_id, c->run_id) ||
+		    strcmp(row->status, "pending") != 0 ||
+		    (!uuid_is_nil(c->item_id) &&
+			!uuid_equal(row->i.id, c->item_id)))
+			continue;
+		row->status = arena_strdup(m->arena, c->items_close);
+		row->response_type = arena_strdup(m->arena, c->response_type);
+		row->response = arena_strdup(m->arena, c->response);
+		row->responded_by = c->responded_by;
+	}
+}
+
+static void
+dead_add(struct model *m, const struct model_job *j, const struct run_commit *c)
+{
+	struct model_dead *d = model_add(m, &m->dead, sizeof(*d));
+	struct buf s = { 0 };
+
+	jw_open(&s, NULL);
+	jw_str(&s, "status", run_status_name(c->from));
+	jw_int(&s, "step", c->step);
+	jw_int(&s, "fence", c->fence);
+	jw_int(&s, "head_seq", c->heads.run_seq);
+	jw_int(&s, "attempt", c->attempt);
+	jw_close(&s);
+	d->run_id = c->run_id;
+	d->attempts = j->attempts;
+	d->reason = arena_strdup(m->arena, c->dead_reason);
+	d->snapshot = arena_strndup(m->arena, s.data, s.len);
+	d->errors = c->error != NULL ? arena_printf(m->arena, "[%s]", c->error)
+				     : "[]";
+	buf_free(&s);
+}
+
+static void
+job_write(struct model *m, const struct model_run *r,
+    const struct run_commit *c)
+{
+	struct model_job *j = model_job(m, r->id);
+
+	if (c->dead_reason != NULL && j != NULL)
+		dead_add(m, j, c);
+	if (c->to == RUN_QUEUED || c->to == RUN_WAITING_TIMER) {
+		if (j == NULL)
+			j = job_add(m, r, c->run_at, c->now_us);
+		j->state = 0;
+		j->owner_epoch = j->leased_at = 0;
+		j->run_at = c->run_at;
+	} else if (c->to == RUN_CANCELLING) {
+		if (j != NULL && j->state == 0 && j->run_at > c->now_us)
+			j->run_at = c->now_us;
+	} else if (c->to != RUN_RUNNING && j != NULL)
+		j->run_id = (struct uuid){ 0 };
+}
+
+static void
+commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
+{
+	struct model_thread *t = model_thread(m, c->thread_id);
+	int64_t fence = c->fence + (c->bump_fence ? 1 : 0);
+
+	run_write(m, r, c);
+	if (!uuid_is_nil(c->checkpoint_id))
+		checkpoint_add(m, r, t, c);
+	thread_move(m, t, c);
+	for (int i = 0; i < c->n_messages; i++)
+		message_add(m, t->id, r->id, &c->messages[i]);
+	events_add(m, r, fence, &c->heads, c->events);
+	for (int i = 0; i < c->n_tools_new; i++)
+		tool_add(m, r->id, fence, c, &c->tools_new[i]);
+	for (int i = 0; i < c->n_tools_done; i++)
+		tool_finish(m, c, &c->tools_done[i]);
+	if (c->void_messages)
+		messages_void(m, r->id);
+	for (int i = 0; i < c->n_items_new; i++)
+		item_add(m, r, &c->items_new[i]);
+	if (c->items_close != NULL)
+		items_close(m, c);
+	job_write(m, r, c);
+}
+
+enum as_status
+model_commit(void *arg, const struct run_commit *c, struct error *err)
+{
+	struct model *m = arg;
+	struct model_run *r = model_run(m, c->run_id);
+	struct model_change told = { .op = MODEL_COMMIT,
+		.run = r,
+		.commit = c };
+	const char *why;
+
+	if (!guard_holds(m, r, c))
+		return moved_on(err);
+	if (!uuid_is_nil(c->checkpoint_id) && checkpoint_exists(m, c))
+		return taken(err, "checkpoints_pkey");
+	why = messages_refused(m, c->thread_id, c->run_id, c->messages,
+	    c->n_messages);
+	if (why == NULL)
+		why = tools_refused(m, c);
+	if (why != NULL)
+		return taken(err, why);
+	told.from = r->status;
+	told.fence = r->fence;
+	told.step = r->step;
+	told.owner_epoch = r->owner_epoch;
+	commit_write(m, r, c);
+	model_tell(m, &told);
+	return AS_OK;
+}
+
+/* ---- Late results -------------------------------------------------- */
+
+enum as_status
+model_late(void *arg, struct uuid run_id, const struct run_tool *t,
+    int64_t now_us, struct error *err)
+{
+	struct model *m = arg;
+	struct model_tool *row = tool_by_id(m, run_id, t->id);
+	struct model_change told = { .op = MODEL_LATE };
+	bool twice = m->mutant == MODEL_LATE_TWICE;
+
+	if (row == NULL || strcmp(row->t.idem_key, t->idem_key) != 0 ||
+	    ((row->t.result != NULL || !tool_is_open(row)) && !twice))
+		return error_set(err, ERR_CONFLICT,
+		    "the result has come too late");
+	tool_result(m, row, t);
+	row->completed_at = now_us;
+	row->t.resolution = "late";
+	told.run = model_run(m, run_id);
+	told.from = told.run->status;
+	told.step = told.run->step;
+	told.tool = row;
+	model_tell(m, &told);
+	return AS_OK;
+}
