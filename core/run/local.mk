@@ -32,6 +32,14 @@ check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
 tests_unit_t_history_LDADD = librun.la libbase.la $(TEST_LIBS)
 
+check_PROGRAMS += tests/unit/t_limits
+tests_unit_t_limits_SOURCES = tests/unit/t_limits.c
+tests_unit_t_limits_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_retry
+tests_unit_t_retry_SOURCES = tests/unit/t_retry.c
+tests_unit_t_retry_LDADD = librun.la libbase.la $(TEST_LIBS)
+
 check_LTLIBRARIES += tests/libengineenv.la
 tests_libengineenv_la_SOURCES = \
 	tests/integration/engine_env.c tests/integration/engine_env.h \
