@@ -58,3 +58,7 @@ tests_integration_t_reader_LDADD = $(ENGINE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_takeover
 tests_integration_t_takeover_SOURCES = tests/integration/t_takeover.c
 tests_integration_t_takeover_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_recovery
+tests_integration_t_recovery_SOURCES = tests/integration/t_recovery.c
+tests_integration_t_recovery_LDADD = $(ENGINE_TEST_LIBS)

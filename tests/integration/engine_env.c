@@ -36,6 +36,12 @@ no_jitter(void *arg, uint32_t n)
 	return 0;
 }
 
+static bool
+is_trusted(void *arg)
+{
+	return !bed.distrust && (int64_t)(intptr_t)arg == bed.epoch;
+}
+
 static void
 notify_cancel(void *arg, struct uuid id)
 {
@@ -62,9 +68,12 @@ bed_engine(void)
 		.world = bed.world,
 		.bus = bed.bus,
 		.live = bed.live,
-		.env = { .new_id = new_id,
+		.breakers = bed.breakers,
+		.env = { .arg = (void *)(intptr_t)bed.epoch,
+		    .new_id = new_id,
 		    .wall_us = wall_us,
-		    .random = no_jitter },
+		    .random = no_jitter,
+		    .trusted = is_trusted },
 		.epoch = bed.epoch,
 		.limits = { .max_steps = 5,
 		    .max_tokens = 1000,
@@ -143,10 +152,14 @@ bed_run(void (*fn)(void), const struct fake_turn *turns, int n)
 	bed.bus = bus_new_memory();
 	bus_join(bed.bus, env.loop);
 	bed.live = live_new();
+	bed.breakers = breakers_new();
+	bed.distrust = false;
+	bed.drain_until = 0;
 	fake_reset(turns, n);
 	test_fn = fn;
 	env_run(test_fiber, NULL);
 	live_free(bed.live);
+	breakers_free(bed.breakers);
 	bus_leave(bed.bus, env.loop);
 	bus_free(bed.bus);
 	error_clear(&bed.err);
@@ -254,6 +267,33 @@ bed_count(const char *text)
 	rows_free(r);
 	return n;
 }
+SUSPENDS const char *
+bed_text(const char *text)
+{
+	struct sql_arg args[] = { SQL_UUID(bed.run_id) };
+	struct rows *r = NULL;
+	const char *s = "";
+
+	MUST(store_db_run(env.db, text, args, 1, &r, NULL) == AS_OK);
+	if (rows_count(r) > 0 && !rows_is_null(r, 0, 0))
+		s = arena_strdup(bed.arena, rows_text(r, 0, 0));
+	rows_free(r);
+	return s;
+}
+
+/* ---- Making things happen ------------------------------------------ */
+
+SUSPENDS void
+bed_until(const char *status)
+{
+	const char *quoted = arena_printf(bed.arena, "\"%s\"", status);
+
+	while (strcmp(bed_run_member("status"), quoted) != 0)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), quoted);
+}
+
 SUSPENDS void
 bed_cancel(bool rollback)
 {
@@ -279,24 +319,54 @@ bed_until_text(const char *text)
 			return;
 	}
 }
-SUSPENDS void
-bed_restart(bool dies)
+/* The lease ends now, and the next process takes its place. */
+static SUSPENDS int
+epoch_next(void)
 {
-	int64_t dead = bed.epoch;
 	int n = 0;
 
-	for (struct work *w = bed.engine->works; dies && w != NULL; w = w->next)
-		w->lost = true;
-	engine_drain(bed.engine, bed.drain_until);
-	engine_free(bed.engine);
-	MUST(run_store_node_leave(bed.runs, dead, &bed.err) == AS_OK);
+	MUST(run_store_node_leave(bed.runs, bed.epoch, &bed.err) == AS_OK);
 	MUST(run_store_node_join(bed.runs, "next", "1", 60000000, &bed.epoch,
 		 &bed.err) == AS_OK);
 	MUST(run_store_reap(bed.runs, bed.epoch, false, 3600000000, &n,
 		 &bed.err) == AS_OK);
-	CU_ASSERT_EQUAL(n, dies ? 1 : 0);
 	bed.ctx.engine = bed.engine = bed_engine();
+	return n;
+}
+
+SUSPENDS void
+bed_stop(bool dies)
+{
+	for (struct work *w = bed.engine->works; dies && w != NULL; w = w->next)
+		w->lost = true;
+	engine_drain(bed.engine, bed.drain_until);
+}
+
+SUSPENDS int
+bed_next(void)
+{
+	int n;
+
+	engine_free(bed.engine);
+	n = epoch_next();
+	engine_claim(bed.engine);
+	return n;
+}
+
+SUSPENDS void
+bed_restart(bool dies)
+{
+	bed_stop(dies);
 	fake.tool_hangs = false;
 	fake_release();
-	engine_claim(bed.engine);
+	CU_ASSERT_EQUAL(bed_next(), dies ? 1 : 0);
+}
+
+SUSPENDS struct engine *
+bed_usurp(void)
+{
+	struct engine *old = bed.engine;
+
+	CU_ASSERT_EQUAL(epoch_next(), 1);
+	return old;
 }
