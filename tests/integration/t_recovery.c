@@ -614,6 +614,32 @@ send_queued(void)
 }
 
 static void
+dead_letter(void)
+{
+	send_queued();
+	bed_sql("UPDATE runs SET crash_count = 3, crash_step = 0 WHERE id = $1"
+		" AND $2 IS NOT NULL AND $3 IS NOT NULL",
+	    bed.run_id, bed.run_id);
+	engine_claim(bed.engine);
+	bed_until("dead_lettered");
+	CU_ASSERT_EQUAL(fake.n_chats, 0);
+	CU_ASSERT_STRING_EQUAL(bed_text("SELECT reason FROM jobs_dead WHERE "
+					"run_id = $1"),
+	    "crashed");
+	CU_ASSERT_EQUAL(jobs(), 0);
+	CU_ASSERT_EQUAL(items("dead_letter", "pending"), 1);
+	CU_ASSERT_TRUE(thread_is("idle"));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(bed_run_member("error"), "\"code\":\"CRASHED\""));
+}
+
+static void
+test_dead_letter(void)
+{
+	bed_run(dead_letter, NULL, 0);
+}
+
+static void
 expired(void)
 {
 	send_queued();
@@ -715,6 +741,7 @@ static CU_TestInfo tests[] = {
 	{ "the limit of cost, extended", test_cost },
 	{ "the limit of time, extended", test_wall },
 	{ "the same calls again and again", test_circle },
+	{ "a dead letter", test_dead_letter },
 	{ "a run that has expired", test_expired },
 	{ "cancel where nobody is at work", test_cancel_parked },
 	CU_TEST_INFO_NULL,
