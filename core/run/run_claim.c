@@ -143,9 +143,9 @@ run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	"$1))"
 
 /* A cancel that its owner did not live to finish is finished by its claimer. */
-#define FREE_RUNS \
+#define FREE_RUNS(and_set) \
 	"UPDATE runs SET status = CASE WHEN status = 'cancelling'" \
-	" THEN 'cancelling' ELSE 'queued' END, fence = fence + 1," \
+	" THEN 'cancelling' ELSE 'queued' END, fence = fence + 1," and_set \
 	" version = version + 1, owner_epoch = NULL, updated_at = now_us()" \
 	" WHERE status IN ('running', 'cancelling') AND id IN (SELECT run_id" \
 	" FROM jobs WHERE kind = 'run' AND state = 1 AND "
@@ -153,11 +153,16 @@ run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	"UPDATE jobs SET state = 0, owner_epoch = NULL, leased_at = NULL," \
 	" run_at = now_us() WHERE kind = 'run' AND state = 1 AND "
 
-SQL(REAP_RUNS, FREE_RUNS HELD_IN_VAIN ")");
+/* It may be what has taken its owner down: see CRASHES_MAX. */
+#define CRASHED \
+	" crash_count = CASE WHEN crash_step = step THEN crash_count + 1" \
+	" ELSE 1 END, crash_step = step,"
+
+SQL(REAP_RUNS, FREE_RUNS(CRASHED) HELD_IN_VAIN ")");
 SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN);
 /* Its id comes first: the requests of one thread go one after the other. */
 SQL(NAME_THREAD, "SELECT 1 FROM threads WHERE id = $1");
-SQL(RELEASE_RUN, FREE_RUNS "owner_epoch = $1 AND run_id = $2)");
+SQL(RELEASE_RUN, FREE_RUNS("") "owner_epoch = $1 AND run_id = $2)");
 SQL(RELEASE_JOB, FREE_JOBS "owner_epoch = $1 AND run_id = $2");
 
 SUSPENDS enum as_status

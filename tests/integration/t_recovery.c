@@ -639,6 +639,71 @@ test_dead_letter(void)
 	bed_run(dead_letter, NULL, 0);
 }
 
+/* The process dies at the same step again and again. */
+static void
+crashes(void)
+{
+	for (int i = 0; i < 3; i++) {
+		if (i == 0)
+			CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+		bed_until_text(fake.turns[i].text);
+		CU_ASSERT_EQUAL(
+		    bed_count("SELECT crash_count FROM runs WHERE id = $1"), i);
+		bed_stop(true);
+		CU_ASSERT_EQUAL(bed_next(), 1);
+	}
+	bed_until("dead_lettered");
+	CU_ASSERT_EQUAL(fake.n_chats, 3);
+	CU_ASSERT_EQUAL(items("dead_letter", "pending"), 1);
+}
+
+static void
+test_crashes(void)
+{
+	const struct fake_turn turns[] = { { .text = "a", .hang = true },
+		{ .text = "b", .hang = true }, { .text = "c", .hang = true },
+		{ .text = "d" } };
+
+	bed_run(crashes, turns, 4);
+}
+
+/* Each step has its own count, and a stop in order is no crash. */
+static void
+no_crashes(void)
+{
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until_text("a");
+	bed_stop(true);
+	CU_ASSERT_EQUAL(bed_next(), 1);
+	bed_until_text("b");
+	bed_stop(false);
+	CU_ASSERT_EQUAL(bed_next(), 0);
+	bed_until_text("c");
+	CU_ASSERT_EQUAL(bed_count("SELECT crash_count FROM runs WHERE id = $1"),
+	    1);
+	bed_stop(true);
+	CU_ASSERT_EQUAL(bed_next(), 1);
+	bed_until_text("d"); /* two steps further */
+	bed_stop(true);
+	CU_ASSERT_EQUAL(bed_next(), 1);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(bed_count("SELECT crash_count FROM runs WHERE id = $1"),
+	    1);
+	CU_ASSERT_EQUAL(bed_count("SELECT crash_step FROM runs WHERE id = $1"),
+	    2);
+}
+
+static void
+test_no_crashes(void)
+{
+	const struct fake_turn turns[] = { { .text = "a", .hang = true },
+		{ .text = "b", .hang = true }, { .text = "c", .hang = true },
+		{ .calls = { "t_P {}" } }, { .text = "d", .hang = true },
+		{ .text = "ok" } };
+
+	bed_run(no_crashes, turns, 6);
+}
+
 static void
 expired(void)
 {
@@ -742,6 +807,8 @@ static CU_TestInfo tests[] = {
 	{ "the limit of time, extended", test_wall },
 	{ "the same calls again and again", test_circle },
 	{ "a dead letter", test_dead_letter },
+	{ "crashes at one step", test_crashes },
+	{ "crashes that are few enough", test_no_crashes },
 	{ "a run that has expired", test_expired },
 	{ "cancel where nobody is at work", test_cancel_parked },
 	CU_TEST_INFO_NULL,
