@@ -8,6 +8,10 @@ libbus_la_SOURCES = \
 	core/bus/live.c core/bus/live.h \
 	core/bus/topics.c core/bus/topics.h
 
+check_PROGRAMS += tests/unit/t_breaker
+tests_unit_t_breaker_SOURCES = tests/unit/t_breaker.c
+tests_unit_t_breaker_LDADD = libbus.la libloop.la libbase.la $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/t_bus
 tests_unit_t_bus_SOURCES = tests/unit/t_bus.c
 tests_unit_t_bus_LDADD = libbus.la libloop.la libbase.la $(TEST_LIBS)

@@ -34,11 +34,36 @@ check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
 tests_unit_t_history_LDADD = librun.la libbase.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/integration/t_engine
-tests_integration_t_engine_SOURCES = tests/integration/t_engine.c \
+check_PROGRAMS += tests/unit/t_limits
+tests_unit_t_limits_SOURCES = tests/unit/t_limits.c
+tests_unit_t_limits_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_retry
+tests_unit_t_retry_SOURCES = tests/unit/t_retry.c
+tests_unit_t_retry_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_LTLIBRARIES += tests/libengineenv.la
+tests_libengineenv_la_SOURCES = \
+	tests/integration/engine_env.c tests/integration/engine_env.h \
 	tests/integration/fake_plug.c tests/integration/fake_plug.h
-tests_integration_t_engine_LDADD = libchat.la librun.la libagent.la libbus.la \
-	libplug.la $(STORE_TEST_LIBS)
+ENGINE_TEST_LIBS = tests/libengineenv.la libchat.la librun.la libagent.la \
+	libbus.la libplug.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_engine
+tests_integration_t_engine_SOURCES = tests/integration/t_engine.c
+tests_integration_t_engine_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_reader
+tests_integration_t_reader_SOURCES = tests/integration/t_reader.c
+tests_integration_t_reader_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_takeover
+tests_integration_t_takeover_SOURCES = tests/integration/t_takeover.c
+tests_integration_t_takeover_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_recovery
+tests_integration_t_recovery_SOURCES = tests/integration/t_recovery.c
+tests_integration_t_recovery_LDADD = $(ENGINE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_reap
 tests_integration_t_reap_SOURCES = tests/integration/t_reap.c

@@ -64,11 +64,18 @@ run_store_parks(const struct run_commit *c)
 	       c->dead_reason != NULL;
 }
 
+/* What is closed first is what was there before. */
 static void
 add_items(struct batch *b, const struct run_commit *c)
 {
 	const struct run_item *t;
 
+	if (c->items_close != NULL)
+		BATCH_ADD(b, &ITEMS_CLOSE, SQL_UUID(c->run_id),
+		    SQL_UUID(c->commit_id), SQL_TEXT(c->items_close),
+		    SQL_TEXT(c->response_type), SQL_TEXT(c->response),
+		    sql_uuid_or_null(c->responded_by), SQL_INT(c->now_us),
+		    sql_uuid_or_null(c->item_id));
 	for (int i = 0; i < c->n_items_new; i++) {
 		t = &c->items_new[i];
 		BATCH_ADD(b, &ITEM_NEW, SQL_UUID(c->run_id),
@@ -79,12 +86,6 @@ add_items(struct batch *b, const struct run_commit *c)
 		    SQL_TEXT(t->description), SQL_TEXT(t->action_request),
 		    SQL_TEXT(t->config), SQL_INT(c->now_us));
 	}
-	if (c->items_close != NULL)
-		BATCH_ADD(b, &ITEMS_CLOSE, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id), SQL_TEXT(c->items_close),
-		    SQL_TEXT(c->response_type), SQL_TEXT(c->response),
-		    sql_uuid_or_null(c->responded_by), SQL_INT(c->now_us),
-		    sql_uuid_or_null(c->item_id));
 }
 
 static const char *

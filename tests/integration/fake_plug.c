@@ -6,6 +6,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "tests/integration/store_env.h"
 
 /* See fake_plug.h. */
 
@@ -58,6 +59,7 @@ tool_info(size_t i)
 	t->version = "1";
 	t->effect = (enum as_effect)i;
 	t->timeout_ms = fake.timeout_ms > 0 ? fake.timeout_ms : 60000;
+	t->key_valid_ms = i == AS_EFFECT_KEYED ? fake.key_valid_ms : 0;
 	t->effect_by = i == AS_EFFECT_ONCE ? "mode" : NULL;
 	t->effects = reads;
 	if (schema == NULL)
@@ -160,6 +162,17 @@ is_shared(struct json_object *tools)
 	return false;
 }
 
+static enum as_status
+model_fails(const struct fake_turn *t, struct error *err)
+{
+	enum as_status st = error_set(err, t->fail, "the model says no");
+
+	err->retry_after_ms = t->retry_after_ms;
+	if (t->hopeless)
+		error_member(err, "retryable", json_object_new_boolean(false));
+	return st;
+}
+
 SUSPENDS enum as_status
 plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
     struct json_object *messages, struct json_object *tools,
@@ -169,8 +182,10 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 	const struct fake_turn *t;
 	enum as_status st = AS_OK;
 
-	(void)p, (void)who, (void)model, (void)settings;
+	(void)p, (void)who, (void)settings;
 	MUST(!is_shared(tools));
+	snprintf(fake.models[fake.n_chats % 16], 32, "%s", model);
+	fake.chats_ms[fake.n_chats % 16] = loop_now_ms(env.loop);
 	free(fake.last_messages);
 	fake.last_messages = xstrdup(json_text(messages));
 	if (fake.n_chats >= fake.n_turns)
@@ -185,40 +200,73 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 		st = hang(err);
 	if (st != AS_OK)
 		return st;
+	if (!t->bare)
+		end->input = end->output = 10;
 	if (t->fail != ERR_NONE)
-		return error_set(err, t->fail, "the model says no");
+		return model_fails(t, err);
 	for (uint32_t i = 0; i < 4 && t->calls[i] != NULL; i++)
 		call_say(sink, i, t->calls[i], t->bare);
 	end->why = t->calls[0] != NULL ? AS_END_TOOLS : AS_END_TURN;
-	if (!t->bare)
-		end->input = end->output = 10;
 	return AS_OK;
 }
 
 /* ---- The tools ----------------------------------------------------- */
+
+static SUSPENDS enum as_status
+tool_hang(struct error *err)
+{
+	enum as_status st;
+
+	fake.n_hanging++;
+	if (fake.n_hanging > fake.n_parallel_max)
+		fake.n_parallel_max = fake.n_hanging;
+	st = hang(err);
+	fake.n_hanging--;
+	return st;
+}
+
+static enum as_status
+tool_fails(const struct fake_call *t, struct error *err)
+{
+	enum as_status st = error_set(err, t->fail, "the tool says no");
+
+	err->retry_after_ms = t->retry_after_ms;
+	if (t->maybe_done)
+		error_member(err, "maybe_done", json_object_new_boolean(true));
+	return st;
+}
+
+static const struct fake_call *
+tool_note(const char *tool, const char *idem_key)
+{
+	static struct fake_call all;
+	int i = fake.n_tools++;
+
+	snprintf(fake.idem_keys[i % 16], 40, "%s", idem_key);
+	snprintf(fake.tools[i % 16], 8, "%s", tool);
+	fake.tools_ms[i % 16] = loop_now_ms(env.loop);
+	all.hang = fake.tool_hangs;
+	all.fail = fake.tool_fails;
+	return i < fake.n_calls ? &fake.calls[i] : &all;
+}
 
 SUSPENDS enum as_status
 plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,
     struct json_object *args, const struct plug_sink *sink,
     struct json_object **result, struct error *err)
 {
+	const struct fake_call *t;
 	enum as_status st = AS_OK;
 	char *x;
 
-	(void)p, (void)sink, (void)tool;
-	snprintf(fake.idem_keys[fake.n_tools % 16], 40, "%s", who->idem_key);
-	fake.n_tools++;
-	if (fake.tool_hangs) {
-		fake.n_hanging++;
-		if (fake.n_hanging > fake.n_parallel_max)
-			fake.n_parallel_max = fake.n_hanging;
-		st = hang(err);
-		fake.n_hanging--;
-	}
+	(void)p, (void)sink;
+	t = tool_note(tool, who->idem_key);
+	if (t->hang)
+		st = tool_hang(err);
 	if (st != AS_OK)
 		return st;
-	if (fake.tool_fails != ERR_NONE)
-		return error_set(err, fake.tool_fails, "the tool says no");
+	if (t->fail != ERR_NONE)
+		return tool_fails(t, err);
 	if (fake.result_len > 0) {
 		x = xmalloc(fake.result_len);
 		memset(x, 'x', fake.result_len);

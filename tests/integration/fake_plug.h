@@ -13,23 +13,40 @@
 struct fake_turn {
 	const char *text; /* said letter by letter */
 	const char *calls[4]; /* "t_P {\"x\":1}" */
-	enum error_code fail; /* after the text */
+	enum error_code fail; /* after the text and its usage */
+	bool hopeless; /* it fails with "retryable": false */
+	int64_t retry_after_ms; /* of the failure */
 	bool hang; /* after the text: until it is cancelled */
 	bool bare; /* no usage, no call ids */
+};
+
+/* One call of a tool; those after the last one do what fake says of all. */
+struct fake_call {
+	enum error_code fail;
+	bool maybe_done; /* it fails, and may have happened all the same */
+	int64_t retry_after_ms; /* of the failure */
+	bool hang; /* until fake_release or cancel */
 };
 
 struct fake {
 	const struct fake_turn *turns;
 	int n_turns;
+	const struct fake_call *calls; /* in the order in which they are made */
+	int n_calls;
 	/* What has been seen. */
 	int n_chats, n_tools, n_verifies, n_canceled;
 	char *last_messages; /* JSON text of the last request */
-	char idem_keys[16][40];
+	char models[16][32]; /* of each chat */
+	uint64_t chats_ms[16]; /* when, on the loop's clock */
+	char idem_keys[16][40]; /* of each call */
+	char tools[16][8];
+	uint64_t tools_ms[16];
 	/* Of tools. */
 	bool tool_hangs; /* until fake_release or cancel */
 	enum error_code tool_fails;
 	enum as_status verify; /* AS_OK, AS_NOTFOUND, else unknown */
 	int64_t timeout_ms; /* of each; 0: 60,000 */
+	int64_t key_valid_ms; /* of t_K */
 	size_t result_len; /* so many x instead of the result */
 	int n_hanging, n_parallel_max;
 };

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/chat/stream.h"
+#include "tests/integration/engine_env.h"
+
+/*
+ * What readers of a thread see while the engine is at work, and afterwards.
+ */
+
+/* ---- Readers ------------------------------------------------------- */
+
+struct reader {
+	struct buf line, text;
+	int64_t last;
+	size_t pending;
+	bool over, ordered;
+};
+
+static void
+reader_send(void *arg, const char *type, int64_t id, struct rcbuf *frame)
+{
+	struct reader *r = arg;
+	struct json_object *o = NULL;
+
+	MUST(json_parse(frame->data, frame->len, &o, NULL) == AS_OK);
+	if (strcmp(type, "message_delta") == 0) {
+		r->ordered = r->ordered &&
+			     jget_int(o, "offset", -1) == (int64_t)r->text.len;
+		buf_add_str(&r->text, jget_str(o, "delta", ""));
+	} else if (strcmp(type, "message_start") == 0 ||
+		   strcmp(type, "message_reset") == 0)
+		buf_reset(&r->text);
+	if (id > 0 && strcmp(type, "snapshot") != 0)
+		r->ordered = r->ordered && id == r->last + 1;
+	if (id > 0)
+		r->last = id;
+	json_object_put(o);
+}
+
+static size_t
+reader_pending(void *arg)
+{
+	return ((struct reader *)arg)->pending;
+}
+
+static void
+reader_over(void *arg, enum stream_over why)
+{
+	((struct reader *)arg)->over = why == STREAM_RUN_ENDED;
+}
+
+static const struct stream_ops reader_ops = { reader_send, reader_pending,
+	reader_over };
+
+static struct stream *
+reader_open(struct reader *r, bool by_run, int64_t after)
+{
+	struct stream_config c = { .loop = env.loop,
+		.store = env.store,
+		.bus = bed.bus,
+		.live = bed.live,
+		.ctx = bed.ctx,
+		.thread_id = bed.thread_id,
+		.run_id = bed.run_id,
+		.by_run = by_run,
+		.after = after };
+
+	memset(r, 0, sizeof(*r));
+	r->last = after;
+	r->ordered = true;
+	return stream_open(&c, &reader_ops, r);
+}
+
+static void
+readers(void)
+{
+	struct reader early, middle, slow, late;
+	struct stream *s;
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	reader_open(&early, true, 0);
+	s = reader_open(&slow, true, 0);
+	bed_until_text("abcdef");
+	slow.pending = STREAM_HIGH_WATER + 1; /* it stops reading */
+	reader_open(&middle, true, 0);
+	while (early.text.len < 6 || middle.text.len < 6)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	fake_release();
+	bed_wait_end();
+	fiber_yield();
+	slow.pending = 0;
+	stream_drained(s);
+	reader_open(&late, true, 2);
+	while (!early.over || !middle.over || !slow.over || !late.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(early.over && middle.over && slow.over && late.over);
+	CU_ASSERT_TRUE(
+	    early.ordered && middle.ordered && slow.ordered && late.ordered);
+	CU_ASSERT_EQUAL(early.last, 7);
+	CU_ASSERT_EQUAL(slow.last, 7);
+	CU_ASSERT_EQUAL(late.last, 7);
+	CU_ASSERT_STRING_EQUAL(early.text.data, "abcdef");
+	CU_ASSERT_STRING_EQUAL(middle.text.data, "abcdef");
+	buf_free(&early.text);
+	buf_free(&middle.text);
+	buf_free(&slow.text);
+	buf_free(&late.text);
+}
+
+/* A reader that comes when all is over gets every byte as text, too. */
+static void
+late_reader(void)
+{
+	struct reader r;
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_wait_end();
+	reader_open(&r, true, 0);
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.ordered);
+	CU_ASSERT_STRING_EQUAL_FATAL(r.text.data, "abc");
+	buf_free(&r.text);
+	reader_open(&r, true, 3); /* the message has begun already */
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_STRING_EQUAL(r.text.data, "abc");
+	buf_free(&r.text);
+}
+
+static void
+test_late_reader(void)
+{
+	const struct fake_turn turns[] = { { .text = "abc" } };
+
+	bed_run(late_reader, turns, 1);
+}
+
+static void
+test_readers(void)
+{
+	const struct fake_turn turns[] = { { .text = "abcdef", .hang = true } };
+
+	bed_run(readers, turns, 1);
+}
+
+static CU_TestInfo tests[] = {
+	{ "a reader of what is over", test_late_reader },
+	{ "readers: early, late, slow", test_readers },
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{ "readers on sqlite", env_sqlite_open, env_close, NULL, NULL,
+		    tests },
+		{ "readers on postgres", env_postgres_open, env_close, NULL,
+		    NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	return tap_run(suites);
+}
