@@ -214,6 +214,7 @@ chat_interactive_stream(struct http_req *req)
 	config.thread_id = thread;
 	config.run_id = sent.run_id;
 	config.after = sent.seq_before;
+	config.until_parked = true; /* nothing comes by itself any more */
 	events_stream(req, &config);
 }
 

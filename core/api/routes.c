@@ -118,7 +118,7 @@ const struct route api_routes[] = {
 	{ .method = "POST", .path = "/api/chat/interactive/stream",
 	    .fn = chat_interactive_stream, .name = "chat_interactive_stream",
 	    .tag = "chat",
-	    .summary = "Send a message and watch its run until it ends.",
+	    .summary = "Send a message and watch its run until it ends or is parked.",
 	    .role = ROUTE_USER, .flags = ROUTE_SSE, .in = "StreamCreate",
 	    .out = "Event", .errors = "NOT_FOUND THREAD_BUSY AGENT_NOT_READY" },
 	{ .method = "GET", .path = "/api/chat/sessions/{id:uuid}/events",

@@ -68,7 +68,9 @@ static const struct {
 		"service": { "type": "string" },
 		"retry_after": { "type": "number" },
 		"active_run_id": { "type": "string", "format": "uuid" },
-		"current_version": { "type": "integer" }
+		"current_version": { "type": "integer" },
+		"item_status": { "type": "string" },
+		"response_type": { "type": ["string", "null"] }
 	}
 }) },
 
@@ -437,7 +439,10 @@ static const struct {
 	"properties": {
 		"thread_id": { "type": "string", "format": "uuid" },
 		"content": { "type": "string", "minLength": 1,
-		    "maxLength": 262144 }
+		    "maxLength": 262144 },
+		"client_message_id": { "type": ["string", "null"],
+		    "minLength": 1, "maxLength": 128,
+		    "description": "A repeat gets what happened to the first one." }
 	}
 }) },
 { "Part", JSON({
@@ -620,8 +625,14 @@ static const struct {
 	"\"run_seq\":" JSON({ "type": "integer" }) ","
 	"\"run_id\":" ID ",\"ts\":" TIME ","
 	"\"status\":" JSON({ "enum": ["running", "end"] }) ","
-	"\"state\":{\"enum\":" RUN_STATES "},"
+	"\"state\":{\"anyOf\":[{\"enum\":" RUN_STATES "}," JSON({
+	    "enum": ["closed", "open", "half_open"],
+	    "description": "Of type breaker." }) "]},"
+	"\"service\":" JSON({ "type": "string", "description":
+	    "Whose breaker it is." }) ","
 	"\"reason\":" JSON({ "type": ["string", "null"] }) ","
+	"\"in_ms\":" JSON({ "type": "integer", "description":
+	    "Of waiting_timer: after this it goes on by itself." }) ","
 	"\"error\":" JSON({ "type": "object", "description":
 	    "RunError, or code, message and retryable of a tool." }) ","
 	"\"usage\":" JSON({ "$ref": "UsageOrNull" }) ","
@@ -646,8 +657,18 @@ static const struct {
 	"\"result\":" JSON({ "description": "What the tool gave." }) ","
 	"\"is_error\":" JSON({ "type": "boolean" }) ","
 	"\"duration_ms\":" JSON({ "type": "integer" }) ","
-	"\"outcome\":" JSON({ "enum": ["succeeded", "failed",
-	    "unknown"] }) ","
+	"\"outcome\":" JSON({ "enum": ["succeeded", "failed", "unknown",
+	    "cancelled", "skipped"] }) ","
+	"\"item_id\":" ID ",\"interrupt_id\":" ID ","
+	"\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] }) ","
+	"\"action_request\":" JSON({ "type": "object", "description":
+	    "What was to be done: action and args." }) ","
+	"\"config\":" JSON({ "type": "object", "description":
+	    "The answers that are possible." }) ","
+	"\"description\":" JSON({ "type": "string" }) ","
+	"\"expires_at\":" TIME_OR_NULL ","
+	"\"response_type\":" JSON({ "type": "string" }) ","
+	"\"responded_by\":" ID ","
 	"\"checkpoint_id\":" ID ",\"ns\":" JSON({ "type": "string" }) ","
 	"\"step\":" JSON({ "type": "integer" }) ","
 	"\"state_hash\":" JSON({ "type": "string" }) "}}" },

@@ -303,9 +303,11 @@ decide_error(const struct decision *d, struct error *err)
 {
 	struct engine_resume how = resume_of(d, d->outcome);
 
-	if (strcmp(d->outcome, "cancel") == 0)
+	if (strcmp(d->outcome, "cancel") == 0) {
+		how.reason = "operator";
 		return engine_end(d->ctx->engine, d->run_id, RUN_CANCELLED,
-		    "operator", "answered", err);
+		    &how, err);
+	}
 	how.extend = strcmp(d->outcome, "extend") == 0;
 	return engine_resume(d->ctx->engine, d->run_id, &how, err);
 }

@@ -202,12 +202,13 @@ cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
 		.events = &events,
 		.now_us = engine_now_us(ctx->engine),
 	};
+	struct engine_resume how = { .reason = reason,
+		.items_close = "dismissed" };
 	enum as_status st;
 
 	if (s->status != RUN_RUNNING)
 		return engine_end(ctx->engine, s->id,
-		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, reason,
-		    "dismissed", err);
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, err);
 	event_list_add_status(&events, c.to, reason, NULL, NULL);
 	FAILPOINT("cancel.pre_commit");
 	st = run_store_commit(ctx->runs, &c, err);

@@ -62,6 +62,8 @@ static SUSPENDS enum as_status
 make_way(const struct sending *s, struct error *err)
 {
 	const struct chat_ctx *ctx = s->ctx;
+	struct engine_resume how = { .reason = "superseded",
+		.items_close = "superseded" };
 	struct run_state run;
 	enum as_status st = run_store_state(ctx->runs, s->thread.active_run_id,
 	    ctx->arena, &run, err);
@@ -69,8 +71,7 @@ make_way(const struct sending *s, struct error *err)
 	if (st == AS_OK && run.status != RUN_RECOVERABLE_ERROR)
 		return busy(s, err);
 	if (st == AS_OK)
-		st = engine_end(ctx->engine, run.id, RUN_CANCELLED,
-		    "superseded", "superseded", err);
+		st = engine_end(ctx->engine, run.id, RUN_CANCELLED, &how, err);
 	if (st == AS_CONFLICT) {
 		error_clear(err);
 		st = AS_OK;

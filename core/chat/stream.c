@@ -35,6 +35,7 @@ struct stream {
 	int generation; /* of the cursor: raised by resume */
 	int looked; /* the generation whose open message is known */
 	bool catching, dirty, lagging, closed, begun;
+	bool parked; /* as far as it has been sent */
 };
 
 static SUSPENDS void stream_catch_up(void *arg);
@@ -82,14 +83,22 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 		memset(&s->message_id, 0, sizeof(s->message_id));
 }
 
-/* run_status ends the stream of a run. */
+/*
+ * run_status ends the stream of a run.  One that says that the run is parked
+ * is the last only if it is the newest: a log may go on after it.
+ */
 static bool
-ends_run(const struct stream *s, const char *type, const struct uuid run_id,
+ends_run(struct stream *s, const char *type, const struct uuid run_id,
     const struct rcbuf *frame)
 {
-	return !uuid_is_nil(s->c.run_id) && strcmp(type, "run_status") == 0 &&
-	       uuid_equal(run_id, s->c.run_id) &&
-	       strstr(frame->data, "\"status\":\"end\"") != NULL;
+	if (uuid_is_nil(s->c.run_id) || strcmp(type, "run_status") != 0 ||
+	    !uuid_equal(run_id, s->c.run_id))
+		return false;
+	s->parked = s->c.until_parked &&
+		    strstr(frame->data, "\"state\":\"recoverable_error\"") !=
+			NULL;
+	return strstr(frame->data, "\"status\":\"end\"") != NULL ||
+	       (s->parked && !s->catching);
 }
 
 static void
@@ -462,7 +471,7 @@ stream_catch_up(void *arg)
 			while (!s->closed && n > 0 && page_send(s, &n))
 				continue;
 		} while (!s->closed && s->dirty);
-		if (!s->closed && over)
+		if (!s->closed && (over || s->parked))
 			stream_end(s, STREAM_RUN_ENDED);
 	}
 	s->catching = false;

@@ -25,7 +25,7 @@ struct stream;
 struct stream_poll;
 
 enum stream_over {
-	STREAM_RUN_ENDED = 1, /* all of the run has been sent */
+	STREAM_RUN_ENDED = 1, /* all of the run, or all until it is parked */
 	STREAM_SLOW, /* the reader did not drain in time */
 	STREAM_SIGNED_OUT, /* the session of who reads has ended */
 	STREAM_BROKEN /* the store cannot be read */
@@ -51,6 +51,7 @@ struct stream_config {
 	bool by_run; /* the cursor is run_seq, only this run is sent */
 	bool snapshot; /* begin with `ready` and a snapshot */
 	bool ready; /* begin with `ready` */
+	bool until_parked; /* over as well when run_id waits for a decision */
 	int64_t after;
 };
 

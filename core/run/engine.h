@@ -107,17 +107,7 @@ SUSPENDS void engine_claim(struct engine *e);
  */
 void engine_notify_cancel(struct engine *e, struct uuid run_id);
 
-/*
- * A run that nobody works on ends now, as `to` says (cancelled, rolled back):
- * its history is repaired and its open items get the status items_close in the
- * same commit.  AS_CONFLICT: somebody has just begun to work on it, or it has
- * ended.  For any fiber of the loop.
- */
-SUSPENDS enum as_status engine_end(struct engine *e, struct uuid run_id,
-    enum run_status to, const char *reason, const char *items_close,
-    struct error *err);
-
-/* How a run that is parked in recoverable_error goes on. */
+/* How a run that is parked in recoverable_error goes on, or ends. */
 struct engine_resume {
 	const char *reason; /* of the event: retry, extended, ... */
 	const char *model; /* another one, or NULL */
@@ -129,6 +119,15 @@ struct engine_resume {
 	const struct run_tool *decided; /* as its row becomes */
 	const char *response_type, *response;
 };
+
+/*
+ * A run that nobody works on ends now, as `to` says (cancelled, rolled back):
+ * its history is repaired and its open items get the status items_close in the
+ * same commit, one that is answered its response.  AS_CONFLICT: somebody has
+ * just begun to work on it, or it has ended.  For any fiber of the loop.
+ */
+SUSPENDS enum as_status engine_end(struct engine *e, struct uuid run_id,
+    enum run_status to, const struct engine_resume *how, struct error *err);
 
 /*
  * Back to the queue, or, while other calls still wait for a decision, only

@@ -169,6 +169,8 @@ work_end(struct work *w, const struct work_ending *end)
 		wc.c.to = end->to;
 		wc.c.void_messages = rolled_back;
 		wc.c.items_close = end->items_close;
+		if (end->decision != NULL)
+			work_item_answer(&wc, end->decision);
 		wc.c.dead_reason = end->dead_reason;
 		if (w->takes_over) /* nobody was asked to cancel it before */
 			wc.c.cancel_mode = rolled_back ? "discard" : "keep";

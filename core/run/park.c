@@ -142,6 +142,25 @@ work_item_error(struct work *w, struct work_commit *wc, const char *kind,
 	item_event(wc, item);
 }
 
+void
+work_item_answer(struct work_commit *wc, const struct engine_resume *how)
+{
+	struct buf b = { 0 };
+
+	wc->c.item_id = how->item_id;
+	wc->c.response_type = how->response_type;
+	wc->c.response = how->response;
+	wc->c.responded_by = how->by;
+	if (uuid_is_nil(how->item_id))
+		return;
+	jw_open(&b, NULL);
+	jw_uuid(&b, "item_id", how->item_id);
+	jw_str(&b, "response_type", how->response_type);
+	jw_uuid(&b, "responded_by", how->by);
+	jw_close(&b);
+	event_list_add(&wc->events, "hitl_resolved", &b);
+}
+
 /* ---- Parking ------------------------------------------------------- */
 
 void

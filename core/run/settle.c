@@ -51,11 +51,12 @@ moved_on(const struct work *w, struct error *err)
 
 SUSPENDS enum as_status
 engine_end(struct engine *e, struct uuid run_id, enum run_status to,
-    const char *reason, const char *items_close, struct error *err)
+    const struct engine_resume *how, struct error *err)
 {
 	struct work_ending end = { .to = to,
-		.reason = reason,
-		.items_close = items_close };
+		.reason = how->reason,
+		.items_close = how->items_close,
+		.decision = how };
 	struct work *w;
 	enum as_status st = guest_open(e, run_id, &w, err);
 
@@ -90,21 +91,6 @@ still_unknown(struct work *w, const struct run_tool *decided, int *n_unknown,
 		    (decided == NULL || !uuid_equal(decided->id, rows[i].id)))
 			(*n_unknown)++;
 	return st;
-}
-
-static void
-resolved_event(struct work_commit *wc, const struct engine_resume *how)
-{
-	struct buf b = { 0 };
-
-	if (uuid_is_nil(how->item_id))
-		return;
-	jw_open(&b, NULL);
-	jw_uuid(&b, "item_id", how->item_id);
-	jw_str(&b, "response_type", how->response_type);
-	jw_uuid(&b, "responded_by", how->by);
-	jw_close(&b);
-	event_list_add(&wc->events, "hitl_resolved", &b);
 }
 
 static void
@@ -148,16 +134,12 @@ resume_commit(struct work *w, const struct engine_resume *how, int n_unknown,
 
 	work_commit_init(w, &wc);
 	wc.c.items_close = how->items_close;
-	wc.c.item_id = how->item_id;
-	wc.c.response_type = how->response_type;
-	wc.c.response = how->response;
-	wc.c.responded_by = how->by;
+	work_item_answer(&wc, how);
 	if (how->decided != NULL) {
 		decided = *how->decided;
 		wc.c.tools_done = &decided;
 		wc.c.n_tools_done = 1;
 	}
-	resolved_event(&wc, how);
 	if (n_unknown > 0)
 		resume_part(w, &wc, n_unknown);
 	else

@@ -134,6 +134,7 @@ struct work_ending {
 	const struct error *why; /* NULL: not an error */
 	const char *dead_reason; /* a dead letter is kept */
 	const char *items_close; /* what its open items become */
+	const struct engine_resume *decision; /* a person's, or NULL */
 	const char *text; /* shown of an answer so far */
 	size_t len;
 };
@@ -152,6 +153,8 @@ void work_item_unknown(struct work *w, struct work_commit *wc,
     const struct run_tool *t);
 void work_item_error(struct work *w, struct work_commit *wc, const char *kind,
     const struct error *why);
+/* What a person has decided, for the item that asked for it. */
+void work_item_answer(struct work_commit *wc, const struct engine_resume *how);
 /* Again in wait_ms, as try number attempt + 1, or with another model. */
 SUSPENDS void work_wait(struct work *w, const struct error *why,
     int64_t wait_ms, int64_t attempt, const char *model);

@@ -37,7 +37,7 @@ test("a name is enough; the rest has its default", async () => {
 		user_id: ada.user.id, name: "Helper", description: "", purpose: "",
 		system_prompt: "", model_name: null,
 		memory: { enabled: false, facts: [] }, agent_state: "ready",
-		toolkits: [], suggested_task_prompts: [],
+		fallback_models: [], toolkits: [], suggested_task_prompts: [],
 		suggested_job_prompts: [], is_public: false, version: 1,
 	});
 	assert.equal(answer.headers.get("location"), `/api/agents/${id}/`);
@@ -71,6 +71,7 @@ test("what is wrong is said by field", async () => {
 	await bad({ name: "x", nonsense: 1 }, "nonsense");
 	await bad({ name: "x", toolkits: ["clock", "nope"] }, "/toolkits/1");
 	await bad({ name: "x", model_name: "nope/nope" }, "model_name");
+	await bad({ name: "x", fallback_models: ["nope/nope"] }, "/fallback_models/0");
 	await bad({ name: "x", memory: { enabled: 1 } }, "/memory/enabled");
 	await bad({ name: "x", agent_state: "error" }, "agent_state");
 	await bad({ name: "x", id: ada.user.id }, "id");

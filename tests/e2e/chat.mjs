@@ -278,22 +278,94 @@ test("an answer that is quicker than its reader is streamed whole", async () => 
 	}
 });
 
-test("a model that fails ends the run with its reason", async () => {
-	const own = await start({ set: [script(folder, [
-		{ match: "hi", fail: { status: 503, message: "no capacity" } },
-		{ text: "better" },
-	])] });
+const NO_CAPACITY = { match: "hi", fail: { status: 503, message: "no capacity" } };
+
+// All events, to where the stream is closed.
+async function all(response) {
+	assert.equal(response.status, 200);
+	const list = [];
+	for await (const e of events(response))
+		list.push(e.data);
+	return list;
+}
+
+test("a model that fails is asked again", async () => {
+	const own = await start({ set: [script(folder,
+		[NO_CAPACITY, NO_CAPACITY, { text: "better" }])] });
 	try {
 		const s = await scene(own);
-		for await (const e of events(await stream(s, "hi", {}, own)))
-			if (e.data.status === "end") {
-				assert.equal(e.data.state, "failed");
-				assert.match(e.data.error.message, /no capacity/);
-			}
+		const seen = await all(await stream(s, "hi", {}, own));
+		assert.deepEqual(seen.filter((e) => e.type === "run_status")
+			.map((e) => e.state), ["running", "waiting_timer", "running",
+			"waiting_timer", "running", "succeeded"]);
+		assert.deepEqual((await messages(own, s)).map((m) => m.content),
+			["hi", "better"]);
+	} finally {
+		await own.stop();
+	}
+});
+
+test("one that goes on failing parks the run, and the stream is over", async () => {
+	const own = await start({ set: ["models.tries=1",
+		script(folder, [NO_CAPACITY, { text: "better" }])] });
+	try {
+		const s = await scene(own);
+		const seen = await all(await stream(s, "hi", {}, own));
+		const last = seen.at(-1);
+		assert.equal(last.type, "run_status");
+		assert.equal(last.state, "recoverable_error");
+		assert.match(last.error.message, /no capacity/);
+		const { body: run } = await api(own, "GET", `/api/runs/${last.run_id}`,
+			{ token: s.token });
+		assert.equal(run.status, "recoverable_error");
+		assert.deepEqual(run.error, last.error);
 		let text = "";
-		for await (const e of events(await stream(s, "again", {}, own)))
-			text += e.data.delta ?? "";
+		for (const e of await all(await stream(s, "again", {}, own)))
+			text += e.delta ?? "";
 		assert.equal(text, "better");
+		const { body: old } = await api(own, "GET", `/api/runs/${last.run_id}`,
+			{ token: s.token });
+		assert.equal(old.status, "cancelled");
+		await log(own, s);
+	} finally {
+		await own.stop();
+	}
+});
+
+test("a run that is resumed: its own stream goes on to its end", async () => {
+	const own = await start({ set: ["models.tries=1",
+		script(folder, [NO_CAPACITY, { text: "better" }])] });
+	const more = { client_message_id: "once" };
+	try {
+		const s = await scene(own);
+		const parked = await all(await stream(s, "hi", more, own));
+		const { run_id } = parked.at(-1);
+		// The same message again: the same stream, and it is over again.
+		assert.deepEqual(await all(await stream(s, "hi", more, own)), parked);
+		const states = [];
+		for await (const { data } of events(await fetch(
+			`${own.url}/api/runs/${run_id}/events`, { headers: {
+				accept: "text/event-stream",
+				authorization: `Bearer ${s.token}` } }))) {
+			if (data.type !== "run_status")
+				continue;
+			states.push(data.state);
+			if (data.state !== "recoverable_error")
+				continue;
+			const answer = await api(own, "POST", `/api/runs/${run_id}/resume`,
+				{ token: s.token });
+			assert.equal(answer.status, 202, JSON.stringify(answer.body));
+		}
+		assert.deepEqual(states,
+			["running", "recoverable_error", "queued", "running", "succeeded"]);
+		// Whoever asks for the whole of it now gets the whole of it.
+		const whole = await all(await stream(s, "hi", more, own));
+		assert.equal(whole.at(-1).state, "succeeded");
+		assert.deepEqual(whole.filter((e) => e.seq), await log(own, s));
+		const late = await api(own, "POST", `/api/runs/${run_id}/resume`,
+			{ token: s.token });
+		assert.equal(late.status, 409);
+		assert.equal(late.body.code, "CONFLICT");
 	} finally {
 		await own.stop();
 	}

@@ -5,32 +5,46 @@
 // ends with the stored bytes, and what may happen once only happens once.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { log, messages, newThread, scene } from "../support/chat.mjs";
+import { log, messages, newThread, scene, script } from "../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
+const folder = mkdtempSync(join(tmpdir(), "script-"));
 let server, s, web;
 const hits = new Map();
-const hanging = new Set();
 let hit = () => {};
 
-// Counts requests by path; /hang/... is never answered.
+// Counts requests by path; the first one of a /hang/... is never answered.
 function serveWeb(req, res) {
 	hits.set(req.url, (hits.get(req.url) ?? 0) + 1);
-	if (req.url.startsWith("/hang"))
-		hanging.add(res);
-	else
+	if (!req.url.startsWith("/hang") || hits.get(req.url) > 1)
 		res.end(`page ${req.url}`);
 	hit(req.url);
 }
+
+// The request for a path has arrived.
+const arrives = (path) => new Promise((resolve) => {
+	hit = (what) => what === path && resolve();
+});
+
+// What the model makes of "Post WORD": a request that nobody may repeat.
+const posts = (...words) => words.flatMap((word) => [
+	{ match: `Post ${word}`, tool_calls: [{ name: "http_request",
+		args: { method: "POST", url: url(`/hang/${word}`) } }] },
+	{ match: `Post ${word}`, text: `${word}: that is that.` },
+]);
 
 before(async () => {
 	web = http.createServer(serveWeb);
 	await new Promise((resolve) => web.listen(0, "127.0.0.1", resolve));
 	server = await start({ set: [
+		script(folder, posts("happened", "again", "skipped", "dropped", "stopped")),
 		"plugins.llm_demo.delay=3",
 		`plugins.toolkit_http.allow=["127.0.0.1:${web.address().port}"]`,
 	] });
@@ -40,6 +54,7 @@ after(async () => {
 	await server?.stop();
 	web.closeAllConnections();
 	web.close();
+	rmSync(folder, { recursive: true });
 });
 
 // What a reader makes of frames: the text of each message.
@@ -188,23 +203,140 @@ test("a 202 is there", async () => {
 	assert.notEqual(await comeBack(socket, "/posted"), null);
 });
 
-test("a tool's request is on its way: it is not made again", async () => {
-	const arrived = new Promise((resolve) => {
-		hit = (path) => path === "/hang/once" && resolve();
-	});
-	const socket = await ask(`Fetch ${url("/hang/once")}`);
+test("a request that only reads is on its way: it is made again", async () => {
+	const arrived = arrives("/hang/read");
+	const socket = await ask(`Fetch ${url("/hang/read")}`);
 	await arrived;
-	const { all, entries } = await comeBack(socket, "/hang/once");
-	assert.equal(hits.get("/hang/once"), 1);
-	assert.equal(entries.find((e) => e.type === "tool_result").outcome, "unknown");
-	assert.match(all[2].content, /may or may not/);
+	const { entries } = await comeBack(socket, "/hang/read", { most: 2 });
+	assert.equal(hits.get("/hang/read"), 2);
+	const results = entries.filter((e) => e.type === "tool_result");
+	assert.deepEqual(results.map((e) => e.outcome), ["succeeded"]);
+});
+
+// ---- A request that may happen once only is on its way
+
+const operator = (method, path, body) => api(server, method,
+	`/api/operator/items${path}`, { token: s.token, body });
+
+async function calls(runId) {
+	const { body } = await api(server, "GET", `/api/runs/${runId}/calls`,
+		{ token: s.token });
+	return body.items;
+}
+
+// The run waits for a person, with one item; nothing was made again.
+async function waits(word) {
+	const arrived = arrives(`/hang/${word}`);
+	const socket = await ask(`Post ${word}`);
+	await arrived;
+	await server.kill9();
+	await socket.closed;
+	const cursor = Math.max(...socket.frames.map((f) => f.seq ?? 0));
+	await server.restart();
+	const back = await connect(server, s.thread.id, { token: s.token, after: cursor });
+	const { run_id, state, error } = await back.stops();
+	assert.equal(state, "recoverable_error");
+	assert.equal(error.code, "OUTCOME_UNKNOWN");
+	assert.deepEqual(error.actions, ["resolve", "cancel"]);
+	const { body: { items } } = await operator("GET", `?run_id=${run_id}`);
+	assert.equal(items.length, 1);
+	const [item] = items;
+	const [call] = await calls(run_id);
+	assert.equal(item.kind, "outcome");
+	assert.equal(item.status, "pending");
+	assert.deepEqual(item.config.outcomes, ["happened", "not_happened", "skip"]);
+	assert.equal(item.action_request.call_id, call.id);
+	assert.equal(item.action_request.idempotency_key, call.idempotency_key);
+	assert.equal(call.state, "unknown");
+	assert.equal(call.effect, "once");
+	const asked = back.frames.filter((f) => f.type === "hitl_request");
+	assert.deepEqual(asked.map((f) => f.item_id), [item.id]);
+	assert.equal(hits.get(`/hang/${word}`), 1);
+	return { back, item, call, run_id };
+}
+
+// A person decides; the run goes on to its end, and the item is closed.
+async function decide(w, outcome, result) {
+	const { status, body } = await operator("POST", `/${w.item.id}/resolve`,
+		result === undefined ? { outcome } : { outcome, result });
+	assert.equal(status, 200, JSON.stringify(body));
+	assert.equal(body.status, "answered");
+	assert.equal(body.response_type, outcome);
+	assert.equal(body.responded_by, s.person.user.id);
+	assert.equal((await w.back.end()).state, "succeeded");
+	const again = await operator("POST", `/${w.item.id}/resolve`, { outcome });
+	assert.equal(again.status, 409);
+	assert.equal(again.body.code, "CONFLICT");
+	assert.equal(again.body.item_status, "answered");
+	checkLog(await log(server, s), w.run_id);
+	assert.deepEqual((await messages(server, s)).map((m) => m.role),
+		["user", "assistant", "tool", "assistant"]);
+	await w.back.close();
+	const [call] = await calls(w.run_id);
+	return { call, result: (await messages(server, s))[2].content };
+}
+
+test("the person says that it has happened, and how", async () => {
+	const w = await waits("happened");
+	const { call, result } = await decide(w, "happened", { status: 201 });
+	assert.deepEqual(JSON.parse(result), { status: 201 });
+	assert.equal(call.state, "succeeded");
+	assert.equal(call.resolution, "operator");
+	assert.equal(call.idempotency_key, w.call.idempotency_key);
+	assert.equal(hits.get("/hang/happened"), 1);
+});
+
+test("that it has not: it is made once more, under a new key", async () => {
+	const w = await waits("again");
+	const { call, result } = await decide(w, "not_happened");
+	assert.match(result, /page \/hang\/again/);
+	assert.equal(call.state, "succeeded");
+	assert.notEqual(call.idempotency_key, w.call.idempotency_key);
+	assert.equal(hits.get("/hang/again"), 2);
+});
+
+test("that it does not matter: the model is told that it was skipped", async () => {
+	const w = await waits("skipped");
+	const { call, result } = await decide(w, "skip");
+	assert.match(result, /skipped/);
+	assert.equal(call.state, "skipped");
+	assert.equal(hits.get("/hang/skipped"), 1);
+});
+
+test("nothing, and says something else: the item is superseded", async () => {
+	const w = await waits("dropped");
+	const resume = await api(server, "POST", `/api/runs/${w.run_id}/resume`,
+		{ token: s.token });
+	assert.equal(resume.status, 409, "nobody but an admin says what happened");
+	w.back.send({ type: "message", content: "hello" });
+	const end = await w.back.end();
+	assert.equal(end.run_id, w.run_id);
+	assert.equal(end.state, "cancelled");
+	assert.equal(end.reason, "superseded");
+	assert.equal((await w.back.end()).state, "succeeded");
+	const late = await operator("POST", `/${w.item.id}/resolve`,
+		{ outcome: "happened" });
+	assert.equal(late.status, 409);
+	assert.equal(late.body.item_status, "superseded");
+	assert.equal(hits.get("/hang/dropped"), 1);
+	await w.back.close();
+});
+
+test("a cancel ends a run that waits at once", async () => {
+	const w = await waits("stopped");
+	const { status, body } = await api(server, "POST",
+		`/api/runs/${w.run_id}/cancel`, { token: s.token });
+	assert.equal(status, 202);
+	assert.equal(body.status, "cancelled");
+	const { body: item } = await operator("GET", `/${w.item.id}`);
+	assert.equal(item.status, "dismissed");
+	assert.equal((await calls(w.run_id))[0].state, "unknown");
+	await w.back.close();
 });
 
 test("a stop, and then the kill: the run ends as stopped", async () => {
-	const arrived = new Promise((resolve) => {
-		hit = (path) => path === "/hang/stopped" && resolve();
-	});
-	const socket = await ask(`Fetch ${url("/hang/stopped")}`);
+	const arrived = arrives("/hang/stop");
+	const socket = await ask(`Fetch ${url("/hang/stop")}`);
 	const { run_id } = await socket.type("tool_call");
 	await arrived;
 	const answer = await api(server, "POST", `/api/runs/${run_id}/cancel`,

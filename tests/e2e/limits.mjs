@@ -48,9 +48,19 @@ async function enter(to = server, who = s) {
 	return mine;
 }
 
+// How the run of this message stops, whatever becomes of an older one.
 async function say(content) {
 	socket.send({ type: "message", content });
-	return socket.end();
+	const { run_id } = await socket.until((f) => f.type === "message_created" &&
+		f.message.role === "user", "the message");
+	return socket.stops(run_id);
+}
+
+async function resume(run_id, action = "retry", to = server, who = s) {
+	const answer = await api(to, "POST", `/api/runs/${run_id}/resume`,
+		{ token: who.token, body: { action } });
+	assert.equal(answer.status, 202, JSON.stringify(answer.body));
+	return socket.stops(run_id);
 }
 
 test("traceparent and key reach the provider; facts and tools too", async () => {
@@ -133,16 +143,20 @@ test("429 with Retry-After is tried again; usage is counted", async () => {
 	await socket.close();
 });
 
-test("what is refused for good ends the run, and the thread goes on", async () => {
+test("what is refused for good parks the run, and the next message ends it", async () => {
 	const mine = await enter();
 	stub.script([{ status: 400, error: "no" }]);
-	const end = await say("hello");
-	assert.equal(end.state, "failed");
-	assert.ok(!JSON.stringify(end).includes(KEY));
+	const stop = await say("hello");
+	assert.equal(stop.state, "recoverable_error");
+	assert.equal(stop.status, "running");
+	assert.deepEqual(stop.error.actions, ["retry", "switch_model", "cancel"]);
+	assert.ok(!JSON.stringify(stop).includes(KEY));
 	assert.equal(chats().length, 1);
 	assert.equal((await say("again")).state, "succeeded");
 	assert.ok(chats().every((r) => r.refused === null));
-	await log(server, mine);
+	const old = (await log(server, mine)).filter((e) => e.run_id === stop.run_id);
+	assert.equal(old.at(-1).state, "cancelled");
+	assert.equal(old.at(-1).reason, "superseded");
 	await socket.close();
 });
 
@@ -156,20 +170,61 @@ test("a connection lost before the first word is tried again", async () => {
 	await socket.close();
 });
 
-test("an answer that breaks off is kept as far as it went", async () => {
+test("an answer that breaks off is begun again", async () => {
 	const mine = await enter();
-	stub.script([{ text: "one two three four", end_after: 2 }]);
-	const end = await say("hello");
-	assert.equal(end.state, "failed");
-	assert.equal(end.error.code, "UPSTREAM_UNAVAILABLE");
-	const stored = (await messages(server, mine)).at(-1);
-	assert.equal(stored.state, "interrupted");
-	assert.equal(stored.content, "one two");
-	assert.equal(socket.frames.filter((f) => f.type === "message_delta")
-		.map((f) => f.delta).join(""), "one two");
-	assert.equal((await say("and now?")).state, "succeeded");
-	assert.ok(chats().every((r) => r.refused === null));
+	stub.script([{ text: "one two three four", end_after: 2 },
+		{ text: "whole and sound" }]);
+	assert.equal((await say("hello")).state, "succeeded");
+	assert.equal(chats().length, 2);
+	assert.deepEqual(chats()[1].body.messages, chats()[0].body.messages);
+	const waits = socket.frames.filter((f) => f.state === "waiting_timer");
+	assert.equal(waits.length, 1);
+	assert.equal(waits[0].reason, "retry");
+	assert.ok(waits[0].in_ms > 0);
+	assert.equal(waits[0].error.code, "UPSTREAM_UNAVAILABLE");
+	const at = socket.frames.findIndex((f) => f.type === "message_reset");
+	const said = (list) => list.filter((f) => f.type === "message_delta")
+		.map((f) => f.delta).join("");
+	assert.equal(said(socket.frames.slice(0, at)), "one two");
+	assert.equal(said(socket.frames.slice(at)), "whole and sound");
+	assert.deepEqual((await messages(server, mine)).map((m) => m.content),
+		["hello", "whole and sound"]);
 	await socket.close();
+});
+
+test("the text of an answer that is given up is kept, and not sent again", async () => {
+	const own = await start({ env: { OPENAI_API_KEY: KEY },
+		set: [...settings(), "models.tries=1"] });
+	try {
+		const who = await scene(own);
+		const mine = await enter(own, who);
+		const broken = { text: "one two three four", end_after: 2 };
+		stub.script([broken, { text: "All of it." }, broken]);
+		const stop = await say("hello");
+		assert.equal(stop.state, "recoverable_error");
+		assert.equal(stop.error.code, "UPSTREAM_UNAVAILABLE");
+		const stored = (await messages(own, mine)).at(-1);
+		assert.equal(stored.state, "interrupted");
+		assert.equal(stored.content, "one two");
+		assert.equal(socket.frames.filter((f) => f.type === "message_delta")
+			.map((f) => f.delta).join(""), "one two");
+		// The run goes on: the model is asked the same again.
+		assert.equal((await resume(stop.run_id, "retry", own, who)).state,
+			"succeeded");
+		assert.deepEqual(chats()[1].body.messages, chats()[0].body.messages);
+		assert.deepEqual((await messages(own, mine)).map((m) => m.content),
+			["hello", "one two", "All of it."]);
+		// Another message ends it: then the text was its last word.
+		assert.equal((await say("and then?")).state, "recoverable_error");
+		assert.equal((await say("and now?")).state, "succeeded");
+		assert.deepEqual(chats().at(-1).body.messages.slice(1)
+			.map((m) => m.content), ["hello", "All of it.", "and then?",
+			"one two", "and now?"]);
+		assert.ok(chats().every((r) => r.refused === null));
+		await socket.close();
+	} finally {
+		await own.stop();
+	}
 });
 
 test("a stop closes the provider's connection", async () => {
@@ -221,7 +276,7 @@ test("a stop in the middle of tools leaves a history that is taken", async () =>
 	await socket.close();
 });
 
-test("steps and tokens have limits; the thread goes on", async () => {
+test("steps and tokens have limits, which a person extends", async () => {
 	const own = await start({ env: { OPENAI_API_KEY: KEY }, set: [...settings(),
 		"runs.max_steps=3", "runs.max_tokens=100"] });
 	try {
@@ -231,14 +286,23 @@ test("steps and tokens have limits; the thread goes on", async () => {
 		const mine = await enter(own, who);
 		stub.script([{ ...loop, times: 10 }]);
 		const end = await say("for ever");
-		assert.equal(end.state, "failed");
+		assert.equal(end.state, "recoverable_error");
 		assert.equal(end.error.code, "LIMIT_REACHED");
-		assert.ok(chats().length <= 3, `${chats().length} calls`);
-		assert.ok(chats().every((r) => r.refused === null));
+		assert.deepEqual(end.error.actions, ["extend", "cancel"]);
+		assert.equal(chats().length, 3);
+		// Without more of it a run that goes on stops at the same place.
+		assert.equal((await resume(end.run_id, "retry", own, who)).error.code,
+			"LIMIT_REACHED");
+		assert.equal(chats().length, 3);
 		stub.turns.length = 0;
+		assert.equal((await resume(end.run_id, "extend", own, who)).state,
+			"succeeded");
+		assert.equal(chats().length, 4);
+		assert.ok(chats().every((r) => r.refused === null));
 		stub.script([{ ...loop, usage: { prompt_tokens: 90, completion_tokens: 20,
 			total_tokens: 110 } }]);
 		const second = await say("too much");
+		assert.equal(second.state, "recoverable_error");
 		assert.equal(second.error?.code, "LIMIT_REACHED");
 		assert.equal((await say("a little")).state, "succeeded");
 		assert.ok(chats().every((r) => r.refused === null),
@@ -248,4 +312,21 @@ test("steps and tokens have limits; the thread goes on", async () => {
 	} finally {
 		await own.stop();
 	}
+});
+
+test("a model that goes in circles is told so, then stopped", async () => {
+	const mine = await enter();
+	stub.script([{ tool_calls: [{ id: "call_x", name: "calculator_evaluate",
+		args: { expression: "1+1" } }], times: 10 }]);
+	const stop = await say("round and round");
+	assert.equal(stop.state, "recoverable_error");
+	assert.equal(stop.error.code, "LOOP_DETECTED");
+	assert.deepEqual(stop.error.actions, ["extend", "cancel"]);
+	assert.equal(chats().length, 5);
+	const results = (await messages(server, mine)).filter((m) => m.role === "tool");
+	assert.deepEqual(results.map((m) => /the same call/.test(m.content)),
+		[false, false, true, false, false]);
+	stub.turns.length = 0;
+	assert.equal((await resume(stop.run_id, "extend")).state, "succeeded");
+	await socket.close();
 });

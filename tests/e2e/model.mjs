@@ -12,15 +12,18 @@ import { checkAnthropicMessages, start as startStub }
 
 let server, stub;
 
+// The settings of a server that has the stub for its provider.
+const settings = () => [
+	`plugins.llm_openai.base_url=${stub.url}/v1`,
+	"plugins.llm_openai.default_model=stub",
+	`plugins.toolkit_http.allow=["127.0.0.1:${stub.port}"]`,
+];
+
 before(async () => {
 	stub = await startStub({ key: "sesame" });
 	server = await start({
 		env: { OPENAI_API_KEY: "sesame" },
-		set: [
-			`plugins.llm_openai.base_url=${stub.url}/v1`,
-			"plugins.llm_openai.default_model=stub",
-			`plugins.toolkit_http.allow=["127.0.0.1:${stub.port}"]`,
-		],
+		set: settings(),
 	});
 });
 after(async () => {
@@ -66,7 +69,7 @@ afterEach(() => {
 	stub.turns.length = 0;
 });
 
-const post = (s, path, body, headers = {}) => fetch(server.url + path, {
+const post = (s, path, body, headers = {}) => fetch((s.server ?? server).url + path, {
 	method: "POST",
 	headers: { "content-type": "application/json",
 		authorization: `Bearer ${s.token}`, ...headers },
@@ -228,16 +231,22 @@ test("failures of the provider", async (t) => {
 			message: "pay", code: "insufficient_quota" } },
 	};
 
+	const own = await start({ env: { OPENAI_API_KEY: "sesame" },
+		set: [...settings(), "models.tries=1"] });
+	t.after(() => own.stop());
 	for (const [name, failure] of Object.entries(cases)) {
 		await t.test(name, async () => {
-			const s = await scene(server);
+			const s = { ...await scene(own), server: own };
 
 			stub.script([failure]);
 			const { end } = await turn(s, "try");
-			assert.equal(end.state, "failed");
+			assert.equal(end.status, "running");
+			assert.equal(end.state, "recoverable_error");
 			assert.ok(end.error.code && end.error.message,
 				JSON.stringify(end));
 			assert.equal(end.error.service, "openai");
+			assert.deepEqual(end.error.actions,
+				["retry", "switch_model", "cancel"]);
 			const again = await turn(s, "once more");
 			assert.equal(again.end.state, "succeeded");
 		});

@@ -4,25 +4,32 @@
 // route of the program, and a real answer of every operation.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { newThread } from "../support/chat.mjs";
+import { newThread, script } from "../support/chat.mjs";
 import { problems, resolve } from "../support/schema.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 
 const ROUTES = new URL("../../core/api/routes.c", import.meta.url);
+const folder = mkdtempSync(join(tmpdir(), "script-"));
 const seen = new Set();
 let server, doc, ada;
 
 before(async () => {
-	server = await start();
+	server = await start({ set: ["models.tries=1", script(folder,
+		[{ match: "fail", fail: { status: 503, message: "no capacity" } }])] });
 	const answer = await api(server, "GET", "/api/openapi.json");
 	assert.equal(answer.status, 200);
 	doc = answer.body;
 	ada = await signUp(server);
 });
-after(() => server?.stop());
+after(async () => {
+	await server?.stop();
+	rmSync(folder, { recursive: true });
+});
 
 function responseSchema(op, status) {
 	const response = op.responses[status] ?? op.responses.default;
@@ -182,6 +189,61 @@ test("each event of a stream fits too", async () => {
 		assert.deepEqual(problems(schema, JSON.parse(line.slice(6)), doc), [],
 			line);
 	seen.add(op.operationId);
+});
+
+// The events of a message that an impatient model does not answer, each held
+// against the document.
+async function parked(agent, content) {
+	const { id } = await call("POST", "/api/chat/sessions",
+		{ status: 201, body: { agent_id: agent } });
+	const { run } = await call("POST", "/api/chat/sessions/{id}",
+		{ path: { id }, status: 202, body: { content } });
+	for (let last = 0;;) {
+		const { items } = await call("GET", "/api/runs/{id}/events",
+			{ path: { id: run.id }, query: `?wait=10&after=${last}` });
+		last = items.at(-1)?.run_seq ?? last;
+		if (items.some((e) => e.state === "recoverable_error"))
+			return { id: run.id };
+	}
+}
+
+test("runs that wait for a decision", async () => {
+	const { id: agent } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
+	const path = await parked(agent, "fail");
+	await call("GET", "/api/runs/{id}", { path });
+	await call("GET", "/api/runs/{id}/calls", { path });
+	const query = `?run_id=${path.id}&status=pending&kind=error&limit=1`;
+	const { items: [item] } = await call("GET", "/api/operator/items", { query });
+	await call("GET", "/api/operator/items", { status: 400, query: "?kind=no" });
+	await call("GET", "/api/operator/items/{id}", { path: item });
+	await call("GET", "/api/operator/items/{id}", { path, status: 404 });
+	const resolve = (body, status = 200) => call("POST",
+		"/api/operator/items/{id}/resolve", { path: item, status, body });
+	await resolve({ outcome: "skip" }, 400);
+	await resolve({}, 400);
+	const other = await signUp(server);
+	await call("GET", "/api/operator/items", { status: 403, token: other.token });
+	await call("POST", "/api/operator/items/{id}/resolve", { path: item,
+		status: 403, token: other.token, body: { outcome: "cancel" } });
+	assert.equal((await resolve({ outcome: "cancel" })).response_type, "cancel");
+	await resolve({ outcome: "cancel" }, 409);
+	const { items } = await call("GET", "/api/runs/{id}/events", { path });
+	assert.deepEqual(items.filter((e) => e.item_id === item.id)
+		.map((e) => e.type), ["hitl_request", "hitl_resolved"]);
+	assert.equal(items.at(-1).state, "cancelled");
+	await call("POST", "/api/runs/{id}/resume", { path, status: 409, body: {} });
+	const second = await parked(agent, "fail");
+	await call("POST", "/api/runs/{id}/resume",
+		{ path: second, status: 400, body: { action: "switch_model", model: "no/no" } });
+	await call("POST", "/api/runs/{id}/resume",
+		{ path: second, status: 404, body: {}, token: other.token });
+	await call("POST", "/api/runs/{id}/resume",
+		{ path: second, status: 202, body: { action: "retry" } });
+	const { items: [answered] } = await call("GET", "/api/operator/items",
+		{ query: `?run_id=${second.id}` });
+	assert.equal(answered.status, "answered");
+	assert.equal(answered.response_type, "retry");
 });
 
 test("the host", async () => {

@@ -75,6 +75,14 @@ export class Socket {
 			"the run's end");
 	}
 
+	// A run has ended, or waits for a decision.
+	stops(runId) {
+		return this.until((f) => f.type === "run_status" &&
+			f.run_id === (runId ?? f.run_id) &&
+			(f.status === "end" || f.state === "recoverable_error"),
+		"the run's end, or that it is parked");
+	}
+
 	send(frame) {
 		this.ws.send(typeof frame === "string" ? frame : JSON.stringify(frame));
 	}
