@@ -117,13 +117,15 @@ static SUSPENDS enum as_status
 make_way(struct letter *l)
 {
 	struct arena *arena = arena_new(NULL);
+	struct engine_resume how = { .reason = "superseded",
+		.items_close = "superseded" };
 	struct run_state run;
 	enum as_status st = run_store_state(&l->node->link,
 	    l->thread.active_run_id, arena, &run, NULL);
 
 	if (st == AS_OK && run.status == RUN_RECOVERABLE_ERROR)
-		(void)engine_end(l->node->engine, run.id, RUN_CANCELLED,
-		    "superseded", "superseded", NULL);
+		(void)engine_end(l->node->engine, run.id, RUN_CANCELLED, &how,
+		    NULL);
 	arena_free(arena);
 	return AS_BUSY;
 }
@@ -353,12 +355,13 @@ cancel_once(struct sim_node *n, const struct run_state *now, bool rollback)
 		.cancel_mode = rollback ? "discard" : "keep",
 		.events = &events,
 		.now_us = engine_now_us(n->engine) };
+	struct engine_resume how = { .reason = "user",
+		.items_close = "dismissed" };
 	enum as_status st;
 
 	if (now->status != RUN_RUNNING)
 		return engine_end(n->engine, now->id,
-		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, "user",
-		    "dismissed", NULL);
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, NULL);
 	event_list_add_status(&events, c.to, "user", NULL, NULL);
 	st = run_store_commit(&n->link, &c, NULL);
 	if (st == AS_OK) {
