@@ -245,6 +245,28 @@ wall_set(struct work *w)
 	fiber_deadline_set(w->wall_end_ms + 60000);
 }
 
+/*
+ * It ends here without having said so in the store: whoever has room goes on,
+ * after the next poll.  Nothing may be left running that nobody works on.
+ * charge: it could not be worked on, which is as good as a crash.
+ */
+static SUSPENDS void
+work_let_go(struct work *w, bool charge)
+{
+	enum as_status st;
+
+	if (charge)
+		(void)run_store_charge(w->e->c.runs, w->run_id, NULL);
+	for (int i = 0;; i++) {
+		st = run_store_release(w->e->c.runs, w->e->c.epoch,
+		    w->thread_id, w->run_id, NULL);
+		if (!work_wait_retry(w, st, i))
+			break;
+	}
+	if (st == AS_OK)
+		log_warn("run", "a run is given back to the queue");
+}
+
 static SUSPENDS void
 work_main(void *arg)
 {
@@ -270,6 +292,10 @@ work_main(void *arg)
 	} else
 		log_err("run", "run %s cannot be worked on: %s", id,
 		    err.detail);
+	if (st != AS_OK || w->gave_up)
+		work_let_go(w, true);
+	else if (!w->lost && run_has_owner(w->state.status))
+		work_let_go(w, false);
 	fiber_correlation_set(NULL);
 	error_clear(&err);
 	work_free(w);

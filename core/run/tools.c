@@ -32,6 +32,7 @@ struct call {
 	struct json_object *result;
 	const char *outcome; /* succeeded failed unknown cancelled skipped */
 	int tries;
+	int64_t sender_until_us; /* of whoever may have sent it before */
 	bool resumed; /* somebody before us may have sent it */
 	bool recorded; /* its result is in the row, its message is missing */
 	bool sent; /* by us */
@@ -130,18 +131,43 @@ call_unknown(struct call *c, const char *why)
 	return error_set(&c->err, ERR_OUTCOME_UNKNOWN, "%s", why);
 }
 
+/*
+ * Each try has the tool's whole time, the run's time permitting; but who may
+ * have to be asked whether it happened is not sent after the time that the
+ * row tells others.
+ */
+static void
+call_deadline(const struct call *c)
+{
+	const struct plug_tool_info *info = world_tool_of(c);
+	struct work *w = c->t->w;
+	int64_t ms = info != NULL && info->timeout_ms > 0
+			 ? info->timeout_ms
+			 : w->e->c.limits.tool_timeout_ms;
+
+	int64_t left = (c->row.deadline_us - engine_now_us(w->e)) / 1000;
+
+	if (effect_is(c, "V") && ms > left)
+		ms = left > 0 ? left : 0;
+	if ((uint64_t)ms > work_wall_left(w))
+		ms = (int64_t)work_wall_left(w);
+	fiber_deadline_set(loop_now_ms(w->e->c.loop) + (uint64_t)ms);
+}
+
 /* Whoever sent it before may do so until its time is over. */
 static SUSPENDS enum as_status
 call_verify(struct call *c, const struct plug_caller *who,
     struct json_object *args)
 {
-	const struct world *world = c->t->w->e->c.world;
-	int64_t ms = (c->row.deadline_us - engine_now_us(c->t->w->e)) / 1000;
+	struct work *w = c->t->w;
+	const struct world *world = w->e->c.world;
+	int64_t ms = (c->sender_until_us - engine_now_us(w->e)) / 1000;
 	enum as_status st;
 
-	if (c->resumed && c->tries == 1 && ms > 0 &&
-	    fiber_sleep((uint64_t)ms) != FIBER_WOKEN)
+	fiber_deadline_set(w->wall_end_ms);
+	if (ms > 0 && fiber_sleep((uint64_t)ms + 1) != FIBER_WOKEN)
 		return error_set(&c->err, ERR_CANCELED, "stopped");
+	call_deadline(c);
 	FAILPOINT("tool.pre_verify");
 	st = world->verify(world->arg, who, c->row.tool, args, &c->result,
 	    &c->err);
@@ -172,21 +198,6 @@ call_look(struct call *c, const struct plug_caller *who,
 		    "the call may or may not have happened, so it was not "
 		    "made again");
 	return AS_BUSY;
-}
-
-/* Each try has the tool's whole time, the run's time permitting. */
-static void
-call_deadline(const struct call *c)
-{
-	const struct plug_tool_info *info = world_tool_of(c);
-	struct work *w = c->t->w;
-	int64_t ms = info != NULL && info->timeout_ms > 0
-			 ? info->timeout_ms
-			 : w->e->c.limits.tool_timeout_ms;
-
-	if ((uint64_t)ms > work_wall_left(w))
-		ms = (int64_t)work_wall_left(w);
-	fiber_deadline_set(loop_now_ms(w->e->c.loop) + (uint64_t)ms);
 }
 
 /* The last look before something happens outside. */
@@ -521,6 +532,7 @@ call_from_row(struct call *c)
 	const char *state = c->row.state;
 
 	c->resumed = strcmp(state, "started") == 0 && c->t->w->resumed;
+	c->sender_until_us = c->resumed ? c->row.deadline_us : 0;
 	if (strcmp(state, "started") == 0 || strcmp(state, "planned") == 0)
 		return;
 	c->begun = c->done = true;
@@ -560,26 +572,39 @@ tools_load(struct tools *t, struct error *err)
 	return AS_OK;
 }
 
-/* Calls that were handed back unsent: their intent is committed anew. */
+/* Must its row say anew until when it may be sent? */
+static bool
+needs_intent(const struct call *c)
+{
+	return strcmp(c->row.state, "planned") == 0 ||
+	       (c->resumed && effect_is(c, "V"));
+}
+
+/*
+ * The intents of calls that were handed back unsent, and of those that we may
+ * send after others have: first they are durable.
+ */
 static SUSPENDS enum as_status
 tools_intend(struct tools *t, struct error *err)
 {
 	struct work *w = t->w;
 	struct work_commit wc;
-	struct run_tool *done;
 	enum as_status st = AS_OK;
 
 	work_commit_init(w, &wc);
 	wc.c.tools_done = wc.tools_done = arena_alloc(wc.arena,
 	    (size_t)t->n * sizeof(*wc.tools_done) + 1);
 	for (int i = 0; i < t->n; i++) {
-		if (strcmp(t->calls[i].row.state, "planned") != 0)
+		struct run_tool *row = &t->calls[i].row;
+		int64_t from = wc.c.now_us;
+
+		if (!needs_intent(&t->calls[i]))
 			continue;
-		done = &wc.tools_done[wc.c.n_tools_done++];
-		*done = t->calls[i].row;
-		done->state = "started";
-		done->deadline_us = wc.c.now_us +
-				    w->e->c.limits.tool_timeout_ms * 1000;
+		if (t->calls[i].sender_until_us > from)
+			from = t->calls[i].sender_until_us;
+		row->state = "started";
+		row->deadline_us = from + w->e->c.limits.tool_timeout_ms * 1000;
+		wc.tools_done[wc.c.n_tools_done++] = *row;
 	}
 	if (wc.c.n_tools_done > 0)
 		st = work_commit(w, &wc, err);

@@ -431,6 +431,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 		    c->events, c->now_us);
 		state_apply(w, c);
 	} else if (st != AS_CONFLICT) {
+		w->gave_up = st != AS_CANCELED;
 		w->lost = true;
 		log_warn("run", "commit of step %lld given up: %s",
 		    (long long)c->step, err != NULL ? err->detail : "");

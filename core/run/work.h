@@ -55,6 +55,8 @@ struct work {
 	bool drain; /* stop at the next step; tools at work may end */
 	bool abort; /* stop now */
 	bool lost; /* the fence has moved: write nothing more */
+	bool
+	    gave_up; /* the store takes no commit of ours, the run may be ours */
 	bool resumed; /* calls found started may have been sent before us */
 	bool guest; /* it is not ours: see settle.c */
 	bool takes_over; /* nobody owns it: the next commit moves the fence */
