@@ -517,12 +517,81 @@ test_always_refused(void)
 
 /* ---- Fences and leases --------------------------------------------- */
 
+/* Whoever has doubts about its lease sends nothing. */
+static void
+untrusted(void)
+{
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until_text("a");
+	bed.distrust = true;
+	fake_release();
+	bed_wait_end();
+	CU_ASSERT_EQUAL(fake.n_tools, 0);
+	CU_ASSERT_EQUAL(calls("started"), 1);
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"running\"");
+	/* Nor does it begin or claim anything. */
+	CU_ASSERT_FALSE(engine_has_slot(bed.engine));
+	bed.distrust = false;
+	CU_ASSERT_EQUAL(bed_next(), 1);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+}
+
+static void
+test_untrusted(void)
+{
+	const struct fake_turn turns[] = {
+		{ .text = "a", .calls = { "t_P {}" }, .hang = true },
+		{ .text = "ok" }
+	};
+
+	bed_run(untrusted, turns, 2);
+}
+
 static SUSPENDS void
 wait_idle(struct engine *e)
 {
 	while (engine_active(e) > 0)
 		if (fiber_yield() != FIBER_WOKEN)
 			return;
+}
+
+/* The owner that was declared dead knows best what became of its call. */
+static void
+late(void)
+{
+	double before = counted_late();
+	struct engine *old;
+
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	old = bed_usurp();
+	engine_claim(bed.engine);
+	parked_unknown(1);
+	fake_release();
+	wait_idle(old);
+	/* Accepted; it does not work on the run that it has lost. */
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
+	CU_ASSERT_EQUAL(engine_active(old), 0);
+	CU_ASSERT_EQUAL(counted_late(), before + 1);
+	CU_ASSERT_EQUAL(items("superseded"), 1);
+	CU_ASSERT_STRING_EQUAL(bed_text(
+				   "SELECT resolution FROM tool_invocations"
+				   " WHERE run_id = $1"),
+	    "late");
+	engine_claim(bed.engine);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+	CU_ASSERT_TRUE(was_told("{\\\"x\\\":5}"));
+	engine_free(old);
+}
+
+static void
+test_late(void)
+{
+	run_one(late, "t_U {\"x\":5}");
 }
 
 /* It comes before the new owner has looked at the call. */
@@ -742,6 +811,8 @@ static CU_TestInfo tests[] = {
 	{ "none: the model is told", test_only_read },
 	{ "refused: again after Retry-After", test_refused },
 	{ "always refused: the model is told", test_always_refused },
+	{ "without trust in its lease", test_untrusted },
+	{ "a late result", test_late },
 	{ "a late result before the takeover", test_late_first },
 	{ "a late result of what is done", test_too_late },
 	{ "a late result after a person's word", test_late_after_operator },
