@@ -622,6 +622,39 @@ test_late_first(void)
 	run_one(late_first, "t_U {\"x\":5}");
 }
 
+/* Its old owner does not know either: nothing is posted. */
+static void
+late_unknown(void)
+{
+	static const struct fake_call list[] = {
+		{ .hang = true, .fail = ERR_UNAVAILABLE, .maybe_done = true }
+	};
+	double before = counted_late();
+	struct engine *old;
+
+	fake_calls(list, 1);
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	old = bed_usurp();
+	/* It learns of its loss before its call ends. */
+	old->works->lost = true;
+	fake_release();
+	wait_idle(old);
+	CU_ASSERT_EQUAL(counted_late(), before);
+	CU_ASSERT_EQUAL(calls("started"), 1);
+	engine_claim(bed.engine);
+	parked_unknown(1);
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+	engine_free(old);
+}
+
+static void
+test_late_unknown(void)
+{
+	run_one(late_unknown, "t_U {}");
+}
+
 static void
 too_late(void)
 {
@@ -792,6 +825,123 @@ test_drain_at_once(void)
 	bed_run(drain_at_once, three_calls, 2);
 }
 
+/* A call that was refused, and waits to be made again, has not happened. */
+static void
+drain_refused(void)
+{
+	static const struct fake_call list[] = { { .fail = ERR_RATE_LIMITED,
+	    .retry_after_ms = 60000 } };
+
+	fake_calls(list, 1);
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_tools < 1)
+		fiber_yield();
+	bed_stop(false);
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
+	CU_ASSERT_EQUAL(bed_next(), 0);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 2);
+	CU_ASSERT_TRUE(same_key(0, 1));
+	CU_ASSERT_EQUAL(items("pending"), 0);
+}
+
+static void
+test_drain_refused(void)
+{
+	run_one(drain_refused, "t_U {}");
+}
+
+static const struct fake_call hang_and_maybe[] = {
+	{ .hang = true, .fail = ERR_UNAVAILABLE, .maybe_done = true }
+};
+
+static SUSPENDS void
+drain_maybe(void)
+{
+	fake_calls(hang_and_maybe, 1);
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	fiber_spawn(env.loop, "releaser", releaser, NULL);
+	bed.drain_until = loop_now_ms(env.loop) + 20000;
+	bed_stop(false);
+}
+
+/* What fails while the process stops may have happened as well as ever. */
+static void
+drain_maybe_once(void)
+{
+	drain_maybe();
+	parked_unknown(1);
+	CU_ASSERT_EQUAL(bed_next(), 0);
+	CU_ASSERT_EQUAL(resolve(0, "not_happened", NULL), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 2);
+}
+
+static void
+test_drain_maybe_once(void)
+{
+	run_one(drain_maybe_once, "t_U {}");
+}
+
+static void
+drain_maybe_keyed(void)
+{
+	drain_maybe();
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
+	CU_ASSERT_EQUAL(bed_next(), 0);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 2);
+	CU_ASSERT_TRUE(same_key(0, 1));
+}
+
+static void
+test_drain_maybe_keyed(void)
+{
+	run_one(drain_maybe_keyed, "t_K {}");
+}
+
+/* A cancel while a call waits for its next try. */
+static SUSPENDS void
+cancel_pause(const struct fake_call *first, const char *state)
+{
+	fake_calls(first, 1);
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_tools < 1)
+		fiber_yield();
+	bed_cancel(false);
+	bed_until("cancelled");
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+	CU_ASSERT_EQUAL(calls(state), 1);
+}
+
+static void
+cancel_pause_refused(void)
+{
+	static const struct fake_call no = { .fail = ERR_RATE_LIMITED,
+		.retry_after_ms = 60000 };
+
+	cancel_pause(&no, "cancelled");
+}
+
+static void
+cancel_pause_maybe(void)
+{
+	static const struct fake_call no = { .fail = ERR_UNAVAILABLE,
+		.maybe_done = true,
+		.retry_after_ms = 60000 };
+
+	cancel_pause(&no, "unknown");
+}
+
+static void
+test_cancel_pause(void)
+{
+	run_one(cancel_pause_refused, "t_U {}");
+	run_one(cancel_pause_maybe, "t_K {}");
+}
+
 static CU_TestInfo tests[] = {
 	{ "once: a timeout, and it happened", test_timed_out },
 	{ "once: it did not happen", test_not_happened },
@@ -814,11 +964,16 @@ static CU_TestInfo tests[] = {
 	{ "without trust in its lease", test_untrusted },
 	{ "a late result", test_late },
 	{ "a late result before the takeover", test_late_first },
+	{ "an old owner who does not know", test_late_unknown },
 	{ "a late result of what is done", test_too_late },
 	{ "a late result after a person's word", test_late_after_operator },
 	{ "a drain while a model answers", test_drain_answer },
 	{ "a drain among tools", test_drain_tools },
 	{ "a drain that waits for nothing", test_drain_at_once },
+	{ "a drain while a call waits", test_drain_refused },
+	{ "a drain and an unknown outcome", test_drain_maybe_once },
+	{ "a drain and a call with a key", test_drain_maybe_keyed },
+	{ "cancel while a call waits", test_cancel_pause },
 	CU_TEST_INFO_NULL,
 };
 
