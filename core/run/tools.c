@@ -521,6 +521,54 @@ unknowns_park(struct tools *t, struct work_commit *wc, int n)
 	work_park_into(t->w, wc, &why);
 }
 
+static void call_from_row(struct call *c);
+
+/*
+ * Before somebody is asked: the one who had the run before us may have known,
+ * and told it in the meantime.
+ */
+static SUSPENDS void
+unknowns_look(struct tools *t)
+{
+	struct run_tool *rows;
+	int n;
+
+	if (run_store_tools(t->w->e->c.runs, t->w->run_id, t->w->state.step,
+		t->arena, &rows, &n, NULL) != AS_OK)
+		return;
+	for (int i = 0; i < t->n; i++) {
+		struct call *c = &t->calls[i];
+
+		for (int k = 0; k < n && call_waits(c); k++)
+			if (uuid_equal(rows[k].id, c->row.id) &&
+			    rows[k].result != NULL) {
+				error_clear(&c->err);
+				c->st = AS_OK;
+				c->row = rows[k];
+				call_from_row(c);
+			}
+	}
+}
+
+static bool
+any_waits(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (call_waits(&t->calls[i]))
+			return true;
+	return false;
+}
+
+/* The same once more, for what has come during the commit that parks. */
+static SUSPENDS void
+parked_look(struct tools *t)
+{
+	struct engine_resume how = { .reason = "late_result",
+		.items_close = "superseded" };
+
+	(void)engine_resume(t->w->e, t->w->run_id, &how, NULL);
+}
+
 /* Commits what is there; with the last results, the step and what follows. */
 static SUSPENDS enum as_status
 results_commit(struct tools *t, struct error *err)
@@ -531,6 +579,8 @@ results_commit(struct tools *t, struct error *err)
 	int n_unknown;
 	enum as_status st;
 
+	if (last && any_waits(t))
+		unknowns_look(t);
 	work_commit_init(w, &wc);
 	results_add(t, &wc);
 	n_unknown = last ? unknowns_add(t, &wc) : 0;
@@ -547,6 +597,8 @@ results_commit(struct tools *t, struct error *err)
 	if (st == AS_CONFLICT && begun)
 		w->message_open = false;
 	t->parked = st == AS_OK && n_unknown > 0;
+	if (t->parked)
+		parked_look(t);
 	for (int i = 0; st == AS_OK && i < t->n; i++)
 		if (t->calls[i].taken)
 			t->calls[i].written = true;

@@ -622,6 +622,39 @@ test_late_first(void)
 	run_one(late_first, "t_U {\"x\":5}");
 }
 
+/* It comes while its new owner waits for other calls. */
+static void
+late_between(void)
+{
+	static const struct fake_call list[] = { { .hang = true },
+		{ .hang = true }, { .hang = true } };
+	struct engine *old;
+
+	fake_calls(list, 3);
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_hanging < 2)
+		fiber_yield();
+	old = bed_usurp();
+	engine_claim(bed.engine);
+	while (fake.n_hanging < 3)
+		fiber_yield();
+	fake_release_call(0);
+	wait_idle(old);
+	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	fake_release_call(2);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 3);
+	CU_ASSERT_EQUAL(items("pending") + items("superseded"), 0);
+	CU_ASSERT_TRUE(was_told("{\\\"x\\\":5}"));
+	engine_free(old);
+}
+
+static void
+test_late_between(void)
+{
+	run_two(late_between, "t_U {\"x\":5}", "t_P {}");
+}
+
 /* Its old owner does not know either: nothing is posted. */
 static void
 late_unknown(void)
@@ -964,6 +997,7 @@ static CU_TestInfo tests[] = {
 	{ "without trust in its lease", test_untrusted },
 	{ "a late result", test_late },
 	{ "a late result before the takeover", test_late_first },
+	{ "a late result among other calls", test_late_between },
 	{ "an old owner who does not know", test_late_unknown },
 	{ "a late result of what is done", test_too_late },
 	{ "a late result after a person's word", test_late_after_operator },
