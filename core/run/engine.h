@@ -48,7 +48,7 @@ struct engine_env {
 	uint32_t (*random)(void *arg, uint32_t n);
 	/*
 	 * May this process still believe in its lease?  Asked before each
-	 * effect; NULL: always.
+	 * effect, claim and new run; NULL: always.
 	 */
 	bool (*trusted)(void *arg);
 	/*

@@ -68,3 +68,7 @@ tests_integration_t_recovery_LDADD = $(ENGINE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_reap
 tests_integration_t_reap_SOURCES = tests/integration/t_reap.c
 tests_integration_t_reap_LDADD = librun.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_unknown
+tests_integration_t_unknown_SOURCES = tests/integration/t_unknown.c
+tests_integration_t_unknown_LDADD = $(ENGINE_TEST_LIBS)

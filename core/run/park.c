@@ -176,23 +176,27 @@ work_park_into(struct work *w, struct work_commit *wc, const struct error *why)
 	    &w->state.usage);
 }
 
-/* A cancel that was faster is obeyed. */
+/*
+ * A cancel that was faster is obeyed.  open: was an answer being written before
+ * this commit?
+ */
 static SUSPENDS void
-let_go(struct work *w, struct work_commit *wc, const char *text, size_t len)
+let_go(struct work *w, struct work_commit *wc, bool open, const char *text,
+    size_t len)
 {
-	bool open = w->message_open;
 	enum as_status st = work_commit(w, wc, NULL);
 
 	work_commit_fini(wc);
 	if (st != AS_CONFLICT)
 		return;
-	w->message_open = open || len > 0;
+	w->message_open = open;
 	work_finish_cancel(w, text, len);
 }
 
 SUSPENDS void
 work_park(struct work *w, const struct error *why, const char *text, size_t len)
 {
+	bool open = w->message_open;
 	struct work_commit wc;
 
 	log_warn("run", "run needs a decision: %s: %s", error_name(why->code),
@@ -201,7 +205,7 @@ work_park(struct work *w, const struct error *why, const char *text, size_t len)
 	work_keep_partial(w, &wc, text, len, "error");
 	work_item_error(w, &wc, "error", why);
 	work_park_into(w, &wc, why);
-	let_go(w, &wc, text, len);
+	let_go(w, &wc, open, text, len);
 }
 
 static void
@@ -237,7 +241,7 @@ work_wait(struct work *w, const struct error *why, int64_t wait_ms,
 	/* Waiting does not use up the run's time. */
 	wc.c.deadline_at = w->state.deadline_at + wait_ms * 1000;
 	wait_event(w, &wc, why, wait_ms);
-	let_go(w, &wc, NULL, 0);
+	let_go(w, &wc, w->message_open, NULL, 0);
 	if (!w->lost && w->state.status == RUN_WAITING_TIMER)
 		engine_due(w->e, wait_ms);
 }
@@ -279,5 +283,5 @@ work_yield(struct work *w)
 	wc.c.run_at = wc.c.now_us;
 	calls_unsend(w, &wc);
 	event_list_add_status(&wc.events, RUN_QUEUED, "yielded", NULL, NULL);
-	let_go(w, &wc, NULL, 0);
+	let_go(w, &wc, w->message_open, NULL, 0);
 }

@@ -35,7 +35,8 @@ struct call {
 	int64_t sender_until_us; /* of whoever may have sent it before */
 	bool resumed; /* somebody before us may have sent it */
 	bool recorded; /* its result is in the row, its message is missing */
-	bool sent; /* by us */
+	bool sent; /* by us, and not refused for certain */
+	bool pausing; /* until its next try */
 	bool begun, done;
 	bool taken; /* stands in the commit that is under way */
 	bool written;
@@ -131,6 +132,16 @@ call_unknown(struct call *c, const char *why)
 	return error_set(&c->err, ERR_OUTCOME_UNKNOWN, "%s", why);
 }
 
+static int64_t
+call_timeout_ms(const struct call *c)
+{
+	const struct plug_tool_info *info = world_tool_of(c);
+
+	return info != NULL && info->timeout_ms > 0
+		   ? info->timeout_ms
+		   : c->t->w->e->c.limits.tool_timeout_ms;
+}
+
 /*
  * Each try has the tool's whole time, the run's time permitting; but who may
  * have to be asked whether it happened is not sent after the time that the
@@ -222,35 +233,66 @@ call_send(struct call *c, const struct plug_caller *who,
 	return st;
 }
 
+/* A drain is no reason: the next owner goes on where this call pauses. */
+static bool
+call_must_stop(const struct call *c)
+{
+	const struct work *w = c->t->w;
+
+	return w->cancel || w->lost || work_wall_left(w) == 0 ||
+	       fiber_is_canceled() || c->err.retry_after_ms > RETRY_CAP_MS;
+}
+
 /* Is there another try?  *maybe: this one may have had its effect. */
 static bool
 call_goes_on(struct call *c, enum as_status st, bool *maybe)
 {
 	bool busy = st == AS_BUSY || st == AS_UNAVAILABLE;
+	bool again = c->tries < CALL_TRIES && !call_must_stop(c);
 
-	if (st == AS_CANCELED || c->outcome != NULL ||
-	    work_must_stop(c->t->w) || c->err.retry_after_ms > RETRY_CAP_MS)
+	if (st == AS_CANCELED || c->outcome != NULL)
 		return false;
 	if (retry_maybe_done(&c->err) && !effect_is(c, "P")) {
 		*maybe = true;
-		if (!effect_is(c, "U") && c->tries < CALL_TRIES)
+		if (again && !effect_is(c, "U"))
 			return true;
 		(void)call_unknown(c, "the call was made and there is no "
 				      "answer; it may have happened");
 		return false;
 	}
-	return busy && c->tries < CALL_TRIES && retry_makes_sense(&c->err);
+	again = again && busy && retry_makes_sense(&c->err);
+	if (again && !*maybe)
+		c->sent = false;
+	return again;
 }
 
 static SUSPENDS bool
-call_pause(const struct call *c)
+call_pause(struct call *c)
 {
 	struct work *w = c->t->w;
 	int64_t ms = retry_delay_ms(c->tries, c->err.retry_after_ms,
 	    w->e->c.env.random, w->e->c.env.arg);
+	bool goes_on;
 
 	fiber_deadline_set(w->wall_end_ms);
-	return fiber_sleep((uint64_t)ms) == FIBER_WOKEN;
+	c->pausing = true;
+	if (w->drain)
+		fiber_wake(w->wait);
+	goes_on = fiber_sleep((uint64_t)ms) == FIBER_WOKEN;
+	c->pausing = false;
+	return goes_on;
+}
+
+/* The run stops while it pauses. */
+static enum as_status
+call_given_up(struct call *c, bool maybe)
+{
+	if (maybe)
+		return call_unknown(c,
+		    "the run was stopped before it was known whether this call "
+		    "has happened");
+	return error_set(&c->err, ERR_CANCELED,
+	    "the run was stopped before this call");
 }
 
 static SUSPENDS enum as_status
@@ -267,9 +309,12 @@ call_make(struct call *c, const struct plug_caller *who,
 			st = call_look(c, who, args);
 		if (!maybe || st == AS_BUSY)
 			st = call_send(c, who, args);
-		if (st == AS_OK || !call_goes_on(c, st, &maybe) ||
-		    !call_pause(c))
+		if (st == AS_OK)
+			return AS_OK;
+		if (!call_goes_on(c, st, &maybe))
 			return c->outcome != NULL ? AS_INTERNAL : st;
+		if (!call_pause(c))
+			return call_given_up(c, maybe);
 	}
 }
 
@@ -394,8 +439,8 @@ result_nudge(struct call *c, struct arena *arena, const char *text)
 	    RUN_REPEATS_TOLD)
 		return text;
 	return arena_printf(arena,
-	    "%s\n[this is the same call for the %dth time in a row: the result "
-	    "does not change; go on without it]",
+	    "%s\n[this is the same call %d times in a row: the result does not "
+	    "change; go on without it]",
 	    text, RUN_REPEATS_TOLD);
 }
 
@@ -490,6 +535,54 @@ unknowns_park(struct tools *t, struct work_commit *wc, int n)
 	work_park_into(t->w, wc, &why);
 }
 
+static void call_from_row(struct call *c);
+
+/*
+ * Before somebody is asked: the one who had the run before us may have known,
+ * and told it in the meantime.
+ */
+static SUSPENDS void
+unknowns_look(struct tools *t)
+{
+	struct run_tool *rows;
+	int n;
+
+	if (run_store_tools(t->w->e->c.runs, t->w->run_id, t->w->state.step,
+		t->arena, &rows, &n, NULL) != AS_OK)
+		return;
+	for (int i = 0; i < t->n; i++) {
+		struct call *c = &t->calls[i];
+
+		for (int k = 0; k < n && call_waits(c); k++)
+			if (uuid_equal(rows[k].id, c->row.id) &&
+			    rows[k].result != NULL) {
+				error_clear(&c->err);
+				c->st = AS_OK;
+				c->row = rows[k];
+				call_from_row(c);
+			}
+	}
+}
+
+static bool
+any_waits(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (call_waits(&t->calls[i]))
+			return true;
+	return false;
+}
+
+/* The same once more, for what has come during the commit that parks. */
+static SUSPENDS void
+parked_look(struct tools *t)
+{
+	struct engine_resume how = { .reason = "late_result",
+		.items_close = "superseded" };
+
+	(void)engine_resume(t->w->e, t->w->run_id, &how, NULL);
+}
+
 /* Commits what is there; with the last results, the step and what follows. */
 static SUSPENDS enum as_status
 results_commit(struct tools *t, struct error *err)
@@ -500,6 +593,8 @@ results_commit(struct tools *t, struct error *err)
 	int n_unknown;
 	enum as_status st;
 
+	if (last && any_waits(t))
+		unknowns_look(t);
 	work_commit_init(w, &wc);
 	results_add(t, &wc);
 	n_unknown = last ? unknowns_add(t, &wc) : 0;
@@ -516,6 +611,8 @@ results_commit(struct tools *t, struct error *err)
 	if (st == AS_CONFLICT && begun)
 		w->message_open = false;
 	t->parked = st == AS_OK && n_unknown > 0;
+	if (t->parked)
+		parked_look(t);
 	for (int i = 0; st == AS_OK && i < t->n; i++)
 		if (t->calls[i].taken)
 			t->calls[i].written = true;
@@ -603,7 +700,7 @@ tools_intend(struct tools *t, struct error *err)
 		if (t->calls[i].sender_until_us > from)
 			from = t->calls[i].sender_until_us;
 		row->state = "started";
-		row->deadline_us = from + w->e->c.limits.tool_timeout_ms * 1000;
+		row->deadline_us = from + call_timeout_ms(&t->calls[i]) * 1000;
 		wc.tools_done[wc.c.n_tools_done++] = *row;
 	}
 	if (wc.c.n_tools_done > 0)
@@ -677,6 +774,17 @@ tools_stop(struct tools *t)
 	}
 }
 
+/* Calls that somebody else is at work on now. */
+static bool
+is_under_way(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (t->calls[i].begun && !t->calls[i].done &&
+		    !t->calls[i].pausing)
+			return true;
+	return false;
+}
+
 /* A drain begins no call, but lets those end that are under way. */
 static bool
 must_stop(const struct tools *t)
@@ -685,7 +793,7 @@ must_stop(const struct tools *t)
 
 	if (w->drain && !w->abort && !w->cancel && !w->lost &&
 	    work_wall_left(w) > 0 && !fiber_is_canceled())
-		return t->n_running == 0 && !something_new(t);
+		return !is_under_way(t) && !something_new(t);
 	return work_must_stop(w);
 }
 

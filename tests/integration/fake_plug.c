@@ -13,7 +13,8 @@
 struct fake fake;
 static struct fiber_wait waiters[64];
 static int n_waiters;
-static bool released;
+static bool released; /* all */
+static bool released_calls[16];
 
 void
 fake_reset(const struct fake_turn *turns, int n)
@@ -24,6 +25,15 @@ fake_reset(const struct fake_turn *turns, int n)
 	fake.n_turns = n;
 	fake.verify = AS_UNAVAILABLE;
 	released = false;
+	memset(released_calls, 0, sizeof(released_calls));
+	n_waiters = 0;
+}
+
+static void
+wake_all(void)
+{
+	for (int i = 0; i < n_waiters; i++)
+		fiber_wake(waiters[i]);
 	n_waiters = 0;
 }
 
@@ -31,9 +41,14 @@ void
 fake_release(void)
 {
 	released = true;
-	for (int i = 0; i < n_waiters; i++)
-		fiber_wake(waiters[i]);
-	n_waiters = 0;
+	wake_all();
+}
+
+void
+fake_release_call(int i)
+{
+	released_calls[i] = true;
+	wake_all();
 }
 
 /* ---- The registry -------------------------------------------------- */
@@ -105,11 +120,11 @@ plug_model_resolve(struct plug *p, const char *id, char *full, size_t full_len)
 /* ---- The model ----------------------------------------------------- */
 
 static SUSPENDS enum as_status
-hang(struct error *err)
+hang(const bool *go_on, struct error *err)
 {
 	enum fiber_exit x = FIBER_WOKEN;
 
-	while (x == FIBER_WOKEN && !released) {
+	while (x == FIBER_WOKEN && !released && !*go_on) {
 		waiters[n_waiters] = fiber_prepare();
 		n_waiters = (n_waiters + 1) % 64;
 		x = fiber_suspend(0);
@@ -197,7 +212,7 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 		if ((st = say(sink, AS_DELTA_TEXT, 0, s, 1)) == AS_OK)
 			st = fiber_exit_status(fiber_yield(), err);
 	if (st == AS_OK && t->hang)
-		st = hang(err);
+		st = hang(&released, err);
 	if (st != AS_OK)
 		return st;
 	if (!t->bare)
@@ -213,14 +228,14 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 /* ---- The tools ----------------------------------------------------- */
 
 static SUSPENDS enum as_status
-tool_hang(struct error *err)
+tool_hang(int i, struct error *err)
 {
 	enum as_status st;
 
 	fake.n_hanging++;
 	if (fake.n_hanging > fake.n_parallel_max)
 		fake.n_parallel_max = fake.n_hanging;
-	st = hang(err);
+	st = hang(&released_calls[i % 16], err);
 	fake.n_hanging--;
 	return st;
 }
@@ -262,7 +277,7 @@ plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,
 	(void)p, (void)sink;
 	t = tool_note(tool, who->idem_key);
 	if (t->hang)
-		st = tool_hang(err);
+		st = tool_hang(fake.n_tools - 1, err);
 	if (st != AS_OK)
 		return st;
 	if (t->fail != ERR_NONE)

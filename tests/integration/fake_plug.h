@@ -25,7 +25,7 @@ struct fake_call {
 	enum error_code fail;
 	bool maybe_done; /* it fails, and may have happened all the same */
 	int64_t retry_after_ms; /* of the failure */
-	bool hang; /* until fake_release or cancel */
+	bool hang; /* first, until it is released or cancelled */
 };
 
 struct fake {
@@ -55,5 +55,6 @@ extern struct fake fake;
 
 void fake_reset(const struct fake_turn *turns, int n);
 void fake_release(void); /* the tools that hang go on */
+void fake_release_call(int i); /* this call of a tool, from 0 */
 
 #endif

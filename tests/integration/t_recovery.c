@@ -793,6 +793,33 @@ test_cancel_parked(void)
 	bed_run(cancel_parked, turns, 5);
 }
 
+/* It has come when the run is about to be parked. */
+static void
+cancel_faster(void)
+{
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	while (fake.n_chats < 1)
+		fiber_yield();
+	bed_sql("UPDATE runs SET status = 'cancelling', cancel_mode = 'keep'"
+		" WHERE id = $1 AND $2 IS NOT NULL AND $3 IS NOT NULL",
+	    bed.run_id, bed.run_id);
+	fake_release();
+	bed_until("cancelled");
+	CU_ASSERT_STRING_EQUAL(bed_events(),
+	    "message_created run_status:running message_start message_end"
+	    " run_status:cancelled");
+	CU_ASSERT_EQUAL(items("error", "pending"), 0);
+}
+
+static void
+test_cancel_faster(void)
+{
+	const struct fake_turn turns[] = { { .hang = true,
+	    .fail = ERR_UNAVAILABLE } };
+
+	bed_run(cancel_faster, turns, 1);
+}
+
 static CU_TestInfo tests[] = {
 	{ "a model that fails for a moment", test_passing },
 	{ "each answer has all its tries", test_tries_anew },
@@ -817,6 +844,7 @@ static CU_TestInfo tests[] = {
 	{ "crashes that are few enough", test_no_crashes },
 	{ "a run that has expired", test_expired },
 	{ "cancel where nobody is at work", test_cancel_parked },
+	{ "cancel before the run is parked", test_cancel_faster },
 	CU_TEST_INFO_NULL,
 };
 
