@@ -131,7 +131,7 @@ client_is_ready(struct client *c, const char *command)
 
 struct main_arg {
 	struct client *client;
-	SUSPENDS bool (*fn)(void *arg);
+	SUSPENDS bool (*talk)(void *arg);
 	void *arg;
 	bool ok;
 };
@@ -141,14 +141,14 @@ client_main(void *arg)
 {
 	struct main_arg *m = arg;
 
-	m->ok = log_in(m->client) && m->fn(m->arg);
+	m->ok = log_in(m->client) && m->talk(m->arg);
 	loop_stop(m->client->loop);
 }
 
 int
-client_run(struct client *c, SUSPENDS bool (*fn)(void *arg), void *arg)
+client_run(struct client *c, SUSPENDS bool (*talk)(void *arg), void *arg)
 {
-	struct main_arg m = { .client = c, .fn = fn, .arg = arg };
+	struct main_arg m = { .client = c, .talk = talk, .arg = arg };
 
 	MUST(sodium_init() >= 0);
 	log_configure("error");

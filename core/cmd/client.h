@@ -31,10 +31,10 @@ struct client {
 /* The password may be in the environment.  False: told, exit with 2. */
 bool client_is_ready(struct client *c, const char *command);
 /*
- * Logs in, then runs fn on a fiber until it returns; gives the status to exit
+ * Logs in, then runs talk on a fiber until it returns; gives the status to exit
  * with: 0 if that was true.
  */
-int client_run(struct client *c, SUSPENDS bool (*fn)(void *arg), void *arg);
+int client_run(struct client *c, SUSPENDS bool (*talk)(void *arg), void *arg);
 
 /*
  * Sends body, which is consumed and may be NULL.  *out is the caller's to

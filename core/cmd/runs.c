@@ -40,7 +40,7 @@ struct runs {
 struct verb {
 	const char *name;
 	size_t min, max; /* words after it */
-	SUSPENDS bool (*fn)(struct runs *r);
+	SUSPENDS bool (*act)(struct runs *r);
 };
 
 /* ---- Lines --------------------------------------------------------- */
@@ -262,7 +262,7 @@ runs_main(void *arg)
 {
 	struct runs *r = arg;
 
-	return r->verb->fn(r);
+	return r->verb->act(r);
 }
 
 /* ---- The command line ---------------------------------------------- */

@@ -469,16 +469,6 @@ all_written(const struct tools *t)
 	return true;
 }
 
-static void
-unknowns_park(struct tools *t, struct work_commit *wc, int n)
-{
-	struct error why = { 0 };
-
-	error_set(&why, ERR_OUTCOME_UNKNOWN,
-	    "nobody knows whether %d tool calls have happened", n);
-	work_park_into(t->w, wc, &why);
-}
-
 /* Commits what is there; with the last results, the step and what follows. */
 static SUSPENDS enum as_status
 results_commit(struct tools *t, struct error *err)
@@ -493,7 +483,7 @@ results_commit(struct tools *t, struct error *err)
 	results_add(t, &wc);
 	n_unknown = last ? unknowns_add(t, &wc) : 0;
 	if (n_unknown > 0)
-		unknowns_park(t, &wc, n_unknown);
+		work_park_unknown(w, &wc, n_unknown);
 	else if (last) {
 		work_checkpoint(w, &wc);
 		if ((begun = !w->cancel))
