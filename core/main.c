@@ -27,6 +27,7 @@ static const struct {
 	{ "migrate", "bring the database to this version", cmd_migrate },
 	{ "plugin", "list and describe plugins", cmd_plugin },
 	{ "chat", "talk to an agent in the terminal", cmd_chat },
+	{ "runs", "see runs, and decide for those that wait", cmd_runs },
 	{ "version", "print the version", cmd_version },
 };
 

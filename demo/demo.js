@@ -6,7 +6,10 @@ import { Transcript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, live: false, run: null };
-const transcript = new Transcript($("messages"));
+const transcript = new Transcript($("messages"), () => state.user);
+// A parked run does not keep anybody from writing.
+const works = (run) => (run === null || run.status === "end" || run.status === "recoverable_error" ||
+	run.state === "recoverable_error" ? null : run.run_id ?? run.id);
 
 // ---- Signing in
 
@@ -159,9 +162,9 @@ async function openThread(thread) {
 function onFrame(frame) {
 	transcript.apply(frame);
 	if (frame.type === "snapshot")
-		state.run = frame.run?.id ?? null;
+		state.run = works(frame.run);
 	if (frame.type === "run_status") {
-		state.run = frame.status === "end" ? null : frame.run_id;
+		state.run = works(frame);
 		if (frame.status === "end")
 			refreshTitle();
 	}

@@ -1,5 +1,6 @@
 // What the reader sees: frames in, elements out.  Text is only ever set as
 // text, never as HTML.
+import { Pause, Question } from "./waiting.js";
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
@@ -14,13 +15,17 @@ function element(tag, className, text = "") {
 const show = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
 export class Transcript {
-	#list; #messages = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
+	#list; #who; #messages = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
+	#waiting = null; // the run that waits, as the last element
 
-	constructor(list) {
+	// who() is the user that reads.
+	constructor(list, who) {
 		this.#list = list;
+		this.#who = who;
 	}
 
 	clear() {
+		this.#waiting?.remove();
 		this.#list.replaceChildren();
 		for (const map of [this.#messages, this.#tools, this.#texts, this.#reasoning])
 			map.clear();
@@ -82,7 +87,8 @@ export class Transcript {
 		}
 		if (m.role === "tool") {
 			const part = m.parts[0] ?? {};
-			if (this.#tools.get(m.tool_call_id)?.dataset.state !== "running" && this.#tools.has(m.tool_call_id))
+			const known = this.#tools.get(m.tool_call_id)?.dataset.state ?? "running";
+			if (known !== "running" && known !== "asked")
 				return;
 			this.#finish(m.tool_call_id, m.tool_name, part.is_error ? "failed" : "succeeded", m.content);
 			return;
@@ -104,6 +110,26 @@ export class Transcript {
 			this.on_message_start(frame.partial);
 			this.on_message_delta({ ...frame.partial, delta: frame.partial.text });
 		}
+		if (frame.run)
+			this.#wait({ state: frame.run.status, error: frame.run.error, run_id: frame.run.id });
+	}
+
+	// What the run waits for now, if it does.
+	#wait(status) {
+		this.#waiting?.remove();
+		this.#waiting = null;
+		if (status.state === "waiting_timer")
+			this.#waiting = new Pause(status.error, status.in_ms ?? NaN);
+		else if (status.state === "recoverable_error")
+			this.#waiting = new Question(status.run_id, status.error, this.#who());
+		if (this.#waiting !== null)
+			this.#list.append(this.#waiting.element);
+		const unknown = this.#waiting !== null && status.error?.code === "OUTCOME_UNKNOWN";
+		for (const card of this.#tools.values())
+			if (card.dataset.state === (unknown ? "running" : "asked")) {
+				card.dataset.state = unknown ? "asked" : "running";
+				card.querySelector(".state").textContent = unknown ? "unknown" : "running";
+			}
 	}
 
 	on_message_created(frame) {
@@ -159,7 +185,8 @@ export class Transcript {
 	}
 
 	on_run_status(frame) {
-		if (frame.error)
+		this.#wait(frame);
+		if (frame.error && this.#waiting === null)
 			this.#list.append(element("li", "notice", `${frame.error.code}: ${frame.error.message}`));
 		if (frame.state === "rolled_back")
 			this.#list.append(element("li", "notice", "This turn was taken back."));

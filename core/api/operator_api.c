@@ -68,7 +68,7 @@ operator_items_list(struct http_req *req)
 		    list.more ? page_cursor(req, list.last) : NULL);
 }
 
-static void
+static SUSPENDS void
 item_reply(struct http_req *req, const struct chat_ctx *ctx, struct uuid id)
 {
 	struct json_object *item = NULL;

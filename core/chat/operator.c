@@ -390,7 +390,7 @@ decide_dead(const struct decision *d, struct error *err)
 static const struct {
 	const char *kind, *outcomes;
 	SUSPENDS enum as_status (
-	    *fn)(const struct decision *d, struct error *err);
+	    *settle)(const struct decision *d, struct error *err);
 } kinds[] = {
 	{ "outcome", " happened not_happened skip ", decide_outcome },
 	{ "error", " retry extend cancel ", decide_error },
@@ -410,7 +410,7 @@ decide(const struct decision *d, struct error *err)
 			return error_field(err, "outcome",
 			    "of an item of kind %s is one of%s", kind,
 			    kinds[i].outcomes);
-		return kinds[i].fn(d, err);
+		return kinds[i].settle(d, err);
 	}
 	return error_set(err, ERR_INTERNAL, "an item of kind '%s'", kind);
 }

@@ -4,6 +4,7 @@ CORE_LIBS += libcmd.la
 libcmd_la_SOURCES = \
 	core/cmd/chat.c \
 	core/cmd/check.c core/cmd/check.h \
+	core/cmd/client.c core/cmd/client.h \
 	core/cmd/cmd.h \
 	core/cmd/conf_show.c \
 	core/cmd/database.c core/cmd/database.h \
@@ -16,6 +17,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node_report.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
 	core/cmd/plugin.c \
+	core/cmd/runs.c \
 	core/cmd/serve.c \
 	core/cmd/settings.c core/cmd/settings.h \
 	core/cmd/worker.c

@@ -163,8 +163,8 @@ work_item_answer(struct work_commit *wc, const struct engine_resume *how)
 
 /* ---- Parking ------------------------------------------------------- */
 
-void
-work_park_into(struct work *w, struct work_commit *wc, const struct error *why)
+static void
+park_into(struct work *w, struct work_commit *wc, const struct error *why)
 {
 	struct buf b = { 0 };
 
@@ -174,6 +174,20 @@ work_park_into(struct work *w, struct work_commit *wc, const struct error *why)
 	wc->c.error = work_text(wc, &b);
 	event_list_add_status(&wc->events, wc->c.to, NULL, why,
 	    &w->state.usage);
+}
+
+void
+work_park_unknown(struct work *w, struct work_commit *wc, int n)
+{
+	struct error why = { 0 };
+
+	if (n == 1)
+		error_set(&why, ERR_OUTCOME_UNKNOWN,
+		    "nobody knows whether a tool call has happened");
+	else
+		error_set(&why, ERR_OUTCOME_UNKNOWN,
+		    "nobody knows whether %d tool calls have happened", n);
+	park_into(w, wc, &why);
 }
 
 /*
@@ -204,7 +218,7 @@ work_park(struct work *w, const struct error *why, const char *text, size_t len)
 	work_commit_init(w, &wc);
 	work_keep_partial(w, &wc, text, len, "error");
 	work_item_error(w, &wc, "error", why);
-	work_park_into(w, &wc, why);
+	park_into(w, &wc, why);
 	let_go(w, &wc, open, text, len);
 }
 

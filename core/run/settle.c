@@ -113,17 +113,6 @@ resume_queue(struct work *w, struct work_commit *wc,
 	event_list_add_status(&wc->events, RUN_QUEUED, how->reason, NULL, NULL);
 }
 
-/* It stays parked: other calls wait for a decision too. */
-static void
-resume_part(struct work *w, struct work_commit *wc, int n_unknown)
-{
-	struct error why = { 0 };
-
-	error_set(&why, ERR_OUTCOME_UNKNOWN,
-	    "nobody knows whether %d tool calls have happened", n_unknown);
-	work_park_into(w, wc, &why);
-}
-
 static SUSPENDS enum as_status
 resume_commit(struct work *w, const struct engine_resume *how, int n_unknown,
     struct error *err)
@@ -140,8 +129,9 @@ resume_commit(struct work *w, const struct engine_resume *how, int n_unknown,
 		wc.c.tools_done = &decided;
 		wc.c.n_tools_done = 1;
 	}
+	/* It stays parked while other calls wait for a decision, too. */
 	if (n_unknown > 0)
-		resume_part(w, &wc, n_unknown);
+		work_park_unknown(w, &wc, n_unknown);
 	else
 		resume_queue(w, &wc, how);
 	st = work_commit(w, &wc, err);

@@ -150,12 +150,8 @@ call_timeout_ms(const struct call *c)
 static void
 call_deadline(const struct call *c)
 {
-	const struct plug_tool_info *info = world_tool_of(c);
 	struct work *w = c->t->w;
-	int64_t ms = info != NULL && info->timeout_ms > 0
-			 ? info->timeout_ms
-			 : w->e->c.limits.tool_timeout_ms;
-
+	int64_t ms = call_timeout_ms(c);
 	int64_t left = (c->row.deadline_us - engine_now_us(w->e)) / 1000;
 
 	if (effect_is(c, "V") && ms > left)
@@ -525,16 +521,6 @@ all_written(const struct tools *t)
 	return true;
 }
 
-static void
-unknowns_park(struct tools *t, struct work_commit *wc, int n)
-{
-	struct error why = { 0 };
-
-	error_set(&why, ERR_OUTCOME_UNKNOWN,
-	    "nobody knows whether %d tool calls have happened", n);
-	work_park_into(t->w, wc, &why);
-}
-
 static void call_from_row(struct call *c);
 
 /*
@@ -599,7 +585,7 @@ results_commit(struct tools *t, struct error *err)
 	results_add(t, &wc);
 	n_unknown = last ? unknowns_add(t, &wc) : 0;
 	if (n_unknown > 0)
-		unknowns_park(t, &wc, n_unknown);
+		work_park_unknown(w, &wc, n_unknown);
 	else if (last) {
 		work_checkpoint(w, &wc);
 		if ((begun = !w->cancel))

@@ -147,9 +147,11 @@ SUSPENDS enum as_status work_end(struct work *w, const struct work_ending *end);
 /* A person has to decide: recoverable_error, with an item. */
 SUSPENDS void work_park(struct work *w, const struct error *why,
     const char *text, size_t len);
-/* The same with what wc already holds: results, items of unknown calls. */
-void work_park_into(struct work *w, struct work_commit *wc,
-    const struct error *why);
+/*
+ * The same because nobody knows whether n calls have happened, in the commit
+ * that has their items.
+ */
+void work_park_unknown(struct work *w, struct work_commit *wc, int n);
 /* Items for a person: a call whose outcome nobody knows; an error. */
 void work_item_unknown(struct work *w, struct work_commit *wc,
     const struct run_tool *t);

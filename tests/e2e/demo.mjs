@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -15,6 +16,7 @@ const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 400, height: 800 };
 const folder = mkdtempSync(join(tmpdir(), "script-"));
 const LONG = Array.from({ length: 200 }, (_, i) => `word${i}`).join(" ");
+const FAIL = { match: "fail", fail: { status: 503, message: "no capacity" } };
 const turns = [
 	{
 		text: "Let me compute that.",
@@ -24,21 +26,36 @@ const turns = [
 	{ match: "count", text: LONG, delay_ms: 50 },
 	{ match: "slowly", text: "slow and steady wins the race, they say", delay_ms: 150 },
 	{ match: "markup", text: "<b>bold</b> & <img src=x onerror=alert(1)>" },
-	{ match: "fail", fail: { status: 503, message: "no capacity" } },
+	FAIL, FAIL,
+	{ match: "fail", text: "Here I am again." },
 ];
-let browser, page, server;
+// A request that is never answered, and what the model says in the end.
+const post = (port) => [
+	{ match: "post", text: "I will.", tool_calls: [{ name: "http_request",
+		args: { method: "POST", url: `http://127.0.0.1:${port}/orders` } }] },
+	{ match: "post", text: "Then it is done." },
+];
+let browser, page, server, web, posted;
 
 before(async () => {
 	browser = await launch();
 	if (browser === null)
 		return;
-	server = await start({ set: [script(folder, turns)] });
+	posted = new Promise((resolve) => {
+		web = http.createServer(resolve);
+	});
+	await new Promise((resolve) => web.listen(0, "127.0.0.1", resolve));
+	const { port } = web.address();
+	server = await start({ set: [script(folder, [...turns, ...post(port)]),
+		`plugins.toolkit_http.allow=["127.0.0.1:${port}"]`, "models.tries=2"] });
 	page = await browser.page();
 	await page.look(WIDE);
 });
 after(async () => {
 	await browser?.close();
 	await server?.stop();
+	web?.closeAllConnections();
+	web?.close();
 	rmSync(folder, { recursive: true });
 });
 
@@ -50,8 +67,10 @@ async function pictures(name) {
 	for (const scheme of ["light", "dark"])
 		for (const [size, area] of [["wide", WIDE], ["narrow", NARROW]]) {
 			await page.look({ ...area, scheme });
+			await page.evaluate("document.querySelector(" +
+				"'#messages > li:last-child')?.scrollIntoView()");
 			const over = await page.evaluate(
-				"document.documentElement.scrollWidth - innerWidth");
+				`document.documentElement.scrollWidth - ${area.width}`);
 			assert.ok(over <= 0, `${name} is ${over} px too wide (${size})`);
 			await page.screenshot(`demo-${name}-${size}-${scheme}.png`);
 		}
@@ -90,6 +109,7 @@ step("sign up, and make an agent", async () => {
 	await page.click("[name=signup]");
 	await page.visible("#agent-dialog");
 	await page.visible("#toolkits input[value=calculator]:checked");
+	await page.click("#toolkits input[value=http]");
 	await pictures("agent");
 	await page.evaluate("document.querySelector('#agent-form [name=name]').value = ''");
 	await page.type("#agent-form [name=name]", "Abacus");
@@ -148,15 +168,54 @@ step("the server dies in the middle of an answer; the page comes back", async ()
 	page.failures.length = 0;
 });
 
-step("text is text, and a failure is told", async () => {
+step("text is text", async () => {
 	await ask("markup");
 	await last(/^<b>bold<\/b> & <img src=x onerror=alert\(1\)>$/);
 	await page.visible("#send");
+	nothingWrong();
+});
+
+step("a failure: it waits, then a person decides, who lets it try again", async () => {
+	// The pause may be short: what the list has shown is kept.
+	await page.evaluate(`new MutationObserver((list) => list.forEach((m) =>
+		m.addedNodes.forEach((el) => (window.shown ??= []).push(el.textContent))))
+		.observe(document.getElementById("messages"), { childList: true })`);
 	await ask("fail");
-	await last(/no capacity/);
+	await page.text(".question", /could not go on[^]*UNAVAILABLE: .*no capacity/);
+	assert.match((await page.evaluate("window.shown")).join("\n"),
+		/no capacity \u2014 again in \d+ s/);
+	await page.hidden(".pause");
 	await page.visible("#send");
 	await pictures("failure");
+	await page.reload();
+	await page.visible(".question [name=cancel]");
+	await page.click(".question [name=retry]");
+	await last(/^Here I am again\.$/);
+	await page.hidden(".question");
+	await page.visible("#send");
 	nothingWrong();
+});
+
+step("a call that may have happened: the admin says that it has", async () => {
+	await ask("post an order");
+	await posted;
+	await server.kill9();
+	await page.text("#status", /reconnecting/);
+	await server.restart({ port: server.port });
+	await page.text(".question", /Did it happen[^]*http_request .*orders/);
+	await page.text("#messages > li:nth-last-child(2) .tool .state", /^unknown$/);
+	await page.visible("#send");
+	await page.visible(".question [name=not_happened]");
+	await page.visible(".question [name=skip]");
+	await pictures("unknown");
+	await page.type(".question input", "order 7");
+	await page.click(".question [name=happened]");
+	await last(/^Then it is done\.$/);
+	await page.hidden(".question");
+	await page.text("#messages > li:nth-last-child(2) .tool .short", /^order 7$/);
+	assert.deepEqual(page.errors, []);
+	assert.ok(page.failures.every((f) => /CONNECTION/.test(f)), String(page.failures));
+	page.failures.length = 0;
 });
 
 step("a second conversation begins empty, and the first is still there", async () => {

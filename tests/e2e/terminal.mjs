@@ -3,8 +3,12 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { script } from "../support/chat.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 
 const PASSWORD = "correct horse battery";
@@ -16,6 +20,10 @@ before(async () => {
 after(() => server?.stop());
 
 function chat(input, ...args) {
+	return chatWith(server, input, ...args);
+}
+
+function chatWith(server, input, ...args) {
 	const child = spawn(process.env.AGENT_STUDIO ?? "agent-studio",
 		["chat", "--url", server.url, ...args],
 		{ env: { ...process.env, AGENT_STUDIO_PASSWORD: PASSWORD } });
@@ -58,6 +66,25 @@ test("log in, with an agent that is there; no newline at the end", async () => {
 		"--email", bob.email, "--agent", agent.body.id);
 	assert.equal(code, 0);
 	assert.match(stdout, /"hello"/);
+});
+
+test("a run that waits: for its time, then for a person; the chat goes on", async () => {
+	const folder = mkdtempSync(join(tmpdir(), "script-"));
+	const fail = { match: "fail", fail: { status: 503, message: "no capacity" } };
+	const own = await start({ set: ["models.tries=2",
+		script(folder, [fail, fail, { match: "next", text: "All is well." }])] });
+	try {
+		const { stdout, stderr, code } = await chatWith(own, "fail\nnext\n",
+			"--email", "ada@example.org", "--signup");
+		assert.equal(stderr, "");
+		assert.equal(code, 0);
+		assert.match(stdout, new RegExp("no capacity\\]\n\\[again in \\d+\\.\\d s\\]" +
+			"[^]*no capacity\\]\n\\[run \\S+ waits; retry, switch_model, cancel:" +
+			"[^]*\n> All is well\\.\n"));
+	} finally {
+		await own.stop();
+		rmSync(folder, { recursive: true });
+	}
 });
 
 test("what goes wrong is said, and ends with a status", async () => {
