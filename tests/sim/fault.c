@@ -30,6 +30,7 @@ static const struct fault_kind_info kinds[FAULT_KINDS] = {
 	    SIM_NODES },
 	[FAULT_REPLY_LOST] = { "reply_lost", 500, 2, 1000, 9000, 500,
 	    SIM_NODES },
+	[FAULT_STRAGGLE] = { "straggle", 350, 2, 1000, 6000, 400, SIM_NODES },
 	[FAULT_STORE_DOWN] = { "store_down", 250, 1, 100, 6000, 1000, 0 },
 	[FAULT_STORE_SLOW] = { "store_slow", 250, 1, 1000, 6000, 400, 0 },
 	[FAULT_CANCEL] = { "cancel", 600, 3, 0, 1, 0, SIM_THREADS },

@@ -3,6 +3,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "tests/sim/copy.h"
 #include "tests/sim/node.h"
 
 /*
@@ -167,6 +168,59 @@ request_lose(struct sim_node *n, const struct request *r, struct error *err)
 	return st != AS_OK ? st : broken(r, true, err);
 }
 
+/* ---- Requests that are done when nobody waits for them any more ------ */
+
+#define STRAGGLE_MS 700 /* at most: a server does not sit on them for long */
+
+struct straggler {
+	struct sim_node *node;
+	struct request request;
+	struct arena *arena;
+	struct run_claim *claims;
+	int64_t epoch;
+	uint64_t ms;
+	int n;
+};
+
+static SUSPENDS void
+straggler_main(void *arg)
+{
+	struct straggler *g = arg;
+	struct sim *s = g->node->sim;
+
+	(void)fiber_sleep(g->ms);
+	if (!s->over) {
+		sim_trace(s, "node %d: a request arrives late", g->node->index);
+		(void)request_do(g->node, &g->request, NULL);
+	}
+	free(g->claims);
+	arena_free(g->arena);
+	g->node->n_users--;
+	free(g);
+}
+
+static void
+straggler_start(struct sim_node *n, const struct request *r)
+{
+	struct straggler *g = xcalloc(1, sizeof(*g));
+
+	g->node = n;
+	g->request = *r;
+	g->arena = arena_new(NULL);
+	g->ms = 50 + rng_below(&n->rng, STRAGGLE_MS);
+	g->request.n = &g->n;
+	g->request.out = r->kind == REQ_CLAIM ? (void *)&g->claims : &g->epoch;
+	if (r->kind == REQ_CREATE)
+		g->request.what = run_create_copy(g->arena, r->what);
+	else if (r->kind == REQ_COMMIT)
+		g->request.what = run_commit_copy(g->arena, r->what);
+	else if (r->kind == REQ_LATE)
+		g->request.what = run_tools_copy(g->arena, r->what, 1);
+	n->n_users++;
+	MUST(fiber_spawn(n->sim->loop, "straggler", straggler_main, g).f !=
+	     NULL);
+}
+
 /* What has been done comes back to who asked. */
 static SUSPENDS enum as_status
 request_answer(struct sim_node *n, const struct request *r, enum as_status done,
@@ -207,6 +261,10 @@ request_run(struct sim_node *n, const struct request *r, struct error *err)
 		return st != AS_OK ? st : broken(r, false, err);
 	}
 	lost = fault_hits(s, FAULT_REQUEST_LOST, n->index);
+	if (is_write(r) && fault_hits(s, FAULT_STRAGGLE, n->index)) {
+		straggler_start(n, r);
+		return request_lose(n, r, err);
+	}
 	st = node_wait(n, loop_now_ms(s->loop) + travel_ms(n), false, err);
 	if (lost || is_away(n)) {
 		if (is_write(r))

@@ -45,6 +45,7 @@ enum fault_kind {
 	FAULT_CUT, /* a node cannot reach the store */
 	FAULT_REQUEST_LOST, /* what a node asks the store gets lost */
 	FAULT_REPLY_LOST, /* it is done, but nobody is told */
+	FAULT_STRAGGLE, /* nobody is told, and it is done later */
 	FAULT_STORE_DOWN,
 	FAULT_STORE_SLOW,
 	FAULT_CANCEL, /* somebody cancels what a thread does */
