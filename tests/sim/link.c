@@ -23,12 +23,15 @@ enum request_kind {
 	REQ_LEAVE,
 	REQ_REAP,
 	REQ_RELEASE,
+	REQ_CHARGE,
 	REQ_STATE,
 	REQ_THREAD,
 	REQ_HISTORY,
 	REQ_TOOLS,
 	REQ_OPEN_MESSAGE,
-	REQ_BY_CLIENT_ID
+	REQ_BY_CLIENT_ID,
+	REQ_CANCELLING,
+	REQ_NEXT_DUE
 };
 
 /* The arguments of all operations; which count depends on the kind. */
@@ -69,6 +72,8 @@ request_write(struct model *m, const struct request *r, struct error *err)
 		return ops->node_leave(m, r->i, err);
 	case REQ_REAP:
 		return ops->reap(m, r->i, r->flag, r->j, r->n, err);
+	case REQ_CHARGE:
+		return ops->charge(m, r->a, err);
 	default:
 		return ops->release(m, r->i, r->a, r->b, err);
 	}
@@ -91,6 +96,10 @@ request_read(struct model *m, const struct request *r, struct error *err)
 	case REQ_OPEN_MESSAGE:
 		return ops->open_message(m, r->flag, r->a, r->i, r->out, r->n,
 		    err);
+	case REQ_CANCELLING:
+		return ops->cancelling(m, r->i, r->out, r->n, err);
+	case REQ_NEXT_DUE:
+		return ops->next_due(m, r->out, err);
 	default:
 		return ops->by_client_id(m, r->a, r->text, r->out, r->out2,
 		    r->out3, err);
@@ -121,12 +130,12 @@ request_do(struct sim_node *n, const struct request *r, struct error *err)
 static void
 answer_drop(const struct request *r)
 {
-	struct run_claim **claims = r->out;
+	void **list = r->out;
 
-	if (r->kind != REQ_CLAIM)
+	if (r->kind != REQ_CLAIM && r->kind != REQ_CANCELLING)
 		return;
-	free(*claims);
-	*claims = NULL;
+	free(*list);
+	*list = NULL;
 	*r->n = 0;
 }
 
@@ -486,6 +495,38 @@ link_by_client_id(void *arg, struct uuid thread_id,
 	return request_run(arg, &r, err);
 }
 
+static SUSPENDS enum as_status
+link_cancelling(void *arg, int64_t epoch, struct run_cancelling **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_CANCELLING,
+		.i = epoch,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_next_due(void *arg, int64_t *in_us, struct error *err)
+{
+	struct request r = { .kind = REQ_NEXT_DUE, .out = in_us };
+
+	*in_us = -1;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_charge(void *arg, struct uuid run_id, struct error *err)
+{
+	struct request r = { .kind = REQ_CHARGE, .a = run_id };
+
+	return request_run(arg, &r, err);
+}
+
+/* Locks of nodes are not simulated: see model_store.c. */
 const struct run_store_ops link_ops = {
 	.thread_create = link_thread_create,
 	.create = link_create,
@@ -503,4 +544,7 @@ const struct run_store_ops link_ops = {
 	.tools = link_tools,
 	.open_message = link_open_message,
 	.by_client_id = link_by_client_id,
+	.cancelling = link_cancelling,
+	.next_due = link_next_due,
+	.charge = link_charge,
 };
