@@ -209,6 +209,47 @@ releases(void)
 	ON_BOTH(run_store_release(rs, epoch, r->thread_id, r->id, &err), err);
 }
 
+static SUSPENDS void
+charges(void)
+{
+	const struct model_run *r = any(&model->runs);
+
+	if (r == NULL)
+		return;
+	snprintf(what, sizeof(what), "charge");
+	ON_BOTH(run_store_charge(rs, r->id, &err), err);
+}
+
+static int
+cancelling_order(const void *a, const void *b)
+{
+	const struct run_cancelling *x = a, *y = b;
+
+	return uuid_compare(x->run_id, y->run_id);
+}
+
+static SUSPENDS void
+reads_node(void)
+{
+	struct run_cancelling *got[2] = { NULL, NULL };
+	int64_t due[2] = { 0, 0 }, epoch = some_epoch();
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "cancelling, next due");
+	ON_BOTH(run_store_cancelling(rs, epoch, &got[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), cancelling_order);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
+		CU_ASSERT_EQUAL(got[0][i].age_us, got[1][i].age_us);
+	}
+	free(got[0]);
+	free(got[1]);
+	ON_BOTH(run_store_next_due(rs, &due[i_], &err), err);
+	CU_ASSERT_EQUAL(due[0], due[1]);
+}
+
 /* ---- Threads and runs ---------------------------------------------- */
 
 static SUSPENDS void
@@ -632,6 +673,7 @@ reads(void)
 	reads_state(arena);
 	reads_thread(arena);
 	reads_run(arena);
+	reads_node();
 	arena_free(arena);
 }
 
@@ -656,6 +698,8 @@ one_operation(void)
 		late();
 	else if (dice < 86)
 		node_changes();
+	else if (dice < 87)
+		charges();
 	else if (dice < 88 && model->nodes.n < EPOCHS)
 		node_joins();
 	else if (dice < 93)
@@ -730,6 +774,7 @@ sequence_run(uint64_t seed)
 	user_id = new_id();
 	agent_id = new_id();
 	model = model_new();
+	model->is_sqlite = env.dialect == STORE_SQLITE;
 	db = run_store_new(env.store);
 	both[0] = &model->store;
 	both[1] = db;

@@ -30,6 +30,7 @@ static const struct fault_kind_info kinds[FAULT_KINDS] = {
 	    SIM_NODES },
 	[FAULT_REPLY_LOST] = { "reply_lost", 500, 2, 1000, 9000, 500,
 	    SIM_NODES },
+	[FAULT_STRAGGLE] = { "straggle", 350, 2, 1000, 6000, 400, SIM_NODES },
 	[FAULT_STORE_DOWN] = { "store_down", 250, 1, 100, 6000, 1000, 0 },
 	[FAULT_STORE_SLOW] = { "store_slow", 250, 1, 1000, 6000, 400, 0 },
 	[FAULT_CANCEL] = { "cancel", 600, 3, 0, 1, 0, SIM_THREADS },
@@ -40,6 +41,7 @@ static const struct fault_kind_info kinds[FAULT_KINDS] = {
 	[FAULT_TOOL_LOSE] = { "tool_lose", 350, 2, 500, 6000, 600, 0 },
 	[FAULT_TOOL_HANG] = { "tool_hang", 250, 1, 500, 4000, 500, 0 },
 	[FAULT_TOOL_SLOW] = { "tool_slow", 500, 2, 2000, 9000, 900, 0 },
+	[FAULT_POISON] = { "poison", 150, 1, 10000, 20000, 1000, SIM_THREADS },
 	[FAULT_VERIFY_DARK] = { "verify_dark", 250, 1, 2000, 20000, 900, 0 },
 };
 
@@ -89,7 +91,10 @@ fault_write(const struct fault *f, char *out, size_t size)
 
 	if (f->target >= 0)
 		snprintf(target, sizeof(target), " of %s %d",
-		    f->kind == FAULT_CANCEL ? "thread" : "node", f->target);
+		    f->kind == FAULT_CANCEL || f->kind == FAULT_POISON
+			? "thread"
+			: "node",
+		    f->target);
 	snprintf(out, size, "at %llu ms for %llu ms: %s%s, %d/1000, mode %d",
 	    (unsigned long long)f->at_ms, (unsigned long long)f->len_ms,
 	    fault_name(f->kind), target, f->per_mille, f->mode);

@@ -3,6 +3,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "tests/sim/copy.h"
 #include "tests/sim/node.h"
 
 /*
@@ -22,12 +23,15 @@ enum request_kind {
 	REQ_LEAVE,
 	REQ_REAP,
 	REQ_RELEASE,
+	REQ_CHARGE,
 	REQ_STATE,
 	REQ_THREAD,
 	REQ_HISTORY,
 	REQ_TOOLS,
 	REQ_OPEN_MESSAGE,
-	REQ_BY_CLIENT_ID
+	REQ_BY_CLIENT_ID,
+	REQ_CANCELLING,
+	REQ_NEXT_DUE
 };
 
 /* The arguments of all operations; which count depends on the kind. */
@@ -68,6 +72,8 @@ request_write(struct model *m, const struct request *r, struct error *err)
 		return ops->node_leave(m, r->i, err);
 	case REQ_REAP:
 		return ops->reap(m, r->i, r->flag, r->j, r->n, err);
+	case REQ_CHARGE:
+		return ops->charge(m, r->a, err);
 	default:
 		return ops->release(m, r->i, r->a, r->b, err);
 	}
@@ -90,6 +96,10 @@ request_read(struct model *m, const struct request *r, struct error *err)
 	case REQ_OPEN_MESSAGE:
 		return ops->open_message(m, r->flag, r->a, r->i, r->out, r->n,
 		    err);
+	case REQ_CANCELLING:
+		return ops->cancelling(m, r->i, r->out, r->n, err);
+	case REQ_NEXT_DUE:
+		return ops->next_due(m, r->out, err);
 	default:
 		return ops->by_client_id(m, r->a, r->text, r->out, r->out2,
 		    r->out3, err);
@@ -120,12 +130,12 @@ request_do(struct sim_node *n, const struct request *r, struct error *err)
 static void
 answer_drop(const struct request *r)
 {
-	struct run_claim **claims = r->out;
+	void **list = r->out;
 
-	if (r->kind != REQ_CLAIM)
+	if (r->kind != REQ_CLAIM && r->kind != REQ_CANCELLING)
 		return;
-	free(*claims);
-	*claims = NULL;
+	free(*list);
+	*list = NULL;
 	*r->n = 0;
 }
 
@@ -165,6 +175,59 @@ request_lose(struct sim_node *n, const struct request *r, struct error *err)
 	enum as_status st = node_wait(n, until, true, err);
 
 	return st != AS_OK ? st : broken(r, true, err);
+}
+
+/* ---- Requests that are done when nobody waits for them any more ------ */
+
+#define STRAGGLE_MS 700 /* at most: a server does not sit on them for long */
+
+struct straggler {
+	struct sim_node *node;
+	struct request request;
+	struct arena *arena;
+	struct run_claim *claims;
+	int64_t epoch;
+	uint64_t ms;
+	int n;
+};
+
+static SUSPENDS void
+straggler_main(void *arg)
+{
+	struct straggler *g = arg;
+	struct sim *s = g->node->sim;
+
+	(void)fiber_sleep(g->ms);
+	if (!s->over) {
+		sim_trace(s, "node %d: a request arrives late", g->node->index);
+		(void)request_do(g->node, &g->request, NULL);
+	}
+	free(g->claims);
+	arena_free(g->arena);
+	g->node->n_users--;
+	free(g);
+}
+
+static void
+straggler_start(struct sim_node *n, const struct request *r)
+{
+	struct straggler *g = xcalloc(1, sizeof(*g));
+
+	g->node = n;
+	g->request = *r;
+	g->arena = arena_new(NULL);
+	g->ms = 50 + rng_below(&n->rng, STRAGGLE_MS);
+	g->request.n = &g->n;
+	g->request.out = r->kind == REQ_CLAIM ? (void *)&g->claims : &g->epoch;
+	if (r->kind == REQ_CREATE)
+		g->request.what = run_create_copy(g->arena, r->what);
+	else if (r->kind == REQ_COMMIT)
+		g->request.what = run_commit_copy(g->arena, r->what);
+	else if (r->kind == REQ_LATE)
+		g->request.what = run_tools_copy(g->arena, r->what, 1);
+	n->n_users++;
+	MUST(fiber_spawn(n->sim->loop, "straggler", straggler_main, g).f !=
+	     NULL);
 }
 
 /* What has been done comes back to who asked. */
@@ -207,6 +270,10 @@ request_run(struct sim_node *n, const struct request *r, struct error *err)
 		return st != AS_OK ? st : broken(r, false, err);
 	}
 	lost = fault_hits(s, FAULT_REQUEST_LOST, n->index);
+	if (is_write(r) && fault_hits(s, FAULT_STRAGGLE, n->index)) {
+		straggler_start(n, r);
+		return request_lose(n, r, err);
+	}
 	st = node_wait(n, loop_now_ms(s->loop) + travel_ms(n), false, err);
 	if (lost || is_away(n)) {
 		if (is_write(r))
@@ -428,6 +495,38 @@ link_by_client_id(void *arg, struct uuid thread_id,
 	return request_run(arg, &r, err);
 }
 
+static SUSPENDS enum as_status
+link_cancelling(void *arg, int64_t epoch, struct run_cancelling **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_CANCELLING,
+		.i = epoch,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_next_due(void *arg, int64_t *in_us, struct error *err)
+{
+	struct request r = { .kind = REQ_NEXT_DUE, .out = in_us };
+
+	*in_us = -1;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_charge(void *arg, struct uuid run_id, struct error *err)
+{
+	struct request r = { .kind = REQ_CHARGE, .a = run_id };
+
+	return request_run(arg, &r, err);
+}
+
+/* Locks of nodes are not simulated: see model_store.c. */
 const struct run_store_ops link_ops = {
 	.thread_create = link_thread_create,
 	.create = link_create,
@@ -445,4 +544,7 @@ const struct run_store_ops link_ops = {
 	.tools = link_tools,
 	.open_message = link_open_message,
 	.by_client_id = link_by_client_id,
+	.cancelling = link_cancelling,
+	.next_due = link_next_due,
+	.charge = link_charge,
 };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 SIM_SOURCES = \
 	tests/sim/client.c \
+	tests/sim/copy.c tests/sim/copy.h \
 	tests/sim/fault.c \
 	tests/sim/link.c \
 	tests/sim/model_read.c \

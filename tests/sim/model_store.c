@@ -156,15 +156,21 @@ thread_create(void *arg, struct uuid id, struct uuid tenant_id,
 /* ---- Nodes --------------------------------------------------------- */
 
 static struct model_node *
-node_alive(const struct model *m, int64_t epoch)
+node_find(const struct model *m, int64_t epoch)
 {
 	for (int i = 0; i < m->nodes.n; i++) {
 		struct model_node *n = m->nodes.rows[i];
 
-		if (n->epoch == epoch && n->lease_expires_at > model_now_us(m))
+		if (n->epoch == epoch)
 			return n;
 	}
 	return NULL;
+}
+
+static bool
+node_is_alive(const struct model *m, const struct model_node *n)
+{
+	return n != NULL && n->lease_expires_at > model_now_us(m);
 }
 
 static enum as_status
@@ -184,9 +190,9 @@ static enum as_status
 node_renew(void *arg, int64_t epoch, int64_t ttl_us, struct error *err)
 {
 	struct model *m = arg;
-	struct model_node *n = node_alive(m, epoch);
+	struct model_node *n = node_find(m, epoch);
 
-	if (n == NULL)
+	if (m->is_sqlite ? n == NULL || n->draining : !node_is_alive(m, n))
 		return error_set(err, ERR_CONFLICT,
 		    "the lease of node epoch %lld has run out",
 		    (long long)epoch);
@@ -198,13 +204,29 @@ static enum as_status
 node_leave(void *arg, int64_t epoch, struct error *err)
 {
 	struct model *m = arg;
-	struct model_node *n = node_alive(m, epoch);
+	struct model_node *n = node_find(m, epoch);
 
 	(void)err;
-	if (n != NULL) {
+	if (node_is_alive(m, n)) {
 		n->lease_expires_at = model_now_us(m);
 		n->draining = true;
 	}
+	return AS_OK;
+}
+
+/* Nobody holds locks here: a node is dead when its lease is over. */
+static enum as_status
+node_guard(void *arg, int64_t epoch, int64_t silence_us, struct error *err)
+{
+	(void)arg, (void)epoch, (void)silence_us, (void)err;
+	return AS_OK;
+}
+
+static enum as_status
+node_doom(void *arg, int64_t epoch, int64_t lease_us, int *n, struct error *err)
+{
+	(void)arg, (void)epoch, (void)lease_us, (void)err;
+	*n = 0;
 	return AS_OK;
 }
 
@@ -299,13 +321,9 @@ claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 static bool
 epoch_is_dead(const struct model *m, int64_t epoch)
 {
-	for (int i = 0; i < m->nodes.n; i++) {
-		const struct model_node *n = m->nodes.rows[i];
+	const struct model_node *n = node_find(m, epoch);
 
-		if (n->epoch == epoch)
-			return n->lease_expires_at <= model_now_us(m);
-	}
-	return false;
+	return n != NULL && !node_is_alive(m, n);
 }
 
 static bool
@@ -382,6 +400,66 @@ release(void *arg, int64_t epoch, struct uuid thread_id, struct uuid run_id,
 	return AS_OK;
 }
 
+/* ---- For the node that holds them ---------------------------------- */
+
+static enum as_status
+cancelling(void *arg, int64_t epoch, struct run_cancelling **out, int *n,
+    struct error *err)
+{
+	struct model *m = arg;
+
+	(void)err;
+	*out = NULL;
+	*n = 0;
+	for (int i = 0; i < m->runs.n; i++) {
+		const struct model_run *r = m->runs.rows[i];
+		const struct model_job *j = model_job(m, r->id);
+
+		if (r->status != RUN_CANCELLING || j == NULL || j->state != 1 ||
+		    j->owner_epoch != epoch)
+			continue;
+		*out = xrealloc(*out, (size_t)(*n + 1) * sizeof(**out));
+		(*out)[(*n)++] = (struct run_cancelling){ r->id, r->thread_id,
+			r->cancel_requested_at == 0
+			    ? 0
+			    : model_now_us(m) - r->cancel_requested_at };
+	}
+	return AS_OK;
+}
+
+static enum as_status
+next_due(void *arg, int64_t *in_us, struct error *err)
+{
+	struct model *m = arg;
+	int64_t now = model_now_us(m);
+
+	(void)err;
+	*in_us = -1;
+	for (int i = 0; i < m->jobs.n; i++) {
+		const struct model_job *j = m->jobs.rows[i];
+
+		if (!uuid_is_nil(j->run_id) && j->state == 0 &&
+		    j->run_at > now && (*in_us < 0 || j->run_at - now < *in_us))
+			*in_us = j->run_at - now;
+	}
+	return AS_OK;
+}
+
+static enum as_status
+charge(void *arg, struct uuid run_id, struct error *err)
+{
+	struct model_run *r = model_run(arg, run_id);
+
+	(void)err;
+	if (r == NULL)
+		return AS_OK;
+	r->crash_count = r->crash_count > 0 && r->crash_step == r->step
+			     ? r->crash_count + 1
+			     : 1;
+	r->crash_step = r->step;
+	return AS_OK;
+}
+
 const struct run_store_ops model_ops = {
 	.thread_create = thread_create,
 	.create = model_create,
@@ -391,6 +469,11 @@ const struct run_store_ops model_ops = {
 	.node_join = node_join,
 	.node_renew = node_renew,
 	.node_leave = node_leave,
+	.node_guard = node_guard,
+	.node_doom = node_doom,
+	.cancelling = cancelling,
+	.next_due = next_due,
+	.charge = charge,
 	.reap = reap,
 	.release = release,
 	.state = model_read_state,

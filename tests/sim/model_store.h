@@ -123,6 +123,7 @@ struct model {
 	    items, jobs, dead, nodes;
 	int64_t last_job, last_epoch;
 	int64_t now_us; /* 0: the wall clock */
+	bool is_sqlite; /* a lease that ran out may be renewed */
 	enum model_mutant mutant;
 	/* Called after each change; must not call the model's operations. */
 	void (*changed)(void *arg, const struct model_change *c);

@@ -541,10 +541,10 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		tool_finish(m, c, &c->tools_done[i]);
 	if (c->void_messages)
 		messages_void(m, r->id);
-	for (int i = 0; i < c->n_items_new; i++)
-		item_add(m, r, &c->items_new[i]);
 	if (c->items_close != NULL)
 		items_close(m, c);
+	for (int i = 0; i < c->n_items_new; i++)
+		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
 }
 

@@ -16,6 +16,7 @@
 #define MARGIN_MS 2000
 #define REAP_MS 1000
 #define CLAIM_MS 500
+#define GRACE_MS 10000
 
 struct sim_waiter {
 	struct sim_waiter *next, **link;
@@ -169,6 +170,25 @@ beat_main(void *arg)
 	n->n_users--;
 }
 
+/* Cancelled through whichever node; who does not end it loses it. */
+static SUSPENDS void
+cancels_look(struct sim_node *n)
+{
+	struct run_cancelling *list;
+	int count;
+
+	(void)run_store_cancelling(&n->link, n->epoch, &list, &count, NULL);
+	for (int i = 0; i < count; i++) {
+		engine_notify_cancel(n->engine, list[i].run_id);
+		if (list[i].age_us < GRACE_MS * 1000)
+			continue;
+		(void)run_store_release(&n->link, n->epoch, list[i].thread_id,
+		    list[i].run_id, NULL);
+		engine_rung(n->engine);
+	}
+	free(list);
+}
+
 static SUSPENDS void
 reap_main(void *arg)
 {
@@ -182,6 +202,7 @@ reap_main(void *arg)
 			NULL) == AS_OK &&
 		    freed > 0)
 			sim_trace(n->sim, "node %d reaps %d", n->index, freed);
+		cancels_look(n);
 	} while (node_nap(n, REAP_MS));
 	n->n_users--;
 }
@@ -204,6 +225,18 @@ node_fiber(struct sim_node *n, const char *name, fiber_fn fn)
 	MUST(fiber_spawn(n->sim->loop, name, fn, n).f != NULL);
 }
 
+/* What the machine's last process was at when it died is charged with it. */
+static SUSPENDS void
+crumb_charge(struct sim_node *n)
+{
+	struct uuid run = n->sim->crumbs[n->index];
+
+	if (uuid_is_nil(run))
+		return;
+	if (run_store_charge(&n->link, run, NULL) == AS_OK)
+		n->sim->crumbs[n->index] = (struct uuid){ 0 };
+}
+
 static SUSPENDS void
 boot_main(void *arg)
 {
@@ -222,6 +255,7 @@ boot_main(void *arg)
 		n->trusted_until = sent + LEASE_MS - MARGIN_MS;
 		sim_trace(n->sim, "node %d joins as epoch %lld", n->index,
 		    (long long)n->epoch);
+		crumb_charge(n);
 		engine_make(n);
 		node_fiber(n, "beat", beat_main);
 		node_fiber(n, "reap", reap_main);

@@ -94,7 +94,7 @@ static const struct rule rules[] = {
 	{ "21 failed", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_FAILED), 0, -1,
 	    BY_OWNER, false },
 	{ "22 dead letter", MODEL_COMMIT, IN(RUN_RUNNING),
-	    IN(RUN_DEAD_LETTERED), 0, 0, BY_OWNER, true },
+	    IN(RUN_DEAD_LETTERED), 0, 0, BY_OWNER, false },
 	{ "23 expired", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_EXPIRED), 0, 0,
 	    BY_OWNER, true },
 	{ "late result", MODEL_LATE, ~0u, ~0u, 0, 0, BY_ANYBODY, false },

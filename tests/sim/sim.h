@@ -45,6 +45,7 @@ enum fault_kind {
 	FAULT_CUT, /* a node cannot reach the store */
 	FAULT_REQUEST_LOST, /* what a node asks the store gets lost */
 	FAULT_REPLY_LOST, /* it is done, but nobody is told */
+	FAULT_STRAGGLE, /* nobody is told, and it is done later */
 	FAULT_STORE_DOWN,
 	FAULT_STORE_SLOW,
 	FAULT_CANCEL, /* somebody cancels what a thread does */
@@ -55,6 +56,7 @@ enum fault_kind {
 	FAULT_TOOL_LOSE, /* it acts, and the answer is lost */
 	FAULT_TOOL_HANG,
 	FAULT_TOOL_SLOW,
+	FAULT_POISON, /* a run takes its node down */
 	FAULT_VERIFY_DARK, /* nobody knows whether it happened */
 	FAULT_KINDS
 };
@@ -101,6 +103,7 @@ struct sim {
 	struct sim_node *machines[SIM_NODES]; /* the life of each, or NULL */
 	struct sim_node *lives; /* all there were */
 	int n_lives[SIM_NODES];
+	struct uuid crumbs[SIM_NODES]; /* the run that took it down */
 	struct sim_node *actor; /* whose request the store looks at */
 	struct witness *witness;
 	struct uuid threads[SIM_THREADS];

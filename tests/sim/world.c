@@ -455,6 +455,15 @@ wants_tools(const struct sim *s, const struct plug_caller *who,
 	return seen->n_turns < (int)rng_below(&r, 5);
 }
 
+static int
+thread_of(const struct sim *s, const struct plug_caller *who)
+{
+	for (int i = 0; i < SIM_THREADS; i++)
+		if (uuid_equal(s->threads[i], who->thread_id))
+			return i;
+	return -1;
+}
+
 static SUSPENDS enum as_status
 sim_chat(void *arg, const struct plug_caller *who, const char *model,
     struct json_object *messages, struct json_object *tools,
@@ -472,6 +481,11 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 	sim_trace(s, "node %d asks the model for %s attempt %d", n->index,
 	    sim_short(who->run_id), who->attempt);
 	seen = history_look(s, messages);
+	if (fault_hits(s, FAULT_POISON, thread_of(s, who))) {
+		s->crumbs[n->index] = who->run_id;
+		node_crash(n, 300);
+		return node_wait(n, 0, true, err);
+	}
 	if (fault_hits(s, FAULT_MODEL_BUSY, -1))
 		return model_refuses(n, err);
 	st = model_talk(n, &r, sink, err);
