@@ -7,11 +7,13 @@ librun_la_SOURCES = \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/finish.c \
+	core/run/fold.c core/run/fold.h \
 	core/run/history.c core/run/history.h \
 	core/run/mutant.h \
 	core/run/limits.c core/run/limits.h \
 	core/run/park.c \
 	core/run/prompt.c core/run/prompt.h \
+	core/run/rebuild.c core/run/rebuild.h \
 	core/run/replay.c core/run/replay.h core/run/replay_impl.h \
 	core/run/replay_compare.c core/run/replay_record.c \
 	core/run/replay_world.c \
@@ -32,6 +34,10 @@ librun_la_SOURCES = \
 check_PROGRAMS += tests/unit/t_event
 tests_unit_t_event_SOURCES = tests/unit/t_event.c
 tests_unit_t_event_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_fold
+tests_unit_t_fold_SOURCES = tests/unit/t_fold.c
+tests_unit_t_fold_LDADD = librun.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
@@ -76,6 +82,10 @@ check_LTLIBRARIES += tests/librunenv.la
 tests_librunenv_la_SOURCES = \
 	tests/integration/run_env.c tests/integration/run_env.h
 RUN_TEST_LIBS = tests/librunenv.la $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_rebuild
+tests_integration_t_rebuild_SOURCES = tests/integration/t_rebuild.c
+tests_integration_t_rebuild_LDADD = $(RUN_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_replay
 tests_integration_t_replay_SOURCES = tests/integration/t_replay.c
