@@ -27,6 +27,8 @@ static const struct {
 	{ "migrate", "bring the database to this version", cmd_migrate },
 	{ "plugin", "list and describe plugins", cmd_plugin },
 	{ "chat", "talk to an agent in the terminal", cmd_chat },
+	{ "replay", "play recorded runs again and compare", cmd_replay },
+	{ "rebuild", "write the row of a run from its log", cmd_rebuild },
 	{ "version", "print the version", cmd_version },
 };
 
