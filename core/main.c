@@ -28,6 +28,8 @@ static const struct {
 	{ "plugin", "list and describe plugins", cmd_plugin },
 	{ "chat", "talk to an agent in the terminal", cmd_chat },
 	{ "runs", "see runs, and decide for those that wait", cmd_runs },
+	{ "replay", "play recorded runs again and compare", cmd_replay },
+	{ "rebuild", "write the row of a run from its log", cmd_rebuild },
 	{ "version", "print the version", cmd_version },
 };
 

@@ -13,5 +13,7 @@ int cmd_migrate(int argc, char **argv);
 int cmd_plugin(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_rebuild(int argc, char **argv);
 
 #endif

@@ -27,8 +27,8 @@ database_failed(const struct settings *s, struct error *err)
 	error_clear(err);
 }
 
-enum as_status
-database_open(const struct settings *s, struct store_db **out,
+static enum as_status
+open_as(const struct settings *s, bool read_only, struct store_db **out,
     struct error *err)
 {
 	struct store_config c = {
@@ -37,15 +37,11 @@ database_open(const struct settings *s, struct store_db **out,
 		.writers = (unsigned)s->store.writers,
 		.batch_max = (unsigned)s->store.batch,
 		.statement_timeout_ms = s->store.timeout,
+		.read_only = read_only,
 	};
 	enum as_status st;
 	char *url;
 
-	*out = NULL;
-	if (mkdir(s->data_dir, 0700) != 0 && errno != EEXIST)
-		return error_set(err, ERR_UNAVAILABLE,
-		    "cannot make the data folder %s: %s", s->data_dir,
-		    strerror(errno));
 	url = s->store.url[0] != '\0'
 		  ? xstrdup(s->store.url)
 		  : xasprintf("sqlite:%s/agent-studio.db", s->data_dir);
@@ -53,6 +49,25 @@ database_open(const struct settings *s, struct store_db **out,
 	st = store_db_open(&c, out, err);
 	free(url);
 	return st;
+}
+
+enum as_status
+database_open(const struct settings *s, struct store_db **out,
+    struct error *err)
+{
+	*out = NULL;
+	if (mkdir(s->data_dir, 0700) != 0 && errno != EEXIST)
+		return error_set(err, ERR_UNAVAILABLE,
+		    "cannot make the data folder %s: %s", s->data_dir,
+		    strerror(errno));
+	return open_as(s, false, out, err);
+}
+
+enum as_status
+database_open_read_only(const struct settings *s, struct store_db **out,
+    struct error *err)
+{
+	return open_as(s, true, out, err);
 }
 
 enum as_status

@@ -16,6 +16,10 @@ enum as_status database_open(const struct settings *s, struct store_db **out,
 enum as_status database_open_current(const struct settings *s,
     struct store_db **out, struct error *err);
 
+/* The same for reading only: it must be there, and nothing is made. */
+enum as_status database_open_read_only(const struct settings *s,
+    struct store_db **out, struct error *err);
+
 /* Tells on standard error why there is no database, and what to do. */
 void database_failed(const struct settings *s, struct error *err);
 

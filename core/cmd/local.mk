@@ -17,6 +17,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node_report.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
 	core/cmd/plugin.c \
+	core/cmd/rebuild.c core/cmd/replay.c \
 	core/cmd/runs.c \
 	core/cmd/serve.c \
 	core/cmd/settings.c core/cmd/settings.h \

@@ -7,11 +7,16 @@ librun_la_SOURCES = \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/finish.c \
-	core/run/limits.c core/run/limits.h \
+	core/run/fold.c core/run/fold.h \
 	core/run/history.c core/run/history.h \
 	core/run/mutant.h \
+	core/run/limits.c core/run/limits.h \
 	core/run/park.c \
 	core/run/prompt.c core/run/prompt.h \
+	core/run/rebuild.c core/run/rebuild.h \
+	core/run/replay.c core/run/replay.h core/run/replay_impl.h \
+	core/run/replay_compare.c core/run/replay_record.c \
+	core/run/replay_world.c \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
 	core/run/run_claim.c core/run/run_node.c \
@@ -29,6 +34,10 @@ librun_la_SOURCES = \
 check_PROGRAMS += tests/unit/t_event
 tests_unit_t_event_SOURCES = tests/unit/t_event.c
 tests_unit_t_event_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_fold
+tests_unit_t_fold_SOURCES = tests/unit/t_fold.c
+tests_unit_t_fold_LDADD = librun.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
@@ -72,3 +81,23 @@ tests_integration_t_reap_LDADD = librun.la $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_unknown
 tests_integration_t_unknown_SOURCES = tests/integration/t_unknown.c
 tests_integration_t_unknown_LDADD = $(ENGINE_TEST_LIBS)
+
+check_LTLIBRARIES += tests/librunenv.la
+tests_librunenv_la_SOURCES = \
+	tests/integration/run_env.c tests/integration/run_env.h
+RUN_TEST_LIBS = tests/librunenv.la $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_rebuild
+tests_integration_t_rebuild_SOURCES = tests/integration/t_rebuild.c
+tests_integration_t_rebuild_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_replay
+tests_integration_t_replay_SOURCES = tests/integration/t_replay.c
+tests_integration_t_replay_LDADD = $(RUN_TEST_LIBS)
+
+# The same engine but for the order of its results.
+check_PROGRAMS += tests/integration/t_replay_mutant
+tests_integration_t_replay_mutant_SOURCES = \
+	tests/integration/t_replay_mutant.c core/run/tools.c
+tests_integration_t_replay_mutant_CPPFLAGS = $(AM_CPPFLAGS) -DREPLAY_MUTANT
+tests_integration_t_replay_mutant_LDADD = $(RUN_TEST_LIBS)

@@ -224,7 +224,7 @@ work_park(struct work *w, const struct error *why, const char *text, size_t len)
 
 static void
 wait_event(struct work *w, struct work_commit *wc, const struct error *why,
-    int64_t wait_ms)
+    int64_t wait_ms, const char *model)
 {
 	struct buf b = { 0 };
 
@@ -233,6 +233,8 @@ wait_event(struct work *w, struct work_commit *wc, const struct error *why,
 	jw_str(&b, "state", run_status_name(RUN_WAITING_TIMER));
 	jw_str(&b, "reason", "retry");
 	jw_int(&b, "in_ms", wait_ms);
+	if (model != NULL)
+		jw_str(&b, "model", model);
 	run_error_write(&b, "error", why, RUN_WAITING_TIMER);
 	run_usage_write(&b, "usage", &w->state.usage);
 	jw_close(&b);
@@ -254,7 +256,7 @@ work_wait(struct work *w, const struct error *why, int64_t wait_ms,
 	wc.c.run_at = wc.c.now_us + wait_ms * 1000;
 	/* Waiting does not use up the run's time. */
 	wc.c.deadline_at = w->state.deadline_at + wait_ms * 1000;
-	wait_event(w, &wc, why, wait_ms);
+	wait_event(w, &wc, why, wait_ms, model);
 	let_go(w, &wc, w->message_open, NULL, 0);
 	if (!w->lost && w->state.status == RUN_WAITING_TIMER)
 		engine_due(w->e, wait_ms);
@@ -296,6 +298,7 @@ work_yield(struct work *w)
 	wc.c.to = RUN_QUEUED;
 	wc.c.run_at = wc.c.now_us;
 	calls_unsend(w, &wc);
-	event_list_add_status(&wc.events, RUN_QUEUED, "yielded", NULL, NULL);
+	event_list_add_status(&wc.events, RUN_QUEUED, "yielded", NULL,
+	    &w->state.usage);
 	let_go(w, &wc, w->message_open, NULL, 0);
 }

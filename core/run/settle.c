@@ -93,6 +93,22 @@ still_unknown(struct work *w, const struct run_tool *decided, int *n_unknown,
 	return st;
 }
 
+/* With the model if it is another one: the log has to tell it. */
+static void
+queued_event(struct work_commit *wc, const struct engine_resume *how)
+{
+	struct buf b = { 0 };
+
+	jw_open(&b, NULL);
+	jw_str(&b, "status", "running");
+	jw_str(&b, "state", run_status_name(RUN_QUEUED));
+	jw_str(&b, "reason", how->reason);
+	if (how->model != NULL)
+		jw_str(&b, "model", how->model);
+	jw_close(&b);
+	event_list_add(&wc->events, "run_status", &b);
+}
+
 static void
 resume_queue(struct work *w, struct work_commit *wc,
     const struct engine_resume *how)
@@ -110,7 +126,7 @@ resume_queue(struct work *w, struct work_commit *wc,
 		run_budget_write(&b, &w->granted);
 		wc->c.budget = work_text(wc, &b);
 	}
-	event_list_add_status(&wc->events, RUN_QUEUED, how->reason, NULL, NULL);
+	queued_event(wc, how);
 }
 
 static SUSPENDS enum as_status

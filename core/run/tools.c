@@ -468,13 +468,22 @@ call_waits(const struct call *c)
 	return c->done && is_unknown(c) && !c->t->w->cancel;
 }
 
+/* For t_replay_mutant: results in another order, which a replay must notice. */
+#ifdef REPLAY_MUTANT
+extern bool replay_mutant;
+#define NTH_CALL(t, i) \
+	(replay_mutant ? &(t)->calls[(t)->n - 1 - (i)] : &(t)->calls[i])
+#else
+#define NTH_CALL(t, i) (&(t)->calls[i])
+#endif
+
 static void
 results_add(struct tools *t, struct work_commit *wc)
 {
 	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
 	    (size_t)t->n * sizeof(*wc->tools_done) + 1);
 	for (int i = 0; i < t->n; i++) {
-		struct call *c = &t->calls[i];
+		struct call *c = NTH_CALL(t, i);
 
 		/* What ends while the commit waits is of the next one. */
 		c->taken = c->done && !c->written && !call_waits(c);

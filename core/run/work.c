@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "core/base/failpoint.h"
-#include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -59,6 +58,36 @@ work_reload_history(struct work *w, struct error *err)
 	return st;
 }
 
+static void
+chain_add(struct work *w, const char *role, const char *parts)
+{
+	hash_field_str(&w->chain, role);
+	hash_field_str(&w->chain, parts);
+}
+
+static void
+chain_begin(struct work *w)
+{
+	hash_init(&w->chain);
+	hash_field(&w->chain, w->state.checkpoint_hash, HASH_LEN);
+}
+
+/* What is stored of this run and stands in no checkpoint yet. */
+static void
+chain_load(struct work *w)
+{
+	bool first = uuid_is_nil(w->state.checkpoint_id);
+
+	chain_begin(w);
+	for (int i = 0; i < w->n_history; i++) {
+		const struct run_history_row *m = &w->history[i];
+
+		if (uuid_equal(m->run_id, w->run_id) &&
+		    (first || m->step > w->state.step))
+			chain_add(w, m->role, m->parts);
+	}
+}
+
 static SUSPENDS enum as_status
 load_once(struct work *w, struct error *err)
 {
@@ -76,6 +105,7 @@ load_once(struct work *w, struct error *err)
 		st = work_reload_history(w, err);
 	if (w->n_history > 0)
 		w->last_id = w->history[w->n_history - 1].id;
+	chain_load(w);
 	if (st == AS_OK && uuid_is_nil(w->message_id))
 		st = run_store_open_message(runs, true, w->run_id, INT64_MAX,
 		    &w->message_id, &attempt, err);
@@ -299,25 +329,21 @@ work_message_start(struct work *w, struct work_commit *wc)
 
 /*
  * The state of the interactive graph is its messages, so a checkpoint is their
- * head; its hash covers the one before and every message of this commit.
+ * head.  Its hash covers the one before and what every message since then says,
+ * the first one also the question; no ids, so that a replay comes to the same.
  */
 void
 work_checkpoint(struct work *w, struct work_commit *wc)
 {
 	struct run_commit *c = &wc->c;
+	struct hash before = w->chain;
 	struct buf body = { 0 };
-	char hex[HASH_TEXT], id[UUID_TEXT];
-	struct hash h;
+	char hex[HASH_TEXT];
 
-	hash_init(&h);
-	hash_field(&h, w->state.checkpoint_hash, HASH_LEN);
-	for (int i = 0; i < c->n_messages; i++) {
-		uuid_format(wc->messages[i].id, id);
-		hash_field_str(&h, id);
-		hash_field_str(&h, wc->messages[i].role);
-		hash_field_str(&h, wc->messages[i].parts);
-	}
-	hash_end(&h, c->checkpoint_hash);
+	for (int i = 0; i < c->n_messages; i++)
+		chain_add(w, wc->messages[i].role, wc->messages[i].parts);
+	hash_end(&w->chain, c->checkpoint_hash);
+	w->chain = before; /* until it is written */
 	c->checkpoint_id = engine_new_id(w->e);
 	jw_open(&body, NULL);
 	jw_int(&body, "messages", c->heads.msg_seq + c->n_messages - 1);
@@ -357,7 +383,11 @@ state_apply(struct work *w, const struct run_commit *c)
 	if (!uuid_is_nil(c->checkpoint_id)) {
 		w->state.checkpoint_id = c->checkpoint_id;
 		memcpy(w->state.checkpoint_hash, c->checkpoint_hash, HASH_LEN);
+		chain_begin(w);
+		return;
 	}
+	for (int i = 0; i < c->n_messages; i++)
+		chain_add(w, c->messages[i].role, c->messages[i].parts);
 }
 
 /*

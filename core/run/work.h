@@ -11,6 +11,7 @@
  */
 
 #include "core/agent/agent.h"
+#include "core/base/hash.h"
 #include "core/run/engine.h"
 #include "core/run/limits.h"
 #include "core/run/wire.h"
@@ -42,6 +43,7 @@ struct work {
 	struct arena *history_arena; /* of history; each step has a new one */
 	struct run_history_row *history;
 	int n_history;
+	struct hash chain; /* since the last checkpoint; see work_checkpoint */
 	const char *model;
 	struct run_budget granted;
 	uint64_t wall_end_ms; /* loop clock */

@@ -424,6 +424,13 @@ store_exec(struct store *store, struct sql *sql, const struct sql_arg *args,
 	return store_batch(store, &call, 1, out, err);
 }
 
+static enum as_status
+refuse_write(struct error *err)
+{
+	return error_set(err, ERR_FORBIDDEN,
+	    "the database was opened for reading only");
+}
+
 SUSPENDS enum as_status
 store_batch(struct store *store, const struct sql_call *calls, int n_calls,
     struct rows **out, struct error *err)
@@ -431,6 +438,8 @@ store_batch(struct store *store, const struct sql_call *calls, int n_calls,
 	MUST(fiber_self() != NULL);
 	for (int i = 0; out != NULL && i < n_calls; i++)
 		out[i] = NULL;
+	if (store->db->config.read_only)
+		return refuse_write(err);
 	return req_run(store, req_new(store, true, calls, n_calls), out, err);
 }
 
@@ -438,9 +447,12 @@ SUSPENDS enum as_status
 store_guarded(struct store *store, const struct sql_call *calls, int n_calls,
     struct error *err)
 {
-	struct store_req *r = req_new(store, true, calls, n_calls);
+	struct store_req *r;
 
 	MUST(fiber_self() != NULL && store_dialect(store) == STORE_SQLITE);
+	if (store->db->config.read_only)
+		return refuse_write(err);
+	r = req_new(store, true, calls, n_calls);
 	r->is_guarded = true;
 	return req_run(store, r, NULL, err);
 }

@@ -47,6 +47,11 @@ struct store_config {
 	unsigned writers; /* a loop; PostgreSQL only (SQLite has one) */
 	unsigned batch_max; /* writes that share a commit; default 64 */
 	int64_t statement_timeout_ms; /* default 10,000 */
+	/*
+	 * Nothing can be written, and the database says so itself.  SQLite: the
+	 * file must be there; it is not locked, a server may be at work on it.
+	 */
+	bool read_only;
 };
 
 /* Always static: what is prepared for it is kept. */

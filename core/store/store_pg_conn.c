@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/log.h"
@@ -28,12 +29,24 @@ notice(void *arg, const char *msg)
 	log_debug("store", "%.*s", (int)strcspn(msg, "\n"), msg);
 }
 
+/* The options of a session that reads only, after those that are there. */
+static char *
+options_read_only(const char *given)
+{
+	const char *env = getenv("PGOPTIONS");
+
+	if (given == NULL)
+		given = env != NULL ? env : "";
+	return xasprintf("%s -c default_transaction_read_only=on", given);
+}
+
 /* The keywords of store.url, and what we add to them. */
 PGconn *
 pg_connect(struct pg_db *db, bool is_writer, bool blocking)
 {
 	const char *keys[64], *values[64];
-	char addr[64];
+	char addr[64], *options = NULL;
+	const char *given = NULL;
 	PGconn *pg;
 	int n = 0;
 
@@ -41,7 +54,13 @@ pg_connect(struct pg_db *db, bool is_writer, bool blocking)
 		if (o->val != NULL && n < 56) {
 			keys[n] = o->keyword;
 			values[n++] = o->val;
+			if (strcmp(o->keyword, "options") == 0)
+				given = o->val;
 		}
+	if (db->base.config.read_only) {
+		keys[n] = "options";
+		values[n++] = options = options_read_only(given);
+	}
 	keys[n] = "client_encoding";
 	values[n++] = "UTF8";
 	keys[n] = "fallback_application_name";
@@ -53,6 +72,7 @@ pg_connect(struct pg_db *db, bool is_writer, bool blocking)
 	keys[n] = values[n] = NULL;
 	pg = blocking ? PQconnectdbParams(keys, values, 0)
 		      : PQconnectStartParams(keys, values, 0);
+	free(options);
 	PQsetNoticeProcessor(pg, notice, NULL);
 	return pg;
 }

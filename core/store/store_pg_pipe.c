@@ -186,7 +186,8 @@ pg_send_setup(struct pg_conn *c)
 	snprintf(timeout, sizeof(timeout), "%lld",
 	    (long long)c->store->base.db->config.statement_timeout_ms);
 	values[0] = timeout;
-	values[1] = c->is_writer ? "off" : "on";
+	values[1] = c->is_writer && !c->store->base.db->config.read_only ? "off"
+									 : "on";
 	if (!PQsendQueryParams(c->pg,
 		"SELECT set_config('statement_timeout', $1, false), "
 		"set_config('default_transaction_read_only', $2, false), "

@@ -145,6 +145,9 @@ db_start(struct lite_db *db, struct error *err)
 {
 	enum as_status st;
 
+	/* No lock, no writer: whoever has the lock may be at work. */
+	if (db->base.config.read_only)
+		return lite_conn_open(db, LITE_ADMIN, &db->admin, err);
 	if ((st = lock_take(db, err)) != AS_OK)
 		return st;
 	file_create(db->path);

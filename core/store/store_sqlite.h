@@ -34,6 +34,7 @@ struct lite_stmt {
 struct lite_conn {
 	sqlite3 *db;
 	enum lite_role role;
+	bool read_only;
 	struct lite_stmt *stmts; /* by id of the sql */
 	unsigned n_stmts;
 	const _Atomic int64_t *clock;

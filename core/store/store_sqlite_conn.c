@@ -386,7 +386,7 @@ lite_pragmas(struct lite_conn *c, struct error *err)
 	sqlite3_busy_timeout(c->db, c->role == LITE_LOOP ? 0 : 5000);
 	snprintf(text, sizeof(text), "PRAGMA synchronous=%s",
 	    sync == NULL ? "FULL" : sync);
-	if (c->role == LITE_ADMIN)
+	if (c->role == LITE_ADMIN && !c->read_only)
 		st = lite_script(c, "PRAGMA journal_mode=WAL", err);
 	if (st == AS_OK)
 		st = lite_script(c, text, err);
@@ -397,7 +397,8 @@ lite_pragmas(struct lite_conn *c, struct error *err)
 		    "PRAGMA wal_autocheckpoint=4000;"
 		    "PRAGMA journal_size_limit=67108864",
 		    err);
-	if (st == AS_OK && (c->role == LITE_READER || c->role == LITE_LOOP))
+	if (st == AS_OK &&
+	    (c->read_only || c->role == LITE_READER || c->role == LITE_LOOP))
 		st = lite_script(c, "PRAGMA query_only=ON", err);
 	return st;
 }
@@ -407,14 +408,17 @@ lite_conn_open(struct lite_db *db, enum lite_role role, struct lite_conn **out,
     struct error *err)
 {
 	struct lite_conn *c = xcalloc(1, sizeof(*c));
+	int how = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 	enum as_status st;
 	int rc;
 
 	*out = NULL;
 	c->role = role;
+	c->read_only = db->base.config.read_only;
 	c->clock = &db->clock;
-	rc = sqlite3_open_v2(db->path, &c->db,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+	if (c->read_only)
+		how = SQLITE_OPEN_READONLY;
+	rc = sqlite3_open_v2(db->path, &c->db, how | SQLITE_OPEN_NOMUTEX,
 	    lite_test.vfs);
 	if (rc != SQLITE_OK) {
 		st = error_set(err, ERR_UNAVAILABLE, "cannot open %s: %s",

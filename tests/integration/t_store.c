@@ -579,6 +579,68 @@ test_append_only(void)
 	    NULL));
 }
 
+/* ---- A database that is only read ---------------------------------- */
+
+static struct store *reader;
+
+static void
+read_only_body(void *arg)
+{
+	static struct sql count = { .text = "SELECT count(*) FROM tenants" };
+	static struct sql insert = {
+		.text = "INSERT INTO node_settings"
+			" (key, value) VALUES ('ro', '1')"
+	};
+	struct error err = { 0 };
+	struct rows *r = NULL;
+
+	(void)arg;
+	OK(store_query(reader, &count, NULL, 0, &r, NULL));
+	CU_ASSERT_EQUAL(rows_int(r, 0, 0), 1);
+	rows_free(r);
+	CU_ASSERT_EQUAL(store_exec(reader, &insert, NULL, 0, NULL, &err),
+	    AS_FORBIDDEN);
+	error_clear(&err);
+	/* The same text as a read: now it is the database that refuses. */
+	CU_ASSERT_NOT_EQUAL(store_query(reader, &insert, NULL, 0, &r, &err),
+	    AS_OK);
+	error_clear(&err);
+}
+
+static void
+test_read_only(void)
+{
+	struct store_config config = env.config;
+	struct store_db *db = NULL;
+	struct rows *r = NULL;
+
+	if (!env_ready())
+		return;
+	config.read_only = true;
+	OK(store_db_open(&config, &db, NULL)); /* beside a writer */
+	OK(store_migrate(db, true, NULL, NULL));
+	CU_ASSERT_NOT_EQUAL(store_db_run(db,
+				"INSERT INTO node_settings (key, value)"
+				" VALUES ('ro', '1')",
+				NULL, 0, NULL, NULL),
+	    AS_OK);
+	CU_ASSERT_NOT_EQUAL(store_db_run(db, "CREATE TABLE ro (a int)", NULL, 0,
+				NULL, NULL),
+	    AS_OK);
+	reader = store_new(db, env.loop);
+	env_run(read_only_body, NULL);
+	store_free(reader);
+	store_db_close(db);
+	OK(store_db_run(env.db, "SELECT 1 FROM node_settings WHERE key = 'ro'",
+	    NULL, 0, &r, NULL));
+	CU_ASSERT_EQUAL(rows_count(r), 0);
+	rows_free(r);
+	if (env.dialect != STORE_SQLITE)
+		return;
+	config.url = "sqlite:/nonexistent/no.db";
+	CU_ASSERT_NOT_EQUAL(store_db_open(&config, &db, NULL), AS_OK);
+}
+
 int
 main(void)
 {
@@ -593,6 +655,7 @@ main(void)
 		{ "deadline and cancel", test_early },
 		{ "the clock can be set", test_clock },
 		{ "the log is append-only", test_append_only },
+		{ "a database that is only read", test_read_only },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {

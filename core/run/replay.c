@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/run/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/run/replay_impl.h"
+
+/*
+ * The store of a replay: it begins with the run as it was created, holds what
+ * the engine writes in memory, and compares it with the record on the way.
+ */
+
+#define EPOCH 1
+#define STUCK_MS 5000 /* without anything happening */
+#define NO_LIMIT (INT64_MAX / 2) /* something is added to it */
+
+void
+replay_over(struct replay *r)
+{
+	r->over = true;
+	r->moves++;
+	replay_world_wake(r);
+}
+
+bool
+replay_ends_cancelled(const struct replay *r)
+{
+	return r->rec.state.status == RUN_CANCELLED ||
+	       r->rec.state.status == RUN_ROLLED_BACK;
+}
+
+void
+replay_cancel(struct replay *r)
+{
+	if (r->now.status != RUN_RUNNING)
+		return;
+	r->now.status = RUN_CANCELLING;
+	r->now.cancel_mode = r->rec.state.cancel_mode;
+	r->now.heads.seq++; /* its event */
+	r->now.heads.run_seq++;
+	engine_notify_cancel(r->engine, r->now.id);
+}
+
+/* ---- The run as it is written -------------------------------------- */
+
+static void
+keep_message(struct replay *r, const struct run_message *m)
+{
+	struct run_history_row *h = &r->said[r->n_said++];
+
+	*h = (struct run_history_row){ .id = m->id,
+		.role = arena_strdup(r->arena, m->role),
+		.content = arena_strdup(r->arena, m->content),
+		.parts = arena_strdup(r->arena, m->parts),
+		.tool_call_id = arena_strdup(r->arena, m->tool_call_id),
+		.state = arena_strdup(r->arena, m->state),
+		.run_id = r->now.id,
+		.step = m->step,
+		.sequence = m->sequence };
+}
+
+static void
+keep_tool(struct replay *r, const struct run_tool *from)
+{
+	const struct run_tool *rec = record_tool_at(&r->rec, from->step,
+	    from->ordinal);
+	struct run_tool *t = &r->tools[r->n_tools++];
+
+	*t = *from;
+	t->call_id = arena_strdup(r->arena, from->call_id);
+	t->idem_key = arena_strdup(r->arena, from->idem_key);
+	t->tool = arena_strdup(r->arena, from->tool);
+	t->version = arena_strdup(r->arena, from->version);
+	t->args = arena_strdup(r->arena, from->args);
+	/* It may depend on the arguments, by a rule that is the tool's. */
+	t->effect = rec != NULL ? rec->effect
+				: arena_strdup(r->arena, from->effect);
+	t->state = rec != NULL && record_unsent(rec) ? "planned" : "started";
+}
+
+static void
+end_tool(struct replay *r, const struct run_tool *done)
+{
+	for (int i = 0; i < r->n_tools; i++)
+		if (uuid_equal(r->tools[i].id, done->id)) {
+			r->tools[i].state = arena_strdup(r->arena, done->state);
+			r->tools[i].result = arena_strdup(r->arena,
+			    done->result);
+			r->tools[i].error_code = arena_strdup(r->arena,
+			    done->error_code);
+		}
+}
+
+static void
+keep(struct replay *r, const struct run_commit *c)
+{
+	struct run_state *s = &r->now;
+
+	for (int i = 0; i < c->n_messages; i++)
+		keep_message(r, &c->messages[i]);
+	for (int i = 0; i < c->n_tools_new; i++)
+		keep_tool(r, &c->tools_new[i]);
+	for (int i = 0; i < c->n_tools_done; i++)
+		end_tool(r, &c->tools_done[i]);
+	s->status = c->to;
+	s->step += c->advance ? 1 : 0;
+	s->fence += c->bump_fence ? 1 : 0;
+	s->attempt = c->attempt;
+	s->heads.seq += c->events->n;
+	s->heads.run_seq += c->events->n;
+	s->heads.msg_seq += c->n_messages;
+	s->last_commit_id = c->commit_id;
+	if (!uuid_is_nil(c->checkpoint_id)) {
+		s->checkpoint_id = c->checkpoint_id;
+		memcpy(s->checkpoint_hash, c->checkpoint_hash, HASH_LEN);
+	}
+	if (c->usage != NULL)
+		run_usage_parse(&s->usage, c->usage);
+}
+
+/*
+ * Is the next thing of the record a call that never began?  There is no
+ * checkpoint if the stop came before the tools' turn, else it is at its start.
+ */
+static bool
+cancel_is_due(const struct replay *r, bool at_tools)
+{
+	const struct record_message *m = &r->rec.messages[r->next];
+	const struct run_tool *t;
+
+	if (!replay_ends_cancelled(r) || r->next == r->rec.n_messages)
+		return false;
+	t = record_call_of(&r->rec, m);
+	return t != NULL && record_never_began(t) &&
+	       at_tools == (record_checkpoint_at(&r->rec, m->step) != NULL);
+}
+
+static SUSPENDS enum as_status
+replay_commit(void *arg, const struct run_commit *c, struct error *err)
+{
+	struct replay *r = arg;
+
+	r->moves++;
+	if (r->over)
+		return error_set(err, ERR_CANCELED, "the replay is over");
+	if (c->from != r->now.status || c->step != r->now.step ||
+	    c->fence != r->now.fence || c->heads.seq != r->now.heads.seq ||
+	    c->heads.run_seq != r->now.heads.run_seq)
+		return error_set(err, ERR_CONFLICT, "the row has moved on");
+	if (r->n_said + c->n_messages >
+		r->rec.n_before + r->rec.n_messages + WORK_CALLS_MAX ||
+	    r->n_tools + c->n_tools_new > r->rec.n_tools + WORK_CALLS_MAX)
+		return error_set(err, ERR_INTERNAL, "more than was recorded");
+	replay_check(r, c);
+	if (r->over)
+		return error_set(err, ERR_CANCELED, "it differs");
+	keep(r, c);
+	if (c->n_tools_new > 0 && cancel_is_due(r, false))
+		replay_cancel(r);
+	replay_world_wake(r);
+	return AS_OK;
+}
+
+/* ---- Reads --------------------------------------------------------- */
+
+static SUSPENDS enum as_status
+replay_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
+    struct error *err)
+{
+	struct replay *r = arg;
+
+	(void)epoch, (void)max, (void)err;
+	*n = r->claimed ? 0 : 1;
+	*out = NULL;
+	if (*n == 1) {
+		*out = xcalloc(1, sizeof(**out));
+		(*out)->run_id = r->now.id;
+		(*out)->thread_id = r->now.thread_id;
+	}
+	r->claimed = true;
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
+replay_late(void *arg, struct uuid run_id, const struct run_tool *t,
+    int64_t now_us, struct error *err)
+{
+	(void)arg, (void)run_id, (void)t, (void)now_us;
+	return error_set(err, ERR_CONFLICT, "the replay is over");
+}
+
+static SUSPENDS enum as_status
+replay_release(void *arg, int64_t epoch, struct uuid thread_id,
+    struct uuid run_id, struct error *err)
+{
+	(void)arg, (void)epoch, (void)thread_id, (void)run_id, (void)err;
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
+replay_state(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_state *out, struct error *err)
+{
+	struct replay *r = arg;
+
+	(void)run_id, (void)arena, (void)err;
+	r->moves++;
+	*out = r->now;
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
+replay_history(void *arg, struct uuid thread_id, int64_t next_sequence,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err)
+{
+	struct replay *r = arg;
+
+	(void)thread_id, (void)next_sequence, (void)err;
+	r->moves++;
+	*n = r->n_said;
+	*out = arena_alloc(arena, (size_t)r->n_said * sizeof(**out) + 1);
+	memcpy(*out, r->said, (size_t)r->n_said * sizeof(**out));
+	return AS_OK;
+}
+
+/* The decision of a person on a call that the run waits for. */
+static void
+decide(struct replay *r, struct run_tool *t)
+{
+	const struct run_tool *rec = record_tool_at(&r->rec, t->step,
+	    t->ordinal);
+
+	if (strcmp(t->state, "unknown") != 0 || t->result != NULL ||
+	    rec == NULL || !record_was_decided(rec))
+		return;
+	t->state = rec->state;
+	t->result = rec->result;
+	t->error_code = rec->error_code;
+	t->resolution = rec->resolution;
+}
+
+static SUSPENDS enum as_status
+replay_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
+{
+	struct replay *r = arg;
+
+	(void)run_id, (void)err;
+	r->moves++;
+	if (cancel_is_due(r, true))
+		replay_cancel(r);
+	*n = 0;
+	*out = arena_alloc(arena, (size_t)r->n_tools * sizeof(**out) + 1);
+	for (int i = 0; i < r->n_tools; i++)
+		if (r->tools[i].step == step) {
+			decide(r, &r->tools[i]);
+			(*out)[(*n)++] = r->tools[i];
+		}
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
+replay_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
+    struct uuid *out, int *attempt, struct error *err)
+{
+	(void)arg, (void)by_run, (void)id, (void)at, (void)err;
+	memset(out, 0, sizeof(*out));
+	*attempt = 0;
+	return AS_OK;
+}
+
+/* What only a server asks for is not there: nobody may ask. */
+static const struct run_store_ops replay_ops = {
+	.commit = replay_commit,
+	.late = replay_late,
+	.claim = replay_claim,
+	.release = replay_release,
+	.state = replay_state,
+	.history = replay_history,
+	.tools = replay_tools,
+	.open_message = replay_open_message,
+};
+
+/* ---- Driving the engine -------------------------------------------- */
+
+static struct uuid
+env_new_id(void *arg)
+{
+	(void)arg;
+	return uuid_v7();
+}
+
+static int64_t
+env_wall_us(void *arg)
+{
+	(void)arg;
+	return clock_wall_us();
+}
+
+static uint32_t
+env_random(void *arg, uint32_t n)
+{
+	(void)arg, (void)n;
+	return 0;
+}
+
+/* Limits ended a run in the record or not at all, so there are none here. */
+static struct engine *
+engine_for(struct replay *r, struct loop *loop, struct bus *bus,
+    struct live *live)
+{
+	struct engine_config c = {
+		.loop = loop,
+		.runs = &r->runs,
+		.world = &r->world,
+		.bus = bus,
+		.live = live,
+		.env = { .new_id = env_new_id,
+		    .wall_us = env_wall_us,
+		    .random = env_random },
+		.epoch = EPOCH,
+		.limits = { .max_steps = NO_LIMIT,
+		    .max_tokens = NO_LIMIT,
+		    .model_tries = 1,
+		    .max_wall_ms = 3600000,
+		    .call_timeout_ms = 3600000,
+		    .tool_timeout_ms = 3600000,
+		    .parallel_tools = r->rec.parallel,
+		    .max_output = SIZE_MAX / 2, /* it is cut already */
+		    .slots = 1 },
+	};
+
+	return engine_new(&c);
+}
+
+static void
+keep_question(struct replay *r)
+{
+	const struct record_message *m = &r->rec.messages[0];
+	struct run_message question = { .id = m->id,
+		.role = m->role,
+		.content = m->content,
+		.parts = m->parts,
+		.state = "final",
+		.sequence = m->sequence };
+
+	keep_message(r, &question);
+	r->now.heads.msg_seq++;
+	r->next = 1;
+}
+
+/* The run as it was when it had been created. */
+static void
+state_init(struct replay *r)
+{
+	struct run_state *s = &r->now;
+	size_t n = (size_t)(r->rec.n_before + r->rec.n_messages +
+			    WORK_CALLS_MAX);
+
+	*s = (struct run_state){ .id = r->rec.state.id,
+		.thread_id = r->rec.state.thread_id,
+		.agent_id = r->rec.state.agent_id,
+		.tenant_id = r->rec.state.tenant_id,
+		.user_id = r->rec.state.user_id,
+		.last_commit_id = r->rec.state.id,
+		.status = RUN_RUNNING,
+		.fence = 1,
+		.owner_epoch = EPOCH,
+		.created_at = r->rec.state.created_at,
+		.heads = { 1, 1, r->rec.sequence },
+		.model = r->rec.state.model,
+		.budget = "{\"repeats\":1000000000}",
+		.correlation_id = r->rec.state.correlation_id,
+		.traceparent = r->rec.state.traceparent,
+		.now_us = r->rec.state.now_us };
+	r->said = arena_alloc(r->arena, n * sizeof(*r->said));
+	memcpy(r->said, r->rec.before,
+	    (size_t)r->rec.n_before * sizeof(*r->said));
+	r->n_said = r->rec.n_before;
+	if (r->rec.has_question)
+		keep_question(r);
+	r->tools = arena_alloc(r->arena,
+	    (size_t)(r->rec.n_tools + WORK_CALLS_MAX) * sizeof(*r->tools));
+}
+
+/* Nothing here waits for the outside, so something must happen all the time. */
+static SUSPENDS void
+play_on(struct replay *r, struct loop *loop)
+{
+	uint64_t since = loop_now_ms(loop);
+	unsigned seen = r->moves;
+
+	r->claimed = false;
+	engine_claim(r->engine);
+	while (engine_active(r->engine) > 0 &&
+	       loop_now_ms(loop) < since + STUCK_MS) {
+		if (r->moves != seen)
+			since = loop_now_ms(loop);
+		seen = r->moves;
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	}
+	if (engine_active(r->engine) == 0)
+		return;
+	replay_differs(r, r->now.step + 1, "the run does not go on", "an end",
+	    NULL);
+	engine_drain(r->engine, 0);
+}
+
+/* The engine has let go of the run.  Did somebody make it go on, or end it? */
+static SUSPENDS bool
+goes_on(struct replay *r)
+{
+	const struct engine_resume how = { .items_close = "dismissed" };
+	const struct record *rec = &r->rec;
+	bool more = record_checkpoint_at(rec, r->now.step + 1) != NULL ||
+		    (r->next < rec->n_messages &&
+			strcmp(rec->messages[r->next].role, "assistant") == 0);
+
+	if (r->over || !run_is_open(r->now.status) ||
+	    run_has_owner(r->now.status))
+		return false;
+	if (!more && replay_ends_cancelled(r))
+		(void)engine_end(r->engine, r->now.id, rec->state.status, &how,
+		    NULL);
+	if (more)
+		r->now.status = RUN_RUNNING;
+	return more;
+}
+
+static SUSPENDS void
+play(struct replay *r, struct loop *loop)
+{
+	/* Each wait has something in the record that it was for. */
+	int waits = r->rec.n_messages + r->rec.n_tools + 1;
+
+	do
+		play_on(r, loop);
+	while (goes_on(r) && waits-- > 0);
+}
+
+SUSPENDS enum as_status
+replay_run(struct loop *loop, struct store *store, struct uuid run_id,
+    struct arena *arena, struct replay_result *out, struct error *err)
+{
+	struct replay *r = arena_alloc(arena, sizeof(*r));
+	struct bus *bus;
+	struct live *live;
+	enum as_status st;
+
+	memset(out, 0, sizeof(*out));
+	r->arena = arena;
+	r->out = out;
+	if ((st = record_load(&r->rec, store, run_id, arena, err)) != AS_OK)
+		return st;
+	out->status = r->rec.state.status;
+	out->step = r->rec.state.step;
+	out->fence = r->rec.state.fence;
+	r->runs = (struct run_store){ &replay_ops, r };
+	state_init(r);
+	replay_world_init(r);
+	bus = bus_new_memory();
+	bus_join(bus, loop);
+	live = live_new();
+	r->engine = engine_for(r, loop, bus, live);
+	play(r, loop);
+	engine_free(r->engine);
+	live_free(live);
+	bus_leave(bus, loop);
+	bus_free(bus);
+	if (r->stuck && out->what == NULL)
+		return error_set(err, ERR_UNSUPPORTED,
+		    "after step %d it ran out of time among its tools, which "
+		    "cannot be made to happen again",
+		    out->n_steps);
+	replay_check_rest(r);
+	return AS_OK;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/run/replay_impl.h"
+
+/*
+ * Reads all that is stored of a run before any of it is played, and finds out
+ * in which order and how many at once its tool calls ended.
+ */
+
+static const char *
+text_in(struct arena *arena, const struct rows *r, int row, int col)
+{
+	return arena_strdup(arena, rows_text(r, row, col));
+}
+
+static SUSPENDS enum as_status
+read_of_run(struct store *store, struct sql *sql, struct uuid run_id,
+    struct rows **out, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+
+	return store_query(store, sql, args, 1, out, err);
+}
+
+/* ---- Messages ------------------------------------------------------ */
+
+SQL(RECORD_MESSAGES,
+    "SELECT id, role, content, parts, tool_call_id, state, usage, step,"
+    " ordinal, sequence, created_at FROM messages WHERE run_id = $1"
+    " ORDER BY sequence");
+
+SQL(RECORD_FORKED,
+    "SELECT 1 FROM runs WHERE id = $1 AND forked_from_run IS NOT NULL");
+
+/* A run that takes another one up again has no question of its own. */
+static SUSPENDS enum as_status
+forked_check(struct record *rec, struct store *store, struct error *err)
+{
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_FORKED, rec->state.id,
+	    &r, err);
+
+	if (st == AS_OK && rows_count(r) == 0)
+		st = error_set(err, ERR_CONFLICT,
+		    "the message that began this run is gone");
+	rows_free(r);
+	return st;
+}
+
+static SUSPENDS enum as_status
+load_messages(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	struct record_message *m;
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_MESSAGES, rec->state.id,
+	    &r, err);
+
+	rec->n_messages = rows_count(r);
+	rec->messages = arena_alloc(arena,
+	    (size_t)rec->n_messages * sizeof(*m) + 1);
+	for (int i = 0; i < rec->n_messages; i++) {
+		m = &rec->messages[i];
+		m->id = rows_uuid(r, i, 0);
+		m->role = text_in(arena, r, i, 1);
+		m->content = text_in(arena, r, i, 2);
+		m->parts = text_in(arena, r, i, 3);
+		m->tool_call_id = text_in(arena, r, i, 4);
+		m->state = text_in(arena, r, i, 5);
+		m->usage = text_in(arena, r, i, 6);
+		m->step = rows_int(r, i, 7);
+		m->ordinal = rows_int(r, i, 8);
+		m->sequence = rows_int(r, i, 9);
+		m->created_at = rows_int(r, i, 10);
+	}
+	rows_free(r);
+	rec->has_question = rec->n_messages > 0 &&
+			    strcmp(rec->messages[0].role, "user") == 0;
+	if (st == AS_OK && !rec->has_question)
+		st = forked_check(rec, store, err);
+	return st;
+}
+
+SQL(RECORD_BEFORE,
+    "SELECT id, role, content, parts, tool_call_id, state, run_id, step,"
+    " sequence FROM messages WHERE thread_id = $1 AND sequence < $2"
+    " AND state IN ('final', 'interrupted') ORDER BY sequence DESC LIMIT $3");
+
+static SUSPENDS enum as_status
+load_before(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(rec->state.thread_id),
+		SQL_INT(rec->n_messages > 0 ? rec->messages[0].sequence
+					    : rec->state.heads.msg_seq),
+		SQL_INT(RUN_HISTORY_ROWS) };
+	struct run_history_row *h;
+	struct rows *r = NULL;
+	enum as_status st = store_query(store, &RECORD_BEFORE, args, 3, &r,
+	    err);
+	int n = rows_count(r);
+
+	rec->n_before = n;
+	rec->sequence = args[1].v.i;
+	rec->before = arena_alloc(arena, (size_t)n * sizeof(*h) + 1);
+	for (int i = 0; i < n; i++) {
+		h = &rec->before[n - 1 - i];
+		h->id = rows_uuid(r, i, 0);
+		h->role = text_in(arena, r, i, 1);
+		h->content = text_in(arena, r, i, 2);
+		h->parts = text_in(arena, r, i, 3);
+		h->tool_call_id = text_in(arena, r, i, 4);
+		h->state = text_in(arena, r, i, 5);
+		h->run_id = rows_uuid(r, i, 6);
+		h->step = rows_int(r, i, 7);
+		h->sequence = rows_int(r, i, 8);
+	}
+	rows_free(r);
+	return st;
+}
+
+/* ---- Tool calls, checkpoints, ends --------------------------------- */
+
+SQL(RECORD_TOOLS,
+    "SELECT step, ordinal, tool_call_id, idem_key, tool, tool_version, args,"
+    " effect, state, result, error_code, args_hash, resolution"
+    " FROM tool_invocations"
+    " WHERE run_id = $1 ORDER BY step, ordinal");
+
+static SUSPENDS enum as_status
+load_tools(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	struct run_tool *t;
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_TOOLS, rec->state.id, &r,
+	    err);
+	const void *sha;
+	size_t len;
+
+	rec->n_tools = rows_count(r);
+	rec->tools = arena_alloc(arena, (size_t)rec->n_tools * sizeof(*t) + 1);
+	for (int i = 0; i < rec->n_tools; i++) {
+		t = &rec->tools[i];
+		t->step = rows_int(r, i, 0);
+		t->ordinal = rows_int(r, i, 1);
+		t->call_id = text_in(arena, r, i, 2);
+		t->idem_key = text_in(arena, r, i, 3);
+		t->tool = text_in(arena, r, i, 4);
+		t->version = text_in(arena, r, i, 5);
+		t->args = text_in(arena, r, i, 6);
+		t->effect = text_in(arena, r, i, 7);
+		t->state = text_in(arena, r, i, 8);
+		t->result = text_in(arena, r, i, 9);
+		t->error_code = text_in(arena, r, i, 10);
+		t->resolution = text_in(arena, r, i, 12);
+		sha = rows_bytes(r, i, 11, &len);
+		if (sha != NULL && len == HASH_LEN)
+			memcpy(t->args_hash, sha, HASH_LEN);
+	}
+	rows_free(r);
+	return st;
+}
+
+SQL(RECORD_CHECKPOINTS,
+    "SELECT step, state_hash FROM checkpoints WHERE run_id = $1 AND ns = ''"
+    " AND source = 'loop' ORDER BY step");
+
+static SUSPENDS enum as_status
+load_checkpoints(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	struct record_checkpoint *c;
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_CHECKPOINTS,
+	    rec->state.id, &r, err);
+	const void *sha;
+	size_t len;
+
+	rec->n_checkpoints = rows_count(r);
+	rec->checkpoints = arena_alloc(arena,
+	    (size_t)rec->n_checkpoints * sizeof(*c) + 1);
+	for (int i = 0; i < rec->n_checkpoints; i++) {
+		c = &rec->checkpoints[i];
+		c->step = rows_int(r, i, 0);
+		sha = rows_bytes(r, i, 1, &len);
+		if (sha != NULL && len == HASH_LEN)
+			memcpy(c->hash, sha, HASH_LEN);
+	}
+	rows_free(r);
+	return st;
+}
+
+SQL(RECORD_ENDS, "SELECT payload FROM run_events WHERE run_id = $1"
+		 " AND type = 'message_end' ORDER BY run_seq");
+
+static SUSPENDS enum as_status
+load_ends(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	struct json_object *o;
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_ENDS, rec->state.id, &r,
+	    err);
+	const char *text;
+
+	rec->n_ends = rows_count(r);
+	rec->ends = arena_alloc(arena,
+	    (size_t)rec->n_ends * sizeof(*rec->ends) + 1);
+	for (int i = 0; i < rec->n_ends; i++) {
+		text = rows_text(r, i, 0);
+		o = NULL;
+		if (json_parse(text, strlen(text), &o, NULL) == AS_OK)
+			jget_uuid(o, "message_id", &rec->ends[i].message_id);
+		rec->ends[i].why = arena_strdup(arena,
+		    jget_str(o, "finish_reason", ""));
+		json_object_put(o);
+	}
+	rows_free(r);
+	return st;
+}
+
+SQL(RECORD_ERROR, "SELECT error_code, error FROM runs WHERE id = $1");
+
+static SUSPENDS enum as_status
+load_error(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_ERROR, rec->state.id, &r,
+	    err);
+
+	if (rows_count(r) == 1) {
+		rec->error_code = text_in(arena, r, 0, 0);
+		rec->error = text_in(arena, r, 0, 1);
+	}
+	rows_free(r);
+	return st;
+}
+
+/* ---- Looking things up --------------------------------------------- */
+
+const struct record_checkpoint *
+record_checkpoint_at(const struct record *rec, int64_t step)
+{
+	for (int i = 0; i < rec->n_checkpoints; i++)
+		if (rec->checkpoints[i].step == step)
+			return &rec->checkpoints[i];
+	return NULL;
+}
+
+const struct run_tool *
+record_tool_at(const struct record *rec, int64_t step, int64_t ordinal)
+{
+	for (int i = 0; i < rec->n_tools; i++)
+		if (rec->tools[i].step == step &&
+		    rec->tools[i].ordinal == ordinal)
+			return &rec->tools[i];
+	return NULL;
+}
+
+static int
+message_at(const struct record *rec, const char *role, int64_t step,
+    int64_t ordinal)
+{
+	for (int i = 0; i < rec->n_messages; i++)
+		if (rec->messages[i].step == step &&
+		    rec->messages[i].ordinal == ordinal &&
+		    strcmp(rec->messages[i].role, role) == 0)
+			return i;
+	return -1;
+}
+
+int
+record_answer_at(const struct record *rec, int64_t step)
+{
+	return message_at(rec, "assistant", step, 0);
+}
+
+/* Calls belong to the step that asks for them, results to the next one. */
+int
+record_result_at(const struct record *rec, const struct run_tool *call)
+{
+	return message_at(rec, "tool", call->step + 1, call->ordinal);
+}
+
+const struct run_tool *
+record_call_of(const struct record *rec, const struct record_message *m)
+{
+	if (strcmp(m->role, "tool") != 0)
+		return NULL;
+	return record_tool_at(rec, m->step - 1, m->ordinal);
+}
+
+bool
+record_is_cut(const struct run_tool *t)
+{
+	return t->error_code != NULL &&
+	       strcmp(t->error_code, "CANCELED") == 0 &&
+	       (strcmp(t->state, "cancelled") == 0 ||
+		   strcmp(t->state, "unknown") == 0);
+}
+
+static bool
+result_says(const struct run_tool *t, const char *words)
+{
+	return record_is_cut(t) && t->result != NULL &&
+	       strstr(t->result, words) != NULL;
+}
+
+/* The engine says so in the words that the model reads, and nowhere else. */
+bool
+record_unsent(const struct run_tool *t)
+{
+	return result_says(t, "before this call; it has not happened");
+}
+
+bool
+record_was_closed(const struct run_tool *t)
+{
+	return record_unsent(t) ||
+	       result_says(t, "during this call; it may have happened");
+}
+
+bool
+record_never_began(const struct run_tool *t)
+{
+	return record_was_closed(t) || result_says(t, "before this call");
+}
+
+bool
+record_was_decided(const struct run_tool *t)
+{
+	return strcmp(t->state, "skipped") == 0 ||
+	       (t->resolution != NULL &&
+		   strcmp(t->resolution, "operator") == 0);
+}
+
+bool
+record_is_partial(const struct record_message *m)
+{
+	return strcmp(m->role, "assistant") == 0 && m->ordinal < 0;
+}
+
+const char *
+record_why(const struct record *rec, struct uuid message_id)
+{
+	const char *why = "";
+
+	for (int i = 0; i < rec->n_ends; i++)
+		if (uuid_equal(rec->ends[i].message_id, message_id))
+			why = rec->ends[i].why;
+	return why;
+}
+
+/* ---- The order of tool calls --------------------------------------- */
+
+/* Results of one commit have one time, and the order of the calls. */
+static bool
+same_commit(const struct record_message *a, const struct record_message *b)
+{
+	return strcmp(a->role, "tool") == 0 && strcmp(b->role, "tool") == 0 &&
+	       a->step == b->step && a->created_at == b->created_at &&
+	       a->ordinal < b->ordinal;
+}
+
+/*
+ * Calls begin in their order while there is a free place; one that ended after
+ * k others had, and began as number n, needs n - k places.
+ */
+static void
+order_calls(struct record *rec)
+{
+	const struct run_tool *t;
+	int first = 0, places;
+
+	rec->parallel = 1;
+	for (int i = 0; i < rec->n_messages; i++) {
+		struct record_message *m = &rec->messages[i];
+
+		if (strcmp(m->role, "tool") != 0)
+			continue;
+		if (i == 0 || strcmp(m[-1].role, "tool") != 0 ||
+		    m[-1].step != m->step)
+			first = i;
+		m->after = i > first && same_commit(&m[-1], m) ? m[-1].after
+							       : i;
+		t = record_call_of(rec, m);
+		places = (int)m->ordinal + 1 - (m->after - first);
+		if (t != NULL && !record_never_began(t) &&
+		    places > rec->parallel)
+			rec->parallel = places;
+	}
+}
+
+SUSPENDS enum as_status
+record_load(struct record *rec, struct store *store, struct uuid run_id,
+    struct arena *arena, struct error *err)
+{
+	enum as_status st;
+
+	if ((st = run_sql_state(store, run_id, arena, &rec->state, err)) !=
+		AS_OK ||
+	    (st = load_messages(rec, store, arena, err)) != AS_OK ||
+	    (st = load_before(rec, store, arena, err)) != AS_OK ||
+	    (st = load_tools(rec, store, arena, err)) != AS_OK ||
+	    (st = load_checkpoints(rec, store, arena, err)) != AS_OK ||
+	    (st = load_ends(rec, store, arena, err)) != AS_OK ||
+	    (st = load_error(rec, store, arena, err)) != AS_OK ||
+	    (st = agent_load(store, rec->state.agent_id, arena, &rec->agent,
+		 err)) != AS_OK)
+		return st;
+	order_calls(rec);
+	return AS_OK;
+}
