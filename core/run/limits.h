@@ -33,6 +33,7 @@ bool run_limits_hold(const struct engine_limits *l,
 
 /* At so many same calls in a row the model is told, at the next it stops. */
 #define RUN_REPEATS_TOLD 3
+#define RUN_REPEATS_NOTE "\n[this is the same call " /* how that begins */
 #define RUN_REPEATS_MAX 5
 
 /*

@@ -266,15 +266,14 @@ replay_world_wake(struct replay *r)
 	r->n_waiting = 0;
 }
 
-/* What the engine adds to a result when it has seen the call too often. */
-#define NUDGE "\n[this is the same call for the "
-
+/* Without what the engine adds when it has seen the call too often. */
 static const char *
 without_nudge(struct replay *r, const char *text)
 {
 	const char *last = NULL;
 
-	for (const char *p = text; (p = strstr(p, NUDGE)) != NULL; p++)
+	for (const char *p = text; (p = strstr(p, RUN_REPEATS_NOTE)) != NULL;
+	     p++)
 		last = p;
 	return last != NULL
 		   ? arena_strndup(r->arena, text, (size_t)(last - text))

@@ -435,7 +435,7 @@ result_nudge(struct call *c, struct arena *arena, const char *text)
 	    RUN_REPEATS_TOLD)
 		return text;
 	return arena_printf(arena,
-	    "%s\n[this is the same call %d times in a row: the result does not "
+	    "%s" RUN_REPEATS_NOTE "%d times in a row: the result does not "
 	    "change; go on without it]",
 	    text, RUN_REPEATS_TOLD);
 }

@@ -85,9 +85,6 @@ test_problems(void)
 		    "server.demo_dir: there is no folder '/no/such'" },
 		{ "plugins.dirs=/no/such",
 		    "plugins.dirs: there is no folder '/no/such'" },
-		{ "worker.beat=3s",
-		    "worker.beat: expected at most a quarter of worker.lease "
-		    "(8000 ms), got 3000 ms" },
 		{ "data_dir=", "data_dir: expected the path of a folder" },
 		{ "nope.x=1", "nope: unknown section" },
 		{ "server.port=65536",
