@@ -41,6 +41,7 @@ struct answer {
 	struct plug_chat_end end;
 	struct error err;
 	enum as_status st;
+	enum as_status refused; /* not OK: a part of it was not taken */
 	bool done;
 };
 
@@ -117,12 +118,8 @@ call_delta(struct answer *a, const struct as_delta *d)
 }
 
 static enum as_status
-answer_delta(void *arg, const struct as_delta *d)
+delta_take(struct answer *a, const struct as_delta *d)
 {
-	struct answer *a = arg;
-
-	if (work_must_stop(a->w))
-		return AS_CANCELED;
 	switch (d->type) {
 	case AS_DELTA_TEXT:
 		if (a->text.len + d->len > WORK_TEXT_MAX)
@@ -153,6 +150,18 @@ answer_delta(void *arg, const struct as_delta *d)
 	}
 }
 
+static enum as_status
+answer_delta(void *arg, const struct as_delta *d)
+{
+	struct answer *a = arg;
+	enum as_status st = work_must_stop(a->w) ? AS_CANCELED
+						 : delta_take(a, d);
+
+	if (a->refused == AS_OK)
+		a->refused = st;
+	return st;
+}
+
 static SUSPENDS void
 answer_main(void *arg)
 {
@@ -175,6 +184,10 @@ answer_main(void *arg)
 	FAILPOINT("llm.pre_send");
 	a->st = world->chat(world->arg, &who, w->model, a->messages, a->tools,
 	    &sink, &a->end, &a->err);
+	/* It may not have cared: half an answer is none. */
+	if (a->st == AS_OK && a->refused != AS_OK)
+		a->st = error_from_status(&a->err, a->refused,
+		    "the answer could not be taken as a whole");
 	text_show(a);
 	FAILPOINT("llm.end");
 	fiber_correlation_set(NULL);

@@ -151,9 +151,38 @@ test_readers(void)
 	bed_run(readers, turns, 1);
 }
 
+/* What a model said before it failed is taken back. */
+static void
+reset(void)
+{
+	struct reader r;
+
+	bed.engine->c.limits.model_tries = 3;
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	reader_open(&r, true, 0);
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.over && r.ordered);
+	CU_ASSERT_STRING_EQUAL(r.text.data, "whole");
+	buf_free(&r.text);
+}
+
+static void
+test_reset(void)
+{
+	const struct fake_turn turns[] = { { .text = "half",
+					       .fail = ERR_UNAVAILABLE },
+		{ .text = "another half", .fail = ERR_UNAVAILABLE },
+		{ .text = "whole" } };
+
+	bed_run(reset, turns, 3);
+}
+
 static CU_TestInfo tests[] = {
 	{ "a reader of what is over", test_late_reader },
 	{ "readers: early, late, slow", test_readers },
+	{ "a reader of an answer that begins anew", test_reset },
 	CU_TEST_INFO_NULL,
 };
 

@@ -793,6 +793,44 @@ test_cancel_parked(void)
 	bed_run(cancel_parked, turns, 5);
 }
 
+#define MOMENTS 40
+
+/* Whatever it waits for, a cancel ends it and leaves nothing open. */
+static void
+cancel_any_time(void)
+{
+	limits()->model_tries = 2;
+	for (int k = 0; k < MOMENTS; k++) {
+		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+		for (int i = 0; i < k; i++)
+			fiber_yield();
+		bed_cancel(k % 3 == 0);
+		bed_until(k % 3 == 0 ? "rolled_back" : "cancelled");
+		CU_ASSERT_EQUAL(jobs(), 0);
+		CU_ASSERT_TRUE(thread_is("idle"));
+		CU_ASSERT_EQUAL(items("error", "pending"), 0);
+		CU_ASSERT_EQUAL(bed_count(
+				    "SELECT count(*) FROM run_events WHERE"
+				    " run_id = $1 AND type = 'message_start'"),
+		    k % 3 == 0
+			? 1
+			: bed_count("SELECT count(*) FROM run_events WHERE"
+				    " run_id = $1 AND type = 'message_end'"));
+		bed_wait_end();
+	}
+	(void)bed_events(); /* without a gap */
+}
+
+static void
+test_cancel_any_time(void)
+{
+	struct fake_turn turns[MOMENTS * 2];
+
+	for (int i = 0; i < MOMENTS * 2; i++)
+		turns[i] = (struct fake_turn)FAILS(UNAVAILABLE);
+	bed_run(cancel_any_time, turns, MOMENTS * 2);
+}
+
 /* It has come when the run is about to be parked. */
 static void
 cancel_faster(void)
@@ -844,6 +882,7 @@ static CU_TestInfo tests[] = {
 	{ "crashes that are few enough", test_no_crashes },
 	{ "a run that has expired", test_expired },
 	{ "cancel where nobody is at work", test_cancel_parked },
+	{ "cancel at any moment of a retry", test_cancel_any_time },
 	{ "cancel before the run is parked", test_cancel_faster },
 	CU_TEST_INFO_NULL,
 };

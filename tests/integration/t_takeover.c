@@ -177,6 +177,78 @@ test_drain_tools(void)
 	bed_run(drain_tools, turns, 2);
 }
 
+/* ---- At any moment ------------------------------------------------- */
+
+#define MOMENTS 40
+
+static const struct fake_turn any_turns[] = {
+	{ .text = "ab", .calls = { "t_P {}", "t_K {}", "t_N {}" } },
+	{ .text = "ok" }
+};
+
+/* Each run has an answer, and each call has a result, once. */
+static SUSPENDS void
+assert_whole(void)
+{
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM messages WHERE"
+				  " run_id = $1 AND state = 'final'"),
+	    1 + 1 + 3 + 1);
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM tool_invocations"
+				  " WHERE run_id = $1 AND state = 'succeeded'"),
+	    3);
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM run_events WHERE"
+				  " run_id = $1 AND type = 'tool_result'"),
+	    3);
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM inbox_items"
+				  " WHERE run_id = $1"),
+	    0);
+}
+
+static SUSPENDS void
+stop_any_time(bool dies)
+{
+	for (int k = 0; k < MOMENTS; k++) {
+		fake.n_chats = 0;
+		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+		for (int i = 0; i < k; i++)
+			fiber_yield();
+		bed_stop(dies);
+		/* Whichever answer it was at, it is asked again. */
+		fake.n_chats = bed_count("SELECT count(*) FROM messages WHERE"
+					 " run_id = $1 AND role = 'assistant'");
+		(void)bed_next();
+		bed_until("succeeded");
+		assert_whole();
+		bed_wait_end();
+	}
+	(void)bed_events(); /* without a gap */
+}
+
+static void
+dies_any_time(void)
+{
+	stop_any_time(true);
+}
+
+static void
+drains_any_time(void)
+{
+	bed.drain_until = UINT64_MAX;
+	stop_any_time(false);
+}
+
+static void
+test_dies_any_time(void)
+{
+	bed_run(dies_any_time, any_turns, 2);
+}
+
+static void
+test_drains_any_time(void)
+{
+	bed_run(drains_any_time, any_turns, 2);
+}
+
 /* ---- Fences -------------------------------------------------------- */
 
 static void
@@ -260,6 +332,8 @@ static CU_TestInfo tests[] = {
 	{ "takeover while a model answers", test_takeover_answer },
 	{ "takeover among tools", test_takeover_tools },
 	{ "a drain among tools", test_drain_tools },
+	{ "a process that dies at any moment", test_dies_any_time },
+	{ "a process that stops at any moment", test_drains_any_time },
 	{ "a stale belief writes nothing", test_stale_fence },
 	{ "an owner that was declared dead", test_zombie },
 	CU_TEST_INFO_NULL,
