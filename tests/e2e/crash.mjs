@@ -10,8 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { newThread, scene, script } from "../support/chat.mjs";
-import { start } from "../support/server.mjs";
+import { messages, newThread, scene, script } from "../support/chat.mjs";
+import { api, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
 const PLUGINS = join(process.env.BUILD_DIR ?? "build/release",
@@ -119,7 +119,29 @@ test("a run that crashes again and again is given up", async () => {
 	assert.ok(await started());
 	assert.equal(counts()(run_id), 3);
 	const back = await connect(server, thread.id, { token: s.token, after: 0 });
-	assert.equal((await back.end()).state, "dead_lettered");
+	const end = await back.end();
+	assert.equal(end.state, "dead_lettered");
+	assert.equal(end.error.code, "CRASHED");
+	// An admin lets a new run take the thread up: what is done is not redone.
+	const operator = (method, path, body) => api(server, method,
+		`/api/operator/items${path}`, { token: s.token, body });
+	const { body: { items } } = await operator("GET", `?run_id=${run_id}`);
+	assert.deepEqual(items.map((i) => [i.kind, i.status]),
+		[["dead_letter", "pending"]]);
+	const resolve = (outcome) => operator("POST", `/${items[0].id}/resolve`,
+		{ outcome });
+	assert.equal((await resolve("retry")).status, 400);
+	const { status, body } = await resolve("requeue");
+	assert.equal(status, 200, JSON.stringify(body));
+	assert.equal(body.status, "answered");
+	assert.equal(body.response_type, "requeue");
+	const next = await back.end();
+	assert.notEqual(next.run_id, run_id);
+	assert.equal(next.state, "succeeded", JSON.stringify(next));
+	assert.equal((await resolve("dismiss")).status, 409);
+	assert.deepEqual((await messages(server, { ...s, thread }))
+		.map((m) => [m.role, m.run_id]), [["user", run_id],
+		["assistant", run_id], ["tool", run_id], ["assistant", next.run_id]]);
 	await back.close();
 });
 
