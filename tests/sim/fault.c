@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 #include "tests/sim/node.h"
@@ -87,17 +88,27 @@ faults_make(struct fault_list *l, uint64_t seed)
 void
 fault_write(const struct fault *f, char *out, size_t size)
 {
-	char target[32] = "";
+	snprintf(out, size, "fault %s at %llu for %llu of %d hits %d mode %d",
+	    fault_name(f->kind), (unsigned long long)f->at_ms,
+	    (unsigned long long)f->len_ms, f->target, f->per_mille, f->mode);
+}
 
-	if (f->target >= 0)
-		snprintf(target, sizeof(target), " of %s %d",
-		    f->kind == FAULT_CANCEL || f->kind == FAULT_POISON
-			? "thread"
-			: "node",
-		    f->target);
-	snprintf(out, size, "at %llu ms for %llu ms: %s%s, %d/1000, mode %d",
-	    (unsigned long long)f->at_ms, (unsigned long long)f->len_ms,
-	    fault_name(f->kind), target, f->per_mille, f->mode);
+bool
+fault_read(const char *line, struct fault *f)
+{
+	unsigned long long at, len;
+	char name[32];
+	int k = 0;
+
+	if (sscanf(line, "fault %31s at %llu for %llu of %d hits %d mode %d",
+		name, &at, &len, &f->target, &f->per_mille, &f->mode) != 6)
+		return false;
+	while (k < FAULT_KINDS && strcmp(kinds[k].name, name) != 0)
+		k++;
+	f->kind = (enum fault_kind)k;
+	f->at_ms = at;
+	f->len_ms = len;
+	return k < FAULT_KINDS;
 }
 
 /* ---- While it lasts ------------------------------------------------ */

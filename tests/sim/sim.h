@@ -79,7 +79,9 @@ struct fault_list {
 
 const char *fault_name(enum fault_kind kind);
 void faults_make(struct fault_list *l, uint64_t seed);
+/* As a line "fault crash at 100 for 200 of 1 hits 0 mode 0", and back. */
 void fault_write(const struct fault *f, char *out, size_t size);
+bool fault_read(const char *line, struct fault *f);
 
 /* ---- One run of a seed --------------------------------------------- */
 

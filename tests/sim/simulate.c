@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,9 @@
 #include "tests/sim/sim.h"
 
 /*
- * simulate [--seeds N] [--from S] [--trace SEED]: seeds as TAP.  A seed that
- * fails is tried with ever fewer of its faults, and what is left is printed.
+ * simulate [--seeds N] [--from S] [--trace SEED] [--replay FILE]: seeds as TAP.
+ * A seed that fails is tried with ever fewer of its faults, and what is left is
+ * printed; kept as a file in tests/sim/schedules, it is tried each time.
  */
 
 #ifdef __SANITIZE_THREAD__
@@ -26,6 +28,7 @@ struct options {
 	uint64_t from, seeds;
 	uint64_t trace;
 	bool has_trace;
+	const char *replay;
 };
 
 static void
@@ -41,7 +44,9 @@ options_read(struct options *o, int argc, char **argv)
 		else if (strcmp(argv[i], "--trace") == 0) {
 			o->trace = v;
 			o->has_trace = true;
-		} else {
+		} else if (strcmp(argv[i], "--replay") == 0)
+			o->replay = argv[i + 1];
+		else {
 			fprintf(stderr, "simulate: unknown option %s\n",
 			    argv[i]);
 			exit(2);
@@ -89,10 +94,11 @@ failure_print(uint64_t seed, const struct sim_result *r)
 	    r->broken, r->how);
 	faults_make(&l, seed);
 	faults_reduce(seed, &l, r->broken);
-	printf("# with these faults alone:\n");
+	printf("# with these faults alone:\n# seed %llu\n",
+	    (unsigned long long)seed);
 	for (int i = 0; i < l.n; i++) {
 		fault_write(&l.f[i], text, sizeof(text));
-		printf("#   %s\n", text);
+		printf("# %s\n", text);
 	}
 }
 
@@ -201,19 +207,73 @@ coverage_print(const struct options *o, const struct sim_coverage *cov)
 	return missing > 0 && o->seeds >= SEEDS_COVER;
 }
 
+/* ---- Schedules ----------------------------------------------------- */
+
+/* "seed N", then a line for each fault; other lines are comments. */
+static void
+schedule_read(const char *path, uint64_t *seed, struct fault_list *l)
+{
+	FILE *f = fopen(path, "r");
+	unsigned long long n;
+	char line[256];
+
+	if (f == NULL) {
+		fprintf(stderr, "simulate: cannot read %s\n", path);
+		exit(2);
+	}
+	*seed = 0;
+	l->n = 0;
+	while (fgets(line, sizeof(line), f) != NULL && l->n < SIM_FAULTS_MAX)
+		if (sscanf(line, "seed %llu", &n) == 1)
+			*seed = n;
+		else if (fault_read(line, &l->f[l->n]))
+			l->n++;
+	fclose(f);
+}
+
+static int
+schedules_run(void)
+{
+	int failed = 0, n = 0;
+	glob_t files;
+
+	if (glob(SRC_DIR "/tests/sim/schedules/*.sim", 0, NULL, &files) != 0)
+		memset(&files, 0, sizeof(files));
+	for (; n < (int)files.gl_pathc; n++) {
+		struct fault_list l;
+		struct sim_config c = { .faults = &l };
+		struct sim_result r;
+
+		schedule_read(files.gl_pathv[n], &c.seed, &l);
+		sim_run(&c, &r);
+		if (r.broken[0] == '\0')
+			continue;
+		failed = 1;
+		printf("# %s breaks %s: %s\n", files.gl_pathv[n], r.broken,
+		    r.how);
+	}
+	globfree(&files);
+	printf("%s 4 - %d schedules that once broke something\n",
+	    failed || n == 0 ? "not ok" : "ok", n);
+	return failed || n == 0;
+}
+
 /* One seed, with everything that happens in it. */
 static int
-trace_print(uint64_t seed)
+trace_print(uint64_t seed, const struct fault_list *faults)
 {
-	struct sim_config c = { .seed = seed, .print = true };
 	struct fault_list l;
+	struct sim_config c = { .seed = seed, .faults = &l, .print = true };
 	struct sim_result r;
 	char text[200];
 
-	faults_make(&l, seed);
+	if (faults != NULL)
+		l = *faults;
+	else
+		faults_make(&l, seed);
 	for (int i = 0; i < l.n; i++) {
 		fault_write(&l.f[i], text, sizeof(text));
-		printf("# fault %s\n", text);
+		printf("# %s\n", text);
 	}
 	sim_run(&c, &r);
 	printf("# seed %llu, hash %016llx, %s %s\n", (unsigned long long)seed,
@@ -226,19 +286,25 @@ int
 main(int argc, char **argv)
 {
 	struct options o = { .from = 1, .seeds = SEEDS };
+	struct fault_list faults;
 	struct sim_coverage *cov;
 	int failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	options_read(&o, argc, argv);
 	if (o.has_trace)
-		return trace_print(o.trace);
+		return trace_print(o.trace, NULL);
+	if (o.replay != NULL) {
+		schedule_read(o.replay, &o.trace, &faults);
+		return trace_print(o.trace, &faults);
+	}
 	log_to_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
 	cov = xcalloc(1, sizeof(*cov));
 	failed |= seeds_run(&o, cov);
 	failed |= twice_run(&o);
 	failed |= coverage_print(&o, cov);
-	printf("1..3\n");
+	failed |= schedules_run();
+	printf("1..4\n");
 	free(cov);
 	return failed;
 }
