@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { events, log, messages, newThread, scene } from "../support/chat.mjs";
+import { events, log, messages, newThread, scene, script } from "../support/chat.mjs";
 import { api, ask, start, startWorker } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -99,6 +99,38 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		await server?.stop();
 		if (before_ === undefined)
 			delete process.env.AGENT_STUDIO_STORE;
+	});
+
+	test("a run that is parked there waits here, and goes on when told so", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "script-"));
+		const own = await start({ set: ["worker.embedded=false"] });
+		const worker = await startWorker(own, { set: ["models.tries=1",
+			script(folder, [{ fail: { status: 503, message: "no capacity" } },
+				{ text: "better" }])] });
+		try {
+			const who = await scene(own);
+			const headers = { authorization: `Bearer ${who.token}`,
+				accept: "text/event-stream", "content-type": "application/json" };
+			let last;
+			for await (const { data } of events(await fetch(
+				`${own.url}/api/chat/interactive/stream`, { method: "POST", headers,
+					body: JSON.stringify({ thread_id: who.thread.id, content: "hi" }) })))
+				last = data;
+			assert.equal(last.state, "recoverable_error", JSON.stringify(last));
+			const path = `/api/runs/${last.run_id}`;
+			const answer = await api(own, "POST", `${path}/resume`,
+				{ token: who.token });
+			assert.equal(answer.status, 202, JSON.stringify(answer.body));
+			for await (const { data } of events(await fetch(
+				`${own.url}${path}/events`, { headers })))
+				last = data;
+			assert.equal(last.state, "succeeded", JSON.stringify(last));
+			assert.equal((await messages(own, who)).at(-1).content, "better");
+		} finally {
+			await worker.stop();
+			await own.stop();
+			rmSync(folder, { recursive: true });
+		}
 	});
 
 	test("what is asked here is answered there", async () => {
