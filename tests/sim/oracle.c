@@ -78,7 +78,7 @@ static const struct rule rules[] = {
 	{ "15 yields", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_QUEUED), 0, 0,
 	    BY_OWNER, false },
 	{ "15 cancel given back", MODEL_RELEASE, IN(RUN_CANCELLING),
-	    IN(RUN_CANCELLING), 1, 0, BY_OWNER, true },
+	    IN(RUN_CANCELLING), 1, 0, BY_OWNER, false },
 	{ "16 cancelled at once", MODEL_COMMIT, IN(RUN_QUEUED) | WAITING,
 	    IN(RUN_CANCELLED), 1, 0, BY_ANYBODY, false },
 	{ "16 rolled back at once", MODEL_COMMIT, IN(RUN_QUEUED) | WAITING,
