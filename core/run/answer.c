@@ -563,7 +563,7 @@ breaker_lets(struct work *w)
 		return true;
 	service = service_of(w);
 	if (breaker_allow(w->e->c.breakers, service, loop_now_ms(w->e->c.loop),
-		&wait_ms))
+		&w->breaker_turn, &wait_ms))
 		return true;
 	error_set(&err, ERR_UPSTREAM_UNAVAILABLE,
 	    "%s fails again and again and is left alone for a while", service);
@@ -595,8 +595,8 @@ breaker_tell(struct answer *a)
 	if (w->e->c.breakers == NULL)
 		return;
 	service = service_of(w);
-	if (breaker_report(w->e->c.breakers, service, loop_now_ms(w->e->c.loop),
-		outcome_of(a), &w->breaker))
+	if (breaker_report(w->e->c.breakers, service, w->breaker_turn,
+		loop_now_ms(w->e->c.loop), outcome_of(a), &w->breaker))
 		w->breaker_service = service;
 }
 
