@@ -185,6 +185,10 @@ static const struct fake_turn any_turns[] = {
 	{ .text = "ab", .calls = { "t_P {}", "t_K {}", "t_N {}" } },
 	{ .text = "ok" }
 };
+static const struct fake_turn once_turns[] = {
+	{ .text = "ab", .calls = { "t_U {}", "t_U {}", "t_U {}" } },
+	{ .text = "ok" }
+};
 
 /* Each run has an answer, and each call has a result, once. */
 static SUSPENDS void
@@ -208,7 +212,7 @@ static SUSPENDS void
 stop_any_time(bool dies)
 {
 	for (int k = 0; k < MOMENTS; k++) {
-		fake.n_chats = 0;
+		fake.n_chats = fake.n_tools = 0;
 		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 		for (int i = 0; i < k; i++)
 			fiber_yield();
@@ -219,6 +223,7 @@ stop_any_time(bool dies)
 		(void)bed_next();
 		bed_until("succeeded");
 		assert_whole();
+		CU_ASSERT_TRUE(dies || fake.n_tools == 3);
 		bed_wait_end();
 	}
 	(void)bed_events(); /* without a gap */
@@ -246,7 +251,7 @@ test_dies_any_time(void)
 static void
 test_drains_any_time(void)
 {
-	bed_run(drains_any_time, any_turns, 2);
+	bed_run(drains_any_time, once_turns, 2);
 }
 
 /* ---- Fences -------------------------------------------------------- */
