@@ -26,6 +26,7 @@ struct breaker {
 	struct breaker *next;
 	char *scope;
 	enum breaker_state state;
+	unsigned turn; /* how often the state has changed */
 	struct slot slots[SLOTS];
 	unsigned timeouts; /* in a row */
 	unsigned probes; /* successes while half open */
@@ -72,6 +73,13 @@ breaker_state_name(enum breaker_state s)
 	return names[s];
 }
 
+static void
+breaker_turn(struct breaker *one, enum breaker_state state)
+{
+	one->state = state;
+	one->turn++;
+}
+
 static struct breaker *
 breaker_get(struct breakers *b, const char *scope)
 {
@@ -89,7 +97,7 @@ breaker_get(struct breakers *b, const char *scope)
 
 bool
 breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
-    uint64_t *wait_ms)
+    unsigned *turn, uint64_t *wait_ms)
 {
 	struct breaker *one;
 	bool allowed = true;
@@ -98,7 +106,7 @@ breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
 	pthread_mutex_lock(&b->lock);
 	one = breaker_get(b, scope);
 	if (one->state == BREAKER_OPEN && now_ms >= one->until_ms) {
-		one->state = BREAKER_HALF_OPEN;
+		breaker_turn(one, BREAKER_HALF_OPEN);
 		one->probes = 0;
 		one->probing = false;
 	}
@@ -110,6 +118,7 @@ breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
 		one->probing = true;
 		*wait_ms = allowed ? 0 : 1000;
 	}
+	*turn = one->turn;
 	pthread_mutex_unlock(&b->lock);
 	return allowed;
 }
@@ -120,7 +129,7 @@ breaker_open(struct breaker *one, uint64_t now_ms)
 	one->open_ms = one->open_ms == 0 ? OPEN_MS : one->open_ms * 2;
 	if (one->open_ms > OPEN_MAX_MS)
 		one->open_ms = OPEN_MAX_MS;
-	one->state = BREAKER_OPEN;
+	breaker_turn(one, BREAKER_OPEN);
 	one->until_ms = now_ms + one->open_ms;
 	one->timeouts = 0;
 	memset(one->slots, 0, sizeof(one->slots));
@@ -159,7 +168,7 @@ report_probe(struct breaker *one, uint64_t now_ms, enum breaker_outcome outcome)
 	if (outcome == BREAKER_FAILED || outcome == BREAKER_TIMED_OUT)
 		breaker_open(one, now_ms);
 	else if (outcome == BREAKER_OK && ++one->probes >= PROBES) {
-		one->state = BREAKER_CLOSED;
+		breaker_turn(one, BREAKER_CLOSED);
 		one->open_ms = 0;
 	}
 }
@@ -176,10 +185,9 @@ report_closed(struct breaker *one, uint64_t now_ms,
 		breaker_open(one, now_ms);
 }
 
-/* What comes back while it is open was sent before: it says nothing new. */
 bool
-breaker_report(struct breakers *b, const char *scope, uint64_t now_ms,
-    enum breaker_outcome outcome, enum breaker_state *now)
+breaker_report(struct breakers *b, const char *scope, unsigned turn,
+    uint64_t now_ms, enum breaker_outcome outcome, enum breaker_state *now)
 {
 	enum breaker_state before;
 	struct breaker *one;
@@ -187,9 +195,9 @@ breaker_report(struct breakers *b, const char *scope, uint64_t now_ms,
 	pthread_mutex_lock(&b->lock);
 	one = breaker_get(b, scope);
 	before = one->state;
-	if (before == BREAKER_HALF_OPEN)
+	if (turn == one->turn && before == BREAKER_HALF_OPEN)
 		report_probe(one, now_ms, outcome);
-	else if (before == BREAKER_CLOSED)
+	else if (turn == one->turn && before == BREAKER_CLOSED)
 		report_closed(one, now_ms, outcome);
 	*now = one->state;
 	pthread_mutex_unlock(&b->lock);

@@ -35,14 +35,17 @@ struct breakers *breakers_new(void);
 void breakers_free(struct breakers *b); /* NULL does nothing */
 
 /*
- * May the service be called now?  Every true is followed by one
- * breaker_report.  False: *wait_ms until it makes sense to ask again.
+ * May the service be called now?  Every true is followed by one breaker_report
+ * with the same *turn.  False: *wait_ms until it makes sense to ask again.
  */
 bool breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
-    uint64_t *wait_ms);
-/* True: the state has changed, to *now. */
-bool breaker_report(struct breakers *b, const char *scope, uint64_t now_ms,
-    enum breaker_outcome outcome, enum breaker_state *now);
+    unsigned *turn, uint64_t *wait_ms);
+/*
+ * True: the state has changed, to *now.  A call that was allowed before the
+ * last change says nothing any more.
+ */
+bool breaker_report(struct breakers *b, const char *scope, unsigned turn,
+    uint64_t now_ms, enum breaker_outcome outcome, enum breaker_state *now);
 
 const char *breaker_state_name(enum breaker_state s);
 

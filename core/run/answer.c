@@ -466,6 +466,19 @@ answer_message(struct answer *a, struct work_commit *wc, const char *usage)
 	work_message_created(w, wc, m);
 }
 
+/* Nobody has sent them, as long as tools.c does not begin with them. */
+static void
+calls_note_unsent(struct answer *a)
+{
+	struct work *w = a->w;
+
+	w->resumed = false;
+	w->unsent = arena_alloc(w->arena,
+	    (size_t)a->n_calls * sizeof(*w->unsent) + 1);
+	for (w->n_unsent = 0; w->n_unsent < a->n_calls; w->n_unsent++)
+		w->unsent[w->n_unsent] = a->calls[w->n_unsent].id;
+}
+
 static SUSPENDS enum as_status
 answer_commit(struct answer *a, struct error *err)
 {
@@ -496,6 +509,8 @@ answer_commit(struct answer *a, struct error *err)
 	st = work_commit(w, &wc, err);
 	if (st == AS_CONFLICT)
 		w->message_open = true;
+	else if (st == AS_OK)
+		calls_note_unsent(a);
 	work_commit_fini(&wc);
 	return st;
 }
@@ -563,7 +578,7 @@ breaker_lets(struct work *w)
 		return true;
 	service = service_of(w);
 	if (breaker_allow(w->e->c.breakers, service, loop_now_ms(w->e->c.loop),
-		&wait_ms))
+		&w->breaker_turn, &wait_ms))
 		return true;
 	error_set(&err, ERR_UPSTREAM_UNAVAILABLE,
 	    "%s fails again and again and is left alone for a while", service);
@@ -595,8 +610,8 @@ breaker_tell(struct answer *a)
 	if (w->e->c.breakers == NULL)
 		return;
 	service = service_of(w);
-	if (breaker_report(w->e->c.breakers, service, loop_now_ms(w->e->c.loop),
-		outcome_of(a), &w->breaker))
+	if (breaker_report(w->e->c.breakers, service, w->breaker_turn,
+		loop_now_ms(w->e->c.loop), outcome_of(a), &w->breaker))
 		w->breaker_service = service;
 }
 

@@ -661,6 +661,7 @@ tools_load(struct tools *t, struct error *err)
 		call_from_row(c);
 	}
 	w->resumed = false;
+	w->n_unsent = 0;
 	return AS_OK;
 }
 

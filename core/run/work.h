@@ -50,6 +50,7 @@ struct work {
 	/* For the next commit. */
 	int64_t spent_tokens, spent_micros;
 	bool has_spent;
+	unsigned breaker_turn; /* of the call under way */
 	const char *breaker_service; /* its breaker has changed, or NULL */
 	enum breaker_state breaker;
 

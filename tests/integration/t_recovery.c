@@ -123,6 +123,28 @@ test_tries_anew(void)
 	bed_run(tries_anew, turns, 4);
 }
 
+/* An owner knows that nobody has sent what itself has intended. */
+static void
+tries_then_tools(void)
+{
+	limits()->model_tries = 2;
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 3);
+	CU_ASSERT_EQUAL(fake.n_verifies, 0);
+	CU_ASSERT_EQUAL(items("outcome", "pending"), 0);
+}
+
+static void
+test_tries_then_tools(void)
+{
+	const struct fake_turn turns[] = { FAILS(TIMEOUT),
+		{ .calls = { "t_U {}", "t_V {}", "t_K {}" } },
+		{ .text = "ok" } };
+
+	bed_run(tries_then_tools, turns, 3);
+}
+
 static void
 tries_spent(void)
 {
@@ -861,6 +883,7 @@ test_cancel_faster(void)
 static CU_TestInfo tests[] = {
 	{ "a model that fails for a moment", test_passing },
 	{ "each answer has all its tries", test_tries_anew },
+	{ "a second try that asks for tools", test_tries_then_tools },
 	{ "all tries are spent", test_tries_spent },
 	{ "a failure that does not pass", test_hopeless },
 	{ "Retry-After of a model", test_retry_after },

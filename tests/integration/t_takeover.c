@@ -185,6 +185,10 @@ static const struct fake_turn any_turns[] = {
 	{ .text = "ab", .calls = { "t_P {}", "t_K {}", "t_N {}" } },
 	{ .text = "ok" }
 };
+static const struct fake_turn once_turns[] = {
+	{ .text = "ab", .calls = { "t_U {}", "t_U {}", "t_U {}" } },
+	{ .text = "ok" }
+};
 
 /* Each run has an answer, and each call has a result, once. */
 static SUSPENDS void
@@ -208,7 +212,7 @@ static SUSPENDS void
 stop_any_time(bool dies)
 {
 	for (int k = 0; k < MOMENTS; k++) {
-		fake.n_chats = 0;
+		fake.n_chats = fake.n_tools = 0;
 		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 		for (int i = 0; i < k; i++)
 			fiber_yield();
@@ -219,9 +223,57 @@ stop_any_time(bool dies)
 		(void)bed_next();
 		bed_until("succeeded");
 		assert_whole();
+		CU_ASSERT_TRUE(dies || fake.n_tools == 3);
 		bed_wait_end();
 	}
 	(void)bed_events(); /* without a gap */
+}
+
+/* Done or parked. */
+static SUSPENDS bool
+is_settled(void)
+{
+	const char *status = bed_run_member("status");
+
+	return strcmp(status, "\"succeeded\"") == 0 ||
+	       strcmp(status, "\"recoverable_error\"") == 0;
+}
+
+/* Whatever is known in the end, no call has been made twice. */
+static void
+dies_among_once(void)
+{
+	for (int k = 0; k < MOMENTS; k++) {
+		fake.n_chats = fake.n_tools = 0;
+		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+		for (int i = 0; i < k; i++)
+			fiber_yield();
+		bed_stop(true);
+		fake.n_chats = bed_count("SELECT count(*) FROM messages WHERE"
+					 " run_id = $1 AND role = 'assistant'");
+		(void)bed_next();
+		while (!is_settled())
+			if (fiber_yield() != FIBER_WOKEN)
+				break;
+		CU_ASSERT_TRUE(is_settled());
+		CU_ASSERT_TRUE(fake.n_tools <= 3);
+		for (int i = 1; i < fake.n_tools && i < 16; i++)
+			CU_ASSERT_STRING_NOT_EQUAL(fake.idem_keys[i],
+			    fake.idem_keys[i - 1]);
+		CU_ASSERT_EQUAL(bed_count(
+				    "SELECT count(*) FROM inbox_items WHERE"
+				    " run_id = $1 AND status = 'pending'"),
+		    bed_count("SELECT count(*) FROM tool_invocations WHERE"
+			      " run_id = $1 AND state = 'unknown'"));
+		bed_wait_end();
+	}
+	(void)bed_events();
+}
+
+static void
+test_dies_among_once(void)
+{
+	bed_run(dies_among_once, once_turns, 2);
 }
 
 static void
@@ -246,7 +298,7 @@ test_dies_any_time(void)
 static void
 test_drains_any_time(void)
 {
-	bed_run(drains_any_time, any_turns, 2);
+	bed_run(drains_any_time, once_turns, 2);
 }
 
 /* ---- Fences -------------------------------------------------------- */
@@ -333,6 +385,7 @@ static CU_TestInfo tests[] = {
 	{ "takeover among tools", test_takeover_tools },
 	{ "a drain among tools", test_drain_tools },
 	{ "a process that dies at any moment", test_dies_any_time },
+	{ "one that dies among calls made once", test_dies_among_once },
 	{ "a process that stops at any moment", test_drains_any_time },
 	{ "a stale belief writes nothing", test_stale_fence },
 	{ "an owner that was declared dead", test_zombie },

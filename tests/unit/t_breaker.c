@@ -13,11 +13,12 @@
 
 static struct breakers *breakers;
 static uint64_t now, wait_ms;
+static unsigned turn; /* of the last call that was allowed */
 
 static bool
 allow(void)
 {
-	return breaker_allow(breakers, "a", now, &wait_ms);
+	return breaker_allow(breakers, "a", now, &turn, &wait_ms);
 }
 
 /* The state after it; *changed as breaker_report says. */
@@ -25,7 +26,7 @@ static enum breaker_state
 report(enum breaker_outcome outcome, bool *changed)
 {
 	enum breaker_state after;
-	bool c = breaker_report(breakers, "a", now, outcome, &after);
+	bool c = breaker_report(breakers, "a", turn, now, outcome, &after);
 
 	if (changed != NULL)
 		*changed = c;
@@ -137,9 +138,10 @@ test_scopes(void)
 	begin();
 	calls(4, BREAKER_TIMED_OUT);
 	CU_ASSERT_EQUAL(call(BREAKER_TIMED_OUT), BREAKER_OPEN);
-	CU_ASSERT_TRUE(breaker_allow(breakers, "b", now, &wait_ms));
+	CU_ASSERT_TRUE(breaker_allow(breakers, "b", now, &turn, &wait_ms));
 	CU_ASSERT_EQUAL(wait_ms, 0);
-	CU_ASSERT_FALSE(breaker_report(breakers, "b", now, BREAKER_OK, &after));
+	CU_ASSERT_FALSE(
+	    breaker_report(breakers, "b", turn, now, BREAKER_OK, &after));
 	CU_ASSERT_EQUAL(after, BREAKER_CLOSED);
 	CU_ASSERT_FALSE(allow());
 	end();
@@ -159,10 +161,13 @@ static void
 test_late_reports(void)
 {
 	bool changed;
+	unsigned stray;
 
 	begin();
 	CU_ASSERT_TRUE(allow());
+	stray = turn;
 	open_it();
+	turn = stray;
 	CU_ASSERT_EQUAL(report(BREAKER_OK, &changed), BREAKER_OPEN);
 	CU_ASSERT_FALSE(changed);
 	now += 5 * S;
@@ -227,6 +232,36 @@ test_doubling(void)
 	end();
 }
 
+/*
+ * A call from before it opened comes back while another one probes: it is not
+ * taken for the probe, whatever it says.
+ */
+static void
+test_stray(void)
+{
+	static const enum breaker_outcome says[] = { BREAKER_OK, BREAKER_FAILED,
+		BREAKER_TIMED_OUT, BREAKER_NO_FAULT };
+	unsigned stray, probe;
+
+	begin();
+	CU_ASSERT_TRUE(allow());
+	stray = turn;
+	open_it();
+	now += 15 * S;
+	CU_ASSERT_TRUE(allow());
+	probe = turn;
+	for (size_t i = 0; i < N_ITEMS(says); i++) {
+		turn = stray;
+		CU_ASSERT_EQUAL(report(says[i], NULL), BREAKER_HALF_OPEN);
+		CU_ASSERT_FALSE(allow());
+	}
+	turn = probe;
+	CU_ASSERT_EQUAL(report(BREAKER_FAILED, NULL), BREAKER_OPEN);
+	CU_ASSERT_FALSE(allow());
+	CU_ASSERT_EQUAL(wait_ms, 30 * S);
+	end();
+}
+
 /* ---- Threads ------------------------------------------------------- */
 
 static pthread_barrier_t barrier;
@@ -237,16 +272,18 @@ hammer(void *arg)
 	int *allowed = arg;
 	enum breaker_state after;
 	uint64_t ms;
+	unsigned t;
 
 	pthread_barrier_wait(&barrier);
 	for (int i = 0; i < 10000; i++)
-		if (breaker_allow(breakers, i % 2 == 0 ? "x" : "y", now, &ms)) {
+		if (breaker_allow(breakers, i % 2 == 0 ? "x" : "y", now, &t,
+			&ms)) {
 			(*allowed)++;
-			breaker_report(breakers, i % 2 == 0 ? "x" : "y", now,
+			breaker_report(breakers, i % 2 == 0 ? "x" : "y", t, now,
 			    BREAKER_OK, &after);
 		}
 	pthread_barrier_wait(&barrier);
-	if (breaker_allow(breakers, "a", now, &ms))
+	if (breaker_allow(breakers, "a", now, &t, &ms))
 		*allowed += 1000000;
 	return NULL;
 }
@@ -283,6 +320,7 @@ main(void)
 		{ "what comes back late", test_late_reports },
 		{ "half open: one probe, three successes", test_probes },
 		{ "open twice as long each time", test_doubling },
+		{ "a stray answer while a probe is out", test_stray },
 		{ "two threads", test_threads },
 		CU_TEST_INFO_NULL,
 	};
