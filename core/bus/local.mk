@@ -5,6 +5,7 @@ CORE_LIBS += libbus.la
 libbus_la_SOURCES = \
 	core/bus/breaker.c core/bus/breaker.h \
 	core/bus/bus.h core/bus/bus_memory.c \
+	core/bus/desk.c core/bus/desk.h \
 	core/bus/live.c core/bus/live.h \
 	core/bus/topics.c core/bus/topics.h
 

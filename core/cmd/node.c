@@ -260,6 +260,7 @@ node_run(const struct node_parts *parts)
 	n->bus = bus_new_memory();
 	n->live = live_new();
 	n->breakers = breakers_new();
+	n->desk = desk_new();
 	n->seats = seats_new();
 	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
@@ -292,6 +293,7 @@ node_run(const struct node_parts *parts)
 	plug_free(n->plug);
 	live_free(n->live);
 	breakers_free(n->breakers);
+	desk_free(n->desk);
 	seats_free(n->seats);
 	bus_free(n->bus);
 	node_env_fini(&n->env);

@@ -188,6 +188,18 @@ cancels_look(struct node *n)
 }
 
 static SUSPENDS void
+orphans_look(struct node *n)
+{
+	struct app *app = node_app(n);
+
+	if (!n->executes || n->stopping ||
+	    loop_now_ms(app->loop) < n->look_at_ms)
+		return;
+	n->look_at_ms = loop_now_ms(app->loop) + ENGINE_LOOK_MS;
+	engine_look(app->engine);
+}
+
+static SUSPENDS void
 reap_fiber(void *arg)
 {
 	struct node *n = arg;
@@ -199,6 +211,7 @@ reap_fiber(void *arg)
 	}
 	reap(n);
 	cancels_look(n);
+	orphans_look(n);
 	if (!n->stopping)
 		timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
 }

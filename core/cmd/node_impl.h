@@ -48,6 +48,7 @@ struct node {
 	struct bus *bus;
 	struct live *live;
 	struct breakers *breakers;
+	struct desk *desk;
 	struct seats *seats;
 	struct pool *pool;
 	struct node_loop *loops;
@@ -65,6 +66,7 @@ struct node {
 	bool alone; /* no other process can have this database */
 	bool executes; /* runs, itself */
 	int64_t epoch;
+	uint64_t look_at_ms; /* for runs that nobody works on */
 	int64_t lease_us;
 	int64_t margin_us; /* of the lease, in which nothing new is begun */
 	uint16_t port;

@@ -65,6 +65,7 @@ engine_make(struct node *n, struct app *app)
 		.bus = n->bus,
 		.live = n->live,
 		.breakers = n->breakers,
+		.desk = n->desk,
 		.env = node_env_engine(&n->env),
 		.epoch = n->executes ? n->epoch : 0,
 		.limits = {

@@ -35,6 +35,7 @@ engine_free(struct engine *e)
 		return;
 	MUST(engine_active(e) == 0);
 	loop_timer_clear(&e->due);
+	free(e->missing);
 	free(e);
 }
 
@@ -110,6 +111,8 @@ work_unlink(struct work *w)
 	if (w->next != NULL)
 		w->next->prev = w->prev;
 	w->e->n_works--;
+	if (w->e->c.desk != NULL)
+		desk_take(w->e->c.desk, w->run_id);
 }
 
 static const char *
@@ -298,7 +301,7 @@ work_main(void *arg)
 		    err.detail);
 	if (st != AS_OK || w->gave_up)
 		work_let_go(w, true);
-	else if (!w->lost && run_has_owner(w->state.status))
+	else if (w->distrusted || (!w->lost && run_has_owner(w->state.status)))
 		work_let_go(w, false);
 	fiber_correlation_set(NULL);
 	error_clear(&err);
@@ -319,6 +322,8 @@ work_new(struct engine *e, struct uuid run_id, struct uuid thread_id)
 		e->works->prev = w;
 	e->works = w;
 	e->n_works++;
+	if (e->c.desk != NULL)
+		desk_put(e->c.desk, run_id);
 	return w;
 }
 

@@ -17,6 +17,7 @@
 
 #include "core/bus/breaker.h"
 #include "core/bus/bus.h"
+#include "core/bus/desk.h"
 #include "core/bus/live.h"
 #include "core/loop/fiber.h"
 #include "core/run/run_store.h"
@@ -65,6 +66,7 @@ struct engine_config {
 	struct bus *bus;
 	struct live *live;
 	struct breakers *breakers; /* of the whole process */
+	struct desk *desk; /* the same; NULL: this engine is alone */
 	struct engine_env env;
 	struct engine_limits limits;
 	int64_t epoch; /* of this process; 0: this engine claims nothing */
@@ -100,6 +102,14 @@ void engine_starve(struct engine *e);
 void engine_rung(struct engine *e);
 /* Claims what is ready while there are slots; on a fiber. */
 SUSPENDS void engine_claim(struct engine *e);
+
+/*
+ * Gives back what this process holds and nobody in it has worked on, now and at
+ * the last look.  One engine of a process looks, every ENGINE_LOOK_MS or less
+ * often: longer than a claim takes.  On a fiber.
+ */
+#define ENGINE_LOOK_MS 12000
+SUSPENDS void engine_look(struct engine *e);
 
 /*
  * Wakes the run's fiber if this engine has it: its row says cancelling.

@@ -127,8 +127,7 @@ close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 	enum as_status st;
 	int n;
 
-	st = run_store_tools(w->e->c.runs, w->run_id, w->state.step, wc->arena,
-	    &rows, &n, NULL);
+	st = work_read_tools(w, wc->arena, &rows, &n, NULL);
 	if (st != AS_OK)
 		return st;
 	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,

@@ -11,6 +11,7 @@ librun_la_SOURCES = \
 	core/run/history.c core/run/history.h \
 	core/run/mutant.h \
 	core/run/limits.c core/run/limits.h \
+	core/run/orphan.c \
 	core/run/park.c \
 	core/run/prompt.c core/run/prompt.h \
 	core/run/rebuild.c core/run/rebuild.h \

@@ -272,8 +272,7 @@ calls_unsend(struct work *w, struct work_commit *wc)
 	int n;
 
 	if (w->n_unsent == 0 ||
-	    run_store_tools(w->e->c.runs, w->run_id, w->state.step, wc->arena,
-		&rows, &n, NULL) != AS_OK)
+	    work_read_tools(w, wc->arena, &rows, &n, NULL) != AS_OK)
 		return;
 	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
 	    (size_t)n * sizeof(*wc->tools_done) + 1);

@@ -35,6 +35,17 @@ SQL(CLAIM_RUNS,
     " (SELECT run_id FROM jobs WHERE owner_epoch = $1 AND state = 1)"
     " RETURNING id, thread_id");
 
+static void
+claims_read(const struct rows *rows, struct run_claim **out, int *n)
+{
+	*n = rows_count(rows);
+	*out = *n > 0 ? xcalloc((size_t)*n, sizeof(**out)) : NULL;
+	for (int i = 0; i < *n; i++) {
+		(*out)[i].run_id = rows_uuid(rows, i, 0);
+		(*out)[i].thread_id = rows_uuid(rows, i, 1);
+	}
+}
+
 SUSPENDS enum as_status
 run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
     struct error *err)
@@ -47,17 +58,10 @@ run_sql_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
 	struct rows *rows[2] = { NULL, NULL };
 	enum as_status st;
 
-	*out = NULL;
-	*n = 0;
 	st = store_batch(store, calls, 2, rows, err);
-	if (st == AS_OK && (*n = rows_count(rows[1])) > 0) {
+	claims_read(rows[1], out, n);
+	if (*n > 0)
 		FAILPOINT("claim.post");
-		*out = xcalloc((size_t)*n, sizeof(**out));
-		for (int i = 0; i < *n; i++) {
-			(*out)[i].run_id = rows_uuid(rows[1], i, 0);
-			(*out)[i].thread_id = rows_uuid(rows[1], i, 1);
-		}
-	}
 	rows_free(rows[0]);
 	rows_free(rows[1]);
 	return st;
@@ -143,6 +147,22 @@ run_sql_release(void *arg, int64_t epoch, struct uuid thread_id,
 }
 
 /* ---- For the node that holds them ---------------------------------- */
+
+SQL(HELD, "SELECT r.id, r.thread_id FROM jobs j JOIN runs r ON r.id = j.run_id"
+	  " WHERE j.kind = 'run' AND j.state = 1 AND j.owner_epoch = $1");
+
+SUSPENDS enum as_status
+run_sql_held(void *arg, int64_t epoch, struct run_claim **out, int *n,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_INT(epoch) };
+	struct rows *rows = NULL;
+	enum as_status st = store_query(arg, &HELD, args, 1, &rows, err);
+
+	claims_read(rows, out, n);
+	rows_free(rows);
+	return st;
+}
 
 SQL(CANCELLING, "SELECT r.id, r.thread_id, now_us() - r.cancel_requested_at"
 		" FROM jobs j JOIN runs r ON r.id = j.run_id"

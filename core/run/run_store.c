@@ -18,6 +18,7 @@ static const struct run_store_ops sql_ops = {
 	.reap = run_sql_reap,
 	.node_guard = run_sql_node_guard,
 	.node_doom = run_sql_node_doom,
+	.held = run_sql_held,
 	.cancelling = run_sql_cancelling,
 	.next_due = run_sql_next_due,
 	.charge = run_sql_charge,
@@ -178,6 +179,13 @@ run_store_node_doom(struct run_store *rs, int64_t epoch, int64_t lease_us,
     int *n, struct error *err)
 {
 	return rs->ops->node_doom(rs->arg, epoch, lease_us, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_held(struct run_store *rs, int64_t epoch, struct run_claim **out,
+    int *n, struct error *err)
+{
+	return rs->ops->held(rs->arg, epoch, out, n, err);
 }
 
 SUSPENDS enum as_status

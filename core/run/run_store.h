@@ -222,6 +222,10 @@ SUSPENDS enum as_status run_store_reap(struct run_store *rs, int64_t epoch,
 SUSPENDS enum as_status run_store_release(struct run_store *rs, int64_t epoch,
     struct uuid thread_id, struct uuid run_id, struct error *err);
 
+/* All that this epoch holds.  *out is malloc()ed. */
+SUSPENDS enum as_status run_store_held(struct run_store *rs, int64_t epoch,
+    struct run_claim **out, int *n, struct error *err);
+
 struct run_cancelling {
 	struct uuid run_id, thread_id;
 	int64_t age_us; /* of the cancel */

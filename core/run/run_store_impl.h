@@ -35,6 +35,8 @@ struct run_store_ops {
 	    int64_t silence_us, struct error *err);
 	SUSPENDS enum as_status (*node_doom)(void *arg, int64_t epoch,
 	    int64_t lease_us, int *n, struct error *err);
+	SUSPENDS enum as_status (*held)(void *arg, int64_t epoch,
+	    struct run_claim **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*cancelling)(void *arg, int64_t epoch,
 	    struct run_cancelling **out, int *n, struct error *err);
 	SUSPENDS enum as_status (
@@ -92,6 +94,8 @@ SUSPENDS enum as_status run_sql_node_guard(void *arg, int64_t epoch,
     int64_t silence_us, struct error *err);
 SUSPENDS enum as_status run_sql_node_doom(void *arg, int64_t epoch,
     int64_t lease_us, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_held(void *arg, int64_t epoch,
+    struct run_claim **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_cancelling(void *arg, int64_t epoch,
     struct run_cancelling **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_next_due(void *arg, int64_t *in_us,

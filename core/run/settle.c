@@ -84,8 +84,7 @@ still_unknown(struct work *w, const struct run_tool *decided, int *n_unknown,
 	int n;
 
 	*n_unknown = 0;
-	st = run_store_tools(w->e->c.runs, w->run_id, w->state.step, w->arena,
-	    &rows, &n, err);
+	st = work_read_tools(w, w->arena, &rows, &n, err);
 	for (int i = 0; st == AS_OK && i < n; i++)
 		if (strcmp(rows[i].state, "unknown") == 0 &&
 		    (decided == NULL || !uuid_equal(decided->id, rows[i].id)))

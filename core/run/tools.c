@@ -218,6 +218,7 @@ call_send(struct call *c, const struct plug_caller *who,
 
 	FAILPOINT("tool.pre_call");
 	if (w->lost || !work_is_trusted(w)) {
+		w->distrusted = !w->lost;
 		w->lost = true;
 		return error_set(&c->err, ERR_CANCELED,
 		    "another process may own the run");
@@ -542,8 +543,7 @@ unknowns_look(struct tools *t)
 	struct run_tool *rows;
 	int n;
 
-	if (run_store_tools(t->w->e->c.runs, t->w->run_id, t->w->state.step,
-		t->arena, &rows, &n, NULL) != AS_OK)
+	if (work_read_tools(t->w, t->arena, &rows, &n, NULL) != AS_OK)
 		return;
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
@@ -644,8 +644,7 @@ tools_load(struct tools *t, struct error *err)
 	enum as_status st;
 	int n;
 
-	st = run_store_tools(w->e->c.runs, w->run_id, w->state.step, t->arena,
-	    &rows, &n, err);
+	st = work_read_tools(w, t->arena, &rows, &n, err);
 	if (st != AS_OK)
 		return st;
 	FAILPOINT("tool.post_intent");

@@ -118,6 +118,21 @@ load_once(struct work *w, struct error *err)
 	return st;
 }
 
+SUSPENDS enum as_status
+work_read_tools(struct work *w, struct arena *arena, struct run_tool **rows,
+    int *n, struct error *err)
+{
+	enum as_status st;
+
+	for (int i = 0;; i++) {
+		error_clear(err);
+		st = run_store_tools(w->e->c.runs, w->run_id, w->state.step,
+		    arena, rows, n, err);
+		if (!work_wait_retry(w, st, i))
+			return st;
+	}
+}
+
 bool
 work_is_answered(const struct work *w, const struct run_tool *row)
 {

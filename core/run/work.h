@@ -26,6 +26,8 @@ struct engine {
 	int n_claimers; /* fibers that look for more */
 	bool draining, claiming;
 	bool starved; /* a run was queued because there was no slot */
+	struct uuid *missing; /* held, but not worked on, at the last look */
+	int n_missing;
 	struct loop_timer due; /* a run that waits for its time */
 };
 
@@ -58,8 +60,8 @@ struct work {
 	bool drain; /* stop at the next step; tools at work may end */
 	bool abort; /* stop now */
 	bool lost; /* the fence has moved: write nothing more */
-	bool
-	    gave_up; /* the store takes no commit of ours, the run may be ours */
+	bool gave_up; /* the store takes no commit of ours */
+	bool distrusted; /* our lease may be over: we have stopped ourselves */
 	bool resumed; /* calls found started may have been sent before us */
 	bool guest; /* it is not ours: see settle.c */
 	bool takes_over; /* nobody owns it: the next commit moves the fence */
@@ -88,6 +90,9 @@ enum work_turn {
 /* True: st is of a kind that passes, and a while has passed since. */
 SUSPENDS bool work_wait_retry(struct work *w, enum as_status st, int attempt);
 SUSPENDS enum as_status work_load(struct work *w, struct error *err);
+/* The calls of the step, in the arena; waits for a store that is away. */
+SUSPENDS enum as_status work_read_tools(struct work *w, struct arena *arena,
+    struct run_tool **rows, int *n, struct error *err);
 SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
 void work_commit_init(struct work *w, struct work_commit *wc);
 struct run_message *work_add_message(struct work *w, struct work_commit *wc,

@@ -30,6 +30,7 @@ enum request_kind {
 	REQ_TOOLS,
 	REQ_OPEN_MESSAGE,
 	REQ_BY_CLIENT_ID,
+	REQ_HELD,
 	REQ_CANCELLING,
 	REQ_NEXT_DUE
 };
@@ -96,6 +97,8 @@ request_read(struct model *m, const struct request *r, struct error *err)
 	case REQ_OPEN_MESSAGE:
 		return ops->open_message(m, r->flag, r->a, r->i, r->out, r->n,
 		    err);
+	case REQ_HELD:
+		return ops->held(m, r->i, r->out, r->n, err);
 	case REQ_CANCELLING:
 		return ops->cancelling(m, r->i, r->out, r->n, err);
 	case REQ_NEXT_DUE:
@@ -132,7 +135,8 @@ answer_drop(const struct request *r)
 {
 	void **list = r->out;
 
-	if (r->kind != REQ_CLAIM && r->kind != REQ_CANCELLING)
+	if (r->kind != REQ_CLAIM && r->kind != REQ_HELD &&
+	    r->kind != REQ_CANCELLING)
 		return;
 	free(*list);
 	*list = NULL;
@@ -496,6 +500,17 @@ link_by_client_id(void *arg, struct uuid thread_id,
 }
 
 static SUSPENDS enum as_status
+link_held(void *arg, int64_t epoch, struct run_claim **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_HELD, .i = epoch, .out = out, .n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
 link_cancelling(void *arg, int64_t epoch, struct run_cancelling **out, int *n,
     struct error *err)
 {
@@ -544,6 +559,7 @@ const struct run_store_ops link_ops = {
 	.tools = link_tools,
 	.open_message = link_open_message,
 	.by_client_id = link_by_client_id,
+	.held = link_held,
 	.cancelling = link_cancelling,
 	.next_due = link_next_due,
 	.charge = link_charge,

@@ -403,6 +403,27 @@ release(void *arg, int64_t epoch, struct uuid thread_id, struct uuid run_id,
 /* ---- For the node that holds them ---------------------------------- */
 
 static enum as_status
+held(void *arg, int64_t epoch, struct run_claim **out, int *n,
+    struct error *err)
+{
+	struct model *m = arg;
+
+	(void)err;
+	*out = NULL;
+	*n = 0;
+	for (int i = 0; i < m->runs.n; i++) {
+		const struct model_run *r = m->runs.rows[i];
+		const struct model_job *j = model_job(m, r->id);
+
+		if (j == NULL || j->state != 1 || j->owner_epoch != epoch)
+			continue;
+		*out = xrealloc(*out, (size_t)(*n + 1) * sizeof(**out));
+		(*out)[(*n)++] = (struct run_claim){ r->id, r->thread_id };
+	}
+	return AS_OK;
+}
+
+static enum as_status
 cancelling(void *arg, int64_t epoch, struct run_cancelling **out, int *n,
     struct error *err)
 {
@@ -471,6 +492,7 @@ const struct run_store_ops model_ops = {
 	.node_leave = node_leave,
 	.node_guard = node_guard,
 	.node_doom = node_doom,
+	.held = held,
 	.cancelling = cancelling,
 	.next_due = next_due,
 	.charge = charge,

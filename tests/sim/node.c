@@ -208,6 +208,16 @@ reap_main(void *arg)
 }
 
 static SUSPENDS void
+look_main(void *arg)
+{
+	struct sim_node *n = arg;
+
+	while (node_nap(n, ENGINE_LOOK_MS))
+		engine_look(n->engine);
+	n->n_users--;
+}
+
+static SUSPENDS void
 claim_main(void *arg)
 {
 	struct sim_node *n = arg;
@@ -260,6 +270,7 @@ boot_main(void *arg)
 		node_fiber(n, "beat", beat_main);
 		node_fiber(n, "reap", reap_main);
 		node_fiber(n, "claim", claim_main);
+		node_fiber(n, "look", look_main);
 	}
 	n->n_users--;
 }
