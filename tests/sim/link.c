@@ -146,8 +146,7 @@ answer_drop(const struct request *r)
 static enum as_status
 broken(const struct request *r, bool sent, struct error *err)
 {
-	enum as_status st = error_set(err, ERR_UNAVAILABLE,
-	    "the connection to the database is lost");
+	enum as_status st = error_set(err, ERR_UNAVAILABLE, LINK_BROKEN);
 
 	if (sent && is_write(r) && err != NULL)
 		error_member(err, "unknown", json_object_new_boolean(true));

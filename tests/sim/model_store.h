@@ -36,6 +36,7 @@ struct model_run {
 	int64_t cancel_requested_at, created_at, started_at, completed_at;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
 	const char *budget, *usage, *error_code, *error;
+	int64_t idle_since; /* for who checks: its owner does nothing */
 };
 
 struct model_message {

@@ -54,7 +54,8 @@ struct sim_node *node_any(struct sim *s, struct rng *r);
 SUSPENDS enum as_status node_wait(struct sim_node *n, uint64_t at_ms,
     bool frozen, struct error *err);
 
-/* link.c */
+/* link.c: what a request says that did not get through */
+#define LINK_BROKEN "the connection to the database is lost"
 extern const struct run_store_ops link_ops; /* arg is the node */
 
 /* world.c */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/run/mutant.h"
+#include "core/run/work.h"
 #include "tests/sim/node.h"
 
 /*
@@ -91,8 +91,9 @@ static const struct rule rules[] = {
 	    IN(RUN_ROLLED_BACK), 0, -1, BY_OWNER, false },
 	{ "20 succeeded", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_SUCCEEDED), 0,
 	    1, BY_OWNER, false },
+	/* Only of an engine that does not know what to do. */
 	{ "21 failed", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_FAILED), 0, -1,
-	    BY_OWNER, false },
+	    BY_OWNER, true },
 	{ "22 dead letter", MODEL_COMMIT, IN(RUN_RUNNING),
 	    IN(RUN_DEAD_LETTERED), 0, 0, BY_OWNER, false },
 	{ "23 expired", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_EXPIRED), 0, 0,
@@ -272,6 +273,10 @@ oracle_changed(void *arg, const struct model_change *c)
 			    c->tool->t.idem_key);
 		return;
 	}
+	if (c->run->status == RUN_FAILED &&
+	    strstr(c->commit->error, LINK_BROKEN) != NULL)
+		sim_violate(s, "I18", "%s fails because the store was away",
+		    sim_short(c->run->id));
 	rule_check(s, c, r);
 	job_check(s, c->run);
 	thread_check(s, c->run);
@@ -297,6 +302,47 @@ oracle_frame(const struct bus_msg *m, void *arg)
 		     len) != 0)
 		sim_violate(s, "I12", "event %lld was shown with another body",
 		    (long long)m->seq);
+}
+
+/* ---- Every now and then -------------------------------------------- */
+
+/* A node notices it in its second look, or the one after. */
+#define IDLE_MS (3 * ENGINE_LOOK_MS)
+
+static bool
+is_worked_on(const struct sim *s, const struct model_run *r)
+{
+	for (const struct sim_node *n = s->lives; n != NULL; n = n->next) {
+		if (n->epoch != r->owner_epoch || n->engine == NULL)
+			continue;
+		if (n->dead || n->paused_until > loop_now_ms(s->loop))
+			return true; /* that is the reaper's business */
+		for (const struct work *w = n->engine->works; w != NULL;
+		     w = w->next)
+			if (uuid_equal(w->run_id, r->id))
+				return true;
+	}
+	return false;
+}
+
+void
+oracle_now(struct sim *s)
+{
+	int64_t now = (int64_t)sim_ms(s);
+
+	for (int i = 0; i < s->model->runs.n; i++) {
+		struct model_run *r = s->model->runs.rows[i];
+
+		if (!run_has_owner(r->status) || is_worked_on(s, r))
+			r->idle_since = 0;
+		else if (r->idle_since == 0)
+			r->idle_since = now;
+		else if (now - r->idle_since > IDLE_MS)
+			sim_violate(s, "I18",
+			    "%s is owned by epoch %lld, which "
+			    "lives and does nothing",
+			    sim_short(r->id), (long long)r->owner_epoch);
+	}
 }
 
 /* ---- At the end ---------------------------------------------------- */

@@ -172,8 +172,10 @@ sim_main(void *arg)
 		node_boot(s, i);
 	clients_start(s);
 	faults_start(s);
-	while (sim_ms(s) < SIM_END_MS && s->broken[0] == '\0' && !is_quiet(s))
+	while (sim_ms(s) < SIM_END_MS && s->broken[0] == '\0' && !is_quiet(s)) {
 		(void)fiber_sleep(100);
+		oracle_now(s);
+	}
 	if (s->broken[0] == '\0')
 		oracle_end(s);
 	everybody_leaves(s);

@@ -159,6 +159,7 @@ void faults_start(struct sim *s); /* those that need somebody to act */
 /* oracle.c */
 void oracle_changed(void *arg, const struct model_change *c);
 void oracle_frame(const struct bus_msg *m, void *arg);
+void oracle_now(struct sim *s); /* every now and then */
 void oracle_end(struct sim *s);
 const char *oracle_rule_name(int i); /* NULL after the last */
 bool oracle_rule_is_rare(int i); /* may be missing from the coverage */
