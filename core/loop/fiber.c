@@ -23,6 +23,7 @@
 
 #define STALL_MS 50
 #define SWEEP_MS 1000
+#define TRIM_FROM 512 /* fibers of a loop; the stacks of fewer are no matter */
 #define SPIN_MAX 1000000u
 
 /* On the stack of the fiber that joins, unlinked before it returns. */
@@ -135,14 +136,45 @@ fiber_timer(struct loop_timer *t)
  * not run since the last sweep did not run either.
  */
 static void
-fiber_sweep(struct loop_timer *t)
+idle_sweep(struct loop *l)
 {
-	struct fiber *f;
-
-	for (f = t->loop->idle; f != NULL && f->is_deep; f = f->next) {
+	for (struct fiber *f = l->idle; f != NULL && f->is_deep; f = f->next) {
 		stack_trim(f->stack);
 		f->is_deep = false;
 	}
+}
+
+/*
+ * Who waits for a model or a person waits long, with a stack that some call
+ * long ago has touched far down.  True: some may be found still waiting by the
+ * next sweep.
+ */
+static bool
+parked_sweep(struct loop *l)
+{
+	bool again = false;
+
+	for (struct fiber *f = l->all; f != NULL; f = f->all) {
+		if (f->state != FIBER_PARKED || f->trimmed == f->seq + 1)
+			continue;
+		if (f->seen == f->seq + 1) {
+			stack_trim_below(f->stack, ctx_top(&f->ctx));
+			f->trimmed = f->seq + 1;
+		} else
+			again = true;
+		f->seen = f->seq + 1;
+	}
+	return again;
+}
+
+static void
+fiber_sweep(struct loop_timer *t)
+{
+	struct loop *l = t->loop;
+
+	idle_sweep(l);
+	if (fiber_count(l) >= TRIM_FROM && parked_sweep(l))
+		loop_timer_set(l, t, l->now_ms + SWEEP_MS);
 }
 
 static void

@@ -55,6 +55,7 @@ struct fiber {
 	unsigned n_refused; /* suspensions in a row that did not happen */
 	bool woken; /* before it suspended */
 	bool canceled;
+	uint64_t seen, trimmed; /* seq + 1 of the suspension: see fiber_sweep */
 	bool is_deep; /* idle, and its stack not trimmed since */
 };
 

@@ -28,6 +28,7 @@
 #define SLAB_SLOTS 64
 #define SLOT_SIZE (STACK_GUARD + STACK_SIZE)
 #define SLAB_SIZE (SLAB_SLOTS * SLOT_SIZE)
+#define RED_ZONE ((size_t)256) /* 128 bytes, says the ABI */
 #define TRIM_KEEP ((size_t)32 * 1024)
 #define MAPS_RESERVE 4096 /* for everything that is not a stack */
 #define TSAN_MAX 4000 /* it dies of 8,128 fibers and threads */
@@ -211,6 +212,19 @@ void
 stack_trim(char *stack)
 {
 	madvise(stack, STACK_SIZE - TRIM_KEEP, MADV_DONTNEED);
+}
+
+void
+stack_trim_below(char *stack, const void *at)
+{
+	size_t used, free_bytes;
+
+	if (at == NULL)
+		return;
+	used = (size_t)((const char *)at - stack);
+	free_bytes = used > RED_ZONE ? (used - RED_ZONE) & ~(size_t)4095 : 0;
+	if (free_bytes > 0)
+		madvise(stack, free_bytes, MADV_DONTNEED);
 }
 
 bool

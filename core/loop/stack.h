@@ -47,6 +47,8 @@ void stack_put(char *stack);
 
 /* Give back the memory that a spare stack has touched far down. */
 void stack_trim(char *stack);
+/* The same of one in use, whose lowest byte in use is at; NULL: not known. */
+void stack_trim_below(char *stack, const void *at);
 
 /* Is it in the guard of a stack?  Safe in a signal handler. */
 bool stack_is_guard(const void *at);

@@ -138,6 +138,17 @@ ctx_jump(struct ctx *from, struct ctx *to)
 #endif
 }
 
+const void *
+ctx_top(const struct ctx *c)
+{
+#ifdef FIBER_ASM
+	return c->sp;
+#else
+	(void)c;
+	return NULL;
+#endif
+}
+
 void
 ctx_switch(struct ctx *from, struct ctx *to)
 {

@@ -46,6 +46,9 @@ void ctx_init_thread(struct ctx *c);
 void ctx_init(struct ctx *c, char *stack, void (*entry)(void));
 void ctx_fini(struct ctx *c, char *stack); /* not while it runs */
 
+/* Where the stack of a context that has left ends; NULL: not known. */
+const void *ctx_top(const struct ctx *c);
+
 void ctx_switch(struct ctx *from, struct ctx *to);
 /* The first thing that a new context does. */
 void ctx_started(void);

@@ -1041,7 +1041,64 @@ test_trim(void)
 {
 	run_faked(trim_fiber);
 }
+
+/* Far down, and then a long wait with something in the frame above. */
+static void
+long_wait_run(void *arg)
+{
+	volatile int kept = 77;
+
+	(void)overflow_deep(120);
+	(void)fiber_prepare();
+	(void)fiber_suspend(loop_now_ms(loop) + 60000);
+	*(int *)arg += kept == 77 ? 1 : 0;
+}
+
+static void
+trim_waiting_fiber(void *arg)
+{
+	struct fiber_ref r[600];
+	int *n = arg;
+
+	for (int i = 0; i < 600; i++)
+		r[i] = fiber_spawn(loop, "waiter", long_wait_run, n);
+	turns(2);
+	CU_ASSERT_TRUE(touched(r[0].f->stack) > 100000);
+	/* A sweep is due once some fiber has ended. */
+	CU_ASSERT_FATAL(fiber_spawn(loop, "deep", deep_run, n).f != NULL);
+	turns(2);
+	*n = 0;
+	for (int i = 0; i < 3; i++) {
+		advance(1000);
+		turns(2);
+	}
+#ifdef FIBER_ASM
+	for (int i = 0; i < 600; i++)
+		CU_ASSERT_TRUE(touched(r[i].f->stack) <= 8192);
+#endif
+	advance(60000);
+	turns(3);
+	CU_ASSERT_EQUAL(*n, 600);
+	loop_stop(loop);
+}
+
+static void
+test_trim_waiting(void)
+{
+	int n = 0;
+
+	clock_fake((int64_t)START_MS * 1000, 1);
+	run_here(trim_waiting_fiber, &n);
+	clock_real();
+	CU_ASSERT_EQUAL(n, 600);
+}
 #else
+static void
+test_trim_waiting(void)
+{
+	tap_skip("a sanitizer has its own memory");
+}
+
 static void
 test_memory(void)
 {
@@ -1082,6 +1139,7 @@ main(void)
 		{ "foreign thread", test_foreign_thread },
 		{ "10,000 parked", test_memory },
 		{ "spare stacks are trimmed", test_trim },
+		{ "stacks of who waits long are trimmed", test_trim_waiting },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
