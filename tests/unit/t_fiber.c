@@ -1057,7 +1057,7 @@ long_wait_run(void *arg)
 static void
 trim_waiting_fiber(void *arg)
 {
-	struct fiber_ref r[600];
+	static struct fiber_ref r[600];
 	int *n = arg;
 
 	for (int i = 0; i < 600; i++)
