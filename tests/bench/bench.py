@@ -37,8 +37,8 @@ parser.add_argument('--seconds', type=float, default=5)
 parser.add_argument('--agents', type=int, default=10000)
 parser.add_argument('names', nargs='*')
 options = parser.parse_args()
-NAMES = ['fiber', 'start', 'get', 'chat', 'engine', 'parked', 'token',
-         'sockets']
+NAMES = ['fiber', 'start', 'get', 'chat', 'engine', 'takeover', 'parked',
+         'token', 'sockets']
 for name in options.names:
     if name not in NAMES:
         sys.exit(f'bench: unknown name {name}; there are {" ".join(NAMES)}')
@@ -642,6 +642,75 @@ def bench_engine():
     p99 = runs['start_p99_ms']
     row('enqueue to start, SQLite, p99', f'{p99:.1f} ms', '50 ms', p99 <= 50,
         f'256 at once, {runs["runs"] / runs["seconds"]:.0f} runs/s')
+
+
+class Worker:
+    """One agent-studio worker on PostgreSQL."""
+
+    def __init__(self, name, stub_port):
+        self.log = open(OUT / f'{name}.log', 'ab')
+        self.process = start(
+            BUILD / 'agent-studio', 'worker', '--data', OUT / name, '--conf',
+            CONF, '--set', 'log.level=warning', '--set',
+            f'store.url={POSTGRES}', '--set',
+            f'plugins.llm_openai.base_url=http://127.0.0.1:{stub_port}/v1',
+            '--set', 'plugins.llm_openai.enabled=true', '--set',
+            'plugins.llm_openai.api_key=env:BENCH_KEY',
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        ready = 'working as node epoch '
+        line = next((x for x in self.process.stdout if x.startswith(ready)),
+                    None)
+        if line is None:
+            sys.exit('bench: a worker ended')
+        self.epoch = int(line[len(ready):])
+
+    def kill(self, sig):
+        self.process.send_signal(sig)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGCONT)
+        stop(self.process)
+        self.log.close()
+
+
+def one_value(sql):
+    psql = pathlib.Path(PGBENCH).with_name('psql')
+    return subprocess.run([psql, '-Atc', sql, POSTGRES], check=True,
+                          capture_output=True, text=True).stdout.strip()
+
+
+def takeover_seconds(host, stub_port, sig):
+    """From the signal to the run's next claim."""
+    workers = [Worker(f'worker-{i}', stub_port) for i in range(2)]
+    line = threads_make(host, 1)
+    token, thread = line.split()
+    run = request(host.port, 'POST', f'/api/chat/sessions/{thread}',
+                  {'content': 'wait'}, token)['run']['id']
+    owner = f"SELECT owner_epoch FROM runs WHERE id = '{run}'"
+    while not (epoch := one_value(owner)):
+        time.sleep(0.02)
+    time.sleep(1)  # anywhere between two beats
+    begun = time.monotonic()
+    next(w for w in workers if w.epoch == int(epoch)).kill(sig)
+    while one_value(owner) in ('', epoch):
+        time.sleep(0.02)
+    seconds = time.monotonic() - begun
+    request(host.port, 'POST', f'/api/runs/{run}/cancel', {}, token)
+    for w in workers:
+        w.stop()
+    return seconds
+
+
+def bench_takeover():
+    stub, port = stub_model(3600000000)
+    host = chat_host('takeover', port, POSTGRES, 'worker.embedded=false')
+    for what, sig, limit in (('kill -9 of a worker', signal.SIGKILL, 3),
+                             ('its silence', signal.SIGSTOP, 10)):
+        worst = max(takeover_seconds(host, port, sig) for _ in range(3))
+        row(f'takeover after {what}, worst of 3', f'{worst:.1f} s',
+            f'{limit} s', worst <= limit)
+    host.stop()
+    stop(stub)
 
 
 def connections_to(port):
