@@ -4,6 +4,7 @@ CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/answer.c \
 	core/run/batch.c core/run/batch.h \
+	core/run/call.c core/run/call.h core/run/call_result.c \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/finish.c \
