@@ -2,6 +2,7 @@
 #include "core/bus/breaker.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ struct breaker {
 	unsigned timeouts; /* in a row */
 	unsigned probes; /* successes while half open */
 	bool probing; /* one call is under way */
+	bool is_news; /* it has opened or closed, and nobody was told */
 	uint64_t open_ms; /* how long this time */
 	uint64_t until_ms; /* open: from then on half open */
 };
@@ -130,6 +132,7 @@ breaker_open(struct breaker *one, uint64_t now_ms)
 	if (one->open_ms > OPEN_MAX_MS)
 		one->open_ms = OPEN_MAX_MS;
 	breaker_turn(one, BREAKER_OPEN);
+	one->is_news = true;
 	one->until_ms = now_ms + one->open_ms;
 	one->timeouts = 0;
 	memset(one->slots, 0, sizeof(one->slots));
@@ -169,6 +172,7 @@ report_probe(struct breaker *one, uint64_t now_ms, enum breaker_outcome outcome)
 		breaker_open(one, now_ms);
 	else if (outcome == BREAKER_OK && ++one->probes >= PROBES) {
 		breaker_turn(one, BREAKER_CLOSED);
+		one->is_news = true;
 		one->open_ms = 0;
 	}
 }
@@ -202,4 +206,44 @@ breaker_report(struct breakers *b, const char *scope, unsigned turn,
 	*now = one->state;
 	pthread_mutex_unlock(&b->lock);
 	return *now != before;
+}
+
+/* ---- Other processes ----------------------------------------------- */
+
+bool
+breaker_news(struct breakers *b, uint64_t now_ms, struct breaker_note *out)
+{
+	struct breaker *one;
+
+	pthread_mutex_lock(&b->lock);
+	for (one = b->list; one != NULL && !one->is_news; one = one->next)
+		continue;
+	if (one != NULL) {
+		one->is_news = false;
+		snprintf(out->scope, sizeof(out->scope), "%s", one->scope);
+		out->open = one->state == BREAKER_OPEN;
+		out->left_ms = out->open && one->until_ms > now_ms
+				   ? one->until_ms - now_ms
+				   : 0;
+		out->open_ms = one->open_ms;
+	}
+	pthread_mutex_unlock(&b->lock);
+	return one != NULL;
+}
+
+void
+breaker_learn(struct breakers *b, const struct breaker_note *note,
+    uint64_t now_ms)
+{
+	struct breaker *one;
+
+	pthread_mutex_lock(&b->lock);
+	one = breaker_get(b, note->scope);
+	if (note->open && one->state == BREAKER_CLOSED) {
+		breaker_turn(one, BREAKER_OPEN);
+		one->open_ms = note->open_ms < OPEN_MAX_MS ? note->open_ms
+							   : OPEN_MAX_MS;
+		one->until_ms = now_ms + note->left_ms;
+	}
+	pthread_mutex_unlock(&b->lock);
 }

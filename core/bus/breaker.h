@@ -47,6 +47,21 @@ bool breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
 bool breaker_report(struct breakers *b, const char *scope, unsigned turn,
     uint64_t now_ms, enum breaker_outcome outcome, enum breaker_state *now);
 
+/* What a process tells another one of a breaker. */
+struct breaker_note {
+	char scope[64];
+	bool open; /* else it has closed */
+	uint64_t left_ms; /* that it stays open */
+	uint64_t open_ms; /* that it is open in all, this time */
+};
+
+/* One that has opened or closed since it was told; false: none has. */
+bool breaker_news(struct breakers *b, uint64_t now_ms,
+    struct breaker_note *out);
+/* Another process has found it open: so it is here, if it was closed. */
+void breaker_learn(struct breakers *b, const struct breaker_note *note,
+    uint64_t now_ms);
+
 const char *breaker_state_name(enum breaker_state s);
 
 #endif

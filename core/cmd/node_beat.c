@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/run/breaker_store.h"
 #include "core/run/run_store.h"
 #include "core/store/store_lock.h"
 
@@ -212,6 +213,9 @@ reap_fiber(void *arg)
 	reap(n);
 	cancels_look(n);
 	orphans_look(n);
+	if (n->executes)
+		breaker_sync(node_app(n)->store, n->breakers,
+		    loop_now_ms(node_app(n)->loop));
 	if (!n->stopping)
 		timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
 }

@@ -4,6 +4,7 @@ CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/answer.c \
 	core/run/batch.c core/run/batch.h \
+	core/run/breaker_store.c core/run/breaker_store.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
@@ -75,6 +76,12 @@ tests_integration_t_takeover_LDADD = $(ENGINE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_recovery
 tests_integration_t_recovery_SOURCES = tests/integration/t_recovery.c
 tests_integration_t_recovery_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_breaker_store
+tests_integration_t_breaker_store_SOURCES = \
+	tests/integration/t_breaker_store.c
+tests_integration_t_breaker_store_LDADD = librun.la libbus.la \
+	$(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_reap
 tests_integration_t_reap_SOURCES = tests/integration/t_reap.c
