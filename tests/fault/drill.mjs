@@ -13,7 +13,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { World } from "./world.mjs";
+import { api } from "../support/server.mjs";
+import { poll, World } from "./world.mjs";
 
 export class Tap {
 	constructor() {
@@ -85,14 +86,14 @@ export async function checked(story, tap) {
 	return figures;
 }
 
-// What has been shown is all there is.
-export async function shown(story, poll) {
-	for (const talk of story.talks) {
-		const head = () => story.ask("SELECT head_seq FROM threads WHERE " +
-			`id = '${talk.thread}'`);
-		await poll(async () => talk.reader === undefined ||
-			talk.cursor === Number(await head()), "the end of a log");
-	}
+// Until those who read have been shown all there is.
+export async function shown(story, server) {
+	for (const talk of story.talks.filter((t) => t.reader))
+		await poll(async () => {
+			const { body } = await api(server, "GET", "/api/chat/sessions/" +
+				`${talk.thread}/events?limit=1`, { token: talk.token });
+			return talk.cursor === body.head;
+		}, "the end of a log");
 }
 
 // Counters of a process by name and labels, from the text of /metrics.

@@ -175,7 +175,7 @@ async function run(story, tap, postgres, { total, least, most, bound }) {
 	await poll(async () => await story.ask("SELECT count(*) FROM runs WHERE " +
 		"status IN ('queued', 'running', 'cancelling')") === "0",
 	"the end of all runs", END_MS);
-	await shown(story, poll);
+	await shown(story, server);
 	load.leave();
 	await Promise.all(load.readers);
 

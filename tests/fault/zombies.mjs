@@ -110,7 +110,7 @@ async function run(story, tap, { runs }) {
 	tap.ok(await awake(zombie), "it ends when it finds that out");
 	await poll(async () => await open(story) === "0", "the end of all runs",
 		END_MS);
-	await shown(story, poll);
+	await shown(story, server);
 
 	const waiting = await parked(story);
 	waiting.forEach((line) => tap.note(`parked: ${line}`));
