@@ -187,6 +187,12 @@ postgres_start() {
 	PG_URL="postgresql:///test?host=$PG_DIR&user=test"
 }
 
+# postgres_restart MODE: of the cluster in PG_DIR; fast, or immediate as a crash.
+postgres_restart() {
+	(cd / && as_postgres "$(postgres_bin)/pg_ctl" -D "$PG_DIR/data" -l \
+	    "$PG_DIR/server.log" -m "$1" -w -t 60 restart >>"$PG_DIR.log" 2>&1)
+}
+
 postgres_stop() {
 	[ -n "${PG_DIR:-}" ] || return 0
 	(cd / && as_postgres "$(postgres_bin)/pg_ctl" -D "$PG_DIR/data" \

@@ -117,7 +117,7 @@ struct plug_tool_info {
 	bool needs_connection;
 	bool has_verify;
 	bool sequential;
-	int64_t timeout_ms;
+	int64_t timeout_ms; /* 0: it has none of its own */
 	int64_t key_valid_ms;
 	/* Shared by all loops: a reference would change them, so copy. */
 	struct json_object *input_schema;

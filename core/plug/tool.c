@@ -15,7 +15,6 @@
  * checked against the tool's schema here, so no plugin sees invalid ones.
  */
 
-#define TIMEOUT_MS 60000
 #define NAME_MAX_LEN 64 /* of <slug>_<tool>, as model providers allow */
 
 /* ---- What there is ------------------------------------------------- */
@@ -99,7 +98,7 @@ tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
 	tool->info.needs_connection = u->file->toolkit.service != NULL;
 	tool->info.has_verify = t->verify != NULL;
 	tool->info.sequential = t->flags & AS_SEQUENTIAL;
-	tool->info.timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : TIMEOUT_MS;
+	tool->info.timeout_ms = t->timeout_ms;
 	tool->info.key_valid_ms = t->key_valid_ms;
 	if ((st = tool_schemas(tool, t, err)) != AS_OK)
 		return st;

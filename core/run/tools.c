@@ -4,6 +4,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/call.h"
 #include "core/run/mutant.h"
@@ -363,10 +364,14 @@ late_post(struct call *c)
 	if (run_store_late(w->e->c.runs, w->run_id, &row, engine_now_us(w->e),
 		NULL) == AS_OK) {
 		run_count_late();
+		log_info("run", "a late result of %s was accepted",
+		    c->row.tool);
 		/* If that was all it waited for, it goes on. */
 		(void)engine_resume(w->e, w->run_id, &how, NULL);
-	} else
+	} else {
 		run_count_refused("late_result");
+		log_info("run", "a late result of %s was refused", c->row.tool);
+	}
 	arena_free(arena);
 }
 

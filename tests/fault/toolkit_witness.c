@@ -24,6 +24,17 @@ static const char schema[] = AS_JSON({
 	"additionalProperties" : false
 });
 
+/* The answer, if it is one. */
+static enum as_status
+pass_on(struct as_call *call, const struct as_http_response *res)
+{
+	enum as_status st = as_http_ok(call, res);
+
+	if (st == AS_OK && res->json == NULL)
+		st = as_fail(call, AS_UPSTREAM, "the answer is not JSON");
+	return st == AS_OK ? as_reply(call, res->json) : st;
+}
+
 /* The arguments go out as they came, under the call's own key. */
 AS_SUSPENDS static enum as_status
 post(struct as_call *call, const char *tool, const struct as_json *args)
@@ -39,9 +50,7 @@ post(struct as_call *call, const char *tool, const struct as_json *args)
 		.url = as_printf(call, "%s/%s", conf->base_url, tool),
 		.headers = headers, .json = args),
 	    &res);
-	if (st == AS_OK)
-		st = as_http_ok(call, res);
-	return st == AS_OK ? as_reply(call, res->json) : st;
+	return st == AS_OK ? pass_on(call, res) : st;
 }
 
 #define TOOL_FUNCTION(tool) \
@@ -72,9 +81,7 @@ verify(struct as_call *call, const void *in)
 	    &res);
 	if (st == AS_OK && res->status == 404)
 		return as_fail(call, AS_NOTFOUND, "it did not happen");
-	if (st == AS_OK)
-		st = as_http_ok(call, res);
-	return st == AS_OK ? as_reply(call, res->json) : st;
+	return st == AS_OK ? pass_on(call, res) : st;
 }
 
 static const struct as_tool tools[] = { { .name = "read",

@@ -11,9 +11,9 @@
 //   await world.end();
 //
 // A story has one person, one agent with the tools of toolkit_witness, and one
-// thread.  Its reader sees the events of the thread, on whichever server is
-// there, and comes back with its cursor; what it saw and what the API answered
-// is the clients' log.
+// thread, or more: a talk each.  The reader of a talk sees the events of its
+// thread, on whichever server is there, and comes back with its cursor; what it
+// saw and what the API answered is the clients' log.
 
 import { execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -24,8 +24,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
-import { scene } from "../support/chat.mjs";
-import { api, databaseUrl, start } from "../support/server.mjs";
+import { newThread, scene } from "../support/chat.mjs";
+import { api, databaseUrl, start, startWorker } from "../support/server.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -36,8 +36,9 @@ const WAIT_MS = 30000;
 export const TOOLS = ["read", "put", "pay", "book", "send"];
 export const PARKED = ["waiting_human", "recoverable_error"];
 
-// All five at once, then an answer; a message that starts with "only TOOL"
-// gets that one.
+// All five at once, then an answer; a message that starts with "only TOOL" gets
+// that one, "only talk" none.  What ends with a number is about things of that
+// number.
 function decide(messages) {
 	const at = messages.map((m) => m.role).lastIndexOf("user");
 	const results = messages.slice(at).filter((m) => m.role === "tool");
@@ -46,9 +47,12 @@ function decide(messages) {
 		return { text: `That makes ${results.length} results, and all is ` +
 			"said and done." };
 	const [, only] = /^only (\w+)/.exec(messages[at].content) ?? [];
+	const [, number = ""] = /( \d+)$/.exec(messages[at].content) ?? [];
+	if (only === "talk")
+		return { text: "That was said, and this is the answer to it." };
 	return { text: "Let me see what I can do about this.", interleave: true,
 		tool_calls: TOOLS.filter((t) => !only || t === only).map((t, i) => ({
-			name: `witness_${t}`, args: { id: t, value: i } })) };
+			name: `witness_${t}`, args: { id: `${t}${number}`, value: i } })) };
 }
 
 export async function within(ms, promise, what) {
@@ -94,14 +98,15 @@ async function startWitness(dir) {
 }
 
 export class World {
-	static async create({ dir, store }) {
+	// stub: further options of the model's stub.
+	static async create({ dir, store, stub = {}, scene: agent = {} }) {
 		const world = new World();
 
 		Object.assign(world, { dir, store, n: 0, stories: new Set(),
 			admin: process.env.TEST_POSTGRES_URL });
 		mkdirSync(dir, { recursive: true });
 		world.witness = await startWitness(dir);
-		world.stub = await startStub({ decide });
+		world.stub = await startStub({ decide, ...stub });
 		world.data = join(dir, "first");
 		mkdirSync(world.data);
 		if (store === "postgres") {
@@ -109,7 +114,7 @@ export class World {
 			await world.sql(`CREATE DATABASE ${world.database}`);
 		}
 		const server = await start(world.options("first"));
-		world.scene = await scene(server, { toolkits: ["witness"] });
+		world.scene = await scene(server, { toolkits: ["witness"], ...agent });
 		await server.stop();
 		return world;
 	}
@@ -162,74 +167,15 @@ export class World {
 	}
 }
 
-export class Story {
-	constructor(world, name, data) {
-		Object.assign(this, { world, name, data, servers: [], seen: [],
-			cursor: 0, watching: new Set(), token: world.scene.token,
-			thread: world.scene.thread.id,
-			witness: join(world.dir, `${name}.jsonl`),
-			client: join(world.dir, `${name}.client.jsonl`),
-			hits: join(world.dir, `${name}.hits`) });
-		writeFileSync(this.client, "");
-		writeFileSync(this.witness, "");
-	}
-
-	// A new process on the same data; it may end before it listens.
-	async start({ env = {}, set = [], spawned } = {}) {
-		// Such a path must be short.
-		const socket = join(this.world.dir, `${this.name.split("-")[0]}.` +
-			`${this.servers.length}.sock`);
-		const remember = (server) => {
-			server.failpoints = socket;
-			this.servers.push(server);
-			spawned?.(server);
-		};
-		const options = this.world.options(this.name, { set,
-			data: this.data, database: this.database, env: {
-				AGENT_STUDIO_FAILPOINT_LOG: this.hits,
-				AGENT_STUDIO_FAILPOINT_SOCKET: socket, ...env } });
-
-		return start({ ...options, spawned: remember });
-	}
-
-	// PostgreSQL closes all connections to this story's database.
-	cut() {
-		return this.world.sql("SELECT pg_terminate_backend(pid) FROM " +
-			"pg_stat_activity WHERE datname = current_database() AND " +
-			"pid <> pg_backend_pid()", this.database);
-	}
-
-	// Only one process may live on, by what the database says.
-	async untilOthersAreDead() {
-		await poll(async () => (await this.world.sql("SELECT count(*) FROM " +
-			"nodes WHERE lease_expires_at > extract(epoch FROM " +
-			"clock_timestamp()) * 1000000", this.database))
-			.stdout.trim() === "1", "the end of a lease");
+// One thread, as one client sees it.
+export class Talk {
+	constructor({ token, thread, client }) {
+		Object.assign(this, { token, thread, client, seen: [], cursor: 0,
+			watching: new Set() });
 	}
 
 	note(line) {
 		appendFileSync(this.client, `${JSON.stringify(line)}\n`);
-	}
-
-	// One line to the server's socket; what it says before "ok".
-	control(server, line) {
-		return within(WAIT_MS, new Promise((resolve, reject) => {
-			const socket = net.connect(server.failpoints);
-			let text = "";
-
-			socket.on("error", reject);
-			socket.on("data", (bytes) => {
-				text += bytes;
-				if (/^error: /m.test(text))
-					reject(new Error(text));
-				else if (text.endsWith("ok\n"))
-					resolve(text.slice(0, -3));
-				else
-					return;
-				socket.destroy();
-			});
-			socket.write(`${line}\n`);
-		}), `failpoints: ${line}`);
 	}
 
 	// The reader turns to this server, with its cursor.
@@ -276,10 +222,10 @@ export class Story {
 		}
 	}
 
-	// The run has ended, or waits for somebody.
-	rest() {
+	// The run, or the first one, has ended, or waits for somebody.
+	rest(runId) {
 		return this.until((f) => f.type === "run_status" &&
-			(f.status === "end" || PARKED.includes(f.state)), "the run's end");
+			f.run_id === (runId ?? f.run_id) && (f.status === "end" || PARKED.includes(f.state)), "the run's end");
 	}
 
 	// Sends a message under a key of the client's; null: no answer came.
@@ -299,6 +245,100 @@ export class Story {
 			sha256: createHash("sha256").update(
 				JSON.stringify(body.message ?? null)).digest("hex") });
 		return answer;
+	}
+}
+
+export class Story extends Talk {
+	constructor(world, name, data) {
+		super({ token: world.scene.token, thread: world.scene.thread.id,
+			client: join(world.dir, `${name}.client.jsonl`) });
+		Object.assign(this, { world, name, data, servers: [], talks: [this],
+			witness: join(world.dir, `${name}.jsonl`),
+			hits: join(world.dir, `${name}.hits`) });
+		writeFileSync(this.client, "");
+		writeFileSync(this.witness, "");
+	}
+
+	// A new process on the same data; it may end before it listens.
+	async start({ env = {}, set = [], spawned } = {}) {
+		// Such a path must be short.
+		const socket = join(this.world.dir, `${this.name.split("-")[0]}.` +
+			`${this.servers.length}.sock`);
+		const remember = (server) => {
+			server.failpoints = socket;
+			this.servers.push(server);
+			spawned?.(server);
+		};
+		const options = this.world.options(this.name, { set,
+			data: this.data, database: this.database, env: {
+				AGENT_STUDIO_FAILPOINT_LOG: this.hits,
+				AGENT_STUDIO_FAILPOINT_SOCKET: socket, ...env } });
+
+		return start({ ...options, spawned: remember });
+	}
+
+	// A process that executes runs on the database of a server of this story.
+	async startWorker(server, { env = {}, set = [] } = {}) {
+		const { env: all, set: settings } = this.world.options(this.name,
+			{ env, set });
+		const data = join(this.world.dir,
+			`${this.name}-worker-${this.servers.length}`);
+		const worker = await startWorker(server, { env: all, set: settings,
+			data });
+
+		this.servers.push(worker);
+		return worker;
+	}
+
+	// Another thread of the same person.
+	async talk(server) {
+		const { id } = await newThread(server, this.world.scene.person,
+			this.world.scene.agent.id);
+		const talk = new Talk({ token: this.token, thread: id,
+			client: this.client });
+
+		this.talks.push(talk);
+		return talk;
+	}
+
+	// One value of the story's database, as text.
+	async ask(text) {
+		return (await this.world.sql(text, this.database)).stdout.trim();
+	}
+
+	// PostgreSQL closes all connections to this story's database.
+	cut() {
+		return this.world.sql("SELECT pg_terminate_backend(pid) FROM " +
+			"pg_stat_activity WHERE datname = current_database() AND " +
+			"pid <> pg_backend_pid()", this.database);
+	}
+
+	// Only one process may live on, by what the database says.
+	async untilOthersAreDead() {
+		await poll(async () => await this.ask("SELECT count(*) FROM nodes " +
+			"WHERE lease_expires_at > extract(epoch FROM " +
+			"clock_timestamp()) * 1000000") === "1", "the end of a lease");
+	}
+
+	// One line to the server's socket; what it says before "ok".
+	control(server, line) {
+		return within(WAIT_MS, new Promise((resolve, reject) => {
+			const socket = net.connect(server.failpoints);
+			let text = "";
+
+			socket.on("error", reject);
+			socket.on("data", (bytes) => {
+				text += bytes;
+				if (/^error: /m.test(text))
+					reject(new Error(text));
+				else if (text.endsWith("ok\n"))
+					resolve(text.slice(0, -3));
+				else
+					return;
+				socket.destroy();
+			});
+			socket.write(`${line}\n`);
+		}), `failpoints: ${line}`);
 	}
 
 	mode(mode) {
@@ -342,7 +382,8 @@ export class Story {
 
 	// No process, but all that they have written.
 	async leaveBehind() {
-		this.leave();
+		for (const talk of this.talks)
+			talk.leave();
 		for (const s of this.servers)
 			if (s.child.exitCode === null && s.child.signalCode === null) {
 				s.child.kill("SIGKILL");

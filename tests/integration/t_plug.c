@@ -68,7 +68,7 @@ body_loads(struct plug_env *env)
 	CU_ASSERT_STRING_EQUAL(tool->toolkit, "second");
 	CU_ASSERT_STRING_EQUAL(tool->version, "1.2.3");
 	CU_ASSERT_EQUAL(tool->effect, AS_EFFECT_NONE);
-	CU_ASSERT_EQUAL(tool->timeout_ms, 60000);
+	CU_ASSERT_EQUAL(tool->timeout_ms, 0);
 	CU_ASSERT(has(json_text(tool->input_schema), "\"text\""));
 	CU_ASSERT(plug_tool_find(env->plug, "probe_short_wait")->has_verify);
 	CU_ASSERT_EQUAL(effect(env, "probe_act", "{}"), AS_EFFECT_NONE);

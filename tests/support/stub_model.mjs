@@ -33,7 +33,8 @@
 //                             the head
 //   no_done                   end without [DONE]
 //   chop N                    write N bytes at a time
-//   raw [..]                  these texts as they are, instead of all that
+//   raw [..]                  these texts or bytes as they are, instead of all
+//                             that; or what a generator gives
 //   whole                     answer with one JSON object, no stream
 //   times N                   stands for N turns (default 1)
 //   match                     skipped unless the last text contains this
@@ -483,8 +484,12 @@ async function write(res, text, chop) {
 			return false;
 		if (!res.write(bytes.subarray(i, i + step)))
 			await new Promise((done) => {
-				res.once("drain", done);
-				res.once("close", done);
+				const go = () => {
+					res.off("drain", go).off("close", go);
+					done();
+				};
+
+				res.on("drain", go).on("close", go);
 			});
 		if (chop > 0)
 			await pause(0);
@@ -496,7 +501,7 @@ async function streamTurn(stub, entry, o, dialect, turn, res) {
 	const steps = stepsOf(turn);
 	const delay = turn.delay_ms ?? stub.delay_ms;
 	const send = async (list) => {
-		for (const text of list) {
+		for await (const text of list) {
 			if (!await write(res, text, turn.chop))
 				return false;
 		}

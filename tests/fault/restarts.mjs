@@ -1,0 +1,214 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+//
+// The database restarts again and again below a server and a worker that have
+// people to answer.  Prints TAP, and for each restart how long the database was
+// away and when as many runs ended again as before.
+//
+//   restarts.mjs [--minutes N] [--quick]
+//
+// Without --minutes the restarts come every 3 to 6 s for about 25 s, and the
+// rate has ten times the time to come back; with it every 5 to 40 s, and it has
+// to be back after 30 s.  They are fast and immediate in turn; the latter is
+// what a crash is.
+//
+// Environment: as matrix.mjs, but the PostgreSQL is one of its own.
+
+import { startPostgres } from "../support/postgres.mjs";
+import { checked, drill, median, options, shown } from "./drill.mjs";
+import { poll } from "./world.mjs";
+
+const TALKS = 8;
+const EVERY_MS = 500; // somebody says something, unless still waiting
+const AGAIN_MS = 100; // before a request without an answer is repeated
+const BACK_MS = 30000;
+const BACK_SHARE = 0.95;
+const BUCKET_MS = 1000;
+const WARM_MS = 2000; // not counted
+const END_MS = 60000;
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// ---- People -----------------------------------------------------------------
+
+// The reader comes back for as long as there is somebody to listen to.
+async function follow(talk, server, load) {
+	while (!load.over) {
+		try {
+			const socket = await talk.read(server);
+			load.sockets++;
+			await Promise.race([socket.closed, load.left]);
+		} catch {
+			await pause(AGAIN_MS);
+		}
+	}
+}
+
+// Until the message is accepted, under one key.
+async function insist(talk, server, key, load) {
+	for (;;) {
+		const answer = await talk.say(server, "only talk", key);
+
+		if (answer?.status < 300)
+			return answer.body.run.id;
+		if (answer && answer.status < 429)
+			throw new Error(`${key}: ${JSON.stringify(answer.body)}`);
+		load.repeated++;
+		await pause(AGAIN_MS);
+	}
+}
+
+async function converse(talk, server, load) {
+	for (let n = 0; !load.enough; n++) {
+		const next = performance.now() + EVERY_MS;
+
+		talk.seen.length = 0;
+		const id = await insist(talk, server, `${talk.thread} ${n}`, load);
+		const { state } = await talk.rest(id);
+
+		load.ends.push(performance.now());
+		load.states.set(state, (load.states.get(state) ?? 0) + 1);
+		// Nothing is made up for: who had to wait does not hurry.
+		await pause(next - performance.now());
+	}
+}
+
+async function beginLoad(story, server) {
+	const load = { ends: [], states: new Map(), sockets: 0, repeated: 0,
+		from: performance.now() };
+
+	load.left = new Promise((resolve) => {
+		load.leave = () => {
+			load.over = true;
+			resolve();
+		};
+	});
+	while (story.talks.length < TALKS)
+		await story.talk(server);
+	load.readers = story.talks.map((talk) => follow(talk, server, load));
+	load.all = Promise.all(story.talks.map((talk) =>
+		converse(talk, server, load)));
+	load.all.catch((e) => {
+		load.failed = e;
+	});
+	return load;
+}
+
+// ---- Rates ------------------------------------------------------------------
+
+// Runs that ended in each whole second of a time.
+function buckets(load, from, to) {
+	const list = [];
+
+	for (let at = from; at + BUCKET_MS <= to; at += BUCKET_MS)
+		list.push(load.ends.filter((t) => t >= at && t < at + BUCKET_MS)
+			.length);
+	return list;
+}
+
+// Whole seconds in which no restart was felt.
+function quietRate(load, restarts) {
+	const quiet = [];
+	let from = load.from + WARM_MS;
+
+	for (const r of [...restarts, { at: performance.now() }]) {
+		quiet.push(...buckets(load, from, r.at));
+		from = r.backAt ?? Infinity;
+	}
+	return median(quiet);
+}
+
+// The first whole second since the restart that is as good as before.
+function lookBack(load, r) {
+	const n = buckets(load, r.at, performance.now())
+		.findIndex((rate) => rate >= BACK_SHARE * r.rate);
+
+	if (n >= 0)
+		r.backAt = r.at + (n + 1) * BUCKET_MS;
+	return n >= 0;
+}
+
+function tellRestart(tap, r, load) {
+	tap.note(`${((r.at - load.from) / 1000).toFixed(1).padStart(6)} s: ` +
+		`${r.mode.padEnd(9)} away ${(r.away / 1000).toFixed(1)} s, ` +
+		`${r.rate} runs/s before, back ${r.backAt
+			? `within ${((r.backAt - r.at) / 1000).toFixed(0)} s` : "never"}`);
+}
+
+// ---- The drill --------------------------------------------------------------
+
+async function restart(postgres, load, restarts) {
+	const r = { mode: restarts.length % 2 === 0 ? "immediate" : "fast",
+		rate: quietRate(load, restarts), at: performance.now() };
+
+	await postgres.restart(r.mode);
+	r.away = performance.now() - r.at;
+	restarts.push(r);
+}
+
+async function between(ms, load, restarts) {
+	for (const end = performance.now() + ms; performance.now() < end;) {
+		if (load.failed)
+			throw load.failed;
+		await pause(BUCKET_MS / 10);
+		restarts.filter((r) => !r.backAt).forEach((r) => lookBack(load, r));
+	}
+}
+
+async function run(story, tap, postgres, { total, least, most, bound }) {
+	const set = ["worker.lease=8s", "worker.beat=1s", "worker.poll=250ms"];
+	const server = await story.start({ set });
+	const worker = await story.startWorker(server, { set });
+	const load = await beginLoad(story, server);
+	const restarts = [];
+
+	await between(WARM_MS + 4000, load, restarts);
+	while (performance.now() - load.from < total) {
+		await restart(postgres, load, restarts);
+		await between(least + Math.random() * (most - least), load, restarts);
+	}
+	while (restarts.some((r) => !r.backAt &&
+		performance.now() - r.at < bound))
+		await between(BUCKET_MS, load, restarts);
+	load.enough = true;
+	await load.all;
+	await poll(async () => await story.ask("SELECT count(*) FROM runs WHERE " +
+		"status IN ('queued', 'running', 'cancelling')") === "0",
+	"the end of all runs", END_MS);
+	await shown(story, server);
+	load.leave();
+	await Promise.all(load.readers);
+
+	restarts.forEach((r) => tellRestart(tap, r, load));
+	tap.note(`runs/s: ${buckets(load, load.from, performance.now())
+		.join(" ")}`);
+	tap.note(`${load.ends.length} runs: ${[...load.states]
+		.map(([state, n]) => `${n} ${state}`).join(", ")}; ` +
+		`${load.repeated} requests were repeated, ${load.sockets - TALKS} ` +
+		"readers came back");
+	tap.ok(restarts.length > 1, `${restarts.length} restarts`);
+	tap.ok(load.states.get("succeeded") === load.ends.length,
+		"no run failed because the database was away");
+	tap.ok(restarts.every((r) => r.rate > 0 && r.backAt - r.at <= bound),
+		`after each as many runs end as before, within ${bound / 1000} s`);
+	for (const s of [worker, server])
+		tap.ok(s.child.exitCode === null && (await s.stop()).code === 0,
+			"a process lived through it, and ends in order");
+	await checked(story, tap);
+}
+
+const o = options(process.argv.slice(2), { minutes: 0, quick: false });
+const plan = o.minutes > 0
+	? { total: o.minutes * 60000, least: 5000, most: 40000, bound: BACK_MS }
+	: { total: o.quick ? 15000 : 25000, least: 3000, most: 6000,
+		bound: 10 * BACK_MS };
+const postgres = await startPostgres();
+
+process.env.TEST_POSTGRES_URL = postgres.url;
+for (const signal of ["SIGINT", "SIGTERM"])
+	process.once(signal, () => postgres.stop().finally(() => process.exit(1)));
+try {
+	await drill("postgres", {}, (story, tap) => run(story, tap, postgres, plan));
+} finally {
+	await postgres.stop();
+}
