@@ -274,6 +274,16 @@ work_let_go(struct work *w, bool charge)
 		log_warn("run", "a run is given back to the queue");
 }
 
+/* st: was there work to be done? */
+static SUSPENDS void
+work_leave(struct work *w, enum as_status st)
+{
+	if (st != AS_OK || w->gave_up)
+		work_let_go(w, true);
+	else if (w->distrusted || (!w->lost && run_has_owner(w->state.status)))
+		work_let_go(w, false);
+}
+
 static SUSPENDS void
 work_main(void *arg)
 {
@@ -299,10 +309,8 @@ work_main(void *arg)
 	} else
 		log_err("run", "run %s cannot be worked on: %s", id,
 		    err.detail);
-	if (st != AS_OK || w->gave_up)
-		work_let_go(w, true);
-	else if (w->distrusted || (!w->lost && run_has_owner(w->state.status)))
-		work_let_go(w, false);
+	if (st != AS_CONFLICT) /* it is not somebody else's by now */
+		work_leave(w, st);
 	fiber_correlation_set(NULL);
 	error_clear(&err);
 	work_free(w);
