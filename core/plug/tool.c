@@ -16,6 +16,7 @@
  */
 
 #define NAME_MAX_LEN 64 /* of <slug>_<tool>, as model providers allow */
+#define TIMEOUT_MS 60000 /* if neither tool nor caller has one */
 
 /* ---- What there is ------------------------------------------------- */
 
@@ -288,6 +289,15 @@ tool_take(struct exchange *x, const struct msg *m)
 	return AS_OK;
 }
 
+/* The tool's own time, or the caller's; no call is without. */
+static int64_t
+limit_ms(const struct tool *tool)
+{
+	if (tool->info.timeout_ms > 0 || fiber_deadline() != 0)
+		return tool->info.timeout_ms;
+	return TIMEOUT_MS;
+}
+
 SUSPENDS static enum as_status
 tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     const char *name, struct json_object *args, const struct plug_sink *sink,
@@ -308,7 +318,7 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
 	if ((st = schema_validate(tool->schema, args, err)) != AS_OK)
 		return st;
 	x.unit = tool->unit;
-	x.timeout_ms = tool->info.timeout_ms;
+	x.timeout_ms = limit_ms(tool);
 	x.op.kind = kind;
 	x.op.name = tool->short_name;
 	x.op.value = args;
