@@ -80,3 +80,14 @@ desk_has(struct desk *d, struct uuid run_id)
 	pthread_mutex_unlock(&d->lock);
 	return has;
 }
+
+size_t
+desk_count(struct desk *d)
+{
+	size_t n;
+
+	pthread_mutex_lock(&d->lock);
+	n = d->seats.n;
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}

@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "core/base/uuid.h"
 
@@ -19,5 +20,6 @@ void desk_free(struct desk *d); /* empty; NULL does nothing */
 void desk_put(struct desk *d, struct uuid run_id);
 void desk_take(struct desk *d, struct uuid run_id);
 bool desk_has(struct desk *d, struct uuid run_id);
+size_t desk_count(struct desk *d); /* different runs */
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/bus/desk.h"
 #include "core/run/breaker_store.h"
 #include "core/run/run_store.h"
 #include "core/store/store_lock.h"
@@ -28,6 +29,7 @@
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
 #define NO_FIBER_MS 100
+#define LAST_POLL_MS 20
 
 static struct app *
 node_app(struct node *n)
@@ -82,6 +84,25 @@ renew(struct node *n, struct error *err)
 	return st;
 }
 
+/*
+ * Others own our runs now; a new process takes a new epoch.  But what we have
+ * sent may have been answered, and nobody else can know: our runs have as long
+ * as a lease to notice, and to offer such results.  They begin nothing.
+ */
+static SUSPENDS void
+epoch_end(struct node *n, const char *why)
+{
+	struct loop *loop = node_app(n)->loop;
+
+	log_err("serve", "%s; this process ends", why);
+	node_env_trust(&n->env, 0, 0);
+	fiber_deadline_set(loop_now_ms(loop) + (uint64_t)n->lease_us / 1000);
+	while (
+	    desk_count(n->desk) > 0 && fiber_sleep(LAST_POLL_MS) == FIBER_WOKEN)
+		;
+	_exit(1);
+}
+
 static SUSPENDS void
 beat_fiber(void *arg)
 {
@@ -94,11 +115,8 @@ beat_fiber(void *arg)
 	    loop_now_ms(node_app(n)->loop) + (uint64_t)n->lease_us / 1000);
 	if (all_loops_turn(n))
 		st = renew(n, &err);
-	if (st == AS_CONFLICT && !n->left) {
-		/* Others own our runs now; a new process takes a new epoch. */
-		log_err("serve", "%s; this process ends", err.detail);
-		_exit(1);
-	}
+	if (st == AS_CONFLICT && !n->left)
+		epoch_end(n, err.detail);
 	error_clear(&err);
 	if (st == AS_OK)
 		node_env_tune(&n->env, node_app(n)->store);
