@@ -127,7 +127,19 @@ call_deadline(const struct call *c)
 	fiber_deadline_set(loop_now_ms(w->e->c.loop) + (uint64_t)ms);
 }
 
-/* Whoever sent it before may do so until its time is over. */
+/* It has not happened, and others would not wait for it to be sent now. */
+static enum as_status
+call_too_late(struct call *c)
+{
+	c->outcome = "failed";
+	return error_set(&c->err, ERR_TIMEOUT,
+	    "the call did not happen, and its time is over");
+}
+
+/*
+ * Whoever sent it before may do so until its time is over.  To ask has a time
+ * of its own: it may be asked because the call's time was not enough.
+ */
 static SUSPENDS enum as_status
 call_verify(struct call *c, const struct plug_caller *who,
     struct json_object *args)
@@ -140,7 +152,10 @@ call_verify(struct call *c, const struct plug_caller *who,
 	fiber_deadline_set(w->wall_end_ms);
 	if (ms > 0 && fiber_sleep((uint64_t)ms + 1) != FIBER_WOKEN)
 		return error_set(&c->err, ERR_CANCELED, "stopped");
-	call_deadline(c);
+	ms = call_timeout_ms(c);
+	if ((uint64_t)ms > work_wall_left(w))
+		ms = (int64_t)work_wall_left(w);
+	fiber_deadline_set(loop_now_ms(w->e->c.loop) + (uint64_t)ms);
 	FAILPOINT("tool.pre_verify");
 	st = world->verify(world->arg, who, c->row.tool, args, &c->result,
 	    &c->err);
@@ -149,8 +164,12 @@ call_verify(struct call *c, const struct plug_caller *who,
 	if (st == AS_OK || st == AS_CANCELED)
 		return st;
 	error_clear(&c->err);
-	if (st == AS_NOTFOUND)
+	if (st == AS_NOTFOUND && c->row.deadline_us <= engine_now_us(w->e))
+		return call_too_late(c);
+	if (st == AS_NOTFOUND) {
+		call_deadline(c);
 		return AS_BUSY;
+	}
 	return error_set(&c->err, ERR_TIMEOUT,
 	    "nobody can say whether this call has happened");
 }

@@ -299,6 +299,11 @@ plug_tool_verify(struct plug *p, const struct plug_caller *who,
 {
 	(void)p, (void)who, (void)tool, (void)args;
 	fake.n_verifies++;
+	/* To ask takes a while, as of a real service. */
+	if (fiber_sleep(1) != FIBER_WOKEN)
+		return error_set(err,
+		    fiber_is_canceled() ? ERR_CANCELED : ERR_TIMEOUT,
+		    "no time to ask");
 	if (fake.verify == AS_OK) {
 		*result = json_object_new_string("it happened");
 		return AS_OK;

@@ -435,6 +435,48 @@ test_verified_not(void)
 	run_one(verified_not, "t_V {}");
 }
 
+/* The call has used up its time; whether it happened can be asked. */
+static void
+verified_after_its_time(void)
+{
+	fake.verify = AS_OK;
+	fake.timeout_ms = 20;
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+	CU_ASSERT_EQUAL(fake.n_verifies, 1);
+	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_TRUE(was_told("it happened"));
+}
+
+static void
+test_verified_after_its_time(void)
+{
+	run_one(verified_after_its_time, "t_V {}");
+}
+
+/* Others may ask as soon as the row's time is over: it is not sent then. */
+static void
+verified_not_after_its_time(void)
+{
+	fake.verify = AS_NOTFOUND;
+	fake.timeout_ms = 20;
+	fake.tool_hangs = true;
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+	CU_ASSERT_EQUAL(fake.n_verifies, 1);
+	CU_ASSERT_EQUAL(calls("failed"), 1);
+	CU_ASSERT_EQUAL(items("pending"), 0);
+}
+
+static void
+test_verified_not_after_its_time(void)
+{
+	run_one(verified_not_after_its_time, "t_V {}");
+}
+
 static void
 verify_fails(void)
 {
@@ -991,6 +1033,8 @@ static CU_TestInfo tests[] = {
 	{ "keyed: the key is not valid any more", test_key_is_over },
 	{ "verified: it happened", test_verified },
 	{ "verified: it did not", test_verified_not },
+	{ "verified: after its time", test_verified_after_its_time },
+	{ "verified: not, after its time", test_verified_not_after_its_time },
 	{ "verified: nobody knows", test_verify_fails },
 	{ "none: the model is told", test_only_read },
 	{ "refused: again after Retry-After", test_refused },
