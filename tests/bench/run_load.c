@@ -338,8 +338,8 @@ int
 main(int argc, char **argv)
 {
 	struct load l = { 0 };
-	struct store_config config = { .migrations_dir = SRC_DIR
-				       "/migrations" };
+	struct store_config config = { .migrations_dir = SRC_DIR "/migrations",
+		.writers = 4 }; /* of a process, at least */
 	struct error err = { 0 };
 
 	if (argc != 5) {
