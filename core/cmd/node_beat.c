@@ -97,9 +97,9 @@ epoch_end(struct node *n, const char *why)
 	log_err("serve", "%s; this process ends", why);
 	node_env_trust(&n->env, 0, 0);
 	fiber_deadline_set(loop_now_ms(loop) + (uint64_t)n->lease_us / 1000);
-	while (
-	    desk_count(n->desk) > 0 && fiber_sleep(LAST_POLL_MS) == FIBER_WOKEN)
-		;
+	while (desk_count(n->desk) > 0)
+		if (fiber_sleep(LAST_POLL_MS) != FIBER_WOKEN)
+			break;
 	_exit(1);
 }
 
