@@ -24,6 +24,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
+import { shown } from "./drill.mjs";
 import { poll, within, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
@@ -203,6 +204,11 @@ async function tell(c, story) {
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
 		await wakeUp(server);
+		// It may have known what the run waited for.
+		await poll(async () => await story.ask("SELECT count(*) FROM runs " +
+			"WHERE status IN ('queued', 'running', 'cancelling')") === "0",
+		"the end of the run");
+		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
 	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
