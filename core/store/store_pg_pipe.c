@@ -127,13 +127,12 @@ send_group(struct pg_conn *c)
 	}
 	if (n == 0)
 		return true;
-	/* Also when sending failed: so the group is found when it is lost. */
-	if (!ok) {
-		pg_item_push(c, PG_SYNC, NULL, 0)->group = head;
-		c->n_syncs++;
-		return false;
-	}
-	return send_sync(c, head);
+	if (ok && send_sync(c, head))
+		return true;
+	/* Sending failed: so the group is found when it is lost. */
+	pg_item_push(c, PG_SYNC, NULL, 0)->group = head;
+	c->n_syncs++;
+	return false;
 }
 
 static bool

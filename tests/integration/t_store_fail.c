@@ -184,11 +184,42 @@ static void
 kill_connections(void)
 {
 	struct sql_arg args[] = { SQL_TEXT(env.schema) };
+	struct rows *r = NULL;
 
 	OK(store_db_run(env.db,
 	    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
 	    "WHERE application_name = $1 AND pid <> pg_backend_pid()",
 	    args, 1, NULL, NULL));
+	/* Until they are gone: what is sent then fails at once. */
+	do {
+		rows_free(r);
+		OK(store_db_run(env.db,
+		    "SELECT count(*) FROM pg_stat_activity "
+		    "WHERE application_name = $1 AND pid <> pg_backend_pid()",
+		    args, 1, &r, NULL));
+	} while (rows_int(r, 0, 0) > 0);
+	rows_free(r);
+}
+
+/* The last words of the server have been read, its end has not. */
+static void
+words_read(void *arg)
+{
+	struct error err = { 0 };
+	enum as_status st;
+
+	(void)arg;
+	OK(put("first", &err));
+	kill_connections();
+	fiber_deadline_set(loop_now_ms(env.loop) + 10000);
+	(void)fiber_yield();
+	st = put("second", &err);
+	CU_ASSERT_TRUE(
+	    st == AS_OK || (st == AS_UNAVAILABLE && is_unknown(&err)));
+	error_clear(&err);
+	while (!store_is_up(env.store))
+		fiber_sleep(5);
+	OK(put("third", &err));
 }
 
 static void
@@ -213,6 +244,22 @@ idle_lost(void *arg)
 	OK(put("again", &err));
 	CU_ASSERT_TRUE(is_there("again"));
 	error_clear(&err);
+}
+
+static void
+test_words_read(void)
+{
+	if (!env_ready())
+		return;
+	if (env.dialect == STORE_SQLITE) {
+		tap_skip("SQLite has no connection to lose");
+		return;
+	}
+	for (int i = 0; i < 3; i++) {
+		env_run(words_read, NULL);
+		store_db_run(env.db, "DELETE FROM node_settings", NULL, 0, NULL,
+		    NULL);
+	}
 }
 
 static void
@@ -386,6 +433,7 @@ main(void)
 		{ "reading in a loop is fair", test_fair },
 		{ "a deadlock is resolved", test_deadlock },
 		{ "idle connections are lost", test_idle_lost },
+		{ "the server has said goodbye", test_words_read },
 		{ "busy connections are lost", test_busy_lost },
 		CU_TEST_INFO_NULL,
 	};
