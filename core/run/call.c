@@ -202,7 +202,7 @@ call_send(struct call *c, const struct plug_caller *who,
 	enum as_status st;
 
 	FAILPOINT("tool.pre_call");
-	if (w->lost || !work_is_trusted(w)) {
+	if (w->lost || !engine_is_trusted(w->e)) {
 		w->distrusted = !w->lost;
 		w->lost = true;
 		return error_set(&c->err, ERR_CANCELED,

@@ -63,15 +63,20 @@ engine_limits(const struct engine *e)
 	return &e->c.limits;
 }
 
+bool
+engine_is_trusted(const struct engine *e)
+{
+	const struct engine_env *env = &e->c.env;
+
+	return env->trusted == NULL || env->trusted(env->arg);
+}
+
 /* What an epoch that may be over begins would only be taken away again. */
 bool
 engine_has_slot(const struct engine *e)
 {
-	const struct engine_env *env = &e->c.env;
-
 	return e->c.epoch != 0 && !e->draining &&
-	       e->n_works < e->c.limits.slots &&
-	       (env->trusted == NULL || env->trusted(env->arg));
+	       e->n_works < e->c.limits.slots && engine_is_trusted(e);
 }
 
 int

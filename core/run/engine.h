@@ -94,6 +94,8 @@ void engine_forget(struct work *w, enum as_status st);
  */
 enum as_status engine_begin(struct work *w, struct uuid message_id,
     struct agent *agent, struct arena *arena, struct error *err);
+/* May this process still believe in its lease? */
+bool engine_is_trusted(const struct engine *e);
 bool engine_has_slot(const struct engine *e);
 int engine_active(const struct engine *e); /* runs, and claims under way */
 /* A run was queued: the next free slot of this process claims at once. */

@@ -179,14 +179,6 @@ work_must_stop(const struct work *w)
 	       fiber_is_canceled();
 }
 
-bool
-work_is_trusted(const struct work *w)
-{
-	const struct engine_env *env = &w->e->c.env;
-
-	return env->trusted == NULL || env->trusted(env->arg);
-}
-
 uint64_t
 work_wall_left(const struct work *w)
 {

@@ -118,7 +118,6 @@ SUSPENDS enum as_status work_commit(struct work *w, struct work_commit *wc,
 void work_commit_fini(struct work_commit *wc);
 void work_caller(const struct work *w, struct plug_caller *who);
 bool work_must_stop(const struct work *w);
-bool work_is_trusted(const struct work *w); /* in its lease */
 uint64_t work_wall_left(const struct work *w); /* ms */
 /* What a model call has used, whether it led to anything or not. */
 void work_spend(struct work *w, const struct plug_chat_end *end);

@@ -257,11 +257,6 @@ conn_load(const struct pg_conn *c)
  * queue of ours instead of for each other's locks.  Others, and reads, go
  * where the least waits.
  */
-/*
- * Writes that begin with the same id go the same way, so that they wait in a
- * queue of ours instead of for each other's locks.  Others, and reads, go
- * where the least waits.
- */
 static void
 pg_submit(struct store *base, struct store_req *r)
 {
