@@ -127,7 +127,8 @@ send_group(struct pg_conn *c)
 	}
 	if (n == 0)
 		return true;
-	if (ok && send_sync(c, head))
+	if (ok && FAILPOINT_ERROR("store.pg.pre_sync", NULL) == AS_OK &&
+	    send_sync(c, head))
 		return true;
 	/* Sending failed: so the group is found when it is lost. */
 	pg_item_push(c, PG_SYNC, NULL, 0)->group = head;
