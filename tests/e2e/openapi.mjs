@@ -246,6 +246,28 @@ test("runs that wait for a decision", async () => {
 	assert.equal(answered.response_type, "retry");
 });
 
+test("the inbox", async () => {
+	const { id: agent } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
+	const { head } = await call("GET", "/api/inbox/events");
+	const { id: run_id } = await parked(agent, "fail");
+	const { items } = await call("GET", "/api/inbox/events",
+		{ query: `?after=${head}&wait=10` });
+	assert.equal(items[0].item.run_id, run_id);
+	await call("GET", "/api/inbox/events", { status: 400, query: "?after=99999" });
+	await call("GET", "/api/inbox/", { query: `?run_id=${run_id}&unread=true` });
+	await call("GET", "/api/inbox/", { status: 400, query: "?status=no" });
+	await call("GET", "/api/inbox/", { status: 400, query: "?assignee=no" });
+	const path = { id: items[0].item_id };
+	await call("GET", "/api/inbox/{id}", { path });
+	await call("GET", "/api/inbox/{id}", { path: { id: run_id }, status: 404 });
+	await call("POST", "/api/inbox/{id}/mark_read", { path });
+	await call("POST", "/api/inbox/{id}/assign",
+		{ path, body: { assignee: ada.user.id } });
+	await call("POST", "/api/inbox/{id}/assign",
+		{ path, status: 400, body: { assignee: run_id } });
+});
+
 test("the host", async () => {
 	await call("GET", "/healthz", { token: null });
 	await call("GET", "/readyz", { token: null });
