@@ -13,11 +13,6 @@
  */
 
 /* clang-format off */
-#define RUN_STATES JSON(["blocked", "queued", "running", "cancelling", \
-	"waiting_human", "waiting_timer", "waiting_child", \
-	"recoverable_error", "succeeded", "failed", "cancelled", "expired", \
-	"rolled_back", "dead_lettered"])
-
 static const struct schema_row table[] = {
 
 /* ---- Errors -------------------------------------------------------- */
@@ -682,7 +677,8 @@ static const struct schema_row table[] = {
 /* clang-format on */
 
 /* The tables of all rooms; each ends with a row without a name. */
-static const struct schema_row *const rooms[] = { table, api_schemas_inbox };
+static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
+	api_schemas_inbox };
 
 static const struct schema_row *
 row_at(size_t i)

@@ -10,6 +10,7 @@ struct schema_row {
 };
 
 /* One table a room; listed in schemas.c. */
+extern const struct schema_row api_schemas_ambient[];
 extern const struct schema_row api_schemas_inbox[];
 
 /* JSON as it is, without a backslash before each quote. */
@@ -33,6 +34,11 @@ extern const struct schema_row api_schemas_inbox[];
 	"\"properties\":{\"items\":{\"type\":\"array\",\"items\":" \
 	"{\"$ref\":\"" of "\"}},\"next_cursor\":{\"type\":" \
 	"[\"string\",\"null\"]}}}"
+#define RUN_STATES \
+	"[\"blocked\",\"queued\",\"running\",\"cancelling\"," \
+	"\"waiting_human\",\"waiting_timer\",\"waiting_child\"," \
+	"\"recoverable_error\",\"succeeded\",\"failed\",\"cancelled\"," \
+	"\"expired\",\"rolled_back\",\"dead_lettered\"]"
 /* clang-format on */
 
 #endif
