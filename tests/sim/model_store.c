@@ -486,6 +486,7 @@ const struct run_store_ops model_ops = {
 	.create = model_create,
 	.commit = model_commit,
 	.late = model_late,
+	.answer = model_answer,
 	.claim = claim,
 	.node_join = node_join,
 	.node_renew = node_renew,
@@ -502,6 +503,8 @@ const struct run_store_ops model_ops = {
 	.thread = model_read_thread,
 	.history = model_read_history,
 	.tools = model_read_tools,
+	.asked = model_asked,
+	.overdue = model_overdue,
 	.open_message = model_open_message,
 	.by_client_id = model_by_client_id,
 };
