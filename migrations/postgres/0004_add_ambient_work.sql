@@ -5,6 +5,11 @@
 
 -- Inbox -----------------------------------------------------------------
 
+-- JSON: which tools need a person's word; see core/run/approval.h.
+ALTER TABLE agents ADD COLUMN approval TEXT NOT NULL DEFAULT
+	'{"default":"auto","tools":{},"resume_when":"all","allow":["accept","edit","response","ignore"],"expires_s":null,"on_expire":"reject","questions":null}';
+-- Nobody has answered in time, and it was handed to the admins.
+ALTER TABLE inbox_items ADD COLUMN escalated_at BIGINT;
 -- What has happened to items, as the live stream of the inbox tells it: a row
 -- for each person whom it concerns.  Triggers write it, so whoever changes an
 -- item (and its updated_at) need not know of it.
