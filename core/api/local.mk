@@ -26,8 +26,10 @@ libapi_la_SOURCES = \
 	core/api/routes.h \
 	core/api/runs.c \
 	core/api/schemas.c \
+	core/api/schedules_api.c \
 	core/api/schemas.h \
 	core/api/schemas_ambient.c \
+	core/api/schemas_schedules.c \
 	core/api/schemas_impl.h \
 	core/api/seats.c \
 	core/api/seats.h \

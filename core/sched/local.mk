@@ -5,6 +5,16 @@ libsched_la_SOURCES = \
 	core/sched/cron.c \
 	core/sched/cron.h \
 	core/sched/cron_next.c \
+	core/sched/fire.c \
+	core/sched/fire.h \
+	core/sched/fire_claim.c \
+	core/sched/fire_impl.h \
+	core/sched/fire_start.c \
+	core/sched/sched.c \
+	core/sched/sched.h \
+	core/sched/schedule.c \
+	core/sched/schedule.h \
+	core/sched/schedule_write.c \
 	core/sched/zone.c \
 	core/sched/zone.h \
 	core/sched/zone_file.c \
