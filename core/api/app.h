@@ -24,6 +24,7 @@ struct engine;
 struct inbox_watch;
 struct live;
 struct run_store;
+struct sched;
 struct seats;
 struct stream_poll;
 struct world;
@@ -48,6 +49,7 @@ struct app {
 	const struct route_table *routes;
 	const struct settings *settings;
 	struct seats *seats; /* sockets of each person: shared */
+	struct sched *sched; /* the timer of all schedules: shared */
 	bool draining;
 	int64_t started_us;
 };

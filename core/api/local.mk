@@ -27,8 +27,10 @@ libapi_la_SOURCES = \
 	core/api/routes.h \
 	core/api/runs.c \
 	core/api/schemas.c \
+	core/api/schedules_api.c \
 	core/api/schemas.h \
 	core/api/schemas_ambient.c \
+	core/api/schemas_schedules.c \
 	core/api/schemas_impl.h \
 	core/api/schemas_inbox.c \
 	core/api/seats.c \

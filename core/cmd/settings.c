@@ -177,6 +177,15 @@ static const struct as_field worker_fields[] = {
 	AS_END
 };
 
+static const struct as_field schedule_fields[] = {
+	AS_STR(struct schedule_settings, zoneinfo, "/usr/share/zoneinfo", 0,
+	    "Folder of the system's time zones (package tzdata)."),
+	AS_MS(struct schedule_settings, poll, 60000, 100, 600000, 0,
+	    "How often a process looks for schedules that others have "
+	    "changed; what it knows of is on time without."),
+	AS_END
+};
+
 static const struct as_field log_fields[] = {
 	AS_STR(struct log_settings, level, "info", 0,
 	    "debug, info, warning or error; areas may have their own, such as "
@@ -197,6 +206,7 @@ static const struct settings_section sections[] = {
 	{ "models", model_fields, offsetof(struct settings, models) },
 	{ "runs", run_fields, offsetof(struct settings, runs) },
 	{ "worker", worker_fields, offsetof(struct settings, worker) },
+	{ "schedules", schedule_fields, offsetof(struct settings, schedules) },
 	{ "log", log_fields, offsetof(struct settings, log) },
 	{ "plugins", plugin_fields, offsetof(struct settings, plugin) },
 	/* Last: by then the names of all sections are known. */

@@ -78,6 +78,11 @@ struct worker_settings {
 	int64_t grace; /* of a cancel */
 };
 
+struct schedule_settings {
+	const char *zoneinfo; /* folder */
+	int64_t poll;
+};
+
 struct log_settings {
 	const char *level;
 };
@@ -94,6 +99,7 @@ struct settings {
 	struct model_settings models;
 	struct run_settings runs;
 	struct worker_settings worker;
+	struct schedule_settings schedules;
 	struct log_settings log;
 	struct plugin_settings plugin;
 	struct conf *conf;

@@ -108,6 +108,41 @@ CREATE UNIQUE INDEX runs_user_id_agent_id_dedup_key
 
 -- Schedules -------------------------------------------------------------
 
+-- When it is looked at: next_at and what its jitter adds.
+ALTER TABLE schedules ADD COLUMN due_at bigint;
+-- user, or why it has paused itself; NULL while it is not paused.
+ALTER TABLE schedules ADD COLUMN paused_reason text;
+DROP INDEX schedules_due;
+CREATE INDEX schedules_due ON schedules (due_at)
+	WHERE NOT paused AND deleted_at IS NULL AND due_at IS NOT NULL;
+CREATE INDEX schedules_agent ON schedules (agent_id, id)
+	WHERE deleted_at IS NULL;
+
+-- What has become of each time that was due.  A pending one is worked on by its
+-- holder until held_until, then by whoever looks; tries above 0 means that its
+-- run may be there.
+CREATE TABLE schedule_fires (
+	schedule_id uuid NOT NULL REFERENCES schedules (id),
+	fire_at bigint NOT NULL,
+	tenant_id uuid NOT NULL,
+	state text NOT NULL, -- pending, started, skipped, missed, failed
+	reason text,
+	times bigint NOT NULL DEFAULT 1, -- that this row stands for
+	run_id uuid,
+	tries bigint NOT NULL DEFAULT 0,
+	holder uuid,
+	held_until bigint NOT NULL,
+	created_at bigint NOT NULL,
+	updated_at bigint NOT NULL,
+	PRIMARY KEY (schedule_id, fire_at)
+);
+CREATE INDEX schedule_fires_pending ON schedule_fires (held_until)
+	WHERE state = 'pending';
+
+-- A note about a schedule that has never run is of no run.
+ALTER TABLE inbox_items ALTER COLUMN thread_id DROP NOT NULL;
+ALTER TABLE inbox_items ALTER COLUMN run_id DROP NOT NULL;
+
 -- Webhooks --------------------------------------------------------------
 
 -- Several words at once -------------------------------------------------
