@@ -21,8 +21,10 @@
 struct api;
 struct auth;
 struct engine;
+struct hook_rates;
 struct live;
 struct run_store;
+struct seal;
 struct seats;
 struct stream_poll;
 struct world;
@@ -46,6 +48,8 @@ struct app {
 	const struct route_table *routes;
 	const struct settings *settings;
 	struct seats *seats; /* sockets of each person: shared */
+	const struct seal *seal; /* secrets that are had back: shared */
+	struct hook_rates *hook_rates; /* of triggers: shared */
 	bool draining;
 	int64_t started_us;
 };

@@ -12,6 +12,7 @@ libapi_la_SOURCES = \
 	core/api/events.c \
 	core/api/handlers.h \
 	core/api/health_api.c \
+	core/api/hooks_api.c \
 	core/api/idempotency.c \
 	core/api/internal.h \
 	core/api/models_api.c \
@@ -26,6 +27,8 @@ libapi_la_SOURCES = \
 	core/api/runs.c \
 	core/api/schemas.c \
 	core/api/schemas.h \
+	core/api/schemas_hooks.c \
+	core/api/schemas_impl.h \
 	core/api/seats.c \
 	core/api/seats.h \
 	core/api/toolkits_api.c \
