@@ -15,7 +15,8 @@ SQL(RUN_STATE,
     " r.cancel_mode, r.usage, now_us(), r.budget, r.error_code, r.attempt,"
     " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
     " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
-    " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id)"
+    " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
+    " r.kind, r.class, r.origin"
     " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
 
 static const char *
@@ -63,6 +64,9 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
+	s->kind = text_in(arena, r, 0, 30);
+	s->class = (int)rows_int(r, 0, 31);
+	s->origin = text_in(arena, r, 0, 32);
 }
 
 SUSPENDS enum as_status
