@@ -11,6 +11,8 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/live.h"
+#include "core/hook/rate.h"
+#include "core/hook/sender.h"
 #include "core/loop/crumb.h"
 #include "core/run/engine.h"
 #include "core/sched/sched.h"
@@ -24,6 +26,7 @@
  */
 
 #define OTHERS_POLL_MS 10
+#define SENDER_DRAIN_MS 2000 /* what is not answered by then is sent again */
 
 void
 node_fail(struct node *n, const char *what, struct error *err)
@@ -149,6 +152,8 @@ shutdown_fiber(void *arg)
 	while (atomic_load(&n->n_others) > 0 &&
 	       fiber_sleep(OTHERS_POLL_MS) == FIBER_WOKEN)
 		continue;
+	hook_sender_drain(n->sender,
+	    loop_now_ms(l->app.loop) + SENDER_DRAIN_MS);
 	fiber_deadline_set(loop_now_ms(l->app.loop) + 5000);
 	plug_stop(n->plug);
 	node_leave(n);
@@ -265,6 +270,7 @@ node_run(const struct node_parts *parts)
 	n->breakers = breakers_new();
 	n->desk = desk_new();
 	n->seats = seats_new();
+	n->hook_rates = hook_rates_new(parts->settings->webhooks.rate);
 	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
@@ -302,6 +308,7 @@ node_run(const struct node_parts *parts)
 	desk_free(n->desk);
 	seats_free(n->seats);
 	sched_free(n->sched);
+	hook_rates_free(n->hook_rates);
 	bus_free(n->bus);
 	node_env_fini(&n->env);
 	close(n->signal_fd);

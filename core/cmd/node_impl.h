@@ -18,6 +18,7 @@
 #include "core/cmd/node_env.h"
 
 struct api_gauges;
+struct hook_sender;
 struct store_lock;
 struct sched;
 
@@ -52,11 +53,14 @@ struct node {
 	struct desk *desk;
 	struct seats *seats;
 	struct sched *sched; /* of the first loop */
+	struct hook_rates *hook_rates;
 	struct pool *pool;
 	struct node_loop *loops;
 	struct app **apps; /* NULL-terminated */
 	const char *const *trusted_proxies; /* NULL-terminated, as the next */
 	const char *const *allowed_origins;
+	const char *const *webhook_allow;
+	struct hook_sender *sender; /* of the first loop; or NULL */
 	struct loop_watch *signals;
 	struct loop_timer beat, reap, claim;
 	struct node_watch watch;

@@ -133,7 +133,8 @@ test_samples(void)
 		{ "20-store", "" }, { "20-store", "store" },
 		{ "30-auth", "auth" }, { "40-models", "models" },
 		{ "50-runs", "runs" }, { "60-worker", "worker" },
-		{ "65-schedules", "schedules" }, { "70-log", "log" },
+		{ "65-schedules", "schedules" },
+		{ "65-webhooks", "webhooks" }, { "70-log", "log" },
 		{ "80-plugins", "plugins" } };
 	const struct settings_section *s;
 	struct buf want = { 0 };
