@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/api/api.h"
+#include "core/api/hooks_api.h"
+
 #include "core/api/handlers.h"
 #include "core/api/internal.h"
 #include "core/api/page.h"
 #include "core/base/json.h"
-#include "core/hook/hook.h"
 
 /* /api/webhooks */
 
-static struct hook_ctx
+struct hook_ctx
 hook_ctx_of(struct http_req *req)
 {
 	return (struct hook_ctx){ .store = app_of(req)->store,
@@ -17,8 +17,8 @@ hook_ctx_of(struct http_req *req)
 		.arena = http_arena(req) };
 }
 
-static void
-answer(struct http_req *req, enum as_status st, int status,
+void
+hook_answer(struct http_req *req, enum as_status st, int status,
     struct json_object *out, struct error *err)
 {
 	if (st != AS_OK)
@@ -74,7 +74,7 @@ webhook_read(struct http_req *req)
 	enum as_status st = webhook_get(&ctx, http_param_uuid(req, "id"), &out,
 	    &err);
 
-	answer(req, st, 200, out, &err);
+	hook_answer(req, st, 200, out, &err);
 }
 
 void
@@ -88,7 +88,7 @@ webhook_patch(struct http_req *req)
 	if (st == AS_OK)
 		st = webhook_change(&ctx, http_param_uuid(req, "id"), body,
 		    &out, &err);
-	answer(req, st, 200, out, &err);
+	hook_answer(req, st, 200, out, &err);
 }
 
 void
@@ -99,7 +99,7 @@ webhook_delete(struct http_req *req)
 	enum as_status st = webhook_remove(&ctx, http_param_uuid(req, "id"),
 	    &err);
 
-	answer(req, st, 204, NULL, &err);
+	hook_answer(req, st, 204, NULL, &err);
 }
 
 void
@@ -113,7 +113,7 @@ webhook_new_secret(struct http_req *req)
 	if (st == AS_OK)
 		st = webhook_rotate(&ctx, http_param_uuid(req, "id"),
 		    jget_int(body, "overlap_s", HOOK_OVERLAP_S), &out, &err);
-	answer(req, st, 200, out, &err);
+	hook_answer(req, st, 200, out, &err);
 }
 
 void
@@ -125,7 +125,7 @@ webhook_test(struct http_req *req)
 	enum as_status st = delivery_test(&ctx, http_param_uuid(req, "id"),
 	    &out, &err);
 
-	answer(req, st, 202, out, &err);
+	hook_answer(req, st, 202, out, &err);
 }
 
 void
@@ -160,5 +160,5 @@ webhook_delivery_replay(struct http_req *req)
 	enum as_status st = delivery_replay(&ctx, http_param_uuid(req, "id"),
 	    http_param_uuid(req, "delivery_id"), &out, &err);
 
-	answer(req, st, 202, out, &err);
+	hook_answer(req, st, 202, out, &err);
 }

@@ -13,7 +13,7 @@ libapi_la_SOURCES = \
 	core/api/events.c \
 	core/api/handlers.h \
 	core/api/health_api.c \
-	core/api/hooks_api.c \
+	core/api/hooks_api.c core/api/hooks_api.h \
 	core/api/idempotency.c \
 	core/api/inbox_api.c \
 	core/api/internal.h \
@@ -38,6 +38,7 @@ libapi_la_SOURCES = \
 	core/api/seats.c \
 	core/api/seats.h \
 	core/api/toolkits_api.c \
+	core/api/triggers_api.c \
 	core/api/ws.c
 
 check_PROGRAMS += tests/unit/t_page

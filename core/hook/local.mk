@@ -13,6 +13,7 @@ libhook_la_SOURCES = \
 	core/hook/signature.c core/hook/signature.h \
 	core/hook/template.c core/hook/template.h \
 	core/hook/trigger.c \
+	core/hook/trigger_fire.c core/hook/trigger_fire.h \
 	core/hook/webhook.c
 
 check_PROGRAMS += tests/unit/t_hook

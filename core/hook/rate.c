@@ -62,31 +62,53 @@ bucket_of(struct hook_rates *r, const uint8_t key[HASH_LEN], uint64_t now_ms)
 	return oldest;
 }
 
-int64_t
-hook_rates_take(struct hook_rates *r, const void *key, size_t len, int cost,
+/* With what has flowed in since it was looked at last; mu is held. */
+static struct bucket *
+bucket_filled(struct hook_rates *r, const void *key, size_t len,
     uint64_t now_ms)
 {
-	double need = cost > 0 ? cost : 1;
 	uint8_t hash[HASH_LEN];
 	struct bucket *b;
 	struct hash h;
-	int64_t wait = 0;
 
 	now_ms += 1; /* never 0 */
 	hash_init(&h);
 	hash_field(&h, key, len);
 	hash_end(&h, hash);
-	pthread_mutex_lock(&r->mu);
 	b = bucket_of(r, hash, now_ms);
 	if (now_ms > b->at_ms)
 		b->tokens += (double)(now_ms - b->at_ms) * r->per_ms;
 	if (b->tokens > r->burst)
 		b->tokens = r->burst;
 	b->at_ms = now_ms;
-	if (b->tokens < need)
-		wait = (int64_t)((need - b->tokens) / r->per_ms) + 1;
+	return b;
+}
+
+int64_t
+hook_rates_take(struct hook_rates *r, const void *key, size_t len,
+    uint64_t now_ms)
+{
+	struct bucket *b;
+	int64_t wait = 0;
+
+	pthread_mutex_lock(&r->mu);
+	b = bucket_filled(r, key, len, now_ms);
+	if (b->tokens < 1)
+		wait = (int64_t)((1 - b->tokens) / r->per_ms) + 1;
 	else
-		b->tokens -= cost;
+		b->tokens -= 1;
 	pthread_mutex_unlock(&r->mu);
 	return wait;
+}
+
+void
+hook_rates_give(struct hook_rates *r, const void *key, size_t len,
+    uint64_t now_ms)
+{
+	struct bucket *b;
+
+	pthread_mutex_lock(&r->mu);
+	b = bucket_filled(r, key, len, now_ms);
+	b->tokens += 1;
+	pthread_mutex_unlock(&r->mu);
 }

@@ -18,10 +18,13 @@ struct hook_rates *hook_rates_new(int64_t per_minute);
 void hook_rates_free(struct hook_rates *r); /* NULL does nothing */
 
 /*
- * Takes `cost` tokens (0: only looks whether there is one).  0: there were;
- * else after how many milliseconds there will be.  now_ms is monotonic.
+ * Takes a token.  0: there was one; else after how many milliseconds there will
+ * be.  now_ms is monotonic.
  */
 int64_t hook_rates_take(struct hook_rates *r, const void *key, size_t len,
-    int cost, uint64_t now_ms);
+    uint64_t now_ms);
+/* It was not used. */
+void hook_rates_give(struct hook_rates *r, const void *key, size_t len,
+    uint64_t now_ms);
 
 #endif

@@ -272,14 +272,18 @@ test_rate(void)
 	int64_t wait;
 
 	for (int i = 0; i < 60; i++)
-		CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 1, 1000), 0);
-	wait = hook_rates_take(r, "a", 1, 1, 1000);
+		CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 1000), 0);
+	wait = hook_rates_take(r, "a", 1, 1000);
 	CU_ASSERT_TRUE(wait > 0 && wait <= 1001);
-	CU_ASSERT_TRUE(hook_rates_take(r, "a", 1, 0, 1000) > 0);
-	CU_ASSERT_EQUAL(hook_rates_take(r, "b", 1, 1, 1000), 0);
-	CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 0, 2001), 0);
-	CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 1, 2001), 0);
-	CU_ASSERT_TRUE(hook_rates_take(r, "a", 1, 1, 2001) > 0);
+	CU_ASSERT_EQUAL(hook_rates_take(r, "b", 1, 1000), 0);
+	CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 2001), 0);
+	CU_ASSERT_TRUE(hook_rates_take(r, "a", 1, 2001) > 0);
+	hook_rates_give(r, "a", 1, 2001);
+	CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 2001), 0);
+	/* It holds a minute's tokens, however long nobody comes. */
+	for (int i = 0; i < 60; i++)
+		CU_ASSERT_EQUAL(hook_rates_take(r, "a", 1, 9000000), 0);
+	CU_ASSERT_TRUE(hook_rates_take(r, "a", 1, 9000000) > 0);
 	hook_rates_free(r);
 }
 
