@@ -282,6 +282,8 @@ test("the inbox", async () => {
 		{ path, body: { assignee: ada.user.id } });
 	await call("POST", "/api/inbox/{id}/assign",
 		{ path, status: 400, body: { assignee: run_id } });
+});
+
 test("webhooks", async () => {
 	const h = await call("POST", "/api/webhooks/", { status: 201,
 		body: { url: "http://127.0.0.1:9/", events: ["run.succeeded"] } });
