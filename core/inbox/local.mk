@@ -4,11 +4,11 @@ CORE_LIBS += libinbox.la
 libinbox_la_SOURCES = \
 	core/inbox/answer.c core/inbox/answer.h \
 	core/inbox/changes.c core/inbox/changes.h \
-	core/inbox/coerce.c \
+	core/inbox/check.c core/inbox/coerce.c \
 	core/inbox/feed.c core/inbox/feed.h \
 	core/inbox/inbox.c core/inbox/inbox.h \
-	core/inbox/internal.h \
-	core/inbox/late.c \
+	core/inbox/internal.h core/inbox/late.c \
+	core/inbox/respond.c core/inbox/respond.h \
 	core/inbox/watch.c core/inbox/watch.h
 
 check_PROGRAMS += tests/unit/t_answer
