@@ -173,6 +173,65 @@ test_decisions(void)
 	bed_run(decisions, turns, N_TURNS);
 }
 
+/* ---- A run and its subagents --------------------------------------- */
+
+static SUSPENDS enum as_status
+run_answer(const char *body)
+{
+	struct json_object *v = NULL, *items = NULL;
+	enum as_status st;
+
+	MUST(json_parse(body, strlen(body), &v, NULL) == AS_OK);
+	error_clear(&bed.err);
+	st = inbox_respond_run(&bed.ctx, bed.world, bed.run_id, v, &items,
+	    &bed.err);
+	json_object_put(v);
+	json_object_put(items);
+	return st;
+}
+
+/* How many are open is said before anything is recorded. */
+static void
+subagents(void)
+{
+	struct uuid root, mine;
+
+	begin();
+	root = bed.run_id;
+	CU_ASSERT_EQUAL(run_answer("{\"type\":\"ignore\"}"), AS_CONFLICT);
+	mine = item_new("question", "NULL");
+	MUST(bed_send("again") == AS_OK);
+	bed_until("succeeded");
+	bed_sql("UPDATE runs SET root_run_id = $2 WHERE id = $1"
+		" AND tenant_id = $3",
+	    bed.run_id, root);
+	(void)item_new("question", "NULL");
+	bed.run_id = root;
+	CU_ASSERT_EQUAL(run_answer("{\"type\":\"response\",\"args\":\"x\"}"),
+	    AS_INVALID);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(json_text(jget(bed.err.extra, "details")), "2 requests"));
+	CU_ASSERT_EQUAL(run_answer("{\"decisions\":[{\"type\":\"reject\"}]}"),
+	    AS_INVALID);
+	CU_ASSERT_EQUAL(run_answer("{\"outcome\":\"retry\"}"), AS_INVALID);
+	/* Whoever sees one of them does not see all. */
+	bed_sql("UPDATE inbox_items SET assignee = $2 WHERE id = $1"
+		" AND tenant_id = $3",
+	    mine, other);
+	bed.ctx.who.user_id = other;
+	CU_ASSERT_EQUAL(run_answer("{\"type\":\"ignore\"}"), AS_FORBIDDEN);
+	bed.ctx.who.user_id = user_new();
+	CU_ASSERT_EQUAL(run_answer("{\"type\":\"ignore\"}"), AS_NOTFOUND);
+}
+
+static void
+test_subagents(void)
+{
+	const struct fake_turn two[] = { { .text = "one" }, { .text = "two" } };
+
+	bed_run(subagents, two, 2);
+}
+
 /* ---- The audit ----------------------------------------------------- */
 
 static void
@@ -464,6 +523,7 @@ test_pages(void)
 static CU_TestInfo tests[] = {
 	{ "notes are read and put away", test_notes },
 	{ "what an operator decides", test_decisions },
+	{ "a run and its subagents", test_subagents },
 	{ "who has decided what", test_audit },
 	{ "pages", test_pages },
 	{ "changes of many at once", test_many },
