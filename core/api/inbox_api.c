@@ -6,6 +6,7 @@
 #include "core/api/page.h"
 #include "core/base/json.h"
 #include "core/inbox/feed.h"
+#include "core/inbox/respond.h"
 
 /* /api/inbox: what agents ask and tell. */
 
@@ -123,6 +124,116 @@ inbox_item_assign(struct http_req *req)
 		api_fail(req, &err);
 	else
 		http_reply_json(req, 200, item);
+}
+
+/* ---- Answers ------------------------------------------------------- */
+
+void
+inbox_item_respond(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct inbox_reply reply = { .item_id = http_param_uuid(req, "id") };
+	struct error err = { 0 };
+	enum as_status st = api_body(req, &reply.body, &err);
+
+	if (st == AS_OK) {
+		inbox_respond(&ctx, app_of(req)->world, &reply, 1);
+		st = reply.st;
+		error_move(&err, &reply.err);
+	}
+	if (st != AS_OK)
+		api_fail(req, &err);
+	else
+		http_reply_json(req, 200, json_object_get(reply.item));
+	inbox_reply_clear(&reply);
+}
+
+/* The list of answers as replies; one item must not be there twice. */
+static enum as_status
+replies_read(struct http_req *req, struct inbox_reply **out, int *n,
+    struct error *err)
+{
+	struct json_object *body = NULL, *list;
+	struct inbox_reply *r;
+	char field[64];
+	enum as_status st = api_body(req, &body, err);
+
+	list = jget(body, "answers");
+	*n = (int)json_object_array_length(list);
+	*out = r = arena_alloc(http_arena(req), (size_t)*n * sizeof(*r));
+	for (int i = 0; i < *n; i++) {
+		r[i] = (struct inbox_reply){
+			.body = json_object_array_get_idx(list, (size_t)i)
+		};
+		jget_uuid(r[i].body, "item_id", &r[i].item_id);
+		for (int k = 0; k < i; k++) {
+			if (!uuid_equal(r[i].item_id, r[k].item_id))
+				continue;
+			snprintf(field, sizeof(field), "/answers/%d/item_id",
+			    i);
+			st = error_field(err, field, "is there twice");
+		}
+	}
+	return st;
+}
+
+static struct json_object *
+reply_json(struct http_req *req, const struct inbox_reply *r)
+{
+	struct json_object *o = jobj();
+
+	jput_uuid(o, "item_id", r->item_id);
+	jput_int(o, "status", r->st == AS_OK ? 200 : error_http(r->err.code));
+	jput(o, "item", json_object_get(r->item));
+	jput(o, "error",
+	    r->st == AS_OK ? NULL
+			   : error_body(&r->err, http_path(req),
+				 http_correlation_id(req)));
+	return o;
+}
+
+void
+inbox_respond_many(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *answer, *results;
+	struct inbox_reply *replies;
+	struct error err = { 0 };
+	int n;
+
+	if (replies_read(req, &replies, &n, &err) != AS_OK) {
+		api_fail(req, &err);
+		return;
+	}
+	inbox_respond(&ctx, app_of(req)->world, replies, n);
+	results = jarr();
+	for (int i = 0; i < n; i++) {
+		json_object_array_add(results, reply_json(req, &replies[i]));
+		inbox_reply_clear(&replies[i]);
+	}
+	answer = jobj();
+	jput(answer, "results", results);
+	http_reply_json(req, 200, answer);
+}
+
+void
+run_respond(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *body = NULL, *items = NULL, *answer;
+	struct error err = { 0 };
+	enum as_status st = api_body(req, &body, &err);
+
+	if (st == AS_OK)
+		st = inbox_respond_run(&ctx, app_of(req)->world,
+		    http_param_uuid(req, "id"), body, &items, &err);
+	if (st != AS_OK) {
+		api_fail(req, &err);
+		return;
+	}
+	answer = jobj();
+	jput(answer, "items", items);
+	http_reply_json(req, 200, answer);
 }
 
 /* ---- The live stream ----------------------------------------------- */

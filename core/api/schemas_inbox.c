@@ -75,6 +75,113 @@ const struct schema_row api_schemas_inbox[] = {
 		    "description": "A user of the tenant; null: nobody." }
 	}
 }) },
+{ "InboxReply", JSON({
+	"type": "object",
+	"required": ["type"],
+	"additionalProperties": false,
+	"properties": {
+		"type": { "enum": ["accept", "edit", "response", "ignore"] },
+		"args": { "description": "accept, edit: the arguments of the call, or {action, args}; response: what is answered; ignore: null." }
+	}
+}) },
+{ "InboxDecision", JSON({
+	"type": "object",
+	"required": ["type"],
+	"additionalProperties": false,
+	"properties": {
+		"type": { "enum": ["approve", "edit", "reject", "respond"] },
+		"edited_action": { "$ref": "InboxEditedAction" },
+		"editedAction": { "$ref": "InboxEditedAction" },
+		"message": { "type": ["string", "null"], "description":
+		    "respond: what is answered; reject: why." }
+	}
+}) },
+{ "InboxEditedAction", JSON({
+	"type": "object",
+	"required": ["name"],
+	"additionalProperties": false,
+	"properties": {
+		"name": { "type": "string" },
+		"args": { "type": "object" },
+		"arguments": { "type": "object" }
+	}
+}) },
+{ "InboxAnswer", JSON({
+	"type": ["object", "array"],
+	"description": "One answer (type, args), a list with one, or decisions; outcome is for what operators decide.",
+	"minItems": 1,
+	"maxItems": 1,
+	"items": { "$ref": "InboxReply" },
+	"additionalProperties": false,
+	"properties": {
+		"type": { "enum": ["accept", "edit", "response", "ignore"] },
+		"args": {},
+		"decisions": { "type": "array", "minItems": 1, "maxItems": 200,
+		    "items": { "$ref": "InboxDecision" } },
+		"outcome": { "type": "string", "maxLength": 32 },
+		"result": {}
+	},
+	"examples": [{ "type": "edit", "args": { "to": "ada@example.org" } }]
+}) },
+{ "InboxAnswers", JSON({
+	"type": "object",
+	"required": ["answers"],
+	"additionalProperties": false,
+	"properties": {
+		"answers": {
+			"type": "array",
+			"minItems": 1,
+			"maxItems": 200,
+			"items": {
+				"type": "object",
+				"required": ["item_id"],
+				"additionalProperties": false,
+				"properties": {
+					"item_id": { "type": "string",
+					    "format": "uuid" },
+					"type": { "enum": ["accept", "edit",
+					    "response", "ignore"] },
+					"args": {},
+					"outcome": { "type": "string",
+					    "maxLength": 32 },
+					"result": {}
+				}
+			}
+		}
+	}
+}) },
+{ "InboxResults", JSON({
+	"type": "object",
+	"required": ["results"],
+	"properties": {
+		"results": {
+			"type": "array",
+			"description": "One for each answer, in their order.",
+			"items": {
+				"type": "object",
+				"required": ["item_id", "status", "item",
+				    "error"],
+				"properties": {
+					"item_id": { "type": "string",
+					    "format": "uuid" },
+					"status": { "type": "integer",
+					    "description": "As of an answer alone; 424: not recorded, because another one to the same run was refused." },
+					"item": { "anyOf": [{ "type": "null" },
+					    { "$ref": "InboxItem" }] },
+					"error": { "anyOf": [{ "type": "null" },
+					    { "$ref": "Error" }] }
+				}
+			}
+		}
+	}
+}) },
+{ "InboxItems", JSON({
+	"type": "object",
+	"required": ["items"],
+	"properties": {
+		"items": { "type": "array", "items": { "$ref": "InboxItem" } }
+	}
+}) },
 { "InboxEvent", JSON({
 	"type": "object",
 	"required": ["v", "type", "counts"],

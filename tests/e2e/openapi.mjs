@@ -282,6 +282,39 @@ test("the inbox", async () => {
 		{ path, body: { assignee: ada.user.id } });
 	await call("POST", "/api/inbox/{id}/assign",
 		{ path, status: 400, body: { assignee: run_id } });
+	await call("POST", "/api/inbox/{id}/respond",
+		{ path, status: 400, body: { type: "accept" } });
+	await call("POST", "/api/inbox/{id}/respond",
+		{ path, body: { outcome: "cancel" } });
+	await call("POST", "/api/inbox/{id}/respond",
+		{ path, status: 409, body: { outcome: "retry" } });
+});
+
+test("answers to what runs ask", async () => {
+	const { id: agent } = await call("POST", "/api/agents/", { status: 201,
+		body: { name: "x", toolkits: ["clock"], approval: { default: "always" } } });
+	const ask = async () => {
+		const { id } = await call("POST", "/api/chat/sessions",
+			{ status: 201, body: { agent_id: agent } });
+		const { head } = await call("GET", "/api/inbox/events");
+		const { run } = await call("POST", "/api/chat/sessions/{id}",
+			{ path: { id }, status: 202, body: { content: "What time is it?" } });
+		const { items } = await call("GET", "/api/inbox/events",
+			{ query: `?after=${head}&wait=10` });
+		return { run, item: items[0].item };
+	};
+	const first = await ask();
+	await call("POST", "/api/runs/{id}/respond", { path: first.run, status: 400,
+		body: { decisions: [{ type: "approve" }, { type: "approve" }] } });
+	await call("POST", "/api/runs/{id}/respond", { path: first.run,
+		body: { decisions: [{ type: "reject", message: "later" }] } });
+	const second = await ask();
+	await call("POST", "/api/inbox/respond", { body: { answers: [
+		{ item_id: second.item.id, type: "ignore" },
+		{ item_id: first.run.id, type: "ignore" }] } });
+	await call("POST", "/api/inbox/respond", { status: 400, body: {} });
+	await call("POST", "/api/runs/{id}/respond", { path: { id: agent },
+		status: 404, body: [{ type: "ignore" }] });
 });
 
 test("webhooks", async () => {
