@@ -471,6 +471,7 @@ agent_allow_all(struct replay *r)
 	json_object_array_add(a->toolkits, json_object_new_string(TOOLKIT));
 	a->memory = jobj();
 	jput_bool(a->memory, "enabled", true);
+	a->approval = NULL; /* the record says who was asked */
 	a->fallback_models = NULL; /* an answer that fails makes the run wait */
 	arena_cleanup(r->arena, put_json, a->toolkits);
 	arena_cleanup(r->arena, put_json, a->memory);
