@@ -274,7 +274,8 @@ replay_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,
 
 /* What a person has said then, from what became of the call. */
 static struct run_asked
-asked_of(const struct replay *r, const struct run_tool *rec, struct arena *arena)
+asked_of(const struct replay *r, const struct run_tool *rec,
+    struct arena *arena)
 {
 	struct run_asked a = { .step = rec->step,
 		.ordinal = rec->ordinal,

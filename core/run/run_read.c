@@ -16,7 +16,7 @@ SQL(RUN_STATE,
     " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
     " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
     " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
-    " r.kind"
+    " r.kind, r.class, r.origin"
     " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
 
 static const char *
@@ -61,10 +61,12 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->cost_micros = rows_int(r, 0, 26);
 	s->crash_count = rows_int(r, 0, 27);
 	s->crash_step = rows_int(r, 0, 28);
-	s->kind = text_in(arena, r, 0, 30);
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
+	s->kind = text_in(arena, r, 0, 30);
+	s->class = (int)rows_int(r, 0, 31);
+	s->origin = text_in(arena, r, 0, 32);
 }
 
 SUSPENDS enum as_status

@@ -111,12 +111,12 @@ test_parallel(void)
 static void
 asked(void)
 {
-	struct engine_answer a[4] = { { .type = "edit",
-					  .args = "{\"x\":9}",
-					  .key = "1" },
+	struct engine_answer a[4] = {
+		{ .type = "edit", .args = "{\"x\":9}", .key = "1" },
 		{ .type = "response", .args = "\"no\"", .key = "2" },
 		{ .type = "ignore", .key = "3" },
-		{ .type = "response", .args = "\"blue\"", .key = "4" } };
+		{ .type = "response", .args = "\"blue\"", .key = "4" }
+	};
 
 	et_sql("UPDATE agents SET approval = '{\"default\":\"always\","
 	       "\"questions\":true}' WHERE $1 IS NOT NULL AND $2 IS NOT NULL");
