@@ -15,6 +15,7 @@ librun_la_SOURCES = \
 	core/run/finish.c \
 	core/run/fold.c core/run/fold.h \
 	core/run/history.c core/run/history.h \
+	core/run/item_bell.c core/run/item_bell.h \
 	core/run/mutant.h \
 	core/run/limits.c core/run/limits.h \
 	core/run/orphan.c \
