@@ -116,14 +116,6 @@ key_expected(const struct replay *r, const struct run_tool *rec,
 	return rec->idem_key;
 }
 
-/* By a person: what the model had asked for stands in its message. */
-static bool
-was_edited(const struct run_tool *rec)
-{
-	return rec->resolution != NULL &&
-	       strcmp(rec->resolution, "edited") == 0;
-}
-
 static void
 compare_intent(struct replay *r, const struct run_tool *t)
 {
@@ -137,9 +129,11 @@ compare_intent(struct replay *r, const struct run_tool *t)
 	struct member members[] = {
 		{ "tool", rec->tool, t->tool },
 		{ "call id", rec->call_id, t->call_id },
-		{ "arguments", was_edited(rec) ? t->args : rec->args, t->args },
+		{ "arguments", record_was_edited(rec) ? t->args : rec->args,
+		    t->args },
 		{ "hash of arguments",
-		    hex(r, was_edited(rec) ? t->args_hash : rec->args_hash),
+		    hex(r,
+			record_was_edited(rec) ? t->args_hash : rec->args_hash),
 		    hex(r, t->args_hash) },
 		{ "idempotency key", key_expected(r, rec, t), t->idem_key },
 	};

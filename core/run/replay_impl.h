@@ -66,6 +66,8 @@ const struct run_tool *record_call_of(const struct record *rec,
 /* The text of an answer that was not ended; it is no answer of the step. */
 /* A person was asked first, and has answered: in the place of a call or not. */
 bool record_was_asked(const struct run_tool *t);
+/* By a person: what the model had asked for stands in its message. */
+bool record_was_edited(const struct run_tool *t);
 bool record_is_question(const struct run_tool *t);
 bool record_has_expired(const struct run_tool *t);
 bool record_is_partial(const struct record_message *m);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/mem.h"
 #include "core/run/builtin.h"
 #include "core/run/replay_impl.h"
 
@@ -349,6 +350,12 @@ record_was_asked(const struct run_tool *t)
 		if (strcmp(t->resolution, words[i]) == 0)
 			return true;
 	return false;
+}
+
+bool
+record_was_edited(const struct run_tool *t)
+{
+	return t->resolution != NULL && strcmp(t->resolution, "edited") == 0;
 }
 
 bool

@@ -112,7 +112,7 @@ say_call(struct replay *r, const struct plug_sink *sink, uint32_t index,
 
 	if (st != AS_OK)
 		return st;
-	if (t != NULL)
+	if (t != NULL && !record_was_edited(t))
 		return say_args(sink, index, t);
 	return say(sink, AS_DELTA_ARGS, index, json_text(jget(part, "args")));
 }
