@@ -42,6 +42,10 @@ librun_la_SOURCES = \
 	core/run/work.c core/run/work.h \
 	core/run/world.c core/run/world.h
 
+check_PROGRAMS += tests/unit/t_approval
+tests_unit_t_approval_SOURCES = tests/unit/t_approval.c
+tests_unit_t_approval_LDADD = librun.la libbase.la $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/t_event
 tests_unit_t_event_SOURCES = tests/unit/t_event.c
 tests_unit_t_event_LDADD = librun.la libbase.la $(TEST_LIBS)
