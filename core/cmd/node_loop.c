@@ -58,6 +58,8 @@ static void
 engine_make(struct node *n, struct app *app)
 {
 	const struct settings *s = n->p.settings;
+	const struct queue_settings *q = &s->queue;
+	int64_t slots = (s->worker.slots + n->n_loops - 1) / n->n_loops;
 	struct engine_config c = {
 		.loop = app->loop,
 		.runs = app->runs,
@@ -79,8 +81,12 @@ engine_make(struct node *n, struct app *app)
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
 		    .max_output = (size_t)s->runs.max_output,
-		    .slots = (int)((s->worker.slots + n->n_loops - 1) /
-				   n->n_loops),
+		    .slots = (int)slots,
+		    .reserved = (int)(slots * q->reserved / 100),
+		    .weight = { q->weight_priority, q->weight_standard,
+			q->weight_bulk },
+		    .promote_us = { 0, q->promote_standard * 1000,
+			q->promote_bulk * 1000 },
 		},
 	};
 

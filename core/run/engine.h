@@ -39,6 +39,9 @@ struct engine_limits {
 	int parallel_tools;
 	size_t max_output; /* bytes of a tool's result */
 	int slots; /* runs at once on this loop */
+	int reserved; /* of them for class priority alone */
+	int64_t weight[RUN_CLASSES]; /* see run_claim_ask */
+	int64_t promote_us[RUN_CLASSES];
 };
 
 struct engine_env {

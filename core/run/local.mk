@@ -30,6 +30,7 @@ librun_la_SOURCES = \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/settle.c \
+	core/run/slots.c \
 	core/run/tools.c \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \

@@ -132,8 +132,9 @@ test_samples(void)
 	static const char *const files[][2] = { { "10-server", "server" },
 		{ "20-store", "" }, { "20-store", "store" },
 		{ "30-auth", "auth" }, { "40-models", "models" },
-		{ "50-runs", "runs" }, { "60-worker", "worker" },
-		{ "70-log", "log" }, { "80-plugins", "plugins" } };
+		{ "50-runs", "runs" }, { "55-queue", "queue" },
+		{ "60-worker", "worker" }, { "70-log", "log" },
+		{ "80-plugins", "plugins" } };
 	const struct settings_section *s;
 	struct buf want = { 0 };
 	char *path, *text;
