@@ -3,11 +3,15 @@ noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/answer.c \
+	core/run/approval.c core/run/approval.h \
+	core/run/ask.c core/run/ask.h \
 	core/run/batch.c core/run/batch.h \
 	core/run/breaker_store.c core/run/breaker_store.h \
+	core/run/builtin.c core/run/builtin.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
+	core/run/expire.c \
 	core/run/finish.c \
 	core/run/fold.c core/run/fold.h \
 	core/run/history.c core/run/history.h \
@@ -22,7 +26,8 @@ librun_la_SOURCES = \
 	core/run/replay_world.c \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
-	core/run/run_claim.c core/run/run_node.c \
+	core/run/respond.c \
+	core/run/run_claim.c core/run/run_inbox.c core/run/run_node.c \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
@@ -88,6 +93,10 @@ tests_integration_t_breaker_store_LDADD = librun.la libbus.la \
 check_PROGRAMS += tests/integration/t_reap
 tests_integration_t_reap_SOURCES = tests/integration/t_reap.c
 tests_integration_t_reap_LDADD = librun.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_interrupt
+tests_integration_t_interrupt_SOURCES = tests/integration/t_interrupt.c
+tests_integration_t_interrupt_LDADD = $(ENGINE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_unknown
 tests_integration_t_unknown_SOURCES = tests/integration/t_unknown.c

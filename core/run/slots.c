@@ -54,6 +54,11 @@ engine_slot_freed(struct engine *e)
 void
 engine_rung(struct engine *e)
 {
+	for (struct work *w = e->works; w != NULL; w = w->next)
+		if (w->asks) {
+			w->look = true;
+			fiber_wake(w->wait);
+		}
 	e->starved = e->c.epoch != 0;
 	engine_slot_freed(e);
 }

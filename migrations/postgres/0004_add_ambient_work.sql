@@ -5,6 +5,12 @@
 
 -- Inbox -----------------------------------------------------------------
 
+-- JSON: which tools need a person's word; see core/run/approval.h.
+ALTER TABLE agents ADD COLUMN approval TEXT NOT NULL DEFAULT
+	'{"default":"auto","tools":{},"resume_when":"all","allow":["accept","edit","response","ignore"],"expires_s":null,"on_expire":"reject","questions":null}';
+-- Nobody has answered in time, and it was handed to the admins.
+ALTER TABLE inbox_items ADD COLUMN escalated_at BIGINT;
+
 -- Queue -----------------------------------------------------------------
 
 -- JSON: {"kind": "user" | "schedule" | "webhook" | "agent", "id"}: what has
