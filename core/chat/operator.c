@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/json_write.h"
+#include "core/run/limits.h"
 #include "core/run/wire.h"
 
 /* Items are read with SQL of its own; runs change through the engine only. */
@@ -96,18 +97,19 @@ run_calls(const struct chat_ctx *ctx, struct uuid id,
 
 /* ---- Items --------------------------------------------------------- */
 
+#define OPERATORS "kind IN ('outcome', 'error', 'dead_letter')"
 #define ITEM_COLUMNS \
 	"id, kind, status, title, description, action_request, config," \
 	" user_id, agent_id, thread_id, run_id, response_type, response," \
 	" responded_by, responded_at, created_at"
 
 SQL(ITEMS, "SELECT " ITEM_COLUMNS " FROM inbox_items WHERE tenant_id = $1"
-	   " AND kind <> 'question' AND id < $2 AND ($3 IS NULL OR status = $3)"
+	   " AND " OPERATORS " AND id < $2 AND ($3 IS NULL OR status = $3)"
 	   " AND ($4 IS NULL OR kind = $4) AND ($5 IS NULL OR run_id = $5)"
 	   " ORDER BY id DESC LIMIT $6");
 
 SQL(ITEM, "SELECT " ITEM_COLUMNS " FROM inbox_items WHERE id = $1"
-	  " AND tenant_id = $2 AND kind <> 'question'");
+	  " AND tenant_id = $2 AND " OPERATORS);
 
 static void
 put_json_or_null(struct json_object *o, const char *key, const char *text)
@@ -358,8 +360,9 @@ requeue(const struct decision *d, struct error *err)
 	c.heads = thread.heads;
 	c.heads.run_seq = 0;
 	c.message.sequence = thread.heads.msg_seq;
-	c.deadline_at = c.now_us +
-			engine_limits(ctx->engine)->max_wall_ms * 1000;
+	if (!run_is_alone(c.kind))
+		c.deadline_at = c.now_us +
+				engine_limits(ctx->engine)->max_wall_ms * 1000;
 	event_list_add_status(&events, RUN_QUEUED, "requeued", NULL, NULL);
 	st = run_store_create(ctx->runs, &c, err);
 	if (st == AS_OK) {

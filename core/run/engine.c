@@ -131,6 +131,10 @@ work_announce(struct work *w)
 	enum as_status st;
 
 	work_commit_init(w, &wc);
+	/* What has waited for its turn has all of its time before it. */
+	if (w->state.deadline_at == 0)
+		wc.c.deadline_at = wc.c.now_us +
+				   work_limits(w).max_wall_ms * 1000;
 	event_list_add_status(&wc.events, RUN_RUNNING, start_reason(w), NULL,
 	    NULL);
 	if (history_open_calls(w->history, w->n_history) == 0)
@@ -207,9 +211,10 @@ static void
 wall_set(struct work *w)
 {
 	int64_t left = (w->state.deadline_at - engine_now_us(w->e)) / 1000;
+	int64_t max = work_limits(w).max_wall_ms;
 
-	if (w->state.deadline_at == 0 || left > w->e->c.limits.max_wall_ms)
-		left = w->e->c.limits.max_wall_ms;
+	if (w->state.deadline_at == 0 || left > max)
+		left = max;
 	w->wall_end_ms = loop_now_ms(w->e->c.loop) +
 			 (left > 0 ? (uint64_t)left : 0);
 	fiber_deadline_set(w->wall_end_ms + 60000);

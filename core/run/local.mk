@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
+	core/run/ambient.c core/run/ambient.h \
 	core/run/answer.c \
 	core/run/approval.c core/run/approval.h \
 	core/run/ask.c core/run/ask.h \

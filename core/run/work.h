@@ -134,6 +134,8 @@ void work_commit_fini(struct work_commit *wc);
 void work_caller(const struct work *w, struct plug_caller *who);
 bool work_must_stop(const struct work *w);
 uint64_t work_wall_left(const struct work *w); /* ms */
+/* Of a run of its kind. */
+struct engine_limits work_limits(const struct work *w);
 /* What a model call has used, whether it led to anything or not. */
 void work_spend(struct work *w, const struct plug_chat_end *end);
 

@@ -245,8 +245,7 @@ straggler_start(struct sim_node *n, const struct request *r)
 	else if (r->kind == REQ_CLAIM) {
 		g->ask = *(const struct run_claim_ask *)r->what;
 		g->request.what = &g->ask;
-	}
-	else if (r->kind == REQ_ANSWER)
+	} else if (r->kind == REQ_ANSWER)
 		g->request.what = run_answers_copy(g->arena, r->what,
 		    (int)r->j);
 	n->n_users++;
