@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
+	core/run/ambient.c core/run/ambient.h \
 	core/run/answer.c \
 	core/run/approval.c core/run/approval.h \
 	core/run/ask.c core/run/ask.h \
@@ -37,6 +38,7 @@ librun_la_SOURCES = \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/settle.c \
+	core/run/slots.c \
 	core/run/tools.c \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \

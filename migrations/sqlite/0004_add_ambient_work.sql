@@ -88,6 +88,13 @@ ALTER TABLE runs ADD COLUMN dedup TEXT;
 CREATE UNIQUE INDEX runs_user_id_agent_id_dedup_key
 	ON runs (user_id, agent_id, dedup) WHERE dedup IS NOT NULL;
 
+-- A claim walks from tenant to tenant, and counts what each has at work.
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
+	WHERE state = 0 AND kind = 'run';
+DROP INDEX jobs_leased;
+CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
+
 -- Schedules -------------------------------------------------------------
 
 -- When it is looked at: next_at and what its jitter adds.

@@ -77,6 +77,7 @@ struct model_item {
 
 struct model_job {
 	struct uuid run_id; /* nil: a deleted row */
+	struct uuid tenant_id;
 	int64_t id, run_at, enqueued_at, owner_epoch, leased_at, attempts;
 	int state; /* 0 ready, 1 leased */
 	int class;
@@ -162,7 +163,12 @@ struct model_event *model_event(const struct model *m, struct uuid thread_id,
 /* The newest one with this key, or NULL. */
 struct model_tool *model_tool(const struct model *m, const char *idem_key);
 
-/* ---- Between model_store.c, model_write.c and model_read.c --------- */
+/* ---- Between the files of the model -------------------------------- */
+
+/* Takes the jobs that come next (model_claim.c). */
+void model_claim_jobs(struct model *m, const struct run_claim_ask *ask);
+int model_lane(const struct model *m, const struct run_claim_ask *ask,
+    const struct model_job *j);
 
 void *model_add(struct model *m, struct model_list *l, size_t size);
 void model_tell(struct model *m, const struct model_change *c);

@@ -165,6 +165,7 @@ job_add(struct model *m, const struct model_run *r, int64_t run_at,
 	j->id = ++m->last_job;
 	j->run_id = r->id;
 	j->class = r->class;
+	j->tenant_id = r->tenant_id;
 	j->run_at = run_at;
 	j->enqueued_at = now_us;
 	return j;
