@@ -20,7 +20,9 @@ SQL(fires_due,
 			       "AND due_at <= now_us()"
 			       " ORDER BY due_at LIMIT " AT_ONCE_TEXT);
 SQL(fires_pending,
-    "SELECT f.fire_at, f.tries, f.holder, r.status,"
+    "SELECT f.fire_at, f.tries, r.status,"
+    " (SELECT deleted_at IS NOT NULL FROM agents WHERE id = s.agent_id),"
+    " (SELECT disabled_at IS NOT NULL FROM users WHERE id = s.user_id),"
     " " SCHEDULE_COLUMNS(
 	"s.") " FROM schedule_fires f"
 	      " JOIN schedules s ON s.id = f.schedule_id"
@@ -88,9 +90,10 @@ start_some(const struct fire_ctx *ctx, struct arena *arena, int *n,
 	for (int i = 0; st == AS_OK && i < rows_count(r); i++) {
 		f.fire_at = rows_int(r, i, 0);
 		f.tries = rows_int(r, i, 1);
-		f.holder = rows_uuid(r, i, 2);
-		f.last_status = arena_strdup(arena, rows_text(r, i, 3));
-		schedule_from_row(arena, r, i, 4, &f.schedule);
+		f.last_status = arena_strdup(arena, rows_text(r, i, 2));
+		f.agent_deleted = rows_bool(r, i, 3);
+		f.user_disabled = rows_bool(r, i, 4);
+		schedule_from_row(arena, r, i, 5, &f.schedule);
 		st = fire_start(&own, &f, err);
 	}
 	rows_free(r);
