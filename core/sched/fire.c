@@ -4,12 +4,14 @@
 #include "core/base/log.h"
 
 /*
- * One look at all schedules.  What is pending comes first, the oldest of each
- * schedule, because what is due next may have to wait for it.
+ * One look at all schedules: a number of those that are due, then the oldest
+ * pending time of each.  Several fibers share a list, so that their writes share
+ * commits; each process begins at another place of it, so that two that look at
+ * once do not both try the same ones first.
  */
 
-#define AT_ONCE 50
-#define AT_ONCE_TEXT "50"
+#define AT_ONCE_TEXT "200"
+#define FIBERS 16
 #define ROUNDS 20
 
 SQL(fires_due,
@@ -20,7 +22,9 @@ SQL(fires_due,
 			       "AND due_at <= now_us()"
 			       " ORDER BY due_at LIMIT " AT_ONCE_TEXT);
 SQL(fires_pending,
-    "SELECT f.fire_at, f.tries, f.holder, r.status,"
+    "SELECT f.fire_at, f.tries, r.status,"
+    " (SELECT deleted_at IS NOT NULL FROM agents WHERE id = s.agent_id),"
+    " (SELECT disabled_at IS NOT NULL FROM users WHERE id = s.user_id),"
     " " SCHEDULE_COLUMNS(
 	"s.") " FROM schedule_fires f"
 	      " JOIN schedules s ON s.id = f.schedule_id"
@@ -46,54 +50,117 @@ tell(const struct schedule *s, const char *what, struct error *err)
 	error_clear(err);
 }
 
-/* AS_OK too when some of them could not be claimed: the others shall be. */
-static SUSPENDS enum as_status
-claim_some(const struct fire_ctx *ctx, struct arena *arena, int *n,
-    struct error *err)
-{
-	struct rows *r = NULL;
-	struct schedule s;
-	enum as_status st = store_query(ctx->chat.store, &fires_due, NULL, 0,
-	    &r, err);
+/* ---- Many at once -------------------------------------------------- */
 
-	if (st == AS_OK)
-		*n += rows_count(r);
-	for (int i = 0; st == AS_OK && i < rows_count(r); i++) {
-		schedule_from_row(arena, r, i, 2, &s);
-		st = fire_claim(ctx, &s, rows_int(r, i, 1), rows_int(r, i, 0),
-		    err);
-		if (st == AS_INVALID || st == AS_CONFLICT) {
-			tell(&s, "claim", err);
-			st = AS_OK;
+struct batch {
+	const struct fire_ctx *ctx;
+	struct rows *rows;
+	SUSPENDS enum as_status (
+	    *one)(struct batch *b, int row, struct error *err);
+	int next, n, offset;
+	uint64_t deadline;
+	enum as_status st; /* the first failure ends it, and is in err */
+	struct error *err;
+};
+
+static SUSPENDS void
+batch_fiber(void *arg)
+{
+	struct batch *b = arg;
+	struct error err = { 0 };
+	enum as_status st;
+	int row;
+
+	fiber_deadline_set(b->deadline);
+	while (b->st == AS_OK && b->next < b->n) {
+		row = (b->next++ + b->offset) % b->n;
+		st = b->one(b, row, &err);
+		if (st != AS_OK && b->st == AS_OK) {
+			b->st = st;
+			error_move(b->err, &err);
 		}
+		error_clear(&err);
 	}
-	rows_free(r);
-	return st;
 }
 
 static SUSPENDS enum as_status
-start_some(const struct fire_ctx *ctx, struct arena *arena, int *n,
-    struct error *err)
+batch_run(struct batch *b)
+{
+	struct fiber_ref refs[FIBERS];
+	int n = 0;
+
+	b->n = rows_count(b->rows);
+	b->offset = b->n > 0 ? b->ctx->holder.b[15] % b->n : 0;
+	b->deadline = fiber_deadline();
+	while (n < FIBERS && n < b->n) {
+		refs[n] = fiber_spawn(loop_self(), "schedule", batch_fiber, b);
+		if (refs[n].f == NULL)
+			break;
+		n++;
+	}
+	if (n == 0)
+		batch_fiber(b);
+	for (int i = 0; i < n; i++)
+		if (fiber_join(refs[i], 0) != FIBER_WOKEN)
+			fiber_reap(refs[i]);
+	return b->st;
+}
+
+/* AS_OK too when it could not be claimed: the others shall be. */
+static SUSPENDS enum as_status
+claim_one(struct batch *b, int row, struct error *err)
+{
+	struct rows *r = b->rows;
+	struct schedule s;
+	enum as_status st;
+
+	schedule_from_row(b->ctx->chat.arena, r, row, 2, &s);
+	st = fire_claim(b->ctx, &s, rows_int(r, row, 1), rows_int(r, row, 0),
+	    err);
+	if (st != AS_INVALID && st != AS_CONFLICT)
+		return st;
+	tell(&s, "claim", err);
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
+start_one(struct batch *b, int row, struct error *err)
+{
+	struct arena *arena = b->ctx->chat.arena;
+	struct rows *r = b->rows;
+	struct fire f;
+
+	f.fire_at = rows_int(r, row, 0);
+	f.tries = rows_int(r, row, 1);
+	f.last_status = arena_strdup(arena, rows_text(r, row, 2));
+	f.agent_deleted = rows_bool(r, row, 3);
+	f.user_disabled = rows_bool(r, row, 4);
+	schedule_from_row(arena, r, row, 5, &f.schedule);
+	return fire_start(b->ctx, &f, err);
+}
+
+/* ---- A look -------------------------------------------------------- */
+
+/* One round; *n is how many there were to look at. */
+static SUSPENDS enum as_status
+look_once(const struct fire_ctx *ctx, int *n, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(ctx->holder) };
-	struct fire_ctx own = *ctx;
-	struct rows *r = NULL;
-	struct fire f;
-	enum as_status st = store_query(ctx->chat.store, &fires_pending, args,
-	    1, &r, err);
+	struct batch claims = { .ctx = ctx, .one = claim_one, .err = err };
+	struct batch starts = { .ctx = ctx, .one = start_one, .err = err };
+	enum as_status st = store_query(ctx->chat.store, &fires_due, NULL, 0,
+	    &claims.rows, err);
 
-	own.chat.arena = arena;
 	if (st == AS_OK)
-		*n += rows_count(r);
-	for (int i = 0; st == AS_OK && i < rows_count(r); i++) {
-		f.fire_at = rows_int(r, i, 0);
-		f.tries = rows_int(r, i, 1);
-		f.holder = rows_uuid(r, i, 2);
-		f.last_status = arena_strdup(arena, rows_text(r, i, 3));
-		schedule_from_row(arena, r, i, 4, &f.schedule);
-		st = fire_start(&own, &f, err);
-	}
-	rows_free(r);
+		st = batch_run(&claims);
+	if (st == AS_OK)
+		st = store_query(ctx->chat.store, &fires_pending, args, 1,
+		    &starts.rows, err);
+	if (st == AS_OK)
+		st = batch_run(&starts);
+	*n = rows_count(claims.rows) + rows_count(starts.rows);
+	rows_free(claims.rows);
+	rows_free(starts.rows);
 	return st;
 }
 
@@ -123,18 +190,15 @@ look_again(const struct fire_ctx *ctx, int64_t *in_us, struct error *err)
 SUSPENDS enum as_status
 fire_due(const struct fire_ctx *ctx, int64_t *in_us, struct error *err)
 {
-	struct arena *arena;
+	struct fire_ctx own = *ctx;
 	enum as_status st = AS_OK;
 	int n = 1;
 
 	*in_us = -1;
 	for (int i = 0; i < ROUNDS && n > 0 && st == AS_OK; i++) {
-		n = 0;
-		arena = arena_new(NULL);
-		st = claim_some(ctx, arena, &n, err);
-		if (st == AS_OK)
-			st = start_some(ctx, arena, &n, err);
-		arena_free(arena);
+		own.chat.arena = arena_new(NULL);
+		st = look_once(&own, &n, err);
+		arena_free(own.chat.arena);
 	}
 	return st == AS_OK ? look_again(ctx, in_us, err) : st;
 }

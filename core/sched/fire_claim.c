@@ -52,7 +52,8 @@ due_find(const struct schedule *s, const struct cron *cron,
 
 	memset(d, 0, sizeof(*d));
 	d->first = t;
-	while (t != 0 && t + schedule_jitter(s, t) <= now) {
+	/* The first one is due: due_at says so, whatever made it. */
+	while (t != 0 && (d->n == 0 || t + schedule_jitter(s, t) <= now)) {
 		d->newest[d->n++ % SCHEDULE_CATCH_UP_MAX] = t;
 		if (d->n == TIMES_MAX && t < now - TIMES_DAYS)
 			t = now - TIMES_DAYS;
@@ -163,8 +164,5 @@ fire_claim(const struct fire_ctx *ctx, struct schedule *s, int64_t n_waiting,
 		    "its time zone is not there any more", err);
 	due_find(s, &cron, zone, now_us, &d);
 	zone_free(zone);
-	/* Its jitter has been made longer meanwhile. */
-	if (d.n == 0)
-		return AS_OK;
 	return claim_write(ctx, s, &d, n_waiting, now_us, err);
 }

@@ -22,7 +22,7 @@ SUSPENDS enum as_status fire_claim(const struct fire_ctx *ctx,
 struct fire {
 	struct schedule schedule;
 	int64_t fire_at, tries;
-	struct uuid holder;
+	bool agent_deleted, user_disabled;
 	const char *last_status; /* of schedule.last_run_id; NULL: none */
 };
 

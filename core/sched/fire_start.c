@@ -142,7 +142,8 @@ fire_give_up(const struct fire_ctx *ctx, const struct schedule *s,
 enum decision {
 	FIRE_START = 1,
 	FIRE_SKIP,
-	FIRE_WAIT
+	FIRE_WAIT,
+	FIRE_GIVE_UP
 };
 
 static enum decision
@@ -157,6 +158,8 @@ decide(const struct fire *f, const char **reason)
 	*reason = s->deleted ? "deleted" : s->paused ? "paused" : "overlap";
 	if (s->deleted || s->paused)
 		return FIRE_SKIP;
+	if (f->user_disabled)
+		return FIRE_GIVE_UP;
 	if (!open || strcmp(s->overlap, "replace") == 0)
 		return FIRE_START;
 	return strcmp(s->overlap, "queue") == 0 ? FIRE_WAIT : FIRE_SKIP;
@@ -200,9 +203,9 @@ is_final(const struct error *err)
 }
 
 static const char *
-final_reason(const struct error *err)
+final_reason(const struct fire *f, const struct error *err)
 {
-	return err->code == ERR_NOT_FOUND           ? "agent_deleted"
+	return f->agent_deleted                     ? "agent_deleted"
 	       : err->code == ERR_VALIDATION_FAILED ? "task_refused"
 						    : "agent_not_ready";
 }
@@ -215,7 +218,7 @@ start_failed(const struct fire_ctx *ctx, const struct fire *f,
 
 	if (is_final(why))
 		return fire_give_up(ctx, &f->schedule, f->fire_at,
-		    final_reason(why), why->detail, err);
+		    final_reason(f, why), why->detail, err);
 	uuid_format(f->schedule.id, id);
 	log_warn("sched", "schedule %s waits: %s", id, why->detail);
 	return fire_write(ctx, f, &fire_wait, SQL_INT(FIRE_AGAIN_US), err);
@@ -266,6 +269,9 @@ fire_start(const struct fire_ctx *ctx, const struct fire *f, struct error *err)
 	case FIRE_WAIT:
 		return fire_write(ctx, f, &fire_wait, SQL_INT(FIRE_AGAIN_US),
 		    err);
+	case FIRE_GIVE_UP:
+		return fire_give_up(ctx, &f->schedule, f->fire_at,
+		    "user_disabled", "its owner's account is disabled", err);
 	case FIRE_START:
 	default:
 		st = take(ctx, f, &taken, err);

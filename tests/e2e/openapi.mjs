@@ -186,6 +186,27 @@ test("a task that nobody watches", async () => {
 	await start(409, { task: "x" });
 });
 
+test("schedules", async () => {
+	const { id } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x" } });
+	const all = "/api/agents/{id}/schedules", one = `${all}/{sid}`;
+	const body = { cron: "0 9 * * mon-fri", timezone: "Europe/Berlin",
+		task: "Report.", jitter_ms: 1000, ends_at: "2099-01-01T00:00:00Z" };
+	const made = await call("POST", all, { path: { id }, status: 201, body });
+	await call("POST", all, { path: { id }, status: 400,
+		body: { ...body, cron: "0 24 * * *" } });
+	await call("GET", all, { path: { id } });
+	const path = { id, sid: made.id };
+	await call("GET", one, { path });
+	await call("PUT", one, { path, body: made });
+	await call("PATCH", one, { path, body: { ends_at: null } });
+	await call("POST", `${one}/pause`, { path });
+	await call("POST", `${one}/resume`, { path });
+	await call("GET", `${one}/runs`, { path });
+	await call("DELETE", one, { path, status: 204 });
+	await call("GET", one, { path, status: 404 });
+});
+
 test("each event of a stream fits too", async () => {
 	const { id } = await call("POST", "/api/agents/",
 		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });

@@ -5,19 +5,28 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, symlinkSync }
+	from "node:fs";
 import { after, before, test } from "node:test";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Clock } from "../support/clock.mjs";
 import { api, ask, signUp, start, startWorker } from "../support/server.mjs";
 
 const POSTGRES = process.env.AGENT_STUDIO_STORE === "postgres";
-// Nobody may be taken for dead because the clock was moved.
-const SET = ["schedules.poll=100ms", "worker.embedded=false"];
+const SYSTEM = "/usr/share/zoneinfo";
+// The system's zones, and one more that may vanish.
+const zones = mkdtempSync(join(tmpdir(), "zones-"));
+const SET = ["schedules.poll=100ms", "worker.embedded=false",
+	`schedules.zoneinfo=${zones}`];
 const BEGIN = "2026-03-28T12:00:10Z";
 let clock, server, owner, agent;
 
 before(async () => {
+	for (const name of readdirSync(SYSTEM))
+		symlinkSync(join(SYSTEM, name), join(zones, name));
+	copyFileSync(join(SYSTEM, "Europe/Berlin"), join(zones, "Gone"));
 	clock = new Clock(BEGIN);
 	server = await start({ set: SET, env: clock.env() });
 	await clock.begin(server);
@@ -26,6 +35,7 @@ before(async () => {
 });
 after(async () => {
 	await server?.stop();
+	rmSync(zones, { recursive: true, force: true });
 });
 
 async function newAgent() {
@@ -336,16 +346,17 @@ test("an agent that is not ready: it pauses, and its owner is told", async () =>
 	await call("PATCH", `/api/agents/${lazy.id}/`, { agent_state: "paused" });
 	await call("DELETE", `/api/agents/${gone.id}/`);
 	await pass(T("03-29T13:00"));
+	const why = ["agent_not_ready", "agent_deleted"];
 	for (const [i, of] of [lazy, gone].entries()) {
 		const now = await until(async () => {
 			const { body } = await call("GET", path(s[i], "", of));
 			return body.paused ? body : null;
 		}, "the pause");
 		assert.deepEqual([now.paused_reason, now.next_at, now.version],
-			["agent_not_ready", null, 2]);
+			[why[i], null, 2]);
 		const { body } = await call("GET", path(s[i], "/runs", of));
 		assert.deepEqual(body.items.map((f) => [f.state, f.reason, f.run_id]),
-			[["failed", "agent_not_ready", null]]);
+			[["failed", why[i], null]]);
 	}
 	assert.equal(sql("SELECT title FROM inbox_items WHERE kind = " +
 		"'notification' ORDER BY title"),
@@ -355,6 +366,26 @@ test("an agent that is not ready: it pauses, and its owner is told", async () =>
 	await call("POST", path(s[0], "/resume", lazy));
 	await pass(T("03-29T14:00"));
 	await until(() => runs(s[0]) === 1, "the run");
+});
+
+test("a zone that is not there any more: it pauses", async () => {
+	await clock.set(server, T("03-29T15:30"));
+	const s = await make({ name: "Lost", timezone: "Gone", cron: "0 * * * *" });
+	assert.equal(s.next_at, T("03-29T16:00"));
+	rmSync(join(zones, "Gone"));
+	await pass(T("03-29T16:00"));
+	const now = await until(async () => {
+		const found = await read(s);
+		return found.paused ? found : null;
+	}, "the pause");
+	assert.equal(now.paused_reason, "zone_unknown");
+	assert.equal((await fires(s))[0].reason, "zone_unknown");
+	assert.equal(sql("SELECT title FROM inbox_items WHERE title LIKE '%Lost'"),
+		"Schedule paused: Lost");
+	const answer = await call("POST", path(s, "/resume"));
+	assert.equal(answer.status, 400);
+	assert.deepEqual(Object.keys(answer.body.details), ["timezone"]);
+	await remove(s);
 });
 
 test("after a time without a server: as many as catch_up says", async () => {
@@ -392,7 +423,8 @@ test("after a time without a server: as many as catch_up says", async () => {
 test("two workers and a server look: one starts it",
 	{ skip: !POSTGRES && "needs PostgreSQL" }, async () => {
 	await clock.set(server, T("04-01T00:00"));
-	const set = ["schedules.poll=100ms", "worker.lease=600s"];
+	const set = ["schedules.poll=100ms", "worker.lease=600s",
+		`schedules.zoneinfo=${zones}`];
 	const workers = [await startWorker(server, { set }),
 		await startWorker(server, { set })];
 	try {

@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const AHEAD_US = 61000000; // of a schedule that is due each minute
 
 // What a person does; each ends when nothing more will be done.
 const plots = {
@@ -72,6 +73,7 @@ const plots = {
 	talk: {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
+		content: "do it all",
 	},
 	// Calls that wait for approval, answered one after the other; one of them
 	// is made with other arguments.
@@ -97,6 +99,7 @@ const plots = {
 					{ token: story.token, body: answerTo(item) });
 		},
 		rest: (story) => story.until(ended, "the run's end"),
+		content: "do it all",
 	},
 	// A message, and a stop while a tool is at work.
 	stop: {
@@ -110,13 +113,53 @@ const plots = {
 		again: (story, server) => api(server, "POST",
 			`/api/runs/${story.run}/cancel`, { token: story.token })
 			.catch(() => null),
+		content: "only pay",
+	},
+	// A schedule, and a clock that is moved until it is due.
+	clock: {
+		env: { AGENT_STUDIO_CLOCK_AHEAD_US: String(AHEAD_US) },
+		async begin(story, server) {
+			const made = await api(server, "POST", schedules(story), {
+				token: story.token, body: { cron: "* * * * *",
+					task: "only talk", overlap: "queue" } });
+			story.schedule = `${schedules(story)}/${made.body.id}`;
+			await story.ahead(server, AHEAD_US);
+			// Another change, so that it looks at once.
+			await clocked(story, server, "PATCH", "", { name: "due" });
+		},
+		again: (story, server) => { story.now = server; },
+		rest: (story) => poll(async () => {
+			const { body } = await clocked(story, story.now, "GET", "/runs")
+				.catch(() => ({}));
+			const runs = body?.items?.filter((f) => f.state === "started");
+			return runs?.length > 0 &&
+				runs.every((f) => f.run_status === "succeeded") &&
+				{ state: "succeeded" };
+		}, "the schedule's run"),
+		// Each time has started one run.
+		async end(story, server) {
+			await clocked(story, server, "POST", "/pause", {});
+			const { body } = await clocked(story, server, "GET", "/runs");
+			const told = body.items.filter((f) => f.run_id !== null)
+				.map((f) => f.run_id).sort();
+			const { body: all } = await api(server, "GET", "/api/runs?limit=200",
+				{ token: story.token });
+			const found = all.items.filter((r) => r.kind === "ambient")
+				.map((r) => r.id).sort();
+			if (told.length === 0 || told.join() !== found.join())
+				throw new Error(`runs ${found}, but the schedule tells of ` +
+					JSON.stringify(body.items));
+		},
 	},
 };
 
 const answerTo = ({ action_request: { action, args } }) =>
 	action === "witness_pay" ? { type: "edit", args: { action,
 		args: { ...args, value: 77 } } } : { type: "accept" };
-const restOf = (plot, story) => plots[plot].rest?.(story) ?? story.rest();
+const schedules = (story) =>
+	`/api/agents/${story.world.scene.agent.id}/schedules`;
+const clocked = (story, server, method, rest, body) =>
+	api(server, method, story.schedule + rest, { token: story.token, body });
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -126,7 +169,9 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: /^(interrupt|respond)\./.test(point) ? "ask" : "talk";
+	: point.startsWith("sched.") ? "clock"
+		: /^(interrupt|respond)\./.test(point) ? "ask" : "talk";
+const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -135,8 +180,9 @@ async function countHits(world, plot) {
 
 	await story.control(server, "clear");
 	await story.read(server);
+	story.now = server;
 	await plots[plot].begin(story, server);
-	await restOf(plot, story);
+	await rest(plots[plot], story);
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -165,7 +211,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = restOf(plotOf(c.point), story).then(() => new Promise((_, reject) => {
+	const over = rest(plots[plotOf(c.point)], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
 	}));
@@ -187,6 +233,7 @@ async function untilStruck(c, story) {
 	await story.read(server);
 	await story.control(server, "clear");
 	await story.control(server, first);
+	story.now = server;
 	plot.begin(story, server).catch(() => {});
 	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
 	if (first === fault)
@@ -218,7 +265,7 @@ async function successor(c, story, server) {
 		return server;
 	}
 	story.leave();
-	const next = await story.start();
+	const next = await story.start({ env: plots[plotOf(c.point)].env });
 	await story.read(next);
 	return next;
 }
@@ -230,7 +277,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await restOf(plotOf(c.point), story)).state;
+	c.state = (await rest(plot, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -242,8 +289,9 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, plotOf(c.point) === "stop" ? "only pay"
-		: "do it all", KEY);
+	if (plot.content)
+		await story.say(next, plot.content, KEY);
+	await plot.end?.(story, next);
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
