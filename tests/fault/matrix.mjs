@@ -102,10 +102,12 @@ async function countHits(world, plot) {
 	const story = await world.story(`count-${plot}`);
 	const server = await story.start();
 
+	await story.listen(server);
 	await story.control(server, "clear");
 	await story.read(server);
 	await plots[plot].begin(story, server);
 	await story.rest();
+	await story.untilTold();
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -136,7 +138,8 @@ function struck(c, server, story) {
 
 	const over = story.rest().then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
-		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
+		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)),
+			c.point.startsWith("outbox.") ? 5000 : 500);
 	}));
 
 	for (const p of [dead, stopped, over])
@@ -153,6 +156,7 @@ async function untilStruck(c, story) {
 	const plot = plots[plotOf(c.point)];
 	let server = await story.start();
 
+	await story.listen(server);
 	await story.read(server);
 	await story.control(server, "clear");
 	await story.control(server, first);
@@ -213,6 +217,7 @@ async function tell(c, story) {
 	// A request that is repeated after all is answered as before.
 	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
 		: "only pay", KEY);
+	await story.untilTold();
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
@@ -302,7 +307,7 @@ const CLASSES = ["P", "N", "K", "V", "U"];
 
 function sumUp(cases) {
 	const row = { runs: cases.length, recoveries: 0, seconds: 0, lost: 0,
-		resends: {}, asked: 0, duplicates: 0, unknown: {} };
+		resends: {}, asked: 0, duplicates: 0, unknown: {}, told: 0 };
 
 	for (const k of CLASSES)
 		row.resends[k] = row.unknown[k] = 0;
@@ -313,6 +318,7 @@ function sumUp(cases) {
 		row.recoveries += figures.recoveries;
 		row.lost += figures.lost_events;
 		row.asked += figures.verifications;
+		row.told += figures.webhooks_again;
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
@@ -330,7 +336,7 @@ const cells = (list) => list.map((v, i) => i === 0 ? String(v).padEnd(34)
 function printRow(name, row) {
 	process.stdout.write(`# ${cells([name, row.runs, row.recoveries,
 		row.seconds.toFixed(1), ...CLASSES.map((k) => row.resends[k]), row.asked,
-		row.duplicates, row.lost, row.unknown.U])}\n`);
+		row.duplicates, row.lost, row.unknown.U, row.told])}\n`);
 }
 
 function printTable(cases) {
@@ -342,7 +348,7 @@ function printTable(cases) {
 	}
 	process.stdout.write(`# ${cells(["store, fault and point", "runs", "recov.",
 		"max s", ...CLASSES.map((k) => `sent ${k}`), "ask V", "double",
-		"lost", "unkn U"])}\n`);
+		"lost", "unkn U", "told +"])}\n`);
 	for (const [name, list] of groups)
 		printRow(name, sumUp(list));
 	printRow("all", sumUp(cases));
@@ -365,6 +371,8 @@ function judge(cases, { quick, only }) {
 			claim(all.resends[k] > 0, `no call of class ${k} was sent again`);
 	if (!only && !quick)
 		claim(all.asked > 0, "nobody asked whether a call happened");
+	if (!quick && cases.some((c) => c.point === "outbox.post_send"))
+		claim(all.told > 0, "no webhook message was sent again");
 	report({ store: "all", action: "what", point: "the effect classes promise",
 		nth: cases.length, problems });
 	return problems.length === 0;
