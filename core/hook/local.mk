@@ -19,3 +19,11 @@ libhook_la_SOURCES = \
 check_PROGRAMS += tests/unit/t_hook
 tests_unit_t_hook_SOURCES = tests/unit/t_hook.c
 tests_unit_t_hook_LDADD = libhook.la libbase.la $(TEST_LIBS)
+
+if ENABLE_FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_hook
+tests_fuzz_fuzz_hook_SOURCES = tests/fuzz/fuzz_hook.c
+tests_fuzz_fuzz_hook_LDADD = libhook.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_hook_LDFLAGS = $(FUZZ_LDFLAGS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/hook tests/fuzz/hook.dict

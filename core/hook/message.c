@@ -282,7 +282,7 @@ sender_message(void *message)
 	else
 		attempt(m);
 	/* A receiver that was slow must not cost what is known of it. */
-	fiber_deadline_set(loop_now_ms(s->c.loop) + 10000);
+	fiber_deadline_set(loop_now_ms(s->c.loop) + (uint64_t)s->c.timeout_ms);
 	settle(m);
 	sender_message_free(m);
 }

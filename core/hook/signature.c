@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/buf.h"
@@ -111,6 +112,12 @@ one_is(const char *s, size_t len, char texts[][MAC_TEXT], int n)
 	size_t skip = strlen(V1);
 	bool is = false;
 
+#ifdef FUZZ_PLANT
+	/* What somebody would do who looks at the length too late. */
+	if (len > skip + MAC_TEXT - 1 && memcmp(s, V1, skip) == 0 &&
+	    memcmp(s + skip, texts[0], MAC_TEXT - 1) == 0)
+		abort();
+#endif
 	if (len != skip + MAC_TEXT - 1 || memcmp(s, V1, skip) != 0)
 		return false;
 	for (int i = 0; i < n; i++)

@@ -11,7 +11,7 @@ import { after, before, test } from "node:test";
 
 import { newThread, scene, script } from "../support/chat.mjs";
 import { startReceiver, verify } from "../support/receiver.mjs";
-import { api, ask, signUp, start } from "../support/server.mjs";
+import { api, ask, signUp, start, startWorker } from "../support/server.mjs";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const folder = mkdtempSync(join(tmpdir(), "webhooks-"));
@@ -350,6 +350,41 @@ test("the secret is nowhere in the clear, and neither in the log", async () => {
 	}
 	assert.ok(!server.log.includes(h.secret.slice(6)));
 	await gone(h);
+});
+
+// The key is all that it takes.
+test("a worker with the key sends, one without it does not try", {
+	skip: process.env.AGENT_STUDIO_STORE !== "postgres",
+}, async () => {
+	const r = await receiver();
+	const set = ["webhooks.poll=20ms", "webhooks.retry=20ms",
+		`webhooks.allow=["127.0.0.1:${r.port}"]`];
+	const keys = { WEBHOOK_KEYS: "ab".repeat(32) };
+	const main = await start({ set: ["worker.embedded=false", "webhooks.allow=[]",
+		"auth.sealing_keys=env:WEBHOOK_KEYS", "webhooks.poll=1m"], env: keys });
+	const who = await scene(main);
+	const make = await api(main, "POST", "/api/webhooks/", { token: who.token,
+		body: { url: r.url, events: ["run.*"] } });
+	assert.equal(make.status, 201);
+	const without = await startWorker(main, { set });
+	const { body: { run } } = await api(main, "POST",
+		`/api/chat/sessions/${who.thread.id}`,
+		{ token: who.token, body: { content: "hello" } });
+	for (let end = false, last = 0; !end;) {
+		const { body } = await api(main, "GET",
+			`/api/runs/${run.id}/events?wait=10&after=${last}`, { token: who.token });
+		last = body.items.at(-1)?.run_seq ?? last;
+		end = body.items.some((e) => e.status === "end");
+	}
+	assert.equal(ask(main, "SELECT attempts FROM outbox"), "0");
+	const knows = await startWorker(main, { set:
+		[...set, "auth.sealing_keys=env:WEBHOOK_KEYS"], env: keys });
+	const m = await r.until((seen) => seen[0], "the worker's message");
+	assert.ok(verify(make.body.secret, m));
+	assert.equal(r.seen.length, 1);
+	await without.stop();
+	await knows.stop();
+	await main.stop();
 });
 
 test("what was not delivered is delivered by the next process", async () => {

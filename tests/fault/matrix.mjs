@@ -178,11 +178,13 @@ async function countHits(world, plot) {
 	const story = await world.story(`count-${plot}`);
 	const server = await story.start();
 
+	await story.listen(server);
 	await story.control(server, "clear");
 	await story.read(server);
 	story.now = server;
 	await plots[plot].begin(story, server);
 	await rest(plots[plot], story);
+	await story.untilTold();
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -213,7 +215,8 @@ function struck(c, server, story) {
 
 	const over = rest(plots[plotOf(c.point)], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
-		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
+		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)),
+			c.point.startsWith("outbox.") ? 5000 : 500);
 	}));
 
 	for (const p of [dead, stopped, over])
@@ -230,6 +233,7 @@ async function untilStruck(c, story) {
 	const plot = plots[plotOf(c.point)];
 	let server = await story.start();
 
+	await story.listen(server);
 	await story.read(server);
 	await story.control(server, "clear");
 	await story.control(server, first);
@@ -292,6 +296,7 @@ async function tell(c, story) {
 	if (plot.content)
 		await story.say(next, plot.content, KEY);
 	await plot.end?.(story, next);
+	await story.untilTold();
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
@@ -381,7 +386,7 @@ const CLASSES = ["P", "N", "K", "V", "U"];
 
 function sumUp(cases) {
 	const row = { runs: cases.length, recoveries: 0, seconds: 0, lost: 0,
-		resends: {}, asked: 0, duplicates: 0, unknown: {} };
+		resends: {}, asked: 0, duplicates: 0, unknown: {}, told: 0 };
 
 	for (const k of CLASSES)
 		row.resends[k] = row.unknown[k] = 0;
@@ -392,6 +397,7 @@ function sumUp(cases) {
 		row.recoveries += figures.recoveries;
 		row.lost += figures.lost_events;
 		row.asked += figures.verifications;
+		row.told += figures.webhooks_again;
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
@@ -409,7 +415,7 @@ const cells = (list) => list.map((v, i) => i === 0 ? String(v).padEnd(34)
 function printRow(name, row) {
 	process.stdout.write(`# ${cells([name, row.runs, row.recoveries,
 		row.seconds.toFixed(1), ...CLASSES.map((k) => row.resends[k]), row.asked,
-		row.duplicates, row.lost, row.unknown.U])}\n`);
+		row.duplicates, row.lost, row.unknown.U, row.told])}\n`);
 }
 
 function printTable(cases) {
@@ -421,7 +427,7 @@ function printTable(cases) {
 	}
 	process.stdout.write(`# ${cells(["store, fault and point", "runs", "recov.",
 		"max s", ...CLASSES.map((k) => `sent ${k}`), "ask V", "double",
-		"lost", "unkn U"])}\n`);
+		"lost", "unkn U", "told +"])}\n`);
 	for (const [name, list] of groups)
 		printRow(name, sumUp(list));
 	printRow("all", sumUp(cases));
@@ -444,6 +450,8 @@ function judge(cases, { quick, only }) {
 			claim(all.resends[k] > 0, `no call of class ${k} was sent again`);
 	if (!only && !quick)
 		claim(all.asked > 0, "nobody asked whether a call happened");
+	if (!quick && cases.some((c) => c.point === "outbox.post_send"))
+		claim(all.told > 0, "no webhook message was sent again");
 	report({ store: "all", action: "what", point: "the effect classes promise",
 		nth: cases.length, problems });
 	return problems.length === 0;

@@ -4,7 +4,7 @@
 // A receiver of webhooks that keeps what comes, as a Standard Webhooks library
 // would look at it.
 //
-//   const r = await startReceiver({file: PATH});
+//   const r = await startReceiver({dir: FOLDER});
 //   r.url, r.port, r.seen        what came: {id, timestamp, signature, body,
 //                                status}, in order
 //   r.answer((m) => ({status, headers, close, hold}))
@@ -16,16 +16,18 @@
 //   sign(secret, {id, timestamp, body})    as a sender would
 //   await r.stop()
 //
-// With a file each message is a line of it, synced before it is answered:
-// {"t": "webhook", "at": us, "id", "timestamp", "good", "body", "status"}; good:
-// signed with the secret that r.secret has by then, or null.
+// With a folder each message is a line of DIR/PATH.webhooks.jsonl (its path
+// without slashes), synced before it is answered: {"t": "webhook", "at": us,
+// "id", "timestamp", "good", "body", "status"}; good: signed with the secret
+// that r.secrets has for the path.
 //
-// As a program: receiver.mjs --file FILE [--secret whsec_...] prints
-// "listening on URL" and answers 204.
+// As a program: receiver.mjs --dir DIR [--secret whsec_...] prints "listening
+// on URL" and answers 204.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { fsyncSync, openSync, writeSync } from "node:fs";
 import http from "node:http";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const WAIT_MS = 20000;
@@ -45,9 +47,11 @@ export function verify(secret, m) {
 }
 
 class Receiver {
-	constructor({ file, secret = null }) {
-		this.fd = file ? openSync(file, "a") : null;
+	constructor({ dir = null, secret }) {
+		this.dir = dir;
 		this.secret = secret;
+		this.secrets = new Map(); // by path
+		this.files = new Map();
 		this.seen = [];
 		this.waiting = new Set();
 		this.reply = () => ({});
@@ -57,16 +61,26 @@ class Receiver {
 		this.reply = fn;
 	}
 
+	write(m) {
+		const name = m.path.replaceAll("/", "");
+		const secret = this.secrets.get(m.path) ?? this.secret;
+
+		if (!this.files.has(name))
+			this.files.set(name, openSync(join(this.dir,
+				`${name}.webhooks.jsonl`), "a"));
+		const fd = this.files.get(name);
+		writeSync(fd, `${JSON.stringify({ t: "webhook",
+			at: Math.round((performance.timeOrigin + performance.now()) * 1000),
+			id: m.id, timestamp: m.timestamp,
+			good: secret !== undefined && verify(secret, m),
+			body: m.body.toString(), status: m.status })}\n`);
+		fsyncSync(fd);
+	}
+
 	keep(m) {
 		this.seen.push(m);
-		if (this.fd !== null) {
-			writeSync(this.fd, `${JSON.stringify({ t: "webhook",
-				at: Math.round((performance.timeOrigin + performance.now()) * 1000),
-				id: m.id, timestamp: m.timestamp,
-				good: this.secret ? verify(this.secret, m) : null,
-				body: m.body.toString(), status: m.status })}\n`);
-			fsyncSync(this.fd);
-		}
+		if (this.dir !== null)
+			this.write(m);
 		for (const look of [...this.waiting])
 			look();
 	}
@@ -133,7 +147,7 @@ export async function startReceiver(options = {}) {
 async function main(argv) {
 	const at = (name) => argv.includes(name) ? argv[argv.indexOf(name) + 1]
 		: undefined;
-	const r = await startReceiver({ file: at("--file"), secret: at("--secret") });
+	const r = await startReceiver({ dir: at("--dir"), secret: at("--secret") });
 	process.stdout.write(`listening on ${r.url}\n`);
 	process.on("SIGTERM", () => process.exit(0));
 }

@@ -81,6 +81,9 @@ test_problems(void)
 		{ "server.trusted_proxies=proxy",
 		    "server.trusted_proxies: expected an address such as "
 		    "10.0.0.7 or 10.0.0.0/8, got 'proxy'" },
+		{ "webhooks.allow=http://x:80",
+		    "webhooks.allow: expected host:port such as "
+		    "10.0.0.7:8080, got 'http://x:80'" },
 		{ "server.demo_dir=/no/such",
 		    "server.demo_dir: there is no folder '/no/such'" },
 		{ "plugins.dirs=/no/such",
