@@ -82,12 +82,17 @@ inbox_list(const struct chat_ctx *ctx, const struct inbox_filter *f,
 }
 
 #define COUNT_OF(whose) \
-	"SELECT count(*) FILTER (WHERE kind NOT IN " ITEM_NOTES ")," \
-	" count(*) FILTER (WHERE read_at IS NULL) FROM inbox_items" \
+	"SELECT count(*) FILTER (WHERE kind NOT IN " ITEM_NOTES \
+	") AS pending," \
+	" count(*) FILTER (WHERE read_at IS NULL) AS unread FROM inbox_items" \
 	" WHERE status = 'pending' AND tenant_id = $1 AND " whose
 
 SQL(COUNT_TENANT, COUNT_OF("$2 IS NOT NULL"));
-SQL(COUNT_MINE, COUNT_OF("(user_id = $2 OR assignee = $2)"));
+/* Each from its index alone. */
+SQL(COUNT_MINE,
+    "SELECT CAST(sum(pending) AS BIGINT), CAST(sum(unread) AS BIGINT)"
+    " FROM (" COUNT_OF("user_id = $2") " UNION ALL " COUNT_OF(
+	"assignee = $2 AND user_id <> $2") ") x");
 
 SUSPENDS enum as_status
 inbox_count(const struct chat_ctx *ctx, struct inbox_counts *out,

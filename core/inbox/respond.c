@@ -375,18 +375,23 @@ inbox_reply_clear(struct inbox_reply *r)
 /* ---- Without a name ------------------------------------------------ */
 
 /*
- * What is open; else, for who says the same again, what was asked last.  Also
- * what the person does not see, since it counts.
+ * What is open in the run and in its subagents, which are in the same thread;
+ * else, for who says the same again, what it has asked last.  Also what the
+ * person does not see, since it counts.
  */
+#define ASKED_OF \
+	" FROM inbox_items i JOIN runs r ON r.id = i.run_id WHERE" \
+	" i.thread_id = (SELECT thread_id FROM runs WHERE id = $1)" \
+	" AND (r.id = $1 OR r.root_run_id = $1) AND i.tenant_id = $2" \
+	" AND i.kind IN ('approval', 'question')"
+#define IS_OPEN " AND i.status = 'pending'"
+
 SQL(ASKED,
-    "SELECT id, CASE WHEN $3 = 1 OR user_id = $4 OR assignee = $4 THEN 1"
-    " ELSE 0 END FROM inbox_items i WHERE run_id = $1 AND tenant_id = $2"
-    " AND kind IN ('approval', 'question') AND (status = 'pending' OR"
-    " NOT EXISTS (SELECT 1 FROM inbox_items p WHERE p.run_id = $1"
-    " AND p.kind IN ('approval', 'question') AND p.status = 'pending')"
-    " AND step = (SELECT max(step) FROM inbox_items l WHERE l.run_id = $1"
-    " AND l.kind IN ('approval', 'question')))"
-    " ORDER BY step, ordinal, id LIMIT 200");
+    "SELECT i.id, CASE WHEN $3 = 1 OR i.user_id = $4 OR i.assignee = $4 THEN 1"
+    " ELSE 0 END" ASKED_OF " AND (i.status = 'pending' OR (NOT EXISTS"
+    " (SELECT 1" ASKED_OF IS_OPEN ") AND i.run_id = $1 AND i.step ="
+    " (SELECT max(i.step)" ASKED_OF " AND i.run_id = $1)))"
+    " ORDER BY i.run_id, i.step, i.ordinal, i.id LIMIT 200");
 
 static SUSPENDS enum as_status
 asked_read(const struct chat_ctx *ctx, struct uuid run_id, struct rows **r,

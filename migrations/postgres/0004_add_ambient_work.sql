@@ -89,7 +89,8 @@ CREATE TRIGGER inbox_items_audited AFTER UPDATE OF updated_at ON inbox_items
 	EXECUTE FUNCTION inbox_items_audit();
 
 -- For what waits: the badge, and the inbox of who is asked.
-CREATE INDEX inbox_items_open ON inbox_items (tenant_id, user_id)
+CREATE INDEX inbox_items_open ON inbox_items
+	(tenant_id, user_id, kind, read_at)
 	WHERE status = 'pending';
 CREATE INDEX inbox_items_assignee ON inbox_items (tenant_id, assignee, id)
 	WHERE assignee IS NOT NULL;

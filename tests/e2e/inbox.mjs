@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { events, messages, newThread, scene, script } from "../support/chat.mjs";
-import { api, signUp, start } from "../support/server.mjs";
+import { api, signUp, start, startWorker } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
 // Arguments of two types, so that what a form makes of them shows.
@@ -458,8 +458,46 @@ test("what an operator decides is answered there too", async () => {
 	assert.equal((await until(s, run, hasEnded)).state, "cancelled");
 });
 
-test("metrics count answers", async () => {
+test("a stream ends with its session", async () => {
+	const person = await signUp(server);
+	const stream = await listen(person.token);
+	assert.equal((await stream.next()).event, "ready");
+	await ok("POST", "/api/auth/logout", { token: person.token, status: 204 });
+	assert.equal(await stream.next(), undefined);
+});
+
+// Who asks and who answers need not be in one process.
+test("what a worker asks is heard, and what it hears it does",
+	{ skip: process.env.AGENT_STUDIO_STORE !== "postgres" }, async () => {
+		const set = server.options.set, one = server;
+		server = await start({ set: [...set, "worker.embedded=false"] });
+		const worker = await startWorker(server, { set });
+		try {
+			const s = await asker();
+			const mine = await listen(s.token);
+			await mine.next();
+			const thread = await newThread(server, s.person, s.agent.id);
+			const { run } = await ok("POST", `/api/chat/sessions/${thread.id}`,
+				{ token: s.token, status: 202, body: { content: "one call" } });
+			const { data } = await mine.next();
+			assert.equal(data.change, "created");
+			assert.equal(data.item.run_id, run.id);
+			await respond(s, data.item, { type: "edit", args: { utc_offset_min: 5 } });
+			assert.equal((await mine.next()).data.change, "answered");
+			mine.close();
+			await until(s, run, hasEnded);
+			assert.deepEqual(await calls(s, run),
+				[[CLOCK.name, "succeeded", { utc_offset_min: 5 }]]);
+		} finally {
+			await worker.stop();
+			await server.stop();
+			server = one;
+		}
+	});
+
+test("metrics count answers, and what waits", async () => {
 	const { body } = await api(server, "GET", "/metrics");
+	assert.match(body, /inbox_pending\{kind="approval"\} \d/);
 	assert.match(body, /inbox_responses_total\{type="edit",outcome="recorded"\} \d/);
 	assert.match(body, /inbox_responses_total\{type="accept",outcome="late"\} \d/);
 });
