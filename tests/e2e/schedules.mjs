@@ -294,6 +294,20 @@ test("overlap: skip, queue, replace", async () => {
 	await remove(skip, queue, replace);
 });
 
+test("no more than a hundred wait for one run", async () => {
+	await clock.set(server, T("03-28T16:30"));
+	const s = await make({ cron: "* * * * *", overlap: "queue", catch_up: 24 });
+	for (const time of ["16:54", "17:18", "17:42", "18:06", "18:29"])
+		await pass(T(`03-28T${time}`));
+	const list = (await fires(s)).map((f) => `${f.state} ${f.reason}`);
+	const n = (what) => list.filter((f) => f === what).length;
+	assert.equal(list.length, 119);
+	assert.deepEqual([n("started null"), n("pending null"),
+		n("skipped queue_full")], [1, 100, 18]);
+	await remove(s);
+	assert.equal(runs(s), 1);
+});
+
 test("jitter starts later, by the same for the same time", async () => {
 	await clock.set(server, T("03-28T18:30"));
 	const s = await make({ jitter_ms: 3600000 });
