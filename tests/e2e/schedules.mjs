@@ -432,6 +432,33 @@ test("after a time without a server: as many as catch_up says", async () => {
 	await remove(...list, minutes);
 });
 
+test("without a poll: woken by a change, it sleeps until the time", async () => {
+	const late = new Clock("2026-03-28T12:59:00Z");
+	const other = await start({ env: late.env(),
+		set: ["schedules.poll=10m", "server.loops=2"] });
+	try {
+		await late.begin(other);
+		const { token } = await signUp(other);
+		const { body: { id } } = await api(other, "POST", "/api/agents/",
+			{ token, body: { name: "x" } });
+		const all = `/api/agents/${id}/schedules`;
+		await late.set(other, "2026-03-28T12:59:58Z");
+		const { body: s } = await api(other, "POST", all, { token,
+			body: { cron: "* * * * *", task: "say pong" } });
+		const [fire] = await until(async () => {
+			const { body } = await api(other, "GET", `${all}/${s.id}/runs`,
+				{ token });
+			return body.items[0]?.run_status === "succeeded" && body.items;
+		}, "its time");
+		const { body: run } = await api(other, "GET",
+			`/api/runs/${fire.run_id}`, { token });
+		assert.equal(fire.fire_at, s.next_at);
+		assert.equal(run.kind, "ambient");
+	} finally {
+		assert.equal((await other.stop()).code, 0);
+	}
+});
+
 // ---- Several processes ------------------------------------------------------
 
 test("two workers and a server look: one starts it",
