@@ -140,7 +140,7 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: point.startsWith("sched.") ? "clock" : "talk";
+	: /^(sched|ambient)\./.test(point) ? "clock" : "talk";
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
