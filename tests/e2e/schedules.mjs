@@ -294,6 +294,20 @@ test("overlap: skip, queue, replace", async () => {
 	await remove(skip, queue, replace);
 });
 
+test("no more than a hundred wait for one run", async () => {
+	await clock.set(server, T("03-28T16:30"));
+	const s = await make({ cron: "* * * * *", overlap: "queue", catch_up: 24 });
+	for (const time of ["16:54", "17:18", "17:42", "18:06", "18:29"])
+		await pass(T(`03-28T${time}`));
+	const list = (await fires(s)).map((f) => `${f.state} ${f.reason}`);
+	const n = (what) => list.filter((f) => f === what).length;
+	assert.equal(list.length, 119);
+	assert.deepEqual([n("started null"), n("pending null"),
+		n("skipped queue_full")], [1, 100, 18]);
+	await remove(s);
+	assert.equal(runs(s), 1);
+});
+
 test("jitter starts later, by the same for the same time", async () => {
 	await clock.set(server, T("03-28T18:30"));
 	const s = await make({ jitter_ms: 3600000 });
@@ -416,6 +430,33 @@ test("after a time without a server: as many as catch_up says", async () => {
 	assert.equal(m[0].state, "missed");
 	assert.ok(m[0].times >= 597, String(m[0].times));
 	await remove(...list, minutes);
+});
+
+test("without a poll: woken by a change, it sleeps until the time", async () => {
+	const late = new Clock("2026-03-28T12:59:00Z");
+	const other = await start({ env: late.env(),
+		set: ["schedules.poll=10m", "server.loops=2"] });
+	try {
+		await late.begin(other);
+		const { token } = await signUp(other);
+		const { body: { id } } = await api(other, "POST", "/api/agents/",
+			{ token, body: { name: "x" } });
+		const all = `/api/agents/${id}/schedules`;
+		await late.set(other, "2026-03-28T12:59:58Z");
+		const { body: s } = await api(other, "POST", all, { token,
+			body: { cron: "* * * * *", task: "say pong" } });
+		const [fire] = await until(async () => {
+			const { body } = await api(other, "GET", `${all}/${s.id}/runs`,
+				{ token });
+			return body.items[0]?.run_status === "succeeded" && body.items;
+		}, "its time");
+		const { body: run } = await api(other, "GET",
+			`/api/runs/${fire.run_id}`, { token });
+		assert.equal(fire.fire_at, s.next_at);
+		assert.equal(run.kind, "ambient");
+	} finally {
+		assert.equal((await other.stop()).code, 0);
+	}
 });
 
 // ---- Several processes ------------------------------------------------------

@@ -169,7 +169,7 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: point.startsWith("sched.") ? "clock"
+	: /^(sched|ambient)\./.test(point) ? "clock"
 		: /^(interrupt|respond)\./.test(point) ? "ask" : "talk";
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 

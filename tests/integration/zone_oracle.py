@@ -70,41 +70,53 @@ def field(text, low, high, names=()):
     return found
 
 
-def matcher(line):
-    minute, hour, mday, month, wday = line.split()
-    minutes, hours = field(minute, 0, 59), field(hour, 0, 23)
-    mdays, months = field(mday, 1, 31), field(month, 1, 12)
-    wdays = field(wday, 0, 7, ['sun', 'mon', 'tue', 'wed', 'thu', 'fri',
-                               'sat'])
-    either = mday[0] != '*' and wday[0] != '*'
+class Line:
+    """What a line matches: minutes of the day, and days."""
 
-    def match(local):
-        m = local // 60
-        if m % 60 not in minutes or m // 60 % 24 not in hours:
-            return False
-        day = EPOCH + datetime.timedelta(days=m // 1440)
-        days = [day.day in mdays,
-                day.isoweekday() in wdays or day.isoweekday() % 7 in wdays]
-        return day.month in months and (any(days) if either else all(days))
-    return match
+    def __init__(self, line):
+        minute, hour, mday, month, wday = line.split()
+        hours, minutes = field(hour, 0, 23), field(minute, 0, 59)
+        self.any_hour = hour == '*'
+        self.minutes = {h * 60 + m for h in hours for m in minutes}
+        self.mdays, self.months = field(mday, 1, 31), field(month, 1, 12)
+        self.wdays = field(wday, 0, 7, ['sun', 'mon', 'tue', 'wed', 'thu',
+                                        'fri', 'sat'])
+        self.either = mday[0] != '*' and wday[0] != '*'
+        self.days = {}
+
+    def matches_day(self, n):
+        if n not in self.days:
+            day = EPOCH + datetime.timedelta(days=n)
+            found = [day.day in self.mdays, day.isoweekday() in self.wdays
+                     or day.isoweekday() % 7 in self.wdays]
+            self.days[n] = day.month in self.months and (
+                any(found) if self.either else all(found))
+        return self.days[n]
+
+    def matches(self, m):
+        return m % 1440 in self.minutes and self.matches_day(m // 1440)
 
 
-def times(clock, line, begin, end):
-    """All that is due in (begin, end)."""
-    match, any_hour = matcher(line), line.split()[1] == '*'
+def shown(clock, begin, end):
+    """Each minute from a while before: when, and what the clock shows."""
+    first = begin // 60 - 1500
+    return [(t, (t + clock.offset(t)) // 60)
+            for t in range(first * 60, end, 60)]
+
+
+def times(minutes, line, begin):
+    """All that is due after begin."""
+    line = Line(line)
     found = []
-    t = (begin // 60 - 3 * 1440) * 60
-    unseen = t + clock.offset(t)
-    while t < end:
-        local = t + clock.offset(t)
-        if any_hour:
-            due = match(local)
+    unseen = minutes[0][1]
+    for t, m in minutes:
+        if line.any_hour or m == unseen:
+            due = line.matches(m)
         else:
-            due = any(match(m) for m in range(unseen, local + 1, 60))
-        unseen = max(unseen, local + 60)
+            due = any(line.matches(n) for n in range(unseen, m + 1))
+        unseen = max(unseen, m + 1)
         if due and begin < t:
             found.append(t)
-        t += 60
     return found
 
 
@@ -127,10 +139,11 @@ def say_times():
         clock = Clock(name)
         for day in DAYS:
             begin = seconds(datetime.datetime.fromisoformat(day)) - 12 * 3600
-            end = begin + 3 * 86400
+            end = begin + 60 * 3600
+            minutes = shown(clock, begin, end)
             for line in LINES:
                 say('next', name, begin, end, line,
-                    *times(clock, line, begin, end))
+                    *times(minutes, line, begin))
 
 
 def say_docs(path):
@@ -143,7 +156,8 @@ def say_docs(path):
         begin = seconds(datetime.datetime.fromisoformat(cells[3]))
         due = [int(datetime.datetime.fromisoformat(
             d.strip()).timestamp()) for d in cells[4].split(',')]
-        told = times(Clock(cells[2]), cells[1], begin, due[-1] + 60)
+        told = times(shown(Clock(cells[2]), begin, due[-1] + 60), cells[1],
+                     begin)
         if told != due:
             sys.exit(f'{path}: {row.strip()}: {told}, not {due}')
         say('docs', cells[2], begin, len(due), cells[1], *due)
