@@ -180,12 +180,12 @@ replay_commit(void *arg, const struct run_commit *c, struct error *err)
 /* ---- Reads --------------------------------------------------------- */
 
 static SUSPENDS enum as_status
-replay_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
-    struct error *err)
+replay_claim(void *arg, const struct run_claim_ask *ask, struct run_claim **out,
+    int *n, struct error *err)
 {
 	struct replay *r = arg;
 
-	(void)epoch, (void)max, (void)err;
+	(void)ask, (void)err;
 	*n = r->claimed ? 0 : 1;
 	*out = NULL;
 	if (*n == 1) {
