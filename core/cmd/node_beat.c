@@ -222,6 +222,27 @@ orphans_look(struct node *n)
 	engine_look(app->engine);
 }
 
+/* Many may have expired at once; that must not keep the reaper. */
+static SUSPENDS void
+expire_fiber(void *arg)
+{
+	struct node *n = arg;
+
+	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 60000);
+	engine_expire(node_app(n)->engine);
+	n->expiring = false;
+}
+
+static void
+expire_start(struct node *n)
+{
+	if (!n->executes || n->stopping || n->expiring)
+		return;
+	n->expiring = true;
+	if (fiber_spawn(node_app(n)->loop, "expire", expire_fiber, n).f == NULL)
+		n->expiring = false;
+}
+
 static SUSPENDS void
 reap_fiber(void *arg)
 {
@@ -235,8 +256,7 @@ reap_fiber(void *arg)
 	reap(n);
 	cancels_look(n);
 	orphans_look(n);
-	if (n->executes && !n->stopping)
-		engine_expire(node_app(n)->engine);
+	expire_start(n);
 	if (n->executes)
 		breaker_sync(node_app(n)->store, n->breakers,
 		    loop_now_ms(node_app(n)->loop));

@@ -101,6 +101,12 @@ same_status(enum as_status a, enum as_status b, const struct error *err)
 }
 
 static void
+same_text(const char *a, const char *b)
+{
+	CU_ASSERT_STRING_EQUAL(a != NULL ? a : "-", b != NULL ? b : "-");
+}
+
+static void
 same_count(int a, int b)
 {
 	parted = parted || a != b;
@@ -799,12 +805,6 @@ asked_order(const void *a, const void *b)
 	return uuid_compare(x->id, y->id);
 }
 
-static void
-same_text(const char *a, const char *b)
-{
-	CU_ASSERT_STRING_EQUAL(a != NULL ? a : "-", b != NULL ? b : "-");
-}
-
 static SUSPENDS void
 reads_asked(struct arena *arena)
 {
@@ -858,6 +858,7 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(s[0].heads.msg_seq, s[1].heads.msg_seq);
 	CU_ASSERT_EQUAL(s[0].usage.input, s[1].usage.input);
 	CU_ASSERT_EQUAL(s[0].now_us, s[1].now_us);
+	same_text(s[0].kind, s[1].kind);
 	CU_ASSERT_EQUAL(s[0].class, s[1].class);
 	CU_ASSERT_EQUAL(memcmp(s[0].checkpoint_hash, s[1].checkpoint_hash, 32),
 	    0);
