@@ -132,7 +132,11 @@ beat_fiber(void *arg)
 static int64_t
 max_age_us(const struct node *n)
 {
-	return (n->p.settings->runs.max_wall + 120000) * 1000;
+	const struct run_settings *r = &n->p.settings->runs;
+	int64_t longest = r->max_wall > r->ambient_wall ? r->max_wall
+							: r->ambient_wall;
+
+	return (longest + 120000) * 1000;
 }
 
 /* Others are told whether the lock means anything. */

@@ -77,6 +77,7 @@ struct model_item {
 
 struct model_job {
 	struct uuid run_id; /* nil: a deleted row */
+	struct uuid tenant_id;
 	int64_t id, run_at, enqueued_at, owner_epoch, leased_at, attempts;
 	int state; /* 0 ready, 1 leased */
 	int class;
@@ -88,6 +89,19 @@ struct model_dead {
 	const char *reason, *snapshot, *errors;
 };
 
+/* A webhook, as far as a commit looks at it. */
+struct model_hook {
+	struct uuid id, tenant_id, user_id;
+	int64_t mask;
+	bool paused;
+};
+
+struct model_outbox {
+	struct uuid tenant_id, webhook_id, event_id;
+	const char *event, *ref;
+	int64_t next_at, created_at;
+};
+
 struct model_node {
 	int64_t epoch, lease_expires_at;
 	bool draining;
@@ -97,6 +111,7 @@ enum model_op {
 	MODEL_CREATE = 1,
 	MODEL_COMMIT,
 	MODEL_LATE,
+	MODEL_ANSWER,
 	MODEL_CLAIM,
 	MODEL_REAP,
 	MODEL_RELEASE
@@ -126,7 +141,7 @@ enum model_mutant {
 struct model {
 	struct arena *arena; /* of every row */
 	struct model_list threads, runs, messages, events, checkpoints, tools,
-	    items, jobs, dead, nodes;
+	    items, jobs, dead, nodes, hooks, outbox;
 	int64_t last_job, last_epoch;
 	int64_t now_us; /* 0: the wall clock */
 	bool is_sqlite; /* a lease that ran out may be renewed */
@@ -148,7 +163,12 @@ struct model_event *model_event(const struct model *m, struct uuid thread_id,
 /* The newest one with this key, or NULL. */
 struct model_tool *model_tool(const struct model *m, const char *idem_key);
 
-/* ---- Between model_store.c, model_write.c and model_read.c --------- */
+/* ---- Between the files of the model -------------------------------- */
+
+/* Takes the jobs that come next (model_claim.c). */
+void model_claim_jobs(struct model *m, const struct run_claim_ask *ask);
+int model_lane(const struct model *m, const struct run_claim_ask *ask,
+    const struct model_job *j);
 
 void *model_add(struct model *m, struct model_list *l, size_t size);
 void model_tell(struct model *m, const struct model_change *c);
