@@ -15,6 +15,7 @@
 #include "core/hook/sender.h"
 #include "core/loop/crumb.h"
 #include "core/run/engine.h"
+#include "core/sched/sched.h"
 #include "core/store/store_lock.h"
 
 /*
@@ -79,6 +80,7 @@ start_fiber(void *arg)
 	}
 	node_beat_start(n);
 	node_claim_start(n);
+	node_sched_start(n);
 	node_watch_start(n);
 	n->started = true;
 	node_report(n);
@@ -143,6 +145,7 @@ shutdown_fiber(void *arg)
 	struct node_loop *l = node_first(n);
 
 	node_claim_stop(n);
+	sched_stop(n->sched);
 	node_reap_stop(n);
 	others_stop(n);
 	loop_finish(n, l);
@@ -276,6 +279,9 @@ node_run(const struct node_parts *parts)
 		n->apps[i] = &n->loops[i].app;
 		node_loop_make(n, &n->loops[i]);
 	}
+	n->sched = sched_new(node_first(n)->app.loop);
+	for (int i = 0; i < n->n_loops; i++)
+		n->loops[i].app.sched = n->sched;
 	if (node_plugins_load(n)) {
 		n->signals = loop_watch(node_first(n)->app.loop, n->signal_fd,
 		    LOOP_READ, on_signal, n);
@@ -301,6 +307,7 @@ node_run(const struct node_parts *parts)
 	breakers_free(n->breakers);
 	desk_free(n->desk);
 	seats_free(n->seats);
+	sched_free(n->sched);
 	hook_rates_free(n->hook_rates);
 	bus_free(n->bus);
 	node_env_fini(&n->env);

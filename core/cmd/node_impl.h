@@ -5,7 +5,7 @@
 /*
  * What the files of a node share: node.c (start, stop, the process),
  * node_loop.c (what one loop owns), node_beat.c (lease and reaper),
- * node_claim.c (work that is ready), node_watch.c (loops that hang),
+ * node_claim.c (work that is ready), node_sched.c (schedules), node_watch.c (loops that hang),
  * node_crumb.c (runs that a process crashed in),
  * node_plug.c (the plugins and what they are given), node_report.c (what is
  * printed).
@@ -20,6 +20,7 @@
 struct api_gauges;
 struct hook_sender;
 struct store_lock;
+struct sched;
 
 struct node_loop {
 	struct node *node;
@@ -51,6 +52,7 @@ struct node {
 	struct breakers *breakers;
 	struct desk *desk;
 	struct seats *seats;
+	struct sched *sched; /* of the first loop */
 	struct hook_rates *hook_rates;
 	struct pool *pool;
 	struct node_loop *loops;
@@ -122,6 +124,10 @@ void node_ring_make(struct node_loop *l); /* before there are threads */
  * loop's thread.
  */
 void node_ring(struct node *n);
+
+/* ---- node_sched.c: the first loop's thread ------------------------- */
+
+void node_sched_start(struct node *n);
 
 /* ---- node_crumb.c -------------------------------------------------- */
 

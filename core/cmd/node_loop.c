@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/chat/stream_poll.h"
 #include "core/hook/sender.h"
+#include "core/inbox/watch.h"
 #include "core/run/engine.h"
 
 /*
@@ -57,12 +58,15 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->all = n->apps;
 	app->started_us = clock_wall_us();
 	bus_join(n->bus, app->loop);
+	app->inbox = inbox_watch_new(app->loop, app->store, app->bus);
 }
 
 static void
 engine_make(struct node *n, struct app *app)
 {
 	const struct settings *s = n->p.settings;
+	const struct queue_settings *q = &s->queue;
+	int64_t slots = (s->worker.slots + n->n_loops - 1) / n->n_loops;
 	struct engine_config c = {
 		.loop = app->loop,
 		.runs = app->runs,
@@ -80,12 +84,19 @@ engine_make(struct node *n, struct app *app)
 		    .prices = &s->models.prices,
 		    .model_tries = s->models.tries,
 		    .max_wall_ms = s->runs.max_wall,
+		    .ambient_steps = s->runs.ambient_steps,
+		    .ambient_wall_ms = s->runs.ambient_wall,
+		    .ambient_patience_ms = s->runs.ambient_patience,
 		    .call_timeout_ms = s->models.call_timeout,
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
 		    .max_output = (size_t)s->runs.max_output,
-		    .slots = (int)((s->worker.slots + n->n_loops - 1) /
-				   n->n_loops),
+		    .slots = (int)slots,
+		    .reserved = (int)(slots * q->reserved / 100),
+		    .weight = { q->weight_priority, q->weight_standard,
+			q->weight_bulk },
+		    .promote_us = { 0, q->promote_standard * 1000,
+			q->promote_bulk * 1000 },
 		},
 	};
 
@@ -178,6 +189,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	engine_free(app->engine);
 	world_free(app->world);
 	http_client_free(app->http);
+	inbox_watch_free(app->inbox);
 	bus_leave(n->bus, app->loop);
 	stream_poll_free(app->poll);
 	run_store_free(app->runs);

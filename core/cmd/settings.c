@@ -154,6 +154,39 @@ static const struct as_field run_fields[] = {
 	    "Tools that one step calls at the same time."),
 	AS_SIZE(struct run_settings, max_output, 256 << 10, 1 << 10, 64 << 20,
 	    0, "Largest result of a tool; what is longer is cut."),
+	AS_INT(struct run_settings, ambient_steps, 200, 1, 1000, 0,
+	    "The same as max_steps of runs that nobody watches."),
+	AS_MS(struct run_settings, ambient_wall, 21600000, 1000, 86400000, 0,
+	    "The same as max_wall of runs that nobody watches; what they wait "
+	    "for people does not count."),
+	AS_MS(struct run_settings, ambient_patience, 86400000, 100, 2592000000,
+	    0,
+	    "How long a run that nobody watches waits in recoverable_error "
+	    "for a decision before it has failed."),
+	AS_END
+};
+
+static const struct as_field queue_fields[] = {
+	AS_INT(struct queue_settings, reserved, 25, 0, 90, 0,
+	    "Percent of the slots of a loop, rounded down, that only runs of "
+	    "class priority get: chat, and tasks of that class."),
+	AS_INT(struct queue_settings, weight_priority, 4, 1, 16, 0,
+	    "Turns of the class at the other slots while several classes "
+	    "wait."),
+	AS_INT(struct queue_settings, weight_standard, 2, 1, 16, 0,
+	    "The same of class standard."),
+	AS_INT(struct queue_settings, weight_bulk, 1, 1, 16, 0,
+	    "The same of class bulk."),
+	AS_MS(struct queue_settings, promote_standard, 60000, 0, 86400000, 0,
+	    "After this a waiting run of class standard comes in the turns of "
+	    "class priority, too; 0: never."),
+	AS_MS(struct queue_settings, promote_bulk, 600000, 0, 86400000, 0,
+	    "After this one of class bulk comes in those of standard; 0: "
+	    "never."),
+	AS_INT(struct queue_settings, max_tenant, 10000, 1, 100000000, 0,
+	    "Runs of one tenant that may wait; one more is refused with 429."),
+	AS_INT(struct queue_settings, max, 200000, 1, 100000000, 0,
+	    "Runs of all tenants that may wait."),
 	AS_END
 };
 
@@ -178,6 +211,15 @@ static const struct as_field worker_fields[] = {
 	AS_MS(struct worker_settings, grace, 10000, 100, 600000, 0,
 	    "How long whoever executes a run may take to end it when it is "
 	    "cancelled; then another one ends it."),
+	AS_END
+};
+
+static const struct as_field schedule_fields[] = {
+	AS_STR(struct schedule_settings, zoneinfo, "/usr/share/zoneinfo", 0,
+	    "Folder of the system's time zones (package tzdata)."),
+	AS_MS(struct schedule_settings, poll, 60000, 100, 600000, 0,
+	    "How often a process looks for schedules that others have "
+	    "changed; what it knows of is on time without."),
 	AS_END
 };
 
@@ -223,7 +265,9 @@ static const struct settings_section sections[] = {
 	{ "auth", auth_fields, offsetof(struct settings, auth) },
 	{ "models", model_fields, offsetof(struct settings, models) },
 	{ "runs", run_fields, offsetof(struct settings, runs) },
+	{ "queue", queue_fields, offsetof(struct settings, queue) },
 	{ "worker", worker_fields, offsetof(struct settings, worker) },
+	{ "schedules", schedule_fields, offsetof(struct settings, schedules) },
 	{ "webhooks", webhook_fields, offsetof(struct settings, webhooks) },
 	{ "log", log_fields, offsetof(struct settings, log) },
 	{ "plugins", plugin_fields, offsetof(struct settings, plugin) },

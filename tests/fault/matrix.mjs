@@ -25,7 +25,7 @@ import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
 import { shown } from "./drill.mjs";
-import { poll, within, World } from "./world.mjs";
+import { ended, poll, within, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
 const HITS_MAX = 5; // of one point that are tried
@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const AHEAD_US = 61000000; // of a schedule that is due each minute
 
 // What a person does; each ends when nothing more will be done.
 const plots = {
@@ -72,6 +73,33 @@ const plots = {
 	talk: {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
+		content: "do it all",
+	},
+	// Calls that wait for approval, answered one after the other; one of them
+	// is made with other arguments.
+	ask: {
+		async begin(story, server) {
+			await api(server, "PATCH",
+				`/api/agents/${story.world.scene.agent.id}/`, {
+					token: story.token,
+					body: { approval: { default: "by_effect" } } });
+			return plots.ask.again(story, server);
+		},
+		async again(story, server) {
+			const said = await story.say(server, "do it all", KEY);
+
+			if (!said)
+				return;
+			await story.rest(said.body.run.id);
+			const { body } = await api(server, "GET",
+				`/api/inbox/?run_id=${said.body.run.id}`,
+				{ token: story.token });
+			for (const item of body.items)
+				await api(server, "POST", `/api/inbox/${item.id}/respond`,
+					{ token: story.token, body: answerTo(item) });
+		},
+		rest: (story) => story.until(ended, "the run's end"),
+		content: "do it all",
 	},
 	// A message, and a stop while a tool is at work.
 	stop: {
@@ -85,8 +113,53 @@ const plots = {
 		again: (story, server) => api(server, "POST",
 			`/api/runs/${story.run}/cancel`, { token: story.token })
 			.catch(() => null),
+		content: "only pay",
+	},
+	// A schedule, and a clock that is moved until it is due.
+	clock: {
+		env: { AGENT_STUDIO_CLOCK_AHEAD_US: String(AHEAD_US) },
+		async begin(story, server) {
+			const made = await api(server, "POST", schedules(story), {
+				token: story.token, body: { cron: "* * * * *",
+					task: "only talk", overlap: "queue" } });
+			story.schedule = `${schedules(story)}/${made.body.id}`;
+			await story.ahead(server, AHEAD_US);
+			// Another change, so that it looks at once.
+			await clocked(story, server, "PATCH", "", { name: "due" });
+		},
+		again: (story, server) => { story.now = server; },
+		rest: (story) => poll(async () => {
+			const { body } = await clocked(story, story.now, "GET", "/runs")
+				.catch(() => ({}));
+			const runs = body?.items?.filter((f) => f.state === "started");
+			return runs?.length > 0 &&
+				runs.every((f) => f.run_status === "succeeded") &&
+				{ state: "succeeded" };
+		}, "the schedule's run"),
+		// Each time has started one run.
+		async end(story, server) {
+			await clocked(story, server, "POST", "/pause", {});
+			const { body } = await clocked(story, server, "GET", "/runs");
+			const told = body.items.filter((f) => f.run_id !== null)
+				.map((f) => f.run_id).sort();
+			const { body: all } = await api(server, "GET", "/api/runs?limit=200",
+				{ token: story.token });
+			const found = all.items.filter((r) => r.kind === "ambient")
+				.map((r) => r.id).sort();
+			if (told.length === 0 || told.join() !== found.join())
+				throw new Error(`runs ${found}, but the schedule tells of ` +
+					JSON.stringify(body.items));
+		},
 	},
 };
+
+const answerTo = ({ action_request: { action, args } }) =>
+	action === "witness_pay" ? { type: "edit", args: { action,
+		args: { ...args, value: 77 } } } : { type: "accept" };
+const schedules = (story) =>
+	`/api/agents/${story.world.scene.agent.id}/schedules`;
+const clocked = (story, server, method, rest, body) =>
+	api(server, method, story.schedule + rest, { token: story.token, body });
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -95,7 +168,10 @@ const earlier = {
 	"reap.post": "tool.pre_call=kill,nth=3",
 	"tool.pre_verify": "tool.post_intent=kill",
 };
-const plotOf = (point) => point.startsWith("cancel.") ? "stop" : "talk";
+const plotOf = (point) => point.startsWith("cancel.") ? "stop"
+	: /^(sched|ambient)\./.test(point) ? "clock"
+		: /^(interrupt|respond)\./.test(point) ? "ask" : "talk";
+const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -105,8 +181,9 @@ async function countHits(world, plot) {
 	await story.listen(server);
 	await story.control(server, "clear");
 	await story.read(server);
+	story.now = server;
 	await plots[plot].begin(story, server);
-	await story.rest();
+	await rest(plots[plot], story);
 	await story.untilTold();
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
@@ -136,7 +213,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = story.rest().then(() => new Promise((_, reject) => {
+	const over = rest(plots[plotOf(c.point)], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)),
 			c.point.startsWith("outbox.") ? 5000 : 500);
@@ -160,6 +237,7 @@ async function untilStruck(c, story) {
 	await story.read(server);
 	await story.control(server, "clear");
 	await story.control(server, first);
+	story.now = server;
 	plot.begin(story, server).catch(() => {});
 	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
 	if (first === fault)
@@ -191,7 +269,7 @@ async function successor(c, story, server) {
 		return server;
 	}
 	story.leave();
-	const next = await story.start();
+	const next = await story.start({ env: plots[plotOf(c.point)].env });
 	await story.read(next);
 	return next;
 }
@@ -203,7 +281,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await story.rest()).state;
+	c.state = (await rest(plot, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -215,8 +293,9 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
-		: "only pay", KEY);
+	if (plot.content)
+		await story.say(next, plot.content, KEY);
+	await plot.end?.(story, next);
 	await story.untilTold();
 	const { code } = await next.stop();
 	if (code !== 0)

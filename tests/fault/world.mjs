@@ -56,6 +56,10 @@ function decide(messages) {
 			name: `witness_${t}`, args: { id: `${t}${number}`, value: i } })) };
 }
 
+// A run that has ended, or waits for somebody who can look at a service.
+export const ended = (f) => f.type === "run_status" &&
+	(f.status === "end" || f.state === "recoverable_error");
+
 export async function within(ms, promise, what) {
 	let timer;
 	const late = new Promise((_, reject) => {
@@ -355,8 +359,18 @@ export class Story extends Talk {
 	// Only one process may live on, by what the database says.
 	async untilOthersAreDead() {
 		await poll(async () => await this.ask("SELECT count(*) FROM nodes " +
-			"WHERE lease_expires_at > extract(epoch FROM " +
-			"clock_timestamp()) * 1000000") === "1", "the end of a lease");
+			"WHERE lease_expires_at > now_us()") === "1", "the end of a lease");
+	}
+
+	// The store's clock is ahead by so much; nobody is dead because of that.
+	async ahead(server, us) {
+		if (!this.database)
+			return this.control(server, `clock ${us}`);
+		return this.ask("UPDATE nodes SET lease_expires_at = " +
+			`lease_expires_at + ${us}, beat_at = beat_at + ${us}; ` +
+			"CREATE OR REPLACE FUNCTION now_us() RETURNS bigint LANGUAGE sql " +
+			"STABLE AS 'SELECT (extract(epoch FROM statement_timestamp()) * " +
+			`1000000)::bigint + ${us}'`);
 	}
 
 	// One line to the server's socket; what it says before "ok".

@@ -135,7 +135,9 @@ test_samples(void)
 	static const char *const files[][2] = { { "10-server", "server" },
 		{ "20-store", "" }, { "20-store", "store" },
 		{ "30-auth", "auth" }, { "40-models", "models" },
-		{ "50-runs", "runs" }, { "60-worker", "worker" },
+		{ "50-runs", "runs" }, { "55-queue", "queue" },
+		{ "60-worker", "worker" },
+		{ "65-schedules", "schedules" },
 		{ "65-webhooks", "webhooks" }, { "70-log", "log" },
 		{ "80-plugins", "plugins" } };
 	const struct settings_section *s;
