@@ -333,7 +333,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
  * Each part costs the server something even if it has nothing to do, so there
  * is a statement for what is most frequent, one message and no tools.
  */
-#define COMMIT_WITH(messages, parts) \
+#define COMMIT_WITH(messages, parts, more) \
 	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
 	" WHERE id = $1 FOR UPDATE)," \
 	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
@@ -358,8 +358,8 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" AND runs.head_seq = $3 - 1 AND runs.fence = $39" \
 	" AND l.head_seq = $4 - 1 AND $53 IN (0, runs.version)" \
 	" RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step," \
-	" runs.checkpoint_ns, runs.fence, runs.user_id," \
-	" l.head_checkpoint_id AS parent)," \
+	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent" more \
+	")," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
 	" status = $46," \
@@ -425,11 +425,12 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" ON w.tenant_id = r.tenant_id AND w.user_id = r.user_id" \
 	" WHERE NOT w.paused AND (w.event_mask & $56) <> 0),"
 
-static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
+static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "",
+				       "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
-				       TOOLS_AND_VOID) };
+				       TOOLS_AND_VOID, "") };
 static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
-				       OUTBOX_FROM) };
+				       OUTBOX_FROM, ", runs.user_id") };
 
 #define PLAIN_ARGS (COMMON_ARGS + 32)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
