@@ -22,6 +22,7 @@ struct api;
 struct auth;
 struct engine;
 struct live;
+struct queue;
 struct run_store;
 struct seats;
 struct stream_poll;
@@ -36,6 +37,7 @@ struct app {
 	struct http_server *server;
 	struct auth *auth; /* keys, throttle: shared */
 	struct engine *engine; /* runs of this loop */
+	struct queue *queue; /* as this loop sees it */
 	struct bus *bus; /* shared */
 	struct live *live; /* shared */
 	struct stream_poll *poll; /* of this loop's streams, or NULL */

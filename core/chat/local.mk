@@ -6,6 +6,8 @@ libchat_la_SOURCES = \
 	core/chat/chat.h \
 	core/chat/log.c \
 	core/chat/operator.c core/chat/operator.h \
+	core/chat/queue.c core/chat/queue.h core/chat/queue_impl.h \
+	core/chat/queue_watch.c \
 	core/chat/runs.c \
 	core/chat/send.c core/chat/send.h core/chat/send_parts.c \
 	core/chat/snapshot.c core/chat/snapshot.h \

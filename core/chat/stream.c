@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/chat/queue.h"
 #include "core/chat/snapshot.h"
 #include "core/chat/stream_poll.h"
 
@@ -25,6 +26,7 @@ struct stream {
 	void *arg;
 	struct bus_sub *sub, *session;
 	struct stream_head head;
+	struct queue_watch queued; /* of the run that waits for a slot */
 	struct loop_timer slow;
 	struct loop_hook last; /* frees it when nobody stands in it any more */
 	struct fiber_wait wait; /* of the catching-up fiber, for drain */
@@ -83,6 +85,43 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 		memset(&s->message_id, 0, sizeof(s->message_id));
 }
 
+/* Live: where a run stands is no part of what has happened. */
+static void
+on_place(struct queue_watch *w, const struct queue_place *p)
+{
+	struct stream *s = container_of(w, struct stream, queued);
+	struct buf body = { 0 };
+	struct rcbuf *frame;
+
+	if (is_full(s))
+		return;
+	event_queued_write(&body, "waiting", p->position, p->est_wait_ms);
+	frame = event_frame("run_status", 0, 0, w->run_id,
+	    engine_now_us(s->c.ctx.engine), body.data);
+	buf_free(&body);
+	s->ops.send(s->arg, "run_status", -1, frame);
+	rcbuf_unref(frame);
+}
+
+/* Follows which run waits for a slot. */
+static void
+note_queued(struct stream *s, const char *type, struct uuid run_id,
+    const struct rcbuf *frame)
+{
+	int64_t told;
+
+	if (strcmp(type, "run_status") != 0)
+		return;
+	if (strstr(frame->data, "\"state\":\"queued\"") == NULL) {
+		if (uuid_equal(run_id, s->queued.run_id))
+			queue_unwatch(&s->queued);
+		return;
+	}
+	told = frame_int(frame, "\"est_wait_ms\":", 0);
+	s->queued.fn = on_place;
+	queue_watch(s->c.ctx.queue, &s->queued, run_id, told);
+}
+
 /*
  * run_status ends the stream of a run.  One that says that the run is parked
  * is the last only if it is the newest: a log may go on after it.
@@ -118,6 +157,7 @@ send_durable(struct stream *s, int64_t seq, int64_t run_seq, struct uuid run_id,
 {
 	s->cursor = s->c.by_run ? run_seq : seq;
 	note_message(s, type, frame);
+	note_queued(s, type, run_id, frame);
 	s->ops.send(s->arg, type, s->cursor, frame);
 	if (s->closed)
 		return false;
@@ -432,6 +472,11 @@ stream_begin(struct stream *s)
 		s->message_id = snap.message_id;
 		s->attempt = snap.attempt;
 		s->text_pos = snap.text_pos;
+		if (!uuid_is_nil(snap.queued_id)) {
+			s->queued.fn = on_place;
+			queue_watch(s->c.ctx.queue, &s->queued, snap.queued_id,
+			    snap.est_wait_ms);
+		}
 		s->ops.send(s->arg, "snapshot", s->cursor, snap.frame);
 	}
 	snapshot_clear(&snap);
@@ -545,6 +590,7 @@ stream_close(struct stream *s)
 	bus_unsubscribe(s->sub);
 	bus_unsubscribe(s->session);
 	stream_poll_leave(&s->head);
+	queue_unwatch(&s->queued);
 	loop_timer_clear(&s->slow);
 	if (s->catching)
 		fiber_wake(s->wait);

@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/live.h"
+#include "core/chat/queue.h"
 #include "core/loop/crumb.h"
 #include "core/run/engine.h"
 #include "core/store/store_lock.h"
@@ -186,6 +187,7 @@ loop_thread(void *arg)
 
 	loop_run(l->app.loop);
 	api_gauges_stop(l->gauges);
+	queue_stop(l->app.queue);
 	loop_drain(l->app.loop);
 	atomic_fetch_sub(&l->node->n_others, 1);
 	return NULL;
@@ -283,6 +285,7 @@ node_run(const struct node_parts *parts)
 	} else
 		n->exit_code = 1;
 	api_gauges_stop(node_first(n)->gauges);
+	queue_stop(node_first(n)->app.queue);
 	node_watch_stop(n);
 	loop_drain(node_first(n)->app.loop);
 	store_lock_free(n->lock);

@@ -3,6 +3,7 @@
 
 #include "core/api/seats.h"
 #include "core/base/clock.h"
+#include "core/chat/queue.h"
 #include "core/chat/stream_poll.h"
 #include "core/run/engine.h"
 
@@ -29,6 +30,24 @@ node_lists_make(struct node *n)
 	n->allowed_origins = list_items(n->env.arena, &s->allowed_origins);
 }
 
+static struct queue *
+queue_make(struct node *n, struct app *app)
+{
+	const struct queue_settings *s = &n->p.settings->queue;
+	struct queue_config c = { .loop = app->loop,
+		.store = app->store,
+		.max_tenant = s->max_tenant,
+		.max = s->max };
+
+	return queue_new(&c);
+}
+
+static void
+slot_used(void *arg, struct uuid agent_id, int class, int64_t ms)
+{
+	queue_learn(arg, agent_id, class, ms);
+}
+
 void
 node_loop_make(struct node *n, struct node_loop *l)
 {
@@ -40,6 +59,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->store = store_new(n->p.db, app->loop);
 	app->runs = run_store_new(app->store);
 	app->poll = stream_poll_new(app->loop, app->store);
+	app->queue = queue_make(n, app);
 	app->http = http_client_new(app->loop);
 	app->auth = n->p.auth;
 	app->bus = n->bus;
@@ -69,6 +89,8 @@ engine_make(struct node *n, struct app *app)
 		.breakers = n->breakers,
 		.desk = n->desk,
 		.env = node_env_engine(&n->env),
+		.slot_used = slot_used,
+		.slot_arg = app->queue,
 		.epoch = n->executes ? n->epoch : 0,
 		.limits = {
 		    .max_steps = s->runs.max_steps,
@@ -155,6 +177,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	http_client_free(app->http);
 	bus_leave(n->bus, app->loop);
 	stream_poll_free(app->poll);
+	queue_free(app->queue);
 	run_store_free(app->runs);
 	store_free(app->store);
 	loop_free(app->loop);
