@@ -292,6 +292,7 @@ node_run(const struct node_parts *parts)
 	pool_free(n->pool);
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
+	node_metrics_free(n);
 	crumb_close();
 	plug_free(n->plug);
 	live_free(n->live);

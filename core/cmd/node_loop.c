@@ -152,8 +152,15 @@ node_loop_serve(struct node *n, struct node_loop *l)
 
 	engine_make(n, &l->app);
 	node_pulse_start(l);
-	if (n->p.api == NULL) /* a worker listens to nobody */
+	l->gauges = api_gauges_start(&l->app, (int)(l - n->loops));
+	if (n->p.api == NULL) {
+		if (l == node_first(n) &&
+		    node_metrics_listen(n, &err) != AS_OK) {
+			node_fail(n, "listener", &err);
+			l->failed = true;
+		}
 		return;
+	}
 	if (listen_here(n, &l->app, &err) != AS_OK) {
 		node_fail(n, "listener", &err);
 		l->failed = true;
@@ -161,7 +168,6 @@ node_loop_serve(struct node *n, struct node_loop *l)
 	}
 	if (l == node_first(n))
 		n->port = http_server_port(l->app.server);
-	l->gauges = api_gauges_start(&l->app, (int)(l - n->loops));
 }
 
 void

@@ -5,13 +5,14 @@
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
 import { events, scene, script } from "../support/chat.mjs";
 import { rows } from "../support/rows.mjs";
-import { api, start } from "../support/server.mjs";
+import { api, start, startWorker } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-queue-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -196,6 +197,37 @@ test("a full queue refuses, and has stored nothing", async () => {
 		assert.equal(await until(async () =>
 			(await task(server, s, {})).status === 202), true);
 	} finally {
+		await server.stop();
+	}
+});
+
+const freePort = () => new Promise((found) => {
+	const listener = createServer().listen(0, "127.0.0.1", () => {
+		const { port } = listener.address();
+		listener.close(() => found(port));
+	});
+});
+
+test("a worker has metrics of its own", {
+	skip: process.env.AGENT_STUDIO_STORE !== "postgres",
+}, async () => {
+	const server = await start({ set: ["worker.embedded=false"] });
+	const port = await freePort();
+	const worker = await startWorker(server,
+		{ set: [`worker.metrics_port=${port}`, "worker.poll=100ms"] });
+	try {
+		const s = await scene(server);
+		const { id } = (await task(server, s, { class: "bulk" })).body.run;
+		assert.equal((await done(server, s, id)).status, "succeeded");
+		const own = { url: `http://127.0.0.1:${port}` };
+		assert.equal(await metric(own,
+			'agent_studio_run_claims_total{class="bulk"}'), 1);
+		assert.equal((await api(own, "GET", "/readyz")).status, 200);
+		assert.equal((await api(own, "GET", "/api/runs")).status, 404);
+		assert.equal(await metric(server,
+			'agent_studio_run_claims_total{class="bulk"}'), 0);
+	} finally {
+		await worker.stop();
 		await server.stop();
 	}
 });
