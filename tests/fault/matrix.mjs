@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const KEY_OF_TASK = "a-key-of-the-client";
 
 // What a person does; each ends when nothing more will be done.
 const plots = {
@@ -72,6 +73,25 @@ const plots = {
 	talk: {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
+		repeat: (story, server) => story.say(server, "do it all", KEY),
+	},
+	// A task that nobody watches, repeated until it is accepted, once.
+	task: {
+		begin: (story, server) => story.task(server, "hello", KEY_OF_TASK),
+		async again(story, server) {
+			// The minute after which the key of a dead request is free.
+			await story.statement("UPDATE idempotency_keys SET expires_at = 1" +
+				" WHERE state = 'in_progress'");
+			await poll(async () => (await story.task(server, "hello",
+				KEY_OF_TASK))?.status === 202, "a task's acceptance");
+		},
+		async repeat(story, server) {
+			const { status } = await story.task(server, "hello", KEY_OF_TASK);
+			const n = await story.statement("SELECT count(*) FROM runs" +
+				" WHERE kind = 'ambient'");
+			if (status !== 202 || n !== "1")
+				throw new Error(`a repeated task: ${status}, ${n} runs`);
+		},
 	},
 	// A message, and a stop while a tool is at work.
 	stop: {
@@ -85,6 +105,7 @@ const plots = {
 		again: (story, server) => api(server, "POST",
 			`/api/runs/${story.run}/cancel`, { token: story.token })
 			.catch(() => null),
+		repeat: (story, server) => story.say(server, "only pay", KEY),
 	},
 };
 
@@ -95,7 +116,8 @@ const earlier = {
 	"reap.post": "tool.pre_call=kill,nth=3",
 	"tool.pre_verify": "tool.post_intent=kill",
 };
-const plotOf = (point) => point.startsWith("cancel.") ? "stop" : "talk";
+const plotOf = (point) => point.startsWith("cancel.") ? "stop"
+	: point.startsWith("ambient.") ? "task" : "talk";
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -211,8 +233,7 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
-		: "only pay", KEY);
+	await plot.repeat(story, next);
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
