@@ -19,3 +19,8 @@ check_PROGRAMS += tests/integration/t_node
 tests_integration_t_node_SOURCES = tests/integration/t_node.c
 tests_integration_t_node_LDADD = libcmd.la libchat.la librun.la libagent.la libbus.la \
 	$(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_queue
+tests_integration_t_queue_SOURCES = tests/integration/t_queue.c
+tests_integration_t_queue_LDADD = libchat.la librun.la libagent.la libbus.la \
+	$(STORE_TEST_LIBS)

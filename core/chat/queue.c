@@ -268,7 +268,7 @@ queue_place(struct queue *q, struct uuid run_id, struct queue_place *out)
 		s = sums_of(q, rows_uuid(r, 0, 1), class, rank);
 		place_fill(q, class, rank,
 		    rows_is_null(r, 0, 4) ? -1 : rows_int(r, 0, 4), &s, out);
-		if (out->est_wait_ms < due_ms)
+		if (due_ms > 0 && out->est_wait_ms < due_ms)
 			out->est_wait_ms = due_ms;
 	}
 	rows_free(r);

@@ -5,6 +5,6 @@
 
 import { overload } from "../support/overload.mjs";
 
-const { table } = await overload({ slots: 16, run_ms: 400,
+const { table } = await overload({ slots: 16, run_ms: 400, idle: 40,
 	seconds: Number(process.argv[2] ?? 20), promote_ms: 5000 });
 console.log(JSON.stringify(table));

@@ -24,7 +24,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function p95(list) {
 	const sorted = list.toSorted((a, b) => a - b);
-	return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.95))];
+	return sorted[Math.ceil(sorted.length * 0.95) - 1];
 }
 
 // A person of another tenant, with an agent.
