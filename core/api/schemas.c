@@ -45,7 +45,10 @@ static const struct schema_row table[] = {
 		"active_run_id": { "type": "string", "format": "uuid" },
 		"current_version": { "type": "integer" },
 		"item_status": { "type": "string" },
-		"response_type": { "type": ["string", "null"] }
+		"response_type": { "type": ["string", "null"] },
+		"responded_by": { "type": ["string", "null"] },
+		"responded_at": { "type": ["string", "null"] },
+		"item_id": { "type": "string", "format": "uuid" }
 	}
 }) },
 
@@ -627,23 +630,7 @@ static const struct schema_row table[] = {
 
 /* ---- Operators ----------------------------------------------------- */
 
-{ "OperatorItem", "{\"type\":\"object\",\"required\":[\"id\",\"kind\","
-	"\"status\",\"title\",\"run_id\",\"created_at\"],\"properties\":{"
-	"\"id\":" ID ","
-	"\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] }) ","
-	"\"status\":" JSON({ "enum": ["pending", "answered", "dismissed",
-	    "expired", "superseded"] }) ","
-	"\"title\":" JSON({ "type": "string" }) ","
-	"\"description\":" JSON({ "type": "string" }) ","
-	"\"action_request\":" JSON({ "type": ["object", "null"] }) ","
-	"\"config\":" JSON({ "type": ["object", "null"] }) ","
-	"\"user_id\":" ID ",\"agent_id\":" ID ",\"thread_id\":" ID ","
-	"\"run_id\":" ID ","
-	"\"response_type\":" JSON({ "type": ["string", "null"] }) ","
-	"\"response\":" JSON({}) ","
-	"\"responded_by\":" ID_OR_NULL ",\"responded_at\":" TIME_OR_NULL ","
-	"\"created_at\":" TIME "}}" },
-{ "OperatorItemPage", PAGE("OperatorItem") },
+{ "OperatorItemPage", PAGE("InboxItem") },
 { "OperatorItemsQuery", QUERY(LIMIT "," CURSOR ",\"run_id\":" ID
 	",\"status\":" JSON({ "enum": ["pending", "answered", "dismissed",
 	    "expired", "superseded"] })
@@ -713,7 +700,7 @@ static const struct schema_row table[] = {
 	"\"outcome\":" JSON({ "enum": ["succeeded", "failed", "unknown",
 	    "cancelled", "skipped"] }) ","
 	"\"item_id\":" ID ",\"interrupt_id\":" ID ","
-	"\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] }) ","
+	"\"kind\":" JSON({ "type": "string" }) ","
 	"\"action_request\":" JSON({ "type": "object", "description":
 	    "What was to be done: action and args." }) ","
 	"\"config\":" JSON({ "type": "object", "description":
@@ -768,7 +755,8 @@ static const struct schema_row table[] = {
 /* clang-format on */
 
 /* The tables of all rooms; each ends with a row without a name. */
-static const struct schema_row *const rooms[] = { table, api_schemas_ambient };
+static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
+	api_schemas_inbox, api_schemas_schedules, api_schemas_hooks };
 
 static const struct schema_row *
 row_at(size_t i)

@@ -5,6 +5,8 @@
 #include "core/base/clock.h"
 #include "core/chat/queue.h"
 #include "core/chat/stream_poll.h"
+#include "core/hook/sender.h"
+#include "core/inbox/watch.h"
 #include "core/run/engine.h"
 
 /*
@@ -28,6 +30,8 @@ node_lists_make(struct node *n)
 
 	n->trusted_proxies = list_items(n->env.arena, &s->trusted_proxies);
 	n->allowed_origins = list_items(n->env.arena, &s->allowed_origins);
+	n->webhook_allow = list_items(n->env.arena,
+	    &n->p.settings->webhooks.allow);
 }
 
 static struct queue *
@@ -67,11 +71,14 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->seats = n->seats;
 	app->pool = n->pool;
 	app->api = n->p.api;
+	app->seal = n->p.seal;
+	app->hook_rates = n->hook_rates;
 	app->routes = n->p.api != NULL ? n->p.api->routes : NULL;
 	app->settings = n->p.settings;
 	app->all = n->apps;
 	app->started_us = clock_wall_us();
 	bus_join(n->bus, app->loop);
+	app->inbox = inbox_watch_new(app->loop, app->store, app->bus);
 }
 
 static void
@@ -145,12 +152,39 @@ listen_here(struct node *n, struct app *app, struct error *err)
 	    &app->server, err);
 }
 
+static void
+sender_make(struct node *n, struct app *app)
+{
+	const struct webhook_settings *s = &n->p.settings->webhooks;
+	struct engine_env env = node_env_engine(&n->env);
+	struct hook_sender_config c = {
+		.loop = app->loop,
+		.store = app->store,
+		.http = app->http,
+		.seal = n->p.seal,
+		.allow = n->webhook_allow,
+		.tries = s->tries,
+		.retry_ms = s->retry,
+		.timeout_ms = s->timeout,
+		.poll_ms = s->poll,
+		.keep_ms = s->keep,
+		.parallel = (int)s->parallel,
+		.arg = env.arg,
+		.wall_us = env.wall_us,
+		.random = env.random,
+	};
+
+	n->sender = hook_sender_start(&c);
+}
+
 void
 node_loop_serve(struct node *n, struct node_loop *l)
 {
 	struct error err = { 0 };
 
 	engine_make(n, &l->app);
+	if (l == node_first(n) && n->p.seal != NULL)
+		sender_make(n, &l->app);
 	node_pulse_start(l);
 	l->gauges = api_gauges_start(&l->app, (int)(l - n->loops));
 	if (n->p.api == NULL) {
@@ -178,9 +212,12 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	loop_drain(app->loop);
 	http_server_free(app->server);
 	loop_drain(app->loop);
+	if (l == node_first(n))
+		hook_sender_free(n->sender);
 	engine_free(app->engine);
 	world_free(app->world);
 	http_client_free(app->http);
+	inbox_watch_free(app->inbox);
 	bus_leave(n->bus, app->loop);
 	stream_poll_free(app->poll);
 	queue_free(app->queue);

@@ -49,6 +49,7 @@ struct auth_settings {
 	int64_t attempts; /* of a password, per account and address */
 	int64_t attempts_window;
 	const char *issuer;
+	const char *sealing_keys; /* "" or keys; see core/auth/seal.h */
 };
 
 struct model_settings {
@@ -91,6 +92,17 @@ struct worker_settings {
 	int64_t metrics_port; /* 0: none */
 };
 
+struct schedule_settings {
+	const char *zoneinfo; /* folder */
+	int64_t poll;
+};
+
+struct webhook_settings {
+	struct as_list allow; /* host:port beyond the guard */
+	int64_t tries, retry, timeout, poll, parallel, keep;
+	int64_t rate; /* of one trigger, a minute */
+};
+
 struct log_settings {
 	const char *level;
 };
@@ -108,6 +120,8 @@ struct settings {
 	struct run_settings runs;
 	struct queue_settings queue;
 	struct worker_settings worker;
+	struct schedule_settings schedules;
+	struct webhook_settings webhooks;
 	struct log_settings log;
 	struct plugin_settings plugin;
 	struct conf *conf;

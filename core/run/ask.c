@@ -12,6 +12,7 @@
 #include "core/base/text.h"
 #include "core/run/approval.h"
 #include "core/run/builtin.h"
+#include "core/run/mutant.h"
 
 /* See ask.h. */
 
@@ -422,7 +423,7 @@ asks_park(struct tools *t, const struct run_asked *all, int n_all,
 			item_ask(w, &wc, row);
 	}
 	wc.c.to = RUN_WAITING_HUMAN;
-	wc.c.version = version;
+	wc.c.version = MUTANT(PARK_BLIND) ? 0 : version;
 	time_keep(w, &wc);
 	event_list_add_status(&wc.events, wc.c.to, "interrupt", NULL,
 	    &w->state.usage);

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/history.h"
+#include "core/run/item_bell.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/work.h"
 
@@ -94,6 +95,7 @@ engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
 		bus_publish(bus, &m);
 		rcbuf_unref(m.frame);
 	}
+	item_bell_events(bus, events);
 	FAILPOINT("publish.post");
 }
 

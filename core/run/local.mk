@@ -16,6 +16,7 @@ librun_la_SOURCES = \
 	core/run/finish.c \
 	core/run/fold.c core/run/fold.h \
 	core/run/history.c core/run/history.h \
+	core/run/item_bell.c core/run/item_bell.h \
 	core/run/mutant.h \
 	core/run/limits.c core/run/limits.h \
 	core/run/orphan.c \
@@ -32,6 +33,7 @@ librun_la_SOURCES = \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
+	core/run/run_outbox.c core/run/run_outbox.h \
 	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
@@ -41,6 +43,10 @@ librun_la_SOURCES = \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \
 	core/run/world.c core/run/world.h
+
+check_PROGRAMS += tests/unit/t_approval
+tests_unit_t_approval_SOURCES = tests/unit/t_approval.c
+tests_unit_t_approval_LDADD = librun.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_event
 tests_unit_t_event_SOURCES = tests/unit/t_event.c

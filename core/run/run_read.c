@@ -61,7 +61,6 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->cost_micros = rows_int(r, 0, 26);
 	s->crash_count = rows_int(r, 0, 27);
 	s->crash_step = rows_int(r, 0, 28);
-	s->kind = text_in(arena, r, 0, 30);
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);

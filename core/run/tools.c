@@ -305,7 +305,7 @@ tools_begin(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
-		if (c->begun || c->asks ||
+		if (c->begun || (c->asks && !MUTANT(UNASKED)) ||
 		    t->n_running >= w->e->c.limits.parallel_tools)
 			continue;
 		c->begun = true;

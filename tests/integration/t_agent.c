@@ -190,6 +190,43 @@ test_unknown(void)
 	run(unknown);
 }
 
+/* Whole, in one order; merged member by member; for tools that there are. */
+static void
+approval(void *arg)
+{
+	struct agent *a = create(&ada,
+	    "{\"name\":\"x\",\"approval\":{\"default\":\"always\",\"tools\":"
+	    "{\"calculator_evaluate\":\"never\"}}}");
+
+	(void)arg;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+	CU_ASSERT_STRING_EQUAL(a->text.approval,
+	    "{\"default\":\"always\",\"tools\":{\"calculator_evaluate\":"
+	    "\"never\"},\"resume_when\":\"all\",\"allow\":[\"accept\",\"edit\","
+	    "\"response\",\"ignore\"],\"expires_s\":null,\"on_expire\":"
+	    "\"reject\",\"questions\":null}");
+	CU_ASSERT_EQUAL(change(&ada, a->id, AGENT_MERGE,
+			    "{\"approval\":{\"default\":null,\"expires_s\":5,"
+			    "\"tools\":{\"calculator_evaluate\":null}}}",
+			    0, &a),
+	    ERR_NONE);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(a->text.approval, "{\"default\":\"auto\",\"tools\":{},"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(a->text.approval, "\"expires_s\":5"));
+	CU_ASSERT_EQUAL(change(&ada, a->id, AGENT_MERGE,
+			    "{\"approval\":{\"tools\":{\"nope\":\"never\"}}}",
+			    0, &a),
+	    ERR_VALIDATION_FAILED);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(json_text(err.extra), "/approval/tools/nope"));
+}
+
+static void
+test_approval(void)
+{
+	run(approval);
+}
+
 static void
 replace(void *arg)
 {
@@ -520,6 +557,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "defaults", test_defaults },
 		{ "unknown toolkits and models", test_unknown },
+		{ "approval", test_approval },
 		{ "replace", test_replace },
 		{ "merge", test_merge },
 		{ "read-only members", test_readonly },

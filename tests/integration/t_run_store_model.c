@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/run/run_outbox.h"
 #include "tests/integration/run_dump.h"
 #include "tests/integration/store_env.h"
 #include "tests/sim/model_store.h"
@@ -30,8 +31,9 @@ static int64_t now_us;
 static uint64_t n_ids;
 static struct uuid threads[64];
 static int n_threads, n_promoted;
-static struct uuid user_id, agent_id;
+static struct uuid user_id, other_id, agent_id;
 static char what[256]; /* the operation under test */
+static int outbox_rows; /* of all sequences */
 static bool parted; /* the two do not say the same any more */
 
 static const struct uuid tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
@@ -685,6 +687,42 @@ commits(void)
 	free(k);
 }
 
+/* ---- Webhooks ------------------------------------------------------ */
+
+/* Not an operation of the engine: both are told what the table holds. */
+static void
+hook_changes(void)
+{
+	bool old = model->hooks.n > 0 && !one_in(3);
+	struct model_hook *h = old ? any(&model->hooks)
+				   : model_add(model, &model->hooks,
+					 sizeof(*h));
+	struct sql_arg args[5];
+
+	if (!old) {
+		h->id = new_id();
+		h->tenant_id = tenant;
+		h->user_id = one_in(4) ? other_id : user_id;
+	}
+	h->mask = run_outbox_mask(one_in(2) ? "run.*" : "run.succeeded") |
+		  run_outbox_mask(
+		      one_in(2) ? "run.waiting_human" : "run.failed");
+	h->paused = one_in(3);
+	args[0] = SQL_UUID(h->id);
+	args[1] = SQL_UUID(h->tenant_id);
+	args[2] = SQL_UUID(h->user_id);
+	args[3] = SQL_INT(h->mask);
+	args[4] = SQL_BOOL(h->paused);
+	MUST(store_db_run(env.db,
+		 "INSERT INTO webhooks (id, tenant_id, user_id, url,"
+		 " event_mask, paused, created_at, updated_at)"
+		 " VALUES ($1, $2, $3, 'http://x', $4, $5, 1, 1)"
+		 " ON CONFLICT (id) DO UPDATE SET"
+		 " event_mask = excluded.event_mask,"
+		 " paused = excluded.paused",
+		 args, 5, NULL, NULL) == AS_OK);
+}
+
 static SUSPENDS void
 late(void)
 {
@@ -941,6 +979,8 @@ one_operation(void)
 		charges();
 	else if (dice < 88 && model->nodes.n < EPOCHS)
 		node_joins();
+	else if (dice < 90)
+		hook_changes();
 	else if (dice < 93)
 		clock_moves();
 	else
@@ -951,9 +991,9 @@ static void
 insert(const char *text)
 {
 	struct sql_arg args[] = { SQL_UUID(user_id), SQL_UUID(tenant),
-		SQL_UUID(agent_id) };
+		SQL_UUID(agent_id), SQL_UUID(other_id) };
 
-	MUST(store_db_run(env.db, text, args, 3, NULL, NULL) == AS_OK);
+	MUST(store_db_run(env.db, text, args, 4, NULL, NULL) == AS_OK);
 }
 
 static void
@@ -977,9 +1017,11 @@ dumps_compare(void)
 		y += m + 1;
 	}
 	CU_ASSERT_STRING_EQUAL(a.data, b.data);
-	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead",
+	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead,"
+		 " %d in the outbox",
 	    model->runs.n, model->events.n, model->messages.n, model->tools.n,
-	    model->items.n, model->dead.n);
+	    model->items.n, model->dead.n, model->outbox.n);
+	outbox_rows += model->outbox.n;
 	buf_free(&a);
 	buf_free(&b);
 }
@@ -1004,9 +1046,11 @@ begin(void)
 {
 	tenants_insert();
 	insert("INSERT INTO users (id, tenant_id, email, created_at,"
-	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL");
+	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL"
+	       " UNION ALL SELECT $4, $2, 'b@x', 1, 1");
 	insert("INSERT INTO agents (id, tenant_id, user_id, name, created_at,"
-	       " updated_at) VALUES ($3, $2, $1, 'a', 1, 1)");
+	       " updated_at) SELECT $3, $2, $1, 'a', 1, 1 WHERE $4 IS NOT"
+	       " NULL");
 	clock_moves();
 	for (int i = 0; i < THREADS; i++)
 		thread_begins();
@@ -1085,6 +1129,7 @@ sequence_run(uint64_t seed, SUSPENDS void (*fn)(void *arg))
 	n_threads = n_promoted = 0;
 	n_ids = 0;
 	user_id = new_id();
+	other_id = new_id();
 	agent_id = new_id();
 	model = model_new();
 	model->is_sqlite = env.dialect == STORE_SQLITE;
@@ -1100,6 +1145,7 @@ static void
 sequences(int (*open)(void), uint64_t n, SUSPENDS void (*fn)(void *arg))
 {
 	parted = false;
+	outbox_rows = 0;
 	for (uint64_t seed = 1; seed <= n && !parted; seed++) {
 		MUST(open() == 0);
 		if (!env_ready())
@@ -1107,6 +1153,7 @@ sequences(int (*open)(void), uint64_t n, SUSPENDS void (*fn)(void *arg))
 		sequence_run(seed, fn);
 		env_close();
 	}
+	CU_ASSERT_TRUE(fn != sequence || outbox_rows > 0);
 }
 
 static void

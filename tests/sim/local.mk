@@ -11,6 +11,7 @@ SIM_SOURCES = \
 	tests/sim/model_write.c \
 	tests/sim/node.c tests/sim/node.h \
 	tests/sim/oracle.c \
+	tests/sim/people.c \
 	tests/sim/sim.c tests/sim/sim.h \
 	tests/sim/world.c
 

@@ -62,6 +62,7 @@ model_answer(void *arg, struct uuid run_id, const struct run_answer *answers,
 {
 	struct model *m = arg;
 	struct model_run *r = model_run(m, run_id);
+	struct model_change told = { .op = MODEL_ANSWER, .run = r };
 	bool all = r != NULL &&
 		   (r->status == RUN_QUEUED || r->status == RUN_RUNNING ||
 		       r->status == RUN_WAITING_TIMER ||
@@ -75,6 +76,11 @@ model_answer(void *arg, struct uuid run_id, const struct run_answer *answers,
 	r->version++;
 	for (int i = 0; i < n; i++)
 		model_item_answer(m, run_id, &answers[i], now_us);
+	told.from = r->status;
+	told.fence = r->fence;
+	told.step = r->step;
+	told.owner_epoch = r->owner_epoch;
+	model_tell(m, &told);
 	return AS_OK;
 }
 

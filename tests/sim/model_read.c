@@ -48,7 +48,6 @@ state_numbers(const struct model_run *r, struct run_state *s)
 static void
 state_texts(const struct model_run *r, struct arena *arena, struct run_state *s)
 {
-	s->kind = "interactive";
 	s->model = arena_strdup(arena, r->model);
 	s->correlation_id = arena_strdup(arena, r->correlation_id);
 	s->traceparent = arena_strdup(arena, r->traceparent);

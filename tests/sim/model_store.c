@@ -67,6 +67,8 @@ model_free(struct model *m)
 	list_free(&m->jobs);
 	list_free(&m->dead);
 	list_free(&m->nodes);
+	list_free(&m->hooks);
+	list_free(&m->outbox);
 	arena_free(m->arena);
 	free(m);
 }

@@ -89,6 +89,19 @@ struct model_dead {
 	const char *reason, *snapshot, *errors;
 };
 
+/* A webhook, as far as a commit looks at it. */
+struct model_hook {
+	struct uuid id, tenant_id, user_id;
+	int64_t mask;
+	bool paused;
+};
+
+struct model_outbox {
+	struct uuid tenant_id, webhook_id, event_id;
+	const char *event, *ref;
+	int64_t next_at, created_at;
+};
+
 struct model_node {
 	int64_t epoch, lease_expires_at;
 	bool draining;
@@ -98,6 +111,7 @@ enum model_op {
 	MODEL_CREATE = 1,
 	MODEL_COMMIT,
 	MODEL_LATE,
+	MODEL_ANSWER,
 	MODEL_CLAIM,
 	MODEL_REAP,
 	MODEL_RELEASE
@@ -127,7 +141,7 @@ enum model_mutant {
 struct model {
 	struct arena *arena; /* of every row */
 	struct model_list threads, runs, messages, events, checkpoints, tools,
-	    items, jobs, dead, nodes;
+	    items, jobs, dead, nodes, hooks, outbox;
 	int64_t last_job, last_epoch;
 	int64_t now_us; /* 0: the wall clock */
 	bool is_sqlite; /* a lease that ran out may be renewed */
