@@ -21,6 +21,7 @@ chat_ctx_of(struct http_req *req)
 		.plug = app->plug,
 		.engine = app->engine,
 		.bus = app->bus,
+		.queue = app->queue,
 		.arena = http_arena(req),
 		.correlation_id = http_correlation_id(req),
 		.traceparent = http_traceparent(req),
@@ -41,6 +42,7 @@ stream_ctx_of(struct app *app, const struct principal *who)
 		.plug = app->plug,
 		.engine = app->engine,
 		.bus = app->bus,
+		.queue = app->queue,
 		.who = *who,
 		.notify_cancel = cancel_notify_all,
 		.notify_arg = app };

@@ -560,8 +560,13 @@ static const struct schema_row table[] = {
 	"\"agent_id\",\"kind\",\"status\",\"model\",\"step\",\"head_run_seq\","
 	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
 	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
-	"\"started_at\",\"completed_at\"],\"properties\":{"
+	"\"started_at\",\"completed_at\",\"class\",\"position\","
+	"\"est_wait_ms\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
+	"\"class\":" JSON({ "enum": ["priority", "standard", "bulk"] }) ","
+	"\"position\":" JSON({ "type": ["integer", "null"], "description":
+	    "Of a queued run that is asked for by itself, from 1." }) ","
+	"\"est_wait_ms\":" JSON({ "type": ["integer", "null"] }) ","
 	"\"kind\":" JSON({ "enum": ["interactive", "ambient", "subagent",
 	    "replay"] }) ","
 	"\"status\":{\"enum\":" RUN_STATES "},"
@@ -663,6 +668,9 @@ static const struct schema_row table[] = {
 	"\"service\":" JSON({ "type": "string", "description":
 	    "Whose breaker it is." }) ","
 	"\"reason\":" JSON({ "type": ["string", "null"] }) ","
+	"\"position\":" JSON({ "type": "integer", "description":
+	    "Of a queued run; then again, live, when the wait has changed." }) ","
+	"\"est_wait_ms\":" JSON({ "type": ["integer", "null"] }) ","
 	"\"in_ms\":" JSON({ "type": "integer", "description":
 	    "Of waiting_timer: after this it goes on by itself." }) ","
 	"\"error\":" JSON({ "type": "object", "description":

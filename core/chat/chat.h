@@ -18,6 +18,7 @@
 #define CHAT_TITLE_LEN 60 /* characters of the first message */
 
 struct json_object;
+struct queue;
 
 /* What a chat operation needs of its loop and its request. */
 struct chat_ctx {
@@ -26,6 +27,7 @@ struct chat_ctx {
 	struct plug *plug;
 	struct engine *engine;
 	struct bus *bus;
+	struct queue *queue; /* of this loop, or NULL: without limits */
 	struct arena *arena;
 	struct principal who;
 	const char *correlation_id;

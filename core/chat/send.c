@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/chat/chat.h"
+#include "core/chat/queue.h"
 #include "core/chat/send.h"
 #include "core/run/wire.h"
 
@@ -84,13 +85,16 @@ message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 
 static void
 events_fill(struct sending *s, struct event_list *events,
-    const struct run_message *m, bool owned, struct uuid answer_id)
+    const struct run_message *m, bool owned, struct uuid answer_id,
+    const struct queue_place *place)
 {
 	run_message_created(events, m, s->thread.id, s->run_id);
-	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
-	    owned ? "started" : "created", NULL, NULL);
-	if (owned)
-		run_message_started(events, answer_id, 1, s->model);
+	if (!owned) {
+		chat_queued_event(events, place);
+		return;
+	}
+	event_list_add_status(events, RUN_RUNNING, "started", NULL, NULL);
+	run_message_started(events, answer_id, 1, s->model);
 }
 
 static SUSPENDS void
@@ -128,13 +132,17 @@ send_once(struct sending *s, struct error *err)
 		.now_us = engine_now_us(e),
 		.events = &events,
 	};
+	struct queue_place place = { 0 };
 	enum as_status st;
 
+	if (!owned && (st = queue_admit(ctx->queue, c.tenant_id, c.class,
+			   &place, err)) != AS_OK)
+		return st;
 	c.heads.run_seq = 0;
 	c.title = chat_title_from(ctx->arena, s->content);
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
 	message_fill(s, &c.message, c.now_us);
-	events_fill(s, &events, &c.message, owned, answer_id);
+	events_fill(s, &events, &c.message, owned, answer_id, &place);
 	if (owned)
 		w = engine_expect(e, &c);
 	FAILPOINT("api.create.pre_commit");

@@ -70,6 +70,10 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 		json_object_put(messages);
 		return st;
 	}
+	if (strcmp(jget_str(run, "status", ""), "queued") == 0) {
+		out->queued_id = run_id;
+		out->est_wait_ms = jget_int(run, "est_wait_ms", 0);
+	}
 	o = frame_start("snapshot");
 	jput_int(o, "snapshot_seq", out->seq);
 	jput(o, "messages", messages);

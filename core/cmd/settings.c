@@ -211,6 +211,11 @@ static const struct as_field worker_fields[] = {
 	AS_MS(struct worker_settings, grace, 10000, 100, 600000, 0,
 	    "How long whoever executes a run may take to end it when it is "
 	    "cancelled; then another one ends it."),
+	AS_STR(struct worker_settings, metrics_host, "127.0.0.1", 0,
+	    "Address on which `agent-studio worker` answers /metrics, /healthz "
+	    "and /readyz; a server has them on its own port."),
+	AS_INT(struct worker_settings, metrics_port, 0, 0, 65535, 0,
+	    "Its port; 0: it listens to nobody."),
 	AS_END
 };
 

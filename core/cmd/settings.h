@@ -88,6 +88,8 @@ struct worker_settings {
 	int64_t beat;
 	bool lock; /* the advisory lock */
 	int64_t grace; /* of a cancel */
+	const char *metrics_host;
+	int64_t metrics_port; /* 0: none */
 };
 
 struct schedule_settings {

@@ -283,6 +283,9 @@ work_main(void *arg)
 		work_leave(w, st);
 	fiber_correlation_set(NULL);
 	error_clear(&err);
+	if (w->e->c.slot_used != NULL && st == AS_OK && !w->lost)
+		w->e->c.slot_used(w->e->c.slot_arg, w->state.agent_id, w->class,
+		    (int64_t)(loop_now_ms(w->e->c.loop) - w->begun_ms));
 	work_free(w);
 }
 
@@ -316,6 +319,7 @@ work_start(struct work *w, struct arena *arena, struct error *err)
 	char id[UUID_TEXT], name[32];
 
 	w->arena = arena;
+	w->begun_ms = loop_now_ms(loop);
 	w->wall_end_ms = loop_now_ms(loop) +
 			 (uint64_t)w->e->c.limits.max_wall_ms;
 	uuid_format(w->run_id, id);

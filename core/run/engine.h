@@ -74,6 +74,10 @@ struct engine_config {
 	struct desk *desk; /* the same; NULL: this engine is alone */
 	struct engine_env env;
 	struct engine_limits limits;
+	/* A run has used a slot for so long; NULL: nobody wants to know. */
+	void (
+	    *slot_used)(void *arg, struct uuid agent_id, int class, int64_t ms);
+	void *slot_arg;
 	int64_t epoch; /* of this process; 0: this engine claims nothing */
 };
 

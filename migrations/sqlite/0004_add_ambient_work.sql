@@ -95,6 +95,15 @@ CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
 DROP INDEX jobs_leased;
 CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
 
+-- How long a run of an agent uses a slot, a moving average; the nil agent: all.
+CREATE TABLE run_times (
+	agent_id BLOB NOT NULL,
+	class INTEGER NOT NULL,
+	est_ms INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (agent_id, class)
+);
+
 -- Schedules -------------------------------------------------------------
 
 -- When it is looked at: next_at and what its jitter adds.

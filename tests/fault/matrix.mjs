@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const KEY_OF_TASK = "a-key-of-the-client";
 const AHEAD_US = 61000000; // of a schedule that is due each minute
 
 // What a person does; each ends when nothing more will be done.
@@ -74,6 +75,24 @@ const plots = {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
 		content: "do it all",
+	},
+	// A task that nobody watches, repeated until it is accepted, once.
+	task: {
+		begin: (story, server) => story.task(server, "hello", KEY_OF_TASK),
+		async again(story, server) {
+			// The minute after which the key of a dead request is free.
+			await story.statement("UPDATE idempotency_keys SET expires_at = 1" +
+				" WHERE state = 'in_progress'");
+			await poll(async () => (await story.task(server, "hello",
+				KEY_OF_TASK))?.status === 202, "a task's acceptance");
+		},
+		async end(story, server) {
+			const { status } = await story.task(server, "hello", KEY_OF_TASK);
+			const n = await story.statement("SELECT count(*) FROM runs" +
+				" WHERE kind = 'ambient'");
+			if (status !== 202 || n !== "1")
+				throw new Error(`a repeated task: ${status}, ${n} runs`);
+		},
 	},
 	// Calls that wait for approval, answered one after the other; one of them
 	// is made with other arguments.
@@ -169,7 +188,8 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: /^(sched|ambient)\./.test(point) ? "clock"
+	: point.startsWith("ambient.") ? "task"
+		: point.startsWith("sched.") ? "clock"
 		: /^(interrupt|respond)\./.test(point) ? "ask" : "talk";
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 

@@ -23,12 +23,25 @@ static const struct uuid user = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0,
 static const struct uuid agent = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
     0, 0, 0, 3 } };
 
+/* People of three classes and two tenants, each with a thread. */
+#define N_TENANTS 2
+
 struct letter {
 	struct sim_node *node;
+	int class;
 	struct thread_state thread;
 	struct uuid run_id, message_id, answer_id;
 	char client_id[32];
 };
+
+static struct uuid
+tenant_of(int thread)
+{
+	struct uuid id = tenant;
+
+	id.b[14] = (uint8_t)(thread % N_TENANTS);
+	return id;
+}
 
 /* ---- Send ---------------------------------------------------------- */
 
@@ -75,13 +88,16 @@ letter_create(struct letter *l)
 {
 	struct engine *e = l->node->engine;
 	struct event_list events = { 0 };
-	bool owned = engine_has_slot(e);
+	/* Who chats does not wait for a slot that is free. */
+	bool owned = l->class == 0 && engine_has_slot(e);
 	struct work *w = NULL;
 	struct run_create c = { .run_id = l->run_id,
 		.thread_id = l->thread.id,
 		.agent_id = l->thread.agent_id,
-		.tenant_id = tenant,
+		.tenant_id = l->thread.tenant_id,
 		.user_id = user,
+		.kind = l->class == 0 ? "interactive" : "ambient",
+		.class = l->class,
 		.model = "sim/sim",
 		.correlation_id = "sim",
 		.traceparent = "",
@@ -133,13 +149,14 @@ make_way(struct letter *l)
 
 /* AS_OK: the run is l->run_id; AS_BUSY: another one holds the thread. */
 static SUSPENDS enum as_status
-letter_send(struct letter *l, struct uuid thread_id)
+letter_send(struct letter *l, struct uuid thread_id, struct uuid tenant_id)
 {
 	struct run_store *link = &l->node->link;
 	enum as_status st;
 	int64_t seq = 0;
 
-	st = run_store_thread(link, thread_id, tenant, user, &l->thread, NULL);
+	st = run_store_thread(link, thread_id, tenant_id, user, &l->thread,
+	    NULL);
 	if (st == AS_OK)
 		st = run_store_by_client_id(link, thread_id, l->client_id,
 		    &l->message_id, &l->run_id, &seq, NULL);
@@ -180,7 +197,7 @@ client_try(struct client *c, struct letter *l)
 	n->n_users++;
 	l->node = n;
 	fiber_deadline_set(loop_now_ms(c->sim->loop) + 10000);
-	st = letter_send(l, c->sim->threads[c->thread]);
+	st = letter_send(l, c->sim->threads[c->thread], tenant_of(c->thread));
 	fiber_deadline_set(0);
 	n->n_users--;
 	return st;
@@ -232,7 +249,7 @@ client_main(void *arg)
 	struct letter l;
 
 	while (s->n_runs < SIM_RUNS) {
-		l = (struct letter){ 0 };
+		l = (struct letter){ .class = c->thread % RUN_CLASSES };
 		if (fiber_sleep(rng_below(&c->rng, THINK_MS)) != FIBER_WOKEN ||
 		    !client_sends(c, &l))
 			break;
@@ -417,7 +434,7 @@ clients_start(struct sim *s)
 	for (int i = 0; i < SIM_THREADS; i++) {
 		s->threads[i] = sim_id(s);
 		MUST(run_store_thread_create(&s->model->store, s->threads[i],
-			 tenant, user, agent, "", NULL) == AS_OK);
+			 tenant_of(i), user, agent, "", NULL) == AS_OK);
 		s->readers[i] = bus_subscribe(s->bus, s->threads[i],
 		    oracle_frame, s);
 		c = xcalloc(1, sizeof(*c));
