@@ -136,8 +136,7 @@ test_samples(void)
 		{ "20-store", "" }, { "20-store", "store" },
 		{ "30-auth", "auth" }, { "40-models", "models" },
 		{ "50-runs", "runs" }, { "55-queue", "queue" },
-		{ "60-worker", "worker" },
-		{ "65-schedules", "schedules" },
+		{ "60-worker", "worker" }, { "65-schedules", "schedules" },
 		{ "65-webhooks", "webhooks" }, { "70-log", "log" },
 		{ "80-plugins", "plugins" } };
 	const struct settings_section *s;
