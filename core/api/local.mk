@@ -7,6 +7,7 @@ libapi_la_SOURCES = \
 	core/api/api.h \
 	core/api/app.h \
 	core/api/auth_api.c \
+	core/api/branches.c \
 	core/api/chat.c \
 	core/api/chat_ctx.h \
 	core/api/events.c \
@@ -26,6 +27,8 @@ libapi_la_SOURCES = \
 	core/api/runs.c \
 	core/api/schemas.c \
 	core/api/schemas.h \
+	core/api/schemas_branches.c \
+	core/api/schemas_impl.h \
 	core/api/seats.c \
 	core/api/seats.h \
 	core/api/toolkits_api.c \

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/api/schemas.h"
-
-#include <stddef.h>
-
-#include "core/base/mem.h"
+#include "core/api/schemas_impl.h"
 
 /*
  * One row a shape; "$ref" names another row.  What a client may send refuses
@@ -11,34 +7,13 @@
  * Members marked readOnly may be sent back; the domain compares them.
  */
 
-/* JSON as it is, without a backslash before each quote. */
-#define JSON(...) #__VA_ARGS__
-
 /* clang-format off */
-#define ID JSON({ "type": "string", "format": "uuid" })
-#define ID_OR_NULL JSON({ "type": ["string", "null"], "format": "uuid" })
-#define TIME JSON({ "type": "string", "format": "date-time" })
-#define TIME_OR_NULL JSON({ "type": ["string", "null"], "format": "date-time" })
-#define LIMIT "\"limit\":" JSON({ "type": "integer", "minimum": 1, \
-	"maximum": 200, "default": 50 })
-#define CURSOR "\"cursor\":" JSON({ "type": "string", "maxLength": 256 })
-#define QUERY(...) \
-	"{\"type\":\"object\",\"additionalProperties\":false," \
-	"\"properties\":{" __VA_ARGS__ "}}"
-#define PAGE(of) \
-	"{\"type\":\"object\",\"required\":[\"items\",\"next_cursor\"]," \
-	"\"properties\":{\"items\":{\"type\":\"array\",\"items\":" \
-	"{\"$ref\":\"" of "\"}},\"next_cursor\":{\"type\":" \
-	"[\"string\",\"null\"]}}}"
 #define RUN_STATES JSON(["blocked", "queued", "running", "cancelling", \
 	"waiting_human", "waiting_timer", "waiting_child", \
 	"recoverable_error", "succeeded", "failed", "cancelled", "expired", \
 	"rolled_back", "dead_lettered"])
 
-static const struct {
-	const char *name;
-	const char *text;
-} table[] = {
+static const struct api_schema table[] = {
 
 /* ---- Errors -------------------------------------------------------- */
 
@@ -389,12 +364,15 @@ static const struct {
 }) },
 { "Thread", "{\"type\":\"object\",\"required\":[\"id\",\"user_id\","
 	"\"agent_id\",\"title\",\"status\",\"head_seq\",\"active_run_id\","
-	"\"created_at\",\"updated_at\"],\"properties\":{"
+	"\"active_leaf\",\"created_at\",\"updated_at\"],\"properties\":{"
 	"\"id\":" ID ",\"user_id\":" ID ",\"agent_id\":" ID ","
 	"\"title\":" JSON({ "type": "string" }) ","
 	"\"status\":" JSON({ "enum": ["idle", "busy", "waiting", "error"] }) ","
 	"\"head_seq\":" JSON({ "type": "integer" }) ","
 	"\"active_run_id\":" ID_OR_NULL ","
+	"\"active_leaf\":{\"type\":[\"string\",\"null\"],"
+	"\"format\":\"uuid\",\"description\":"
+	"\"null: the thread has one branch only.\"},"
 	"\"created_at\":" TIME ",\"updated_at\":" TIME "}}" },
 { "ThreadFull", JSON({
 	"allOf": [
@@ -428,7 +406,11 @@ static const struct {
 		    "description": "1 byte to 256 KiB, no U+0000." },
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
-		    "description": "Repeats are answered with what the first one made." }
+		    "description": "Repeats are answered with what the first one made." },
+		"edit_of": { "type": ["string", "null"], "format": "uuid",
+		    "description": "A message of mine: this one stands beside it." },
+		"parent_id": { "type": ["string", "null"], "format": "uuid",
+		    "description": "The message that this one follows; null: none. Without it, the leaf that is looked at." }
 	},
 	"examples": [{ "content": "What is 17 * 23?" }]
 }) },
@@ -713,21 +695,39 @@ static const struct {
 };
 /* clang-format on */
 
+static const struct api_schemas own = { table, N_ITEMS(table) };
+static const struct api_schemas *const tables[] = { &own,
+	&api_schemas_branches };
+
+static const struct api_schema *
+schema_at(size_t i)
+{
+	for (size_t t = 0; t < N_ITEMS(tables); t++) {
+		if (i < tables[t]->n)
+			return &tables[t]->rows[i];
+		i -= tables[t]->n;
+	}
+	return NULL;
+}
+
 const char *
 api_schema_name(size_t i)
 {
-	return i < N_ITEMS(table) ? table[i].name : NULL;
+	const struct api_schema *s = schema_at(i);
+
+	return s != NULL ? s->name : NULL;
 }
 
 enum as_status
 api_schemas_new(struct schema_set **out, struct error *err)
 {
 	struct schema_set *set = schema_set_new();
+	const struct api_schema *s;
 	enum as_status st = AS_OK;
 
 	*out = NULL;
-	for (size_t i = 0; i < N_ITEMS(table) && st == AS_OK; i++)
-		st = schema_set_add(set, table[i].name, table[i].text, err);
+	for (size_t i = 0; st == AS_OK && (s = schema_at(i)) != NULL; i++)
+		st = schema_set_add(set, s->name, s->text, err);
 	if (st == AS_OK)
 		st = schema_set_resolve(set, err);
 	if (st != AS_OK) {

@@ -6,6 +6,9 @@ libchat_la_SOURCES = \
 	core/chat/log.c \
 	core/chat/operator.c core/chat/operator.h \
 	core/chat/runs.c \
+	core/chat/branch.c \
+	core/chat/branch.h \
+	core/chat/branch_tree.c \
 	core/chat/send.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \

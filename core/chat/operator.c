@@ -355,6 +355,7 @@ requeue(const struct decision *d, struct error *err)
 	c.heads = thread.heads;
 	c.heads.run_seq = 0;
 	c.message.sequence = thread.heads.msg_seq;
+	c.branch.leaf = c.branch.before = thread.leaf;
 	c.deadline_at = c.now_us +
 			engine_limits(ctx->engine)->max_wall_ms * 1000;
 	event_list_add_status(&events, RUN_QUEUED, "requeued", NULL, NULL);

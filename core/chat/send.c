@@ -6,7 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
-#include "core/chat/chat.h"
+#include "core/chat/branch.h"
 #include "core/run/wire.h"
 
 /*
@@ -25,6 +25,8 @@ struct sending {
 	const char *content, *client_message_id;
 	char model[256];
 	struct uuid run_id, message_id;
+	const struct chat_place *place;
+	struct branch_spot spot;
 };
 
 static enum as_status
@@ -133,7 +135,7 @@ message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 
 	run_parts_of_text(&parts, s->content, strlen(s->content));
 	m->id = s->message_id;
-	m->parent_id = s->thread.last_message_id;
+	m->parent_id = s->spot.parent_id;
 	m->role = "user";
 	m->content = s->content;
 	m->parts = arena_strndup(s->ctx->arena, parts.data, parts.len);
@@ -148,7 +150,8 @@ static void
 events_fill(struct sending *s, struct event_list *events,
     const struct run_message *m, bool owned, struct uuid answer_id)
 {
-	run_message_created(events, m, s->thread.id, s->run_id);
+	if (!uuid_is_nil(m->id))
+		run_message_created(events, m, s->thread.id, s->run_id);
 	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
 	    owned ? "started" : "created", NULL, NULL);
 	if (owned)
@@ -185,6 +188,9 @@ send_once(struct sending *s, struct error *err)
 		.model = s->model,
 		.correlation_id = ctx->correlation_id,
 		.traceparent = ctx->traceparent,
+		.forked_from = s->spot.forked_from,
+		.branch = s->spot.branch,
+		.fork = s->spot.fork,
 		.heads = s->thread.heads,
 		.owner_epoch = owned ? engine_epoch(e) : 0,
 		.now_us = engine_now_us(e),
@@ -193,9 +199,11 @@ send_once(struct sending *s, struct error *err)
 	enum as_status st;
 
 	c.heads.run_seq = 0;
-	c.title = title_from(ctx->arena, s->content);
+	c.title = s->content != NULL ? title_from(ctx->arena, s->content) : "";
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
-	message_fill(s, &c.message, c.now_us);
+	if (s->content != NULL)
+		message_fill(s, &c.message, c.now_us);
+	c.message.sequence = s->thread.heads.msg_seq;
 	events_fill(s, &events, &c.message, owned, answer_id);
 	if (owned)
 		w = engine_expect(e, &c);
@@ -229,6 +237,7 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	    s->client_message_id, &s->message_id, &out->run_id, &seq, err);
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
 	out->seq_before = seq - 1;
+	out->message_id = s->message_id;
 	return st;
 }
 
@@ -254,7 +263,13 @@ send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
 		}
 		out->seq_before = s->thread.heads.seq;
 		out->run_id = s->run_id = engine_new_id(ctx->engine);
-		s->message_id = engine_new_id(ctx->engine);
+		if (s->content != NULL)
+			s->message_id = engine_new_id(ctx->engine);
+		st = branch_spot(ctx, &s->thread, s->place, s->message_id,
+		    &s->spot, err);
+		if (st != AS_OK)
+			return st;
+		out->message_id = s->spot.question_id;
 		st = send_once(s, err);
 		if (st != AS_CONFLICT)
 			return st;
@@ -271,13 +286,26 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
     size_t len, const char *client_message_id, struct chat_sent *out,
     struct error *err)
 {
+	static const struct chat_place leaf;
+
+	return chat_send_at(ctx, id, content, len, client_message_id, &leaf,
+	    out, err);
+}
+
+SUSPENDS enum as_status
+chat_send_at(const struct chat_ctx *ctx, struct uuid id, const char *content,
+    size_t len, const char *client_message_id, const struct chat_place *place,
+    struct chat_sent *out, struct error *err)
+{
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = content_check(content, len, err);
+	enum as_status st = content != NULL ? content_check(content, len, err)
+					    : AS_OK;
 
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;
 	s->content = content;
 	s->client_message_id = client_message_id;
+	s->place = place;
 	if (st == AS_OK)
 		st = send_tries(s, id, out, err);
 	if (st == AS_OK)
@@ -288,16 +316,15 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
 
 SQL(USER_MESSAGE,
     "SELECT id, sequence, content, parts, client_message_id, parent_id, state,"
-    " created_at, thread_id FROM messages WHERE run_id = $1 AND step = 0"
-    " AND role = 'user'");
+    " created_at, thread_id, role, run_id FROM messages WHERE id = $1");
 
 SUSPENDS enum as_status
 chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
     struct json_object **out, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(sent->run_id) };
+	struct sql_arg args[] = { SQL_UUID(sent->message_id) };
 	struct json_object *run = NULL;
-	struct run_message m = { .role = "user" };
+	struct run_message m = { 0 };
 	struct buf b = { 0 };
 	struct rows *r = NULL;
 	enum as_status st;
@@ -314,9 +341,10 @@ chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
 		m.parent_id = rows_uuid(r, 0, 5);
 		m.state = rows_text(r, 0, 6);
 		m.created_at = rows_int(r, 0, 7);
+		m.role = rows_text(r, 0, 9);
 		*out = jobj();
 		run_message_write(&b, NULL, &m, rows_uuid(r, 0, 8),
-		    sent->run_id);
+		    rows_uuid(r, 0, 10));
 		jput(*out, "message", json_raw(buf_take(&b)));
 		jput(*out, "run", json_object_get(run));
 	} else if (st == AS_OK)

@@ -214,13 +214,13 @@ replay_state(void *arg, struct uuid run_id, struct arena *arena,
 }
 
 static SUSPENDS enum as_status
-replay_history(void *arg, struct uuid thread_id, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+replay_history(void *arg, struct uuid thread_id, struct uuid leaf,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
 {
 	struct replay *r = arg;
 
-	(void)thread_id, (void)next_sequence, (void)err;
+	(void)thread_id, (void)leaf, (void)next_sequence, (void)err;
 	r->moves++;
 	*n = r->n_said;
 	*out = arena_alloc(arena, (size_t)r->n_said * sizeof(**out) + 1);

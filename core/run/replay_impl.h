@@ -11,7 +11,7 @@
 /* ---- replay_record.c: what is stored of the run -------------------- */
 
 struct record_message {
-	struct uuid id;
+	struct uuid id, parent_id;
 	const char *role, *content, *parts, *tool_call_id, *state, *usage;
 	int64_t step, ordinal, sequence, created_at;
 	/*

@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_branch.h"
 #include "core/run/run_store_park.h"
 
 /*
@@ -229,12 +230,28 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 	return st;
 }
 
+/* The same for the first statement of several. */
+static SUSPENDS enum as_status
+guarded_batch(struct store *store, struct batch *b, struct error *err)
+{
+	struct rows **rows = arena_alloc(b->arena,
+	    (size_t)b->n * sizeof(struct rows *));
+	enum as_status st = store_batch(store, b->calls, b->n, rows, err);
+
+	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
+		st = error_set(err, ERR_CONFLICT, "the row has moved on");
+	for (int i = 0; i < b->n; i++)
+		rows_free(rows[i]);
+	return st;
+}
+
 /* ---- Create -------------------------------------------------------- */
 
 static struct sql CREATE = {
 	.postgres =
 	    "WITH t AS (UPDATE threads SET status = 'busy',"
 	    " active_run_id = $2, head_seq = $22, next_msg_seq = $36,"
+	    " active_leaf = COALESCE($37, active_leaf),"
 	    " version = version + 1, updated_at = $5,"
 	    " title = CASE WHEN title = '' THEN $23 ELSE title END"
 	    " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1"
@@ -244,10 +261,10 @@ static struct sql CREATE = {
 	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq,"
 	    " fence, version, last_commit_id, owner_epoch, attempt,"
 	    " deadline_at, model, created_at, updated_at, started_at,"
-	    " holds_thread, forked_from_run)"
+	    " holds_thread, forked_from_run, branch_leaf, branch_before)"
 	    " SELECT $2, t.tenant_id, t.id, t.user_id, $24, 'interactive', 0,"
 	    " $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32,"
-	    " $33, $5, $5, $34, TRUE, $35 FROM t"
+	    " $33, $5, $5, $34, TRUE, $35, $38, $39 FROM t"
 	    " RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence),"
 	    " m AS (" MESSAGE_FROM "),"
 	    " e AS (" EVENTS_FROM "),"
@@ -258,9 +275,9 @@ static struct sql CREATE = {
 	    " SELECT count(*) FROM r"
 };
 
-#define CREATE_ARGS (COMMON_ARGS + 15)
+#define CREATE_ARGS (COMMON_ARGS + 18)
 
-/* $22 to $36 */
+/* $22 to $39 */
 static void
 create_args(const struct run_create *c, struct sql_arg *args)
 {
@@ -282,9 +299,29 @@ create_args(const struct run_create *c, struct sql_arg *args)
 		sql_uuid_or_null(c->forked_from),
 		SQL_INT(
 		    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1)),
+		sql_uuid_or_null(run_create_leaf(c)),
+		sql_uuid_or_null(c->branch.leaf),
+		sql_uuid_or_null(c->branch.before),
 	};
 
 	memcpy(args, list, sizeof(list));
+}
+
+/* The statement of the create, then what run_branch.c adds to it. */
+static SUSPENDS enum as_status
+guarded_fork(struct store *store, const struct run_create *c,
+    const struct sql_arg *args, struct error *err)
+{
+	struct batch b;
+	enum as_status st;
+
+	batch_init(&b);
+	batch_add(&b, &CREATE, args, CREATE_ARGS);
+	run_branch_add_fork(&b, c);
+	run_branch_add_head(&b, c);
+	st = guarded_batch(store, &b, err);
+	batch_fini(&b);
+	return st;
 }
 
 SUSPENDS enum as_status
@@ -302,7 +339,9 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, &message);
 	create_args(c, args + COMMON_ARGS);
-	st = guarded(store, &CREATE, args, CREATE_ARGS, err);
+	st = run_create_forks(c)
+		 ? guarded_fork(store, c, args, err)
+		 : guarded(store, &CREATE, args, CREATE_ARGS, err);
 	events_free(&events);
 	return st;
 }
@@ -317,38 +356,40 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
 	" WHERE id = $1 FOR UPDATE)," \
 	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
-	" holds_thread = $24, step = runs.step + $25," \
-	" fence = runs.fence + $26, head_seq = $27," \
-	" version = runs.version + 1, updated_at = $5," \
-	" checkpoint_id = COALESCE($28, runs.checkpoint_id)," \
-	" usage = COALESCE($29, runs.usage)," \
-	" used_tokens = runs.used_tokens + $30," \
+	" holds_thread = $24, step = step + $25," \
+	" fence = fence + $26, head_seq = $27," \
+	" version = version + 1, updated_at = $5," \
+	" checkpoint_id = COALESCE($28, checkpoint_id)," \
+	" usage = COALESCE($29, usage)," \
+	" used_tokens = used_tokens + $30," \
 	" error_code = $31, error = $32," \
-	" cancel_mode = COALESCE($33, runs.cancel_mode)," \
-	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $34)," \
+	" cancel_mode = COALESCE($33, cancel_mode)," \
+	" cancel_requested_at = COALESCE(cancel_requested_at, $34)," \
 	" completed_at = $35," \
-	" owner_epoch = CASE WHEN $45 THEN runs.owner_epoch END," \
+	" owner_epoch = CASE WHEN $45 THEN owner_epoch END," \
 	" attempt = $47, next_attempt_at = $48," \
-	" used_cost_micros = runs.used_cost_micros + $49," \
-	" model = COALESCE($50, runs.model)," \
-	" budget = COALESCE($51, runs.budget)," \
-	" deadline_at = COALESCE($52, runs.deadline_at)" \
+	" used_cost_micros = used_cost_micros + $49," \
+	" model = COALESCE($50, model)," \
+	" budget = COALESCE($51, budget)," \
+	" deadline_at = COALESCE($52, deadline_at)" \
 	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
-	" AND runs.status = $37 AND runs.step = $38" \
-	" AND runs.head_seq = $3 - 1 AND runs.fence = $39" \
+	" AND status = $37 AND step = $38" \
+	" AND runs.head_seq = $3 - 1 AND fence = $39" \
 	" AND l.head_seq = $4 - 1" \
-	" RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step," \
-	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent)," \
+	" RETURNING runs.id, tenant_id, runs.thread_id, step," \
+	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
 	" status = $46," \
 	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
-	" head_checkpoint_id = COALESCE($28, head_checkpoint_id)" \
+	" head_checkpoint_id = COALESCE($55, head_checkpoint_id)," \
+	" active_leaf = COALESCE($53, active_leaf)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
 	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
 	" tenant_id, parent_id, run_id, step, source, manifest," \
 	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $28, r.tenant_id, r.parent, r.id, r.step, 'loop', $43, $44, $5" \
+	" $28, r.tenant_id, COALESCE($54, r.parent), r.id, r.step, 'loop', " \
+	"$43, $44, $5" \
 	" FROM r WHERE $28 IS NOT NULL)," \
 	" m AS (" messages ")," \
 	" e AS (" EVENTS_FROM ")," parts \
@@ -362,7 +403,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($56 AS json)) AS m (id uuid," \
+	" FROM r, json_to_recordset(CAST($59 AS json)) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -376,7 +417,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($53 AS " \
+	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($56 AS " \
 	"json)) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
@@ -389,25 +430,26 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset(CAST($54 AS json)) AS x" \
+	" FROM r, json_to_recordset(CAST($57 AS json)) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text," \
 	" resolution text, idem_key text, deadline bigint)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
 	" AND i.state IN ('planned', 'started', 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $55 AND messages.run_id = r.id),"
+	" WHERE $58 AND messages.run_id = r.id),"
 
 static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 				       TOOLS_AND_VOID) };
 
-#define PLAIN_ARGS (COMMON_ARGS + 31)
+#define PLAIN_ARGS (COMMON_ARGS + 34)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
 
-/* $22 to $52 */
+/* $22 to $55 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
+	static const struct uuid none;
 	bool ends = !run_is_open(c->to);
 	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
 		SQL_UUID(c->commit_id),
@@ -441,6 +483,9 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->model),
 		SQL_TEXT(c->budget),
 		sql_time(c->deadline_at),
+		sql_uuid_or_null(c->leaf),
+		sql_uuid_or_null(c->checkpoint_parent),
+		sql_uuid_or_null(c->beside ? none : c->checkpoint_id),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -451,24 +496,18 @@ static SUSPENDS enum as_status
 guarded_park(struct store *store, const struct run_commit *c,
     const struct sql_arg *args, struct error *err)
 {
-	struct rows **rows;
 	struct batch b;
 	enum as_status st;
 
 	batch_init(&b);
 	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
 	run_store_park_add(&b, c);
-	rows = arena_alloc(b.arena, (size_t)b.n * sizeof(struct rows *));
-	st = store_batch(store, b.calls, b.n, rows, err);
-	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
-		st = error_set(err, ERR_CONFLICT, "the row has moved on");
-	for (int i = 0; i < b.n; i++)
-		rows_free(rows[i]);
+	st = guarded_batch(store, &b, err);
 	batch_fini(&b);
 	return st;
 }
 
-/* $53 to $56 as well */
+/* $56 to $59 as well */
 static SUSPENDS enum as_status
 commit_lists(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)

@@ -137,6 +137,7 @@ run_add(struct model *m, const struct run_create *c)
 	r->user_id = c->user_id;
 	r->agent_id = c->agent_id;
 	r->forked_from = c->forked_from;
+	r->branch = c->branch;
 	r->status = owned ? RUN_RUNNING : RUN_QUEUED;
 	r->head_seq = c->events->n;
 	r->fence = owned ? 1 : 0;
@@ -193,6 +194,7 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	if (t->title[0] == '\0')
 		t->title = arena_strdup(m->arena, c->title);
 	r = run_add(m, c);
+	model_branch_create(m, t, r, c);
 	if (n > 0)
 		message_add(m, t->id, r->id, &c->message);
 	events_add(m, r, r->fence, &c->heads, c->events);
@@ -342,7 +344,9 @@ checkpoint_add(struct model *m, const struct model_run *r,
 	struct model_checkpoint *k = model_add(m, &m->checkpoints, sizeof(*k));
 
 	k->id = c->checkpoint_id;
-	k->parent_id = t->head_checkpoint_id;
+	k->parent_id = uuid_is_nil(c->checkpoint_parent) ? t->head_checkpoint_id
+							 : c->checkpoint_parent;
+	k->source = "loop";
 	k->thread_id = t->id;
 	k->run_id = r->id;
 	k->step = r->step;
@@ -359,8 +363,10 @@ thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 	t->status = run_thread_status(c->to);
 	if (!run_holds_thread(c->to) && m->mutant != MODEL_UNLOCK_LATER)
 		t->active_run_id = (struct uuid){ 0 };
-	if (!uuid_is_nil(c->checkpoint_id))
+	if (!uuid_is_nil(c->checkpoint_id) && !c->beside)
 		t->head_checkpoint_id = c->checkpoint_id;
+	if (!uuid_is_nil(c->leaf))
+		t->active_leaf = c->leaf;
 }
 
 static void
