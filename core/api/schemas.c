@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/api/schemas.h"
+
+#include <stddef.h>
+
 #include "core/api/schemas_impl.h"
+#include "core/base/mem.h"
 
 /*
  * One row a shape; "$ref" names another row.  What a client may send refuses
@@ -8,12 +13,7 @@
  */
 
 /* clang-format off */
-#define RUN_STATES JSON(["blocked", "queued", "running", "cancelling", \
-	"waiting_human", "waiting_timer", "waiting_child", \
-	"recoverable_error", "succeeded", "failed", "cancelled", "expired", \
-	"rolled_back", "dead_lettered"])
-
-static const struct api_schema table[] = {
+static const struct schema_row table[] = {
 
 /* ---- Errors -------------------------------------------------------- */
 
@@ -692,42 +692,43 @@ static const struct api_schema table[] = {
 		}
 	}
 }) },
+{ NULL, NULL }
 };
 /* clang-format on */
 
-static const struct api_schemas own = { table, N_ITEMS(table) };
-static const struct api_schemas *const tables[] = { &own,
-	&api_schemas_branches };
+/* The tables of all rooms; each ends with a row without a name. */
+static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
+	api_schemas_branches };
 
-static const struct api_schema *
-schema_at(size_t i)
+static const struct schema_row *
+row_at(size_t i)
 {
-	for (size_t t = 0; t < N_ITEMS(tables); t++) {
-		if (i < tables[t]->n)
-			return &tables[t]->rows[i];
-		i -= tables[t]->n;
-	}
+	for (size_t r = 0; r < N_ITEMS(rooms); r++)
+		for (const struct schema_row *row = rooms[r]; row->name != NULL;
+		     row++)
+			if (i-- == 0)
+				return row;
 	return NULL;
 }
 
 const char *
 api_schema_name(size_t i)
 {
-	const struct api_schema *s = schema_at(i);
+	const struct schema_row *row = row_at(i);
 
-	return s != NULL ? s->name : NULL;
+	return row != NULL ? row->name : NULL;
 }
 
 enum as_status
 api_schemas_new(struct schema_set **out, struct error *err)
 {
 	struct schema_set *set = schema_set_new();
-	const struct api_schema *s;
+	const struct schema_row *row;
 	enum as_status st = AS_OK;
 
 	*out = NULL;
-	for (size_t i = 0; st == AS_OK && (s = schema_at(i)) != NULL; i++)
-		st = schema_set_add(set, s->name, s->text, err);
+	for (size_t i = 0; st == AS_OK && (row = row_at(i)) != NULL; i++)
+		st = schema_set_add(set, row->name, row->text, err);
 	if (st == AS_OK)
 		st = schema_set_resolve(set, err);
 	if (st != AS_OK) {

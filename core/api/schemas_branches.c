@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "core/api/schemas_impl.h"
 
 /* Branches, checkpoints, forks. */
 
 /* clang-format off */
-static const struct api_schema rows[] = {
+const struct schema_row api_schemas_branches[] = {
 
 { "SessionQuery", QUERY(LIMIT "," CURSOR ",\"branch\":"
 	JSON({ "enum": ["active", "all"], "default": "active",
@@ -35,7 +37,6 @@ static const struct api_schema rows[] = {
 		    "description": "Any message of the branch; its newest leaf counts." }
 	}
 }) },
+{ NULL, NULL }
 };
 /* clang-format on */
-
-const struct api_schemas api_schemas_branches = { rows, N_ITEMS(rows) };

@@ -2,28 +2,24 @@
 #ifndef CORE_API_SCHEMAS_IMPL_H
 #define CORE_API_SCHEMAS_IMPL_H
 
-/* Between the tables of shapes, one a room: see schemas.c. */
+/* How the tables of shapes are written: private to schemas*.c. */
 
-#include "core/api/schemas.h"
-#include "core/base/mem.h"
-
-struct api_schema {
-	const char *name, *text;
+struct schema_row {
+	const char *name;
+	const char *text; /* JSON Schema; "$ref" names another row */
 };
 
-struct api_schemas {
-	const struct api_schema *rows;
-	size_t n;
-};
-
-extern const struct api_schemas api_schemas_branches;
+/* One table a room; listed in schemas.c. */
+extern const struct schema_row api_schemas_ambient[];
+extern const struct schema_row api_schemas_branches[];
 
 /* JSON as it is, without a backslash before each quote. */
 #define JSON(...) #__VA_ARGS__
 
 /* clang-format off */
 #define ID JSON({ "type": "string", "format": "uuid" })
-#define ID_OR_NULL "{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"}"
+#define ID_OR_NULL \
+	"{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"}"
 #define TIME JSON({ "type": "string", "format": "date-time" })
 #define TIME_OR_NULL \
 	"{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
@@ -38,6 +34,11 @@ extern const struct api_schemas api_schemas_branches;
 	"\"properties\":{\"items\":{\"type\":\"array\",\"items\":" \
 	"{\"$ref\":\"" of "\"}},\"next_cursor\":{\"type\":" \
 	"[\"string\",\"null\"]}}}"
+#define RUN_STATES \
+	"[\"blocked\",\"queued\",\"running\",\"cancelling\"," \
+	"\"waiting_human\",\"waiting_timer\",\"waiting_child\"," \
+	"\"recoverable_error\",\"succeeded\",\"failed\",\"cancelled\"," \
+	"\"expired\",\"rolled_back\",\"dead_lettered\"]"
 /* clang-format on */
 
 #endif

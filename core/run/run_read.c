@@ -17,6 +17,7 @@ SQL(RUN_STATE,
     " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
     " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
     " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
+    " r.kind, r.class, r.origin,"
     " r.branch_leaf, r.branch_before, r.beside,"
     " CASE WHEN r.branch_leaf IS NOT NULL THEN COALESCE((SELECT m.id FROM"
     " messages m WHERE m.run_id = r.id AND m.state IN ('final', 'interrupted')"
@@ -69,12 +70,15 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
-	s->branch.leaf = rows_uuid(r, 0, 30);
-	s->branch.before = rows_uuid(r, 0, 31);
-	s->branch.beside = rows_bool(r, 0, 32);
-	s->leaf = rows_uuid(r, 0, 33);
-	s->forked_from = rows_uuid(r, 0, 34);
-	s->fork_mode = text_in(arena, r, 0, 35);
+	s->kind = text_in(arena, r, 0, 30);
+	s->class = (int)rows_int(r, 0, 31);
+	s->origin = text_in(arena, r, 0, 32);
+	s->branch.leaf = rows_uuid(r, 0, 33);
+	s->branch.before = rows_uuid(r, 0, 34);
+	s->branch.beside = rows_bool(r, 0, 35);
+	s->leaf = rows_uuid(r, 0, 36);
+	s->forked_from = rows_uuid(r, 0, 37);
+	s->fork_mode = text_in(arena, r, 0, 38);
 }
 
 SUSPENDS enum as_status

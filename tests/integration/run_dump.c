@@ -90,14 +90,15 @@ static const struct {
 	    "id, active_run_id, status, head_checkpoint_id, active_leaf, "
 	    "head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiitttttttt",
+	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiittttttttttti",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
 	    " agent_id, forked_from_checkpoint, branch_leaf, branch_before,"
 	    " status, holds_thread, beside, step, head_seq, fence, version,"
 	    " owner_epoch, attempt, next_attempt_at, deadline_at, used_tokens,"
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
-	    " error_code, error, model, budget, correlation_id, fork_mode" },
+	    " error_code, error, model, budget, correlation_id, kind, origin,"
+	    " dedup, fork_mode, class" },
 	{ "messages", "uuuuiiittttttttti",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
 	    " content, parts, tool_name, tool_call_id, state,"
@@ -112,9 +113,9 @@ static const struct {
 	    " dispatch_deadline, key_valid_until, tool_call_id, idem_key, tool,"
 	    " tool_version, effect, args, state, result, error_code,"
 	    " resolution" },
-	{ "jobs", "uiiiiii",
+	{ "jobs", "uiiiiiii",
 	    "run_id, run_at, enqueued_at, state, owner_epoch, leased_at,"
-	    " attempts" },
+	    " attempts, class" },
 	{ "jobs_dead", "uittt",
 	    "run_id, attempts, reason, run_snapshot, errors" },
 	{ "inbox_items", "uuuuuuuiittttttttt",
@@ -235,7 +236,9 @@ run_line(const void *row, struct buf *b)
 	    r->crash_count, r->crash_step, r->cancel_requested_at,
 	    r->created_at, r->started_at, r->completed_at);
 	TEXTS(b, r->cancel_mode, r->usage, r->error_code, r->error, r->model,
-	    r->budget, r->correlation_id, r->fork_mode);
+	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup,
+	    r->fork_mode);
+	INTS(b, r->class);
 }
 
 static void
@@ -292,7 +295,7 @@ job_line(const void *row, struct buf *b)
 
 	UUIDS(b, j->run_id);
 	INTS(b, j->run_at, j->enqueued_at, j->state, j->owner_epoch,
-	    j->leased_at, j->attempts);
+	    j->leased_at, j->attempts, j->class);
 }
 
 static void
