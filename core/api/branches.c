@@ -3,10 +3,16 @@
 
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
+#include "core/api/page.h"
 #include "core/base/json.h"
 #include "core/chat/branch.h"
+#include "core/chat/checkpoint.h"
+#include "core/chat/fork.h"
 
-/* The branches of a thread: which there are, another one, a new one. */
+/*
+ * The branches of a thread: which there are, another one, a new one; its
+ * checkpoints, and a run from one of them.
+ */
 
 void
 chat_branches_get(struct http_req *req)
@@ -60,4 +66,101 @@ chat_message_again(struct http_req *req)
 		api_fail(req, &err);
 	else
 		http_reply_json(req, 202, answer);
+}
+
+/* ---- Checkpoints --------------------------------------------------- */
+
+void
+chat_history_get(struct http_req *req)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	const char *ns = http_query(req, "ns");
+	struct json_object *items = NULL;
+	struct chat_page list = { 0 };
+	struct error err = { 0 };
+	struct page page;
+	enum as_status st = page_read(req, &page, &err);
+
+	if (st == AS_OK) {
+		list.limit = page.limit;
+		list.after = page.after;
+		st = checkpoint_list(&ctx, http_param_uuid(req, "id"),
+		    ns != NULL ? ns : "", &list, &items, &err);
+	}
+	if (st != AS_OK)
+		api_fail(req, &err);
+	else
+		page_reply(req, items,
+		    list.more ? page_cursor(req, list.last) : NULL);
+}
+
+static enum as_status
+fork_read(struct json_object *body, struct fork_request *how, struct error *err)
+{
+	struct json_object *patch = jget(body, "patch");
+	bool replays, has_more;
+
+	memset(how, 0, sizeof(*how));
+	how->mode = jget_str(body, "mode", "");
+	how->content = jget_str(body, "content", NULL);
+	how->make_head = jget_bool(body, "make_head", false);
+	how->grant = jget(body, "grant");
+	if (patch != NULL) {
+		(void)jget_uuid(patch, "message_id", &how->patch_id);
+		how->patch = jget_str(patch, "content", "");
+	}
+	replays = strcmp(how->mode, "replay") == 0;
+	has_more = patch != NULL || how->content != NULL || how->make_head;
+	if (replays && has_more)
+		return error_field(err, "mode", "replay changes nothing");
+	if (how->grant != NULL && strcmp(how->mode, "what_if") != 0)
+		return error_field(err, "grant", "is for what_if");
+	return AS_OK;
+}
+
+static SUSPENDS void
+fork_replayed(struct http_req *req, const struct chat_ctx *ctx,
+    struct uuid checkpoint)
+{
+	struct json_object *out = NULL;
+	struct error err = { 0 };
+
+	if (fork_replay(ctx, app_of(req)->loop, http_param_uuid(req, "id"),
+		checkpoint, &out, &err) != AS_OK)
+		api_fail(req, &err);
+	else
+		http_reply_json(req, 200, out);
+}
+
+void
+chat_history_fork(struct http_req *req)
+{
+	struct uuid checkpoint = http_param_uuid(req, "cid");
+	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *body, *run = NULL, *out;
+	struct error err = { 0 };
+	struct fork_request how;
+	struct chat_sent sent;
+	enum as_status st = api_body(req, &body, &err);
+
+	if (st == AS_OK)
+		st = fork_read(body, &how, &err);
+	if (st == AS_OK && strcmp(how.mode, "replay") == 0) {
+		fork_replayed(req, &ctx, checkpoint);
+		return;
+	}
+	if (st == AS_OK)
+		st = fork_run(&ctx, http_param_uuid(req, "id"), checkpoint,
+		    &how, &sent, &err);
+	if (st == AS_OK)
+		st = run_read(&ctx, sent.run_id, &run, &err);
+	if (st != AS_OK) {
+		api_fail(req, &err);
+		return;
+	}
+	out = jobj();
+	jput_str(out, "mode", how.mode);
+	jput(out, "run", run);
+	jput_uuid(out, "checkpoint_id", sent.run_id);
+	http_reply_json(req, 200, out);
 }

@@ -45,6 +45,8 @@ SUSPENDS void chat_interactive_stream(struct http_req *req);
 SUSPENDS void chat_session_events(struct http_req *req);
 SUSPENDS void chat_branches_get(struct http_req *req);
 SUSPENDS void chat_leaf_put(struct http_req *req);
+SUSPENDS void chat_history_get(struct http_req *req);
+SUSPENDS void chat_history_fork(struct http_req *req);
 SUSPENDS void chat_message_again(struct http_req *req);
 SUSPENDS void runs_list(struct http_req *req);
 SUSPENDS void run_get(struct http_req *req);

@@ -78,8 +78,12 @@ struct chat_place {
 	enum chat_how how;
 	struct uuid message_id;
 	bool beside; /* the thread's leaf stays */
-	const char *fork_mode; /* NULL: no fork */
-	struct uuid forked_from, checkpoint_id; /* of a fork */
+	/* Of a fork: */
+	const char *fork_mode; /* NULL: it is none */
+	struct uuid forked_from, checkpoint_id;
+	const struct run_message *like; /* what its message is instead of */
+	const struct run_tool *tools; /* that its leaf asks for */
+	int n_tools;
 };
 
 struct chat_sent {

@@ -6,7 +6,9 @@
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/chat/branch.h"
+#include "core/chat/fork.h"
 #include "core/chat/send.h"
+#include "core/run/run_branch.h"
 #include "core/run/wire.h"
 
 /*
@@ -78,6 +80,8 @@ static void
 message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
 	chat_message_fill(s->ctx, m, s->content, now_us);
+	if (s->place->like != NULL)
+		fork_message(s->ctx, s->place->like, m);
 	m->id = s->message_id;
 	m->parent_id = s->spot.parent_id;
 	m->client_message_id = s->client_message_id;
@@ -86,10 +90,13 @@ message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 
 static void
 events_fill(struct sending *s, struct event_list *events,
-    const struct run_message *m, bool owned, struct uuid answer_id)
+    const struct run_create *c, bool owned, struct uuid answer_id)
 {
-	if (!uuid_is_nil(m->id))
-		run_message_created(events, m, s->thread.id, s->run_id);
+	if (!uuid_is_nil(c->message.id))
+		run_message_created(events, &c->message, s->thread.id,
+		    s->run_id);
+	for (int i = 0; i < c->fork.n_tools; i++)
+		run_tool_intended(events, &c->fork.tools[i], false);
 	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
 	    owned ? "started" : "created", NULL, NULL);
 	if (owned)
@@ -113,7 +120,8 @@ send_once(struct sending *s, struct error *err)
 {
 	const struct chat_ctx *ctx = s->ctx;
 	struct engine *e = ctx->engine;
-	bool owned = engine_has_slot(e);
+	/* Who begins with calls begins as one that goes on. */
+	bool owned = s->place->n_tools == 0 && engine_has_slot(e);
 	struct work *w = NULL;
 	struct uuid answer_id = engine_new_id(e);
 	struct event_list events = { 0 };
@@ -142,12 +150,17 @@ send_once(struct sending *s, struct error *err)
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
 	if (s->content != NULL)
 		message_fill(s, &c.message, c.now_us);
+	fork_tools(ctx, s->place, &c);
 	c.message.sequence = s->thread.heads.msg_seq;
-	events_fill(s, &events, &c.message, owned, answer_id);
+	events_fill(s, &events, &c, owned, answer_id);
 	if (owned)
 		w = engine_expect(e, &c);
+	if (run_create_forks(&c))
+		FAILPOINT("fork.pre_commit");
 	FAILPOINT("api.create.pre_commit");
 	st = run_store_create(ctx->runs, &c, err);
+	if (st == AS_OK && run_create_forks(&c))
+		FAILPOINT("fork.post_commit");
 	if (st == AS_OK) {
 		FAILPOINT("api.create.post_commit");
 		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,

@@ -382,23 +382,6 @@ why_word(enum as_chat_why why)
 /* ---- Intents ------------------------------------------------------- */
 
 static void
-intent_event(struct work_commit *wc, const struct run_tool *t,
-    const struct plug_tool_info *info)
-{
-	struct buf b = { 0 };
-
-	jw_open(&b, NULL);
-	jw_str(&b, "tool_call_id", t->call_id);
-	jw_str(&b, "name", t->tool);
-	jw_raw(&b, "args", t->args);
-	jw_str(&b, "effect", run_effect_word(t->effect));
-	jw_str(&b, "idempotency_key", t->idem_key);
-	jw_bool(&b, "needs_approval", info != NULL && info->needs_approval);
-	jw_close(&b);
-	event_list_add(&wc->events, "tool_call", &b);
-}
-
-static void
 intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
     const struct answer_call *c, int ordinal)
 {
@@ -442,7 +425,7 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 		t->key_until = wc->c.now_us + info->key_valid_ms * 1000;
 	t->state = "started";
 	t->deadline_us = wc->c.now_us + ms * 1000;
-	intent_event(wc, t, info);
+	run_tool_intended(&wc->events, t, info != NULL && info->needs_approval);
 }
 
 /* ---- The commit ---------------------------------------------------- */

@@ -441,6 +441,7 @@ engine_begin(struct work *w, struct uuid message_id, struct agent *agent,
 	s->model = arena_strdup(arena, s->model);
 	s->correlation_id = arena_strdup(arena, s->correlation_id);
 	s->traceparent = arena_strdup(arena, s->traceparent);
+	s->fork_mode = arena_strdup(arena, s->fork_mode);
 	return work_start(w, arena, err);
 }
 

@@ -32,6 +32,7 @@ librun_la_SOURCES = \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/settle.c \
 	core/run/tools.c \
+	core/run/what_if.c core/run/what_if.h \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \
 	core/run/world.c core/run/world.h

@@ -346,12 +346,30 @@ keep_question(struct replay *r)
 		.role = m->role,
 		.content = m->content,
 		.parts = m->parts,
+		.tool_call_id = m->tool_call_id,
 		.state = "final",
 		.sequence = m->sequence };
 
 	keep_message(r, &question);
 	r->now.heads.msg_seq++;
 	r->next = 1;
+}
+
+/* The calls that a fork begins with. */
+static void
+keep_first_tools(struct replay *r)
+{
+	for (int i = 0; i < r->rec.n_tools; i++) {
+		struct run_tool *t;
+
+		if (r->rec.tools[i].step != 0)
+			continue;
+		t = &r->tools[r->n_tools++];
+		*t = r->rec.tools[i];
+		t->id = uuid_v7();
+		t->state = "planned";
+		t->result = t->error_code = t->resolution = NULL;
+	}
 }
 
 /* The run as it was when it had been created. */
@@ -386,6 +404,7 @@ state_init(struct replay *r)
 		keep_question(r);
 	r->tools = arena_alloc(r->arena,
 	    (size_t)(r->rec.n_tools + WORK_CALLS_MAX) * sizeof(*r->tools));
+	keep_first_tools(r);
 }
 
 /* Nothing here waits for the outside, so something must happen all the time. */

@@ -39,8 +39,8 @@ struct record {
 	int64_t sequence; /* of the run's first message */
 	struct record_message *messages;
 	int n_messages;
-	bool
-	    has_question; /* the first one is the user's; else taken up again */
+	/* The first one was there at the start; else it takes a run up again. */
+	bool has_question;
 	struct run_tool *tools;
 	int n_tools;
 	struct record_checkpoint *checkpoints; /* by step, from 1 */

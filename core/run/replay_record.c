@@ -78,8 +78,7 @@ load_messages(struct record *rec, struct store *store, struct arena *arena,
 		m->parent_id = rows_uuid(r, i, 11);
 	}
 	rows_free(r);
-	rec->has_question = rec->n_messages > 0 &&
-			    strcmp(rec->messages[0].role, "user") == 0;
+	rec->has_question = rec->n_messages > 0 && rec->messages[0].step == 0;
 	if (st == AS_OK && !rec->has_question)
 		st = forked_check(rec, store, err);
 	return st;

@@ -30,6 +30,29 @@ run_create_head(const struct run_create *c)
 
 /* ---- Writes -------------------------------------------------------- */
 
+SQL(FORK_TOOL,
+    "INSERT INTO tool_invocations (id, tenant_id, run_id, ns, step, ordinal,"
+    " tool_call_id, idem_key, tool, tool_version, effect, args_hash, args,"
+    " state, fence, attempt, created_at, started_at, key_valid_until)"
+    " SELECT $2, r.tenant_id, r.id, '', 0, $3, $4, $5, $6, $7, $8, $9, $10,"
+    " 'planned', r.fence, 1, $11, $11, $12 FROM runs r WHERE r.id = $1");
+
+static void
+fork_tools(struct batch *b, const struct run_create *c)
+{
+	const struct run_tool *t;
+
+	for (int i = 0; i < c->fork.n_tools; i++) {
+		t = &c->fork.tools[i];
+		BATCH_ADD(b, &FORK_TOOL, SQL_UUID(c->run_id), SQL_UUID(t->id),
+		    SQL_INT(t->ordinal), SQL_TEXT(t->call_id),
+		    SQL_TEXT(t->idem_key), SQL_TEXT(t->tool),
+		    SQL_TEXT(t->version), SQL_TEXT(t->effect),
+		    SQL_BYTES(t->args_hash, HASH_LEN), SQL_TEXT(t->args),
+		    SQL_INT(c->now_us), sql_time(t->key_until));
+	}
+}
+
 SQL(INSERT_FORK,
     "INSERT INTO checkpoints (thread_id, ns, checkpoint_id, tenant_id,"
     " parent_id, run_id, step, source, manifest, state_hash, created_at)"
@@ -42,6 +65,7 @@ run_branch_add_fork(struct batch *b, const struct run_create *c)
 	BATCH_ADD(b, &INSERT_FORK, SQL_UUID(c->run_id),
 	    sql_uuid_or_null(c->fork.checkpoint_id), SQL_TEXT(c->fork.manifest),
 	    SQL_BYTES(c->fork.hash, HASH_LEN), SQL_INT(c->now_us));
+	fork_tools(b, c);
 }
 
 SQL(FORK_RUN, "UPDATE runs SET forked_from_checkpoint = $2, beside = $3,"

@@ -99,9 +99,11 @@ struct run_branch {
 /* The checkpoint that a fork begins with; its id is that of the run. */
 struct run_fork {
 	struct uuid checkpoint_id; /* that it goes on from, or nil */
-	const char *mode; /* live what_if */
+	const char *mode; /* see run_state; NULL: a branch and no fork */
 	const char *manifest; /* JSON; NULL: no fork */
 	uint8_t hash[32];
+	const struct run_tool *tools; /* that its leaf asks for: planned */
+	int n_tools;
 };
 
 struct run_create {
@@ -296,7 +298,8 @@ struct run_state {
 	struct run_branch branch;
 	struct uuid leaf; /* of its path now; nil: the thread is linear */
 	struct uuid forked_from; /* a run, or nil */
-	const char *fork_mode; /* NULL: no fork */
+	/* live; what_if and the tools that it calls all the same; or NULL */
+	const char *fork_mode;
 	struct run_usage usage;
 	int64_t now_us; /* the store's clock at the read */
 };

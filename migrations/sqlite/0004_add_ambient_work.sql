@@ -33,7 +33,8 @@ ALTER TABLE runs ADD COLUMN branch_leaf BLOB;
 ALTER TABLE runs ADD COLUMN branch_before BLOB;
 -- The thread's leaf does not follow this run.
 ALTER TABLE runs ADD COLUMN beside INTEGER NOT NULL DEFAULT 0;
--- live, what_if: how a fork treats effects; NULL: it is none.
+-- live, what_if: how a fork treats effects, after what_if the tools that are
+-- called all the same; NULL: it is no fork.
 ALTER TABLE runs ADD COLUMN fork_mode TEXT;
 
 -- Subagents -------------------------------------------------------------

@@ -149,6 +149,22 @@ async function ended(id) {
 	}
 }
 
+async function forks(path, session) {
+	const history = `${session}/history`;
+	const { items } = await call("GET", history, { path });
+	const asked = { ...path, cid: items.at(-1).id };
+	const { run } = await call("POST", `${history}/{cid}/fork`,
+		{ path: asked, body: { mode: "what_if" } });
+	await ended(run.id);
+	await call("POST", `${history}/{cid}/fork`,
+		{ path: asked, body: { mode: "replay" } });
+	await call("POST", `${history}/{cid}/fork`,
+		{ path: asked, status: 400, body: { mode: "live", content: "x" } });
+	await call("POST", `${history}/{cid}/fork`,
+		{ path: { ...path, cid: path.id }, status: 404, body: { mode: "live" } });
+	await call("GET", history, { path });
+}
+
 async function branches(path) {
 	const session = "/api/chat/sessions/{id}";
 	const { messages } = await call("GET", session, { path });
@@ -166,6 +182,7 @@ async function branches(path) {
 	await call("PUT", `${session}/active_leaf`,
 		{ path, status: 404, body: { message_id: path.id } });
 	await call("GET", session, { path, query: "?branch=all" });
+	await forks(path, session);
 }
 
 test("threads, messages, runs and events", async () => {

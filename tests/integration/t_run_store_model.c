@@ -319,7 +319,7 @@ message_make(struct run_message *m, struct uuid thread_id, const char *role,
 
 /* It goes on from any message, with or without the thread's leaf. */
 static void
-branch_make(struct run_create *c)
+branch_make(struct run_create *c, struct run_tool *tool, char key[40])
 {
 	c->branch.leaf = one_in(2) && !uuid_is_nil(c->message.id)
 			     ? c->message.id
@@ -330,6 +330,19 @@ branch_make(struct run_create *c)
 	c->branch.beside = one_in(2);
 	c->fork.manifest = "{\"messages\":2}";
 	c->fork.mode = one_in(2) ? "live" : NULL;
+	snprintf(key, 40, "fork-%u", (unsigned)n_ids);
+	*tool = (struct run_tool){ .id = new_id(),
+		.ordinal = below(3),
+		.call_id = "call_1",
+		.idem_key = key,
+		.tool = "t_K",
+		.version = "1",
+		.args = "{}",
+		.effect = "K",
+		.state = "planned",
+		.key_until = one_in(2) ? now_us : 0 };
+	c->fork.tools = tool;
+	c->fork.n_tools = one_in(2) ? 1 : 0;
 	if (one_in(2))
 		c->fork.checkpoint_id = new_id();
 	for (int b = 0; b < 32; b++)
@@ -360,7 +373,8 @@ run_begins(void)
 {
 	const struct model_thread *t = any(&model->threads);
 	struct event_list events = { 0 };
-	char client_id[16], dedup[16];
+	struct run_tool tool;
+	char client_id[16], key[40], dedup[16];
 	struct run_create c = { .run_id = new_id(),
 		.thread_id = t->id,
 		.agent_id = agent_id,
@@ -388,7 +402,7 @@ run_begins(void)
 		c.message.client_message_id = one_in(3) ? client_id : NULL;
 	}
 	if (one_in(3) && !c.new_thread)
-		branch_make(&c);
+		branch_make(&c, &tool, key);
 	events_make(&events, 1 + (int)below(3));
 	snprintf(what, sizeof(what), "create");
 	ON_BOTH(run_store_create(rs, &c, &err), err);

@@ -50,6 +50,9 @@ model_branch_create(struct model *m, struct model_thread *t,
 	k->source = "fork";
 	k->manifest = arena_strdup(m->arena, c->fork.manifest);
 	memcpy(k->hash, c->fork.hash, sizeof(k->hash));
+	for (int i = 0; i < c->fork.n_tools; i++)
+		model_tool_add(m, r->id, r->fence, c->now_us,
+		    &c->fork.tools[i]);
 }
 
 struct uuid

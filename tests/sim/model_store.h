@@ -153,6 +153,8 @@ struct model_tool *model_tool(const struct model *m, const char *idem_key);
 /* Where the thread's leaf and head checkpoint are after a create. */
 void model_branch_create(struct model *m, struct model_thread *t,
     struct model_run *r, const struct run_create *c);
+void model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
+    int64_t now_us, const struct run_tool *t);
 bool model_counts(const struct model_message *row, struct uuid thread_id);
 /* Where a run's path ends now; nil: its thread was linear. */
 struct uuid model_leaf_of(const struct model *m, const struct model_run *r);

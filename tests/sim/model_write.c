@@ -420,16 +420,16 @@ thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 		t->active_leaf = c->leaf;
 }
 
-static void
-tool_add(struct model *m, struct uuid run_id, int64_t fence,
-    const struct run_commit *c, const struct run_tool *new)
+void
+model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
+    int64_t now_us, const struct run_tool *new)
 {
 	struct model_tool *row = model_add(m, &m->tools, sizeof(*row));
 	struct run_tool *t = &row->t;
 
 	row->run_id = run_id;
 	row->fence = fence;
-	row->started_at = c->now_us;
+	row->started_at = now_us;
 	*t = *new;
 	t->call_id = arena_strdup(m->arena, new->call_id);
 	t->idem_key = arena_strdup(m->arena, new->idem_key);
@@ -593,7 +593,7 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		message_add(m, t->id, r->id, &c->messages[i]);
 	events_add(m, r, fence, &c->heads, c->events);
 	for (int i = 0; i < c->n_tools_new; i++)
-		tool_add(m, r->id, fence, c, &c->tools_new[i]);
+		model_tool_add(m, r->id, fence, c->now_us, &c->tools_new[i]);
 	for (int i = 0; i < c->n_tools_done; i++)
 		tool_finish(m, c, &c->tools_done[i]);
 	if (c->void_messages)
