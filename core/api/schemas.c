@@ -432,7 +432,7 @@ static const struct schema_row table[] = {
 	"required": ["type"],
 	"properties": {
 		"type": { "enum": ["text", "reasoning", "tool_call",
-		    "tool_result"] },
+		    "tool_result", "summary"] },
 		"text": { "type": "string" },
 		"id": { "type": "string" },
 		"name": { "type": "string" },
@@ -602,7 +602,8 @@ static const struct schema_row table[] = {
 	    "message_created", "message_start", "message_delta",
 	    "reasoning_delta", "message_reset", "message_end", "tool_call",
 	    "tool_progress", "tool_result", "hitl_request", "hitl_resolved",
-	    "checkpoint", "breaker", "error", "ping", "pong"] }) ","
+	    "checkpoint", "compaction", "breaker", "error", "ping",
+	    "pong"] }) ","
 	"\"seq\":" JSON({ "type": "integer" }) ","
 	"\"run_seq\":" JSON({ "type": "integer" }) ","
 	"\"run_id\":" ID ",\"ts\":" TIME ","
@@ -636,6 +637,13 @@ static const struct schema_row table[] = {
 	"\"effect\":" JSON({ "type": "string" }) ","
 	"\"idempotency_key\":" JSON({ "type": "string" }) ","
 	"\"needs_approval\":" JSON({ "type": "boolean" }) ","
+	"\"left_out\":" JSON({ "type": "integer", "description":
+	    "Of compaction: messages that its summary stands for." }) ","
+	"\"kept\":" JSON({ "type": "integer" }) ","
+	"\"tokens\":" JSON({ "type": "integer" }) ","
+	"\"window\":" JSON({ "type": "integer" }) ","
+	"\"summarised\":" JSON({ "type": "boolean", "description":
+	    "false: the model could not, they are left out with a note." }) ","
 	"\"result\":" JSON({ "description": "What the tool gave." }) ","
 	"\"is_error\":" JSON({ "type": "boolean" }) ","
 	"\"duration_ms\":" JSON({ "type": "integer" }) ","

@@ -74,11 +74,13 @@ engine_make(struct node *n, struct app *app)
 		    .max_cost_micros = (int64_t)(s->runs.max_cost * 1e6),
 		    .prices = &s->models.prices,
 		    .model_tries = s->models.tries,
+		    .windows = &s->models.windows,
 		    .max_wall_ms = s->runs.max_wall,
 		    .call_timeout_ms = s->models.call_timeout,
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
 		    .max_output = (size_t)s->runs.max_output,
+		    .compact_percent = s->runs.compact_percent,
 		    .slots = (int)((s->worker.slots + n->n_loops - 1) /
 				   n->n_loops),
 		},

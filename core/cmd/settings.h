@@ -56,6 +56,7 @@ struct model_settings {
 	int64_t call_timeout;
 	int64_t tries;
 	struct as_list prices;
+	struct as_list windows;
 };
 
 struct run_settings {
@@ -66,6 +67,7 @@ struct run_settings {
 	int64_t tool_timeout;
 	int64_t parallel_tools;
 	int64_t max_output; /* bytes of one tool result */
+	int64_t compact_percent;
 };
 
 struct worker_settings {

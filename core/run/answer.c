@@ -7,6 +7,7 @@
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/compact.h"
 #include "core/run/history.h"
 #include "core/run/mutant.h"
 #include "core/run/prompt.h"
@@ -656,6 +657,8 @@ work_answer(struct work *w)
 
 	if (!limits_hold(w) || !breaker_lets(w))
 		return WORK_ENDED;
+	if (work_compact(w))
+		return WORK_GOES_ON;
 	a = answer_new(w);
 	live_begin(w->e->c.live, w->thread_id, w->run_id, w->message_id,
 	    (int)w->state.fence);

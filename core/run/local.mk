@@ -6,6 +6,7 @@ librun_la_SOURCES = \
 	core/run/batch.c core/run/batch.h \
 	core/run/breaker_store.c core/run/breaker_store.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
+	core/run/compact.c core/run/compact.h core/run/compact_plan.c \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/finish.c \
@@ -48,6 +49,10 @@ tests_unit_t_fold_LDADD = librun.la libbase.la $(TEST_LIBS)
 check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
 tests_unit_t_history_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_compact
+tests_unit_t_compact_SOURCES = tests/unit/t_compact.c
+tests_unit_t_compact_LDADD = librun.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_limits
 tests_unit_t_limits_SOURCES = tests/unit/t_limits.c

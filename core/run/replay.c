@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/compact.h"
 #include "core/run/replay_impl.h"
 
 /*
@@ -57,6 +58,7 @@ keep_message(struct replay *r, const struct run_message *m)
 		.content = arena_strdup(r->arena, m->content),
 		.parts = arena_strdup(r->arena, m->parts),
 		.tool_call_id = arena_strdup(r->arena, m->tool_call_id),
+		.usage = arena_strdup(r->arena, m->usage),
 		.state = arena_strdup(r->arena, m->state),
 		.run_id = r->now.id,
 		.step = m->step,
@@ -332,6 +334,7 @@ engine_for(struct replay *r, struct loop *loop, struct bus *bus,
 		    .tool_timeout_ms = 3600000,
 		    .parallel_tools = r->rec.parallel,
 		    .max_output = SIZE_MAX / 2, /* it is cut already */
+		    .compact_percent = COMPACT_ALWAYS, /* see world_window */
 		    .slots = 1 },
 	};
 

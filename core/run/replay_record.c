@@ -131,6 +131,7 @@ load_before(struct record *rec, struct store *store, struct arena *arena,
 		h->run_id = rows_uuid(r, i, 6);
 		h->step = rows_int(r, i, 7);
 		h->sequence = rows_int(r, i, 8);
+		h->usage = text_in(arena, r, i, 9);
 	}
 	rows_free(r);
 	return st;

@@ -16,8 +16,8 @@
 /* The messages that a history is made of. */
 #define RUN_COUNTS(table) table ".state IN ('final', 'interrupted')"
 #define RUN_HISTORY_COLUMNS \
-	"id, role, content, parts, tool_call_id, state, run_id, step, " \
-	"sequence"
+	"id, role, content, parts, tool_call_id, state, run_id, step," \
+	" sequence, usage"
 
 /* Where the thread's leaf is after the create; nil: where it was. */
 struct uuid run_create_leaf(const struct run_create *c);

@@ -224,6 +224,7 @@ run_sql_history(void *arg, struct uuid thread_id, struct uuid leaf,
 		h->run_id = rows_uuid(r, i, 6);
 		h->step = rows_int(r, i, 7);
 		h->sequence = rows_int(r, i, 8);
+		h->usage = text_in(arena, r, i, 9);
 	}
 	rows_free(r);
 	return AS_OK;

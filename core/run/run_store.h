@@ -326,6 +326,7 @@ SUSPENDS enum as_status run_store_thread(struct run_store *rs,
 struct run_history_row {
 	struct uuid id;
 	const char *role, *content, *parts, *tool_call_id, *state;
+	const char *usage; /* JSON, or NULL */
 	struct uuid run_id;
 	int64_t step, sequence;
 };

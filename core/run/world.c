@@ -78,6 +78,18 @@ world_verify(void *arg, const struct plug_caller *who, const char *tool,
 	return plug_tool_verify(p->plug, who, tool, args, result, err);
 }
 
+static int64_t
+world_window(void *arg, const char *model)
+{
+	struct plugin_world *p = arg;
+	const struct plug_model_info *info = model != NULL
+						 ? plug_model_find(p->plug,
+						       model)
+						 : NULL;
+
+	return info != NULL ? info->window : 0;
+}
+
 SQL(RECORDED,
     "SELECT result FROM tool_invocations WHERE run_id = $1 AND tool = $2"
     " AND args_hash = $3 AND state = 'succeeded' AND result IS NOT NULL"
@@ -116,7 +128,8 @@ world_new(struct plug *plug, struct store *store)
 		.chat = world_chat,
 		.call = world_call,
 		.verify = world_verify,
-		.recorded = world_recorded };
+		.recorded = world_recorded,
+		.window = world_window };
 	return &p->w;
 }
 

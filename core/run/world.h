@@ -42,6 +42,8 @@ struct world {
 	    const struct plug_caller *who, const char *tool,
 	    struct json_object *args, struct json_object **result,
 	    struct error *err);
+	/* Tokens that the model can be told at once; 0: nobody knows. */
+	int64_t (*window)(void *arg, const char *model);
 	/*
 	 * What this tool has answered to the same arguments (their hash) in
 	 * that run, in the arena; NULL: nothing.  No such member: nothing.

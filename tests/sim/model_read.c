@@ -181,6 +181,7 @@ model_read_history(void *arg, struct uuid thread_id, struct uuid leaf,
 		h->run_id = row->run_id;
 		h->step = row->m.step;
 		h->sequence = row->m.sequence;
+		h->usage = arena_strdup(arena, row->m.usage);
 	}
 	return AS_OK;
 }
