@@ -48,11 +48,25 @@ chat_leaf_put(struct http_req *req)
 		http_reply_json(req, 200, thread);
 }
 
+/* What is repeated under one key is one run, also after a crash. */
+static const char *
+repeat_key(struct http_req *req, struct uuid of)
+{
+	const char *key = http_header(req, "Idempotency-Key");
+	char id[UUID_TEXT];
+
+	if (key == NULL)
+		return NULL;
+	uuid_format(of, id);
+	return arena_printf(http_arena(req), "branch %s %s", id, key);
+}
+
 void
 chat_message_again(struct http_req *req)
 {
 	struct chat_place place = { .how = CHAT_AGAIN,
-		.message_id = http_param_uuid(req, "mid") };
+		.message_id = http_param_uuid(req, "mid"),
+		.dedup = repeat_key(req, http_param_uuid(req, "mid")) };
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *answer = NULL;
 	struct error err = { 0 };
@@ -149,6 +163,7 @@ chat_history_fork(struct http_req *req)
 		fork_replayed(req, &ctx, checkpoint);
 		return;
 	}
+	how.dedup = repeat_key(req, checkpoint);
 	if (st == AS_OK)
 		st = fork_run(&ctx, http_param_uuid(req, "id"), checkpoint,
 		    &how, &sent, &err);

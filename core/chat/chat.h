@@ -78,6 +78,7 @@ struct chat_place {
 	enum chat_how how;
 	struct uuid message_id;
 	bool beside; /* the thread's leaf stays */
+	const char *dedup; /* NULL, or what makes a repeat the same run */
 	/* Of a fork: */
 	const char *fork_mode; /* NULL: it is none */
 	struct uuid forked_from, checkpoint_id;

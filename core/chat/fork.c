@@ -205,7 +205,8 @@ fork_run(const struct chat_ctx *ctx, struct uuid thread, struct uuid checkpoint,
     const struct fork_request *how, struct chat_sent *out, struct error *err)
 {
 	struct chat_place place = { .how = CHAT_FORK,
-		.beside = !how->make_head };
+		.beside = !how->make_head,
+		.dedup = how->dedup };
 	const char *text = how->content;
 	struct checkpoint c;
 	enum as_status st = checkpoint_read(ctx, thread, checkpoint, &c, err);

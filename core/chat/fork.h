@@ -13,6 +13,7 @@ struct fork_request {
 	struct uuid patch_id; /* nil: none is */
 	const char *patch;
 	bool make_head; /* the thread goes on there */
+	const char *dedup; /* see chat_place */
 	struct json_object
 	    *grant; /* names of tools that what_if calls, or NULL */
 };

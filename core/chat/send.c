@@ -134,6 +134,7 @@ send_once(struct sending *s, struct error *err)
 		.model = s->model,
 		.correlation_id = ctx->correlation_id,
 		.traceparent = ctx->traceparent,
+		.dedup = s->place->dedup,
 		.forked_from = s->spot.forked_from,
 		.branch = s->spot.branch,
 		.fork = s->spot.fork,
@@ -176,6 +177,28 @@ send_once(struct sending *s, struct error *err)
 	return st;
 }
 
+/* The same for a run without a message of its own. */
+static SUSPENDS enum as_status
+find_repeat(struct sending *s, struct chat_sent *out, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	struct run_claim run;
+	struct run_state state;
+	enum as_status st = run_store_by_dedup(ctx->runs, ctx->who.user_id,
+	    s->thread.agent_id, s->place->dedup, &run, err);
+
+	if (st != AS_OK || uuid_is_nil(run.run_id))
+		return st;
+	out->replayed = true;
+	out->run_id = run.run_id;
+	st = run_store_state(ctx->runs, run.run_id, ctx->arena, &state, err);
+	if (st == AS_OK)
+		out->message_id = uuid_is_nil(state.branch.leaf)
+				      ? s->thread.last_message_id
+				      : state.branch.leaf;
+	return st;
+}
+
 /* Was it sent before under this client_message_id?  Then that is the answer. */
 static SUSPENDS enum as_status
 find_replay(struct sending *s, struct chat_sent *out, struct error *err)
@@ -183,6 +206,8 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	int64_t seq = 1;
 	enum as_status st;
 
+	if (s->place->dedup != NULL)
+		return find_repeat(s, out, err);
 	if (s->client_message_id == NULL)
 		return AS_OK;
 	st = run_store_by_client_id(s->ctx->runs, s->thread.id,

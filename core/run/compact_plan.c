@@ -7,7 +7,7 @@
 /* What is kept, what is told in short, and how that is asked for. */
 
 #define KEEP 4 /* a part of the window */
-#define TRANSCRIPT_MAX ((size_t)3) /* bytes a token of the window */
+#define TRANSCRIPT_MAX 3 /* bytes a token of the window: what fits is less */
 #define RESULT_MAX 2000 /* bytes of a tool's result in a transcript */
 
 static bool
@@ -232,7 +232,7 @@ message_add(struct json_object *out, const char *role, const char *text)
 static const char *
 tail(const struct buf *b, int64_t window)
 {
-	size_t max = (size_t)window * TRANSCRIPT_MAX / 4 * 3, at;
+	size_t max = (size_t)window * TRANSCRIPT_MAX, at;
 
 	if (b->len <= max)
 		return b->len > 0 ? b->data : "";
@@ -251,20 +251,19 @@ compact_request(const struct compact_plan *p,
 	struct compact_view v;
 
 	compact_view(&v, rows, n);
-	if (v.summary != NULL)
-		buf_printf(&talk, "What came before: %s\n", v.summary);
 	for (int i = p->from; i < p->cut; i++)
 		if (!is_role(&rows[i], "system"))
 			transcribe(&talk, &rows[i]);
 	message_add(out, "system",
 	    "You shorten conversations. What you write replaces the part that "
 	    "you are shown, for an assistant that goes on with it.");
-	buf_printf(&ask,
+	buf_add_str(&ask,
 	    "Summarise the conversation between the lines. Keep decisions, "
 	    "names, numbers, identifiers, results of tools and what is still "
-	    "to be done; leave out greetings. Write plain text only.\n"
-	    "----\n%s----",
-	    tail(&talk, p->window));
+	    "to be done; leave out greetings. Write plain text only.\n----\n");
+	if (v.summary != NULL)
+		buf_printf(&ask, "What came before: %s\n", v.summary);
+	buf_printf(&ask, "%s----", tail(&talk, p->window));
 	message_add(out, "user", ask.data);
 	json_object_put(v.parts);
 	buf_free(&talk);

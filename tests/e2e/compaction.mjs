@@ -213,14 +213,12 @@ test("killed while it summarises, another process does it", async () => {
 			asked = done;
 		});
 		summary = () => (asked(), { text: "never", hang_after: -1 });
-		let run;
 		const going = (async () => {
 			for (let i = 0; i < 12; i++) {
 				const { body } = await api(own, "POST",
 					`/api/chat/sessions/${s.thread.id}`,
 					{ token: s.token, body: { content: `${i} ${LONG}` } });
-				run = body.run.id;
-				await ended(s, run, own);
+				await ended(s, body.run.id, own);
 			}
 		})();
 		going.catch(() => {});
@@ -228,7 +226,10 @@ test("killed while it summarises, another process does it", async () => {
 		await own.kill9();
 		summary = before;
 		await own.restart();
-		assert.equal((await ended(s, run, own)).state, "succeeded");
+		const { body: { items: [run] } } = await api(own, "GET",
+			`/api/runs?thread_id=${s.thread.id}&limit=1`,
+			{ token: s.token });
+		assert.equal((await ended(s, run.id, own)).state, "succeeded");
 		assert.equal((await summaries(s)).length, 1);
 		assert.equal((await summaries(s))[0].content,
 			"They spoke of words.");

@@ -25,7 +25,7 @@ import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
 import { shown } from "./drill.mjs";
-import { poll, within, World } from "./world.mjs";
+import { PARKED, poll, within, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
 const HITS_MAX = 5; // of one point that are tried
@@ -88,6 +88,48 @@ const plots = {
 	},
 };
 
+// A thread that goes on from its only checkpoint.
+plots.fork = {
+	async begin(story, server) {
+		const said = await story.say(server, "only talk", KEY);
+		await story.rest();
+		story.first = said.body.run.id;
+		const { body } = await api(server, "GET",
+			`/api/chat/sessions/${story.thread}/history`,
+			{ token: story.token });
+		story.from = body.items.at(-1).id;
+		return plots.fork.again(story, server);
+	},
+	// Its key is held for a minute by the request that died with a server.
+	async again(story, server) {
+		const fork = () => api(server, "POST", "/api/chat/sessions/" +
+			`${story.thread}/history/${story.from}/fork`, {
+			token: story.token, headers: { "idempotency-key": "the-fork" },
+			body: { mode: "live", content: "do it all", make_head: true },
+		});
+		const end = Date.now() + 90000;
+
+		for (let answer; Date.now() < end;) {
+			answer = await fork().catch(() => null);
+			if (answer?.body.code !== "IDEMPOTENCY_IN_PROGRESS")
+				return answer;
+			await new Promise((done) => {
+				setTimeout(done, 1000 * answer.body.retry_after);
+			});
+		}
+		return null;
+	},
+};
+
+// The run that a fault is meant for has ended, or waits for somebody.
+const restOf = (point, story) => plotOf(point) !== "fork" ? story.rest()
+	: story.until((f) => f.type === "run_status" && story.first &&
+		f.run_id !== story.first &&
+		(f.status === "end" || PARKED.includes(f.state)), "the fork's end");
+
+// What each plot begins with.
+const opening = { talk: "do it all", stop: "only pay", fork: "only talk" };
+
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
 	"claim.post": "tool.pre_call=kill,nth=3",
@@ -95,7 +137,8 @@ const earlier = {
 	"reap.post": "tool.pre_call=kill,nth=3",
 	"tool.pre_verify": "tool.post_intent=kill",
 };
-const plotOf = (point) => point.startsWith("cancel.") ? "stop" : "talk";
+const plotOf = (point) => point.startsWith("cancel.") ? "stop"
+	: point.startsWith("fork.") ? "fork" : "talk";
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -105,7 +148,7 @@ async function countHits(world, plot) {
 	await story.control(server, "clear");
 	await story.read(server);
 	await plots[plot].begin(story, server);
-	await story.rest();
+	await restOf(plot === "fork" ? "fork." : plot, story);
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -134,7 +177,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = story.rest().then(() => new Promise((_, reject) => {
+	const over = restOf(c.point, story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
 	}));
@@ -199,7 +242,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await story.rest()).state;
+	c.state = (await restOf(c.point, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -211,8 +254,7 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
-		: "only pay", KEY);
+	await story.say(next, opening[plotOf(c.point)], KEY);
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
