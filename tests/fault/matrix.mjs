@@ -91,9 +91,8 @@ const plots = {
 // A thread that goes on from its only checkpoint.
 plots.fork = {
 	async begin(story, server) {
-		const said = await story.say(server, "only talk", KEY);
+		await story.say(server, "only talk", KEY);
 		await story.rest();
-		story.first = said.body.run.id;
 		const { body } = await api(server, "GET",
 			`/api/chat/sessions/${story.thread}/history`,
 			{ token: story.token });
@@ -121,14 +120,38 @@ plots.fork = {
 	},
 };
 
+// The third of three long messages does not fit beside the first two.
+const long = (i) => `only talk ${i} ${"word ".repeat(800)}`;
+
+plots.compact = {
+	settings: ['models.windows=["openai/stub=2000"]'],
+	async begin(story, server) {
+		for (const i of [1, 2]) {
+			const said = await story.say(server, long(i), `${KEY} ${i}`);
+			await story.rest(said.body.run.id);
+		}
+		story.late = true;
+		return plots.compact.again(story, server);
+	},
+	again: (story, server) => story.late && story.say(server, long(3), KEY),
+};
+
 // The run that a fault is meant for has ended, or waits for somebody.
-const restOf = (point, story) => plotOf(point) !== "fork" ? story.rest()
-	: story.until((f) => f.type === "run_status" && story.first &&
-		f.run_id !== story.first &&
-		(f.status === "end" || PARKED.includes(f.state)), "the fork's end");
+const restOf = (plot, story) => {
+	const before = { fork: 1, compact: 2 }[plot] ?? 0;
+	const over = (f) => f.type === "run_status" &&
+		(f.status === "end" || PARKED.includes(f.state));
+
+	return story.until((f) => {
+		const ids = [...new Set(story.seen.filter(over)
+			.map((x) => x.run_id))];
+		return over(f) && ids.length > before && ids.at(-1) === f.run_id;
+	}, "the run's end");
+};
 
 // What each plot begins with.
-const opening = { talk: "do it all", stop: "only pay", fork: "only talk" };
+const opening = { talk: "do it all", stop: "only pay", fork: "only talk",
+	compact: long(3) };
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -138,17 +161,19 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: point.startsWith("fork.") ? "fork" : "talk";
+	: point.startsWith("fork.") ? "fork"
+		: point.startsWith("compact.") ? "compact" : "talk";
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
 	const story = await world.story(`count-${plot}`);
+	story.settings = plots[plot].settings;
 	const server = await story.start();
 
 	await story.control(server, "clear");
 	await story.read(server);
 	await plots[plot].begin(story, server);
-	await restOf(plot === "fork" ? "fork." : plot, story);
+	await restOf(plot, story);
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -177,7 +202,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = restOf(c.point, story).then(() => new Promise((_, reject) => {
+	const over = restOf(plotOf(c.point), story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
 	}));
@@ -242,7 +267,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await restOf(c.point, story)).state;
+	c.state = (await restOf(plotOf(c.point), story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -264,6 +289,7 @@ async function play(c, world) {
 	const story = await world.story(`${c.action}-${c.point}-${c.nth}`);
 
 	c.folder = story.name;
+	story.settings = plots[plotOf(c.point)].settings;
 	try {
 		await tell(c, story);
 		const { broken, figures } = await story.check();
