@@ -3,13 +3,17 @@
 
 #include <string.h>
 
+#include "core/agent/agent.h"
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
 #include "core/chat/send.h"
+#include "core/run/approval.h"
+#include "core/run/builtin.h"
 #include "core/run/history.h"
 #include "core/run/replay.h"
+#include "core/run/run_store_impl.h"
 
 /*
  * From a checkpoint to a place in the tree of messages.  A checkpoint is of one
@@ -266,9 +270,23 @@ args_hash(const char *text, uint8_t out[HASH_LEN])
 	buf_free(&b);
 }
 
+/* As answer.c does it: a person may come first here, too. */
+static const char *
+first_state(const struct agent *agent, const struct plug_tool_info *info,
+    const struct run_tool *t, const char *kind)
+{
+	if (strcmp(t->tool, BUILTIN_ASK) == 0 &&
+	    approval_may_ask(agent->approval, kind))
+		return "parked";
+	if (info != NULL &&
+	    approval_needed(agent->approval, kind, info, t->tool, t->effect))
+		return "awaiting_approval";
+	return "planned";
+}
+
 void
 fork_tools(const struct chat_ctx *ctx, const struct chat_place *place,
-    struct run_create *c)
+    const struct agent *agent, struct run_create *c)
 {
 	struct run_tool *tools = arena_alloc(ctx->arena,
 	    (size_t)place->n_tools * sizeof(*tools) + 1);
@@ -284,7 +302,7 @@ fork_tools(const struct chat_ctx *ctx, const struct chat_place *place,
 		t->id = engine_new_id(ctx->engine);
 		t->step = 0;
 		t->idem_key = arena_strdup(ctx->arena, key);
-		t->state = "planned";
+		t->state = first_state(agent, info, t, run_create_kind(c));
 		t->result = t->error_code = t->resolution = NULL;
 		t->deadline_us = t->key_until = 0;
 		if (strcmp(t->effect, "K") == 0 && info != NULL &&

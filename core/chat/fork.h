@@ -6,6 +6,8 @@
 
 #include "core/chat/chat.h"
 
+struct agent;
+
 struct fork_request {
 	const char *mode; /* live what_if */
 	const char *content; /* a question after the checkpoint, or NULL */
@@ -41,6 +43,6 @@ void fork_message(const struct chat_ctx *ctx, const struct run_message *like,
     struct run_message *m);
 /* The calls that the run begins with, as its own. */
 void fork_tools(const struct chat_ctx *ctx, const struct chat_place *place,
-    struct run_create *c);
+    const struct agent *agent, struct run_create *c);
 
 #endif

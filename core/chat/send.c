@@ -151,7 +151,7 @@ send_once(struct sending *s, struct error *err)
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
 	if (s->content != NULL)
 		message_fill(s, &c.message, c.now_us);
-	fork_tools(ctx, s->place, &c);
+	fork_tools(ctx, s->place, s->agent, &c);
 	c.message.sequence = s->thread.heads.msg_seq;
 	events_fill(s, &events, &c, owned, answer_id);
 	if (owned)

@@ -201,7 +201,7 @@ fixed_tokens(struct work *w)
 {
 	const struct world *world = w->e->c.world;
 	struct json_object *tools = world->offer(world->arg, w->agent);
-	char *system = prompt_system(w->agent);
+	char *system = prompt_system(w->agent, run_is_alone(w->state.kind));
 	int64_t sum = 4 + compact_tokens(system) +
 		      compact_tokens(json_text(tools));
 

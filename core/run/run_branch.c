@@ -35,7 +35,7 @@ SQL(FORK_TOOL,
     " tool_call_id, idem_key, tool, tool_version, effect, args_hash, args,"
     " state, fence, attempt, created_at, started_at, key_valid_until)"
     " SELECT $2, r.tenant_id, r.id, '', 0, $3, $4, $5, $6, $7, $8, $9, $10,"
-    " 'planned', r.fence, 1, $11, $11, $12 FROM runs r WHERE r.id = $1");
+    " $13, r.fence, 1, $11, $11, $12 FROM runs r WHERE r.id = $1");
 
 static void
 fork_tools(struct batch *b, const struct run_create *c)
@@ -49,7 +49,8 @@ fork_tools(struct batch *b, const struct run_create *c)
 		    SQL_TEXT(t->idem_key), SQL_TEXT(t->tool),
 		    SQL_TEXT(t->version), SQL_TEXT(t->effect),
 		    SQL_BYTES(t->args_hash, HASH_LEN), SQL_TEXT(t->args),
-		    SQL_INT(c->now_us), sql_time(t->key_until));
+		    SQL_INT(c->now_us), sql_time(t->key_until),
+		    SQL_TEXT(t->state));
 	}
 }
 

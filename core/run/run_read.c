@@ -70,7 +70,6 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
-	s->kind = text_in(arena, r, 0, 30);
 	s->class = (int)rows_int(r, 0, 31);
 	s->origin = text_in(arena, r, 0, 32);
 	s->branch.leaf = rows_uuid(r, 0, 33);
@@ -234,7 +233,8 @@ SQL(STEP_TOOLS,
     "SELECT id, step, ordinal, tool_call_id, idem_key, tool, tool_version,"
     " args, effect, state, result, error_code, dispatch_deadline,"
     " key_valid_until, resolution"
-    " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal");
+    " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal,"
+    " id");
 
 SUSPENDS enum as_status
 run_sql_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,

@@ -7,6 +7,7 @@
 #include "core/base/json_write.h"
 #include "core/base/text.h"
 #include "core/run/run_branch.h"
+#include "core/run/run_outbox.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 
@@ -210,6 +211,7 @@ tools_done_write(struct buf *b, const struct run_commit *c)
 		jw_str(b, "error_code", t->error_code);
 		jw_str(b, "resolution", run_tool_resolution(t));
 		jw_str(b, "idem_key", t->idem_key);
+		jw_bool(b, "ends", !run_tool_is_open(t));
 		if (t->deadline_us > 0)
 			jw_int(b, "deadline", t->deadline_us);
 		jw_close(b);
@@ -395,20 +397,20 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
 	" AND status = $37 AND step = $38" \
 	" AND runs.head_seq = $3 - 1 AND fence = $39" \
-	" AND l.head_seq = $4 - 1" \
+	" AND l.head_seq = $4 - 1 AND $53 IN (0, version)" \
 	" RETURNING runs.id, tenant_id, runs.thread_id, step," \
-	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
+	" checkpoint_ns, fence, user_id, l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
 	" status = $46," \
 	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
-	" head_checkpoint_id = COALESCE($55, head_checkpoint_id)," \
-	" active_leaf = COALESCE($53, active_leaf)" \
+	" head_checkpoint_id = COALESCE($56, head_checkpoint_id)," \
+	" active_leaf = COALESCE($54, active_leaf)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
 	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
 	" tenant_id, parent_id, run_id, step, source, manifest," \
 	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $28, r.tenant_id, COALESCE($54, r.parent), r.id, r.step, 'loop', " \
+	" $28, r.tenant_id, COALESCE($55, r.parent), r.id, r.step, 'loop', " \
 	"$43, $44, $5" \
 	" FROM r WHERE $28 IS NOT NULL)," \
 	" m AS (" messages ")," \
@@ -423,7 +425,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($59 AS json)) AS m (id uuid," \
+	" FROM r, json_to_recordset(CAST($60 AS json)) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -437,7 +439,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($56 AS " \
+	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($57 AS " \
 	"json)) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
@@ -446,26 +448,36 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" d AS (UPDATE tool_invocations i SET state = x.state," \
 	" result = x.result, result_sha = decode(x.sha, 'hex')," \
 	" error_code = x.error_code," \
-	" completed_at = CASE WHEN x.state NOT IN ('planned', 'started')" \
-	" THEN $5 END," \
+	" completed_at = CASE WHEN x.ends THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset(CAST($57 AS json)) AS x" \
+	" FROM r, json_to_recordset(CAST($58 AS json)) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text," \
-	" resolution text, idem_key text, deadline bigint)" \
+	" resolution text, idem_key text, deadline bigint, ends bool)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
-	" AND i.state IN ('planned', 'started', 'unknown'))," \
+	" AND (i.completed_at IS NULL OR i.state = 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $58 AND messages.run_id = r.id),"
+	" WHERE $59 AND messages.run_id = r.id),"
+
+/* Who wants to hear of a run's end, as run_outbox_add does it. */
+#define OUTBOX_FROM \
+	" o AS (INSERT INTO outbox (tenant_id, kind, dest, ref, webhook_id," \
+	" event_id, next_at, created_at) SELECT r.tenant_id, 'webhook', $57," \
+	" $58, w.id, $22, $5, $5 FROM r JOIN webhooks w" \
+	" ON w.tenant_id = r.tenant_id AND w.user_id = r.user_id" \
+	" WHERE NOT w.paused AND (w.event_mask & $59) <> 0),"
 
 static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 				       TOOLS_AND_VOID) };
+static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
+				       OUTBOX_FROM) };
 
-#define PLAIN_ARGS (COMMON_ARGS + 34)
+#define PLAIN_ARGS (COMMON_ARGS + 35)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
+#define TELLS_ARGS (PLAIN_ARGS + 3)
 
-/* $22 to $55 */
+/* $22 to $56 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
@@ -503,6 +515,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->model),
 		SQL_TEXT(c->budget),
 		sql_time(c->deadline_at),
+		SQL_INT(c->version),
 		sql_uuid_or_null(c->leaf),
 		sql_uuid_or_null(c->checkpoint_parent),
 		sql_uuid_or_null(c->beside ? none : c->checkpoint_id),
@@ -511,9 +524,9 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 	memcpy(args, list, sizeof(list));
 }
 
-/* The statement of the commit, then what run_store_park.c adds to it. */
+/* The statement of the commit, then what other files add to it. */
 static SUSPENDS enum as_status
-guarded_park(struct store *store, const struct run_commit *c,
+guarded_more(struct store *store, const struct run_commit *c,
     const struct sql_arg *args, struct error *err)
 {
 	struct batch b;
@@ -521,13 +534,34 @@ guarded_park(struct store *store, const struct run_commit *c,
 
 	batch_init(&b);
 	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
-	run_store_park_add(&b, c);
+	if (run_store_parks(c))
+		run_store_park_add(&b, c);
+	run_outbox_add(&b, c);
 	st = guarded_batch(store, &b, err);
 	batch_fini(&b);
 	return st;
 }
 
-/* $56 to $59 as well */
+/* $57 to $59 as well, if it tells of the run's end. */
+static SUSPENDS enum as_status
+commit_plain(struct store *store, const struct run_commit *c,
+    struct sql_arg args[COMMIT_ARGS], struct error *err)
+{
+	struct arena *arena;
+	enum as_status st;
+
+	if (!run_outbox_tells(c))
+		return guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err);
+	arena = arena_new(NULL);
+	args[PLAIN_ARGS] = SQL_TEXT(run_outbox_name(c->to));
+	args[PLAIN_ARGS + 1] = SQL_TEXT(run_outbox_ref(arena, c));
+	args[PLAIN_ARGS + 2] = SQL_INT(run_outbox_bit(c->to));
+	st = guarded(store, &COMMIT_TELLS, args, TELLS_ARGS, err);
+	arena_free(arena);
+	return st;
+}
+
+/* $57 to $60 as well */
 static SUSPENDS enum as_status
 commit_lists(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)
@@ -542,8 +576,8 @@ commit_lists(struct store *store, const struct run_commit *c,
 	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
 	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
 	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
-	st = run_store_parks(c)
-		 ? guarded_park(store, c, args, err)
+	st = run_store_parks(c) || run_outbox_tells(c)
+		 ? guarded_more(store, c, args, err)
 		 : guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
 	buf_free(&messages);
 	buf_free(&tools_new);
@@ -567,7 +601,7 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, plain ? &c->messages[0] : &none);
 	plain_args(c, args + COMMON_ARGS);
-	st = plain ? guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err)
+	st = plain ? commit_plain(store, c, args, err)
 		   : commit_lists(store, c, args, err);
 	events_free(&events);
 	return st;
