@@ -135,17 +135,26 @@ void
 chat_session_get(struct http_req *req)
 {
 	struct chat_ctx ctx = chat_ctx_of(req);
+	const char *branch = http_query(req, "branch");
 	struct json_object *thread = NULL, *items = NULL;
 	struct error err = { 0 };
+	struct uuid leaf = { 0 };
 	struct page page;
 	int64_t next = 0;
 	enum as_status st;
 
+	if (branch == NULL)
+		branch = "active";
 	st = page_read(req, &page, &err);
+	if (st == AS_OK && strcmp(branch, "active") != 0 &&
+	    strcmp(branch, "all") != 0)
+		st = error_field(&err, "branch", "is active or all");
 	if (st == AS_OK)
 		st = thread_get(&ctx, path_id(req), &thread, &err);
+	if (st == AS_OK && strcmp(branch, "active") == 0)
+		(void)jget_uuid(thread, "active_leaf", &leaf);
 	if (st == AS_OK)
-		st = thread_messages(&ctx, path_id(req), page.after_int,
+		st = thread_messages(&ctx, path_id(req), leaf, page.after_int,
 		    page.limit, &items, &next, &err);
 	if (st != AS_OK) {
 		json_object_put(thread);
@@ -174,9 +183,29 @@ send_body(struct http_req *req, const char **content, size_t *len,
 	return AS_OK;
 }
 
+static enum as_status
+place_read(struct json_object *body, struct chat_place *place,
+    struct error *err)
+{
+	bool after = json_object_object_get_ex(body, "parent_id", NULL);
+
+	memset(place, 0, sizeof(*place));
+	if (jget_uuid(body, "edit_of", &place->message_id)) {
+		place->how = CHAT_EDIT;
+		if (after)
+			return error_field(err, "parent_id",
+			    "is that of edit_of already");
+	} else if (after) {
+		place->how = CHAT_AFTER;
+		(void)jget_uuid(body, "parent_id", &place->message_id);
+	}
+	return AS_OK;
+}
+
 void
 chat_message_post(struct http_req *req)
 {
+	struct chat_place place;
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *body, *answer = NULL;
 	struct error err = { 0 };
@@ -187,8 +216,11 @@ chat_message_post(struct http_req *req)
 
 	st = send_body(req, &content, &len, &body, &err);
 	if (st == AS_OK)
-		st = chat_send(&ctx, path_id(req), content, len,
-		    jget_str(body, "client_message_id", NULL), &sent, &err);
+		st = place_read(body, &place, &err);
+	if (st == AS_OK)
+		st = chat_send_at(&ctx, path_id(req), content, len,
+		    jget_str(body, "client_message_id", NULL), &place, &sent,
+		    &err);
 	if (st == AS_OK)
 		st = chat_sent_json(&ctx, &sent, &answer, &err);
 	if (st != AS_OK)

@@ -437,12 +437,15 @@ static const struct schema_row table[] = {
 }) },
 { "Thread", "{\"type\":\"object\",\"required\":[\"id\",\"user_id\","
 	"\"agent_id\",\"title\",\"status\",\"head_seq\",\"active_run_id\","
-	"\"created_at\",\"updated_at\"],\"properties\":{"
+	"\"active_leaf\",\"created_at\",\"updated_at\"],\"properties\":{"
 	"\"id\":" ID ",\"user_id\":" ID ",\"agent_id\":" ID ","
 	"\"title\":" JSON({ "type": "string" }) ","
 	"\"status\":" JSON({ "enum": ["idle", "busy", "waiting", "error"] }) ","
 	"\"head_seq\":" JSON({ "type": "integer" }) ","
 	"\"active_run_id\":" ID_OR_NULL ","
+	"\"active_leaf\":{\"type\":[\"string\",\"null\"],"
+	"\"format\":\"uuid\",\"description\":"
+	"\"null: the thread has one branch only.\"},"
 	"\"created_at\":" TIME ",\"updated_at\":" TIME "}}" },
 { "ThreadFull", JSON({
 	"allOf": [
@@ -476,7 +479,11 @@ static const struct schema_row table[] = {
 		    "description": "1 byte to 256 KiB, no U+0000." },
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
-		    "description": "Repeats are answered with what the first one made." }
+		    "description": "Repeats are answered with what the first one made." },
+		"edit_of": { "type": ["string", "null"], "format": "uuid",
+		    "description": "A message of mine: this one stands beside it." },
+		"parent_id": { "type": ["string", "null"], "format": "uuid",
+		    "description": "The message that this one follows; null: none. Without it, the leaf that is looked at." }
 	},
 	"examples": [{ "content": "What is 17 * 23?" }]
 }) },
@@ -498,7 +505,7 @@ static const struct schema_row table[] = {
 	"required": ["type"],
 	"properties": {
 		"type": { "enum": ["text", "reasoning", "tool_call",
-		    "tool_result"] },
+		    "tool_result", "summary"] },
 		"text": { "type": "string" },
 		"id": { "type": "string" },
 		"name": { "type": "string" },
@@ -657,7 +664,8 @@ static const struct schema_row table[] = {
 	    "message_created", "message_start", "message_delta",
 	    "reasoning_delta", "message_reset", "message_end", "tool_call",
 	    "tool_progress", "tool_result", "hitl_request", "hitl_resolved",
-	    "checkpoint", "breaker", "error", "ping", "pong"] }) ","
+	    "checkpoint", "compaction", "breaker", "error", "ping",
+	    "pong"] }) ","
 	"\"seq\":" JSON({ "type": "integer" }) ","
 	"\"run_seq\":" JSON({ "type": "integer" }) ","
 	"\"run_id\":" ID ",\"ts\":" TIME ","
@@ -694,6 +702,13 @@ static const struct schema_row table[] = {
 	"\"effect\":" JSON({ "type": "string" }) ","
 	"\"idempotency_key\":" JSON({ "type": "string" }) ","
 	"\"needs_approval\":" JSON({ "type": "boolean" }) ","
+	"\"left_out\":" JSON({ "type": "integer", "description":
+	    "Of compaction: messages that its summary stands for." }) ","
+	"\"kept\":" JSON({ "type": "integer" }) ","
+	"\"tokens\":" JSON({ "type": "integer" }) ","
+	"\"window\":" JSON({ "type": "integer" }) ","
+	"\"summarised\":" JSON({ "type": "boolean", "description":
+	    "false: the model could not, they are left out with a note." }) ","
 	"\"result\":" JSON({ "description": "What the tool gave." }) ","
 	"\"is_error\":" JSON({ "type": "boolean" }) ","
 	"\"duration_ms\":" JSON({ "type": "integer" }) ","
@@ -756,7 +771,8 @@ static const struct schema_row table[] = {
 
 /* The tables of all rooms; each ends with a row without a name. */
 static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
-	api_schemas_inbox, api_schemas_schedules, api_schemas_hooks };
+	api_schemas_inbox, api_schemas_schedules, api_schemas_hooks,
+	api_schemas_branches };
 
 static const struct schema_row *
 row_at(size_t i)

@@ -11,6 +11,9 @@ libchat_la_SOURCES = \
 	core/chat/queue.c core/chat/queue.h core/chat/queue_impl.h \
 	core/chat/queue_watch.c \
 	core/chat/runs.c \
+	core/chat/branch.c core/chat/branch.h core/chat/branch_tree.c \
+	core/chat/checkpoint.c core/chat/checkpoint.h \
+	core/chat/fork.c core/chat/fork.h \
 	core/chat/send.c core/chat/send.h core/chat/send_parts.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \

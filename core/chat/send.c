@@ -5,9 +5,12 @@
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
+#include "core/chat/branch.h"
 #include "core/chat/chat.h"
+#include "core/chat/fork.h"
 #include "core/chat/queue.h"
 #include "core/chat/send.h"
+#include "core/run/run_branch.h"
 #include "core/run/wire.h"
 
 /*
@@ -26,6 +29,8 @@ struct sending {
 	const char *content, *client_message_id;
 	char model[CHAT_MODEL_LEN];
 	struct uuid run_id, message_id;
+	const struct chat_place *place;
+	struct branch_spot spot;
 };
 
 static enum as_status
@@ -77,18 +82,24 @@ static void
 message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
 	chat_message_fill(s->ctx, m, s->content, now_us);
+	if (s->place->like != NULL)
+		fork_message(s->ctx, s->place->like, m);
 	m->id = s->message_id;
-	m->parent_id = s->thread.last_message_id;
+	m->parent_id = s->spot.parent_id;
 	m->client_message_id = s->client_message_id;
 	m->sequence = s->thread.heads.msg_seq;
 }
 
 static void
 events_fill(struct sending *s, struct event_list *events,
-    const struct run_message *m, bool owned, struct uuid answer_id,
+    const struct run_create *c, bool owned, struct uuid answer_id,
     const struct queue_place *place)
 {
-	run_message_created(events, m, s->thread.id, s->run_id);
+	if (!uuid_is_nil(c->message.id))
+		run_message_created(events, &c->message, s->thread.id,
+		    s->run_id);
+	for (int i = 0; i < c->fork.n_tools; i++)
+		run_tool_intended(events, &c->fork.tools[i], false);
 	if (!owned) {
 		chat_queued_event(events, place);
 		return;
@@ -114,7 +125,8 @@ send_once(struct sending *s, struct error *err)
 {
 	const struct chat_ctx *ctx = s->ctx;
 	struct engine *e = ctx->engine;
-	bool owned = engine_has_slot(e);
+	/* Who begins with calls begins as one that goes on. */
+	bool owned = s->place->n_tools == 0 && engine_has_slot(e);
 	struct work *w = NULL;
 	struct uuid answer_id = engine_new_id(e);
 	struct event_list events = { 0 };
@@ -127,6 +139,10 @@ send_once(struct sending *s, struct error *err)
 		.model = s->model,
 		.correlation_id = ctx->correlation_id,
 		.traceparent = ctx->traceparent,
+		.dedup = s->place->dedup,
+		.forked_from = s->spot.forked_from,
+		.branch = s->spot.branch,
+		.fork = s->spot.fork,
 		.heads = s->thread.heads,
 		.owner_epoch = owned ? engine_epoch(e) : 0,
 		.now_us = engine_now_us(e),
@@ -139,14 +155,22 @@ send_once(struct sending *s, struct error *err)
 			   &place, err)) != AS_OK)
 		return st;
 	c.heads.run_seq = 0;
-	c.title = chat_title_from(ctx->arena, s->content);
+	c.title = s->content != NULL ? chat_title_from(ctx->arena, s->content)
+				     : "";
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
-	message_fill(s, &c.message, c.now_us);
-	events_fill(s, &events, &c.message, owned, answer_id, &place);
+	if (s->content != NULL)
+		message_fill(s, &c.message, c.now_us);
+	fork_tools(ctx, s->place, s->agent, &c);
+	c.message.sequence = s->thread.heads.msg_seq;
+	events_fill(s, &events, &c, owned, answer_id, &place);
 	if (owned)
 		w = engine_expect(e, &c);
+	if (run_create_forks(&c))
+		FAILPOINT("fork.pre_commit");
 	FAILPOINT("api.create.pre_commit");
 	st = run_store_create(ctx->runs, &c, err);
+	if (st == AS_OK && run_create_forks(&c))
+		FAILPOINT("fork.post_commit");
 	if (st == AS_OK) {
 		FAILPOINT("api.create.post_commit");
 		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
@@ -162,6 +186,28 @@ send_once(struct sending *s, struct error *err)
 	return st;
 }
 
+/* The same for a run without a message of its own. */
+static SUSPENDS enum as_status
+find_repeat(struct sending *s, struct chat_sent *out, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	struct run_claim run;
+	struct run_state state;
+	enum as_status st = run_store_by_dedup(ctx->runs, ctx->who.user_id,
+	    s->thread.agent_id, s->place->dedup, &run, err);
+
+	if (st != AS_OK || uuid_is_nil(run.run_id))
+		return st;
+	out->replayed = true;
+	out->run_id = run.run_id;
+	st = run_store_state(ctx->runs, run.run_id, ctx->arena, &state, err);
+	if (st == AS_OK)
+		out->message_id = uuid_is_nil(state.branch.leaf)
+				      ? s->thread.last_message_id
+				      : state.branch.leaf;
+	return st;
+}
+
 /* Was it sent before under this client_message_id?  Then that is the answer. */
 static SUSPENDS enum as_status
 find_replay(struct sending *s, struct chat_sent *out, struct error *err)
@@ -169,12 +215,15 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	int64_t seq = 1;
 	enum as_status st;
 
+	if (s->place->dedup != NULL)
+		return find_repeat(s, out, err);
 	if (s->client_message_id == NULL)
 		return AS_OK;
 	st = run_store_by_client_id(s->ctx->runs, s->thread.id,
 	    s->client_message_id, &s->message_id, &out->run_id, &seq, err);
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
 	out->seq_before = seq - 1;
+	out->message_id = s->message_id;
 	return st;
 }
 
@@ -200,7 +249,13 @@ send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
 		}
 		out->seq_before = s->thread.heads.seq;
 		out->run_id = s->run_id = engine_new_id(ctx->engine);
-		s->message_id = engine_new_id(ctx->engine);
+		if (s->content != NULL)
+			s->message_id = engine_new_id(ctx->engine);
+		st = branch_spot(ctx, &s->thread, s->place, s->message_id,
+		    &s->spot, err);
+		if (st != AS_OK)
+			return st;
+		out->message_id = s->spot.question_id;
 		st = send_once(s, err);
 		if (st != AS_CONFLICT)
 			return st;
@@ -217,13 +272,27 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
     size_t len, const char *client_message_id, struct chat_sent *out,
     struct error *err)
 {
+	static const struct chat_place leaf;
+
+	return chat_send_at(ctx, id, content, len, client_message_id, &leaf,
+	    out, err);
+}
+
+SUSPENDS enum as_status
+chat_send_at(const struct chat_ctx *ctx, struct uuid id, const char *content,
+    size_t len, const char *client_message_id, const struct chat_place *place,
+    struct chat_sent *out, struct error *err)
+{
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = chat_text_check("content", content, len, err);
+	enum as_status st = content != NULL
+				? chat_text_check("content", content, len, err)
+				: AS_OK;
 
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;
 	s->content = content;
 	s->client_message_id = client_message_id;
+	s->place = place;
 	if (st == AS_OK)
 		st = send_tries(s, id, out, err);
 	if (st == AS_OK)
@@ -234,16 +303,15 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
 
 SQL(USER_MESSAGE,
     "SELECT id, sequence, content, parts, client_message_id, parent_id, state,"
-    " created_at, thread_id FROM messages WHERE run_id = $1 AND step = 0"
-    " AND role = 'user'");
+    " created_at, thread_id, role, run_id FROM messages WHERE id = $1");
 
 SUSPENDS enum as_status
 chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
     struct json_object **out, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(sent->run_id) };
+	struct sql_arg args[] = { SQL_UUID(sent->message_id) };
 	struct json_object *run = NULL;
-	struct run_message m = { .role = "user" };
+	struct run_message m = { 0 };
 	struct buf b = { 0 };
 	struct rows *r = NULL;
 	enum as_status st;
@@ -260,9 +328,10 @@ chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
 		m.parent_id = rows_uuid(r, 0, 5);
 		m.state = rows_text(r, 0, 6);
 		m.created_at = rows_int(r, 0, 7);
+		m.role = rows_text(r, 0, 9);
 		*out = jobj();
 		run_message_write(&b, NULL, &m, rows_uuid(r, 0, 8),
-		    sent->run_id);
+		    rows_uuid(r, 0, 10));
 		jput(*out, "message", json_raw(buf_take(&b)));
 		jput(*out, "run", json_object_get(run));
 	} else if (st == AS_OK)

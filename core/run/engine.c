@@ -361,7 +361,11 @@ engine_expect(struct engine *e, const struct run_create *c)
 		.deadline_at = c->deadline_at,
 		.created_at = c->now_us,
 		.heads = { c->heads.seq + c->events->n, c->events->n,
-		    c->heads.msg_seq + 1 },
+		    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1) },
+		.branch = c->branch,
+		.leaf = c->branch.leaf,
+		.forked_from = c->forked_from,
+		.fork_mode = c->fork.mode,
 		.model = c->model,
 		.correlation_id = c->correlation_id,
 		.traceparent = c->traceparent,
@@ -419,6 +423,7 @@ engine_begin(struct work *w, struct uuid message_id, struct agent *agent,
 	s->model = arena_strdup(arena, s->model);
 	s->correlation_id = arena_strdup(arena, s->correlation_id);
 	s->traceparent = arena_strdup(arena, s->traceparent);
+	s->fork_mode = arena_strdup(arena, s->fork_mode);
 	return work_start(w, arena, err);
 }
 

@@ -48,8 +48,8 @@ work_reload_history(struct work *w, struct error *err)
 	for (int i = 0;; i++) {
 		error_clear(err);
 		st = run_store_history(w->e->c.runs, w->thread_id,
-		    w->state.heads.msg_seq, fresh, &w->history, &w->n_history,
-		    err);
+		    w->state.leaf, w->state.heads.msg_seq, fresh, &w->history,
+		    &w->n_history, err);
 		if (!work_wait_retry(w, st, i))
 			break;
 	}
@@ -270,6 +270,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	c->step = w->state.step;
 	c->heads = w->state.heads;
 	c->attempt = w->state.attempt;
+	c->beside = w->state.branch.beside;
 	c->bump_fence = w->takes_over;
 	c->events = &wc->events;
 	c->now_us = engine_now_us(w->e);
@@ -358,6 +359,9 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 	hash_end(&w->chain, c->checkpoint_hash);
 	w->chain = before; /* until it is written */
 	c->checkpoint_id = engine_new_id(w->e);
+	c->checkpoint_parent = w->state.checkpoint_id;
+	if (w->state.branch.beside && uuid_is_nil(c->checkpoint_parent))
+		c->checkpoint_parent = w->run_id; /* of the fork */
 	jw_open(&body, NULL);
 	jw_int(&body, "messages", c->heads.msg_seq + c->n_messages - 1);
 	jw_close(&body);
@@ -383,6 +387,8 @@ state_apply(struct work *w, const struct run_commit *c)
 	w->state.heads.msg_seq += c->n_messages;
 	if (c->n_messages > 0)
 		w->last_id = c->messages[c->n_messages - 1].id;
+	if (c->n_messages > 0 && !uuid_is_nil(w->state.leaf))
+		w->state.leaf = w->last_id;
 	w->state.step += c->advance ? 1 : 0;
 	w->state.fence += c->bump_fence ? 1 : 0;
 	w->state.attempt = c->attempt;
@@ -441,6 +447,20 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 	return AS_BUSY;
 }
 
+/* The person goes on looking at what this run says. */
+static void
+commit_leaf(const struct work *w, struct run_commit *c)
+{
+	const struct run_branch *b = &w->state.branch;
+
+	if (uuid_is_nil(b->leaf) || b->beside)
+		return;
+	if (c->void_messages)
+		c->leaf = b->before;
+	else if (c->n_messages > 0)
+		c->leaf = c->messages[c->n_messages - 1].id;
+}
+
 SUSPENDS enum as_status
 work_commit(struct work *w, struct work_commit *wc, struct error *err)
 {
@@ -448,6 +468,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	enum as_status st;
 
 	c->commit_id = engine_new_id(w->e);
+	commit_leaf(w, c);
 	MUTANT_DO(PUBLISH_EARLY,
 	    engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
 		c->events, c->now_us));

@@ -225,4 +225,17 @@ CREATE INDEX triggers_agent ON triggers (agent_id, id);
 
 -- Branches and time travel ----------------------------------------------
 
+-- threads.active_leaf is NULL as long as a thread has one branch only: then its
+-- messages in the order of their sequence are the path.
+-- The message at which the path of a run on a branch begins: its question, or
+-- what it answers anew; NULL: the thread had no branches then.
+ALTER TABLE runs ADD COLUMN branch_leaf UUID;
+-- Where the thread's leaf was before; it is there again after a rollback.
+ALTER TABLE runs ADD COLUMN branch_before UUID;
+-- The thread's leaf does not follow this run.
+ALTER TABLE runs ADD COLUMN beside BOOLEAN NOT NULL DEFAULT FALSE;
+-- live, what_if: how a fork treats effects, after what_if the tools that are
+-- called all the same; NULL: it is no fork.
+ALTER TABLE runs ADD COLUMN fork_mode TEXT;
+
 -- Subagents -------------------------------------------------------------

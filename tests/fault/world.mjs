@@ -312,8 +312,8 @@ export class Story extends Talk {
 			this.servers.push(server);
 			spawned?.(server);
 		};
-		const options = this.world.options(this.name, { set,
-			data: this.data, database: this.database, env: {
+		const options = this.world.options(this.name, {
+			set: [...this.settings ?? [], ...set], data: this.data, database: this.database, env: {
 				AGENT_STUDIO_FAILPOINT_LOG: this.hits,
 				AGENT_STUDIO_FAILPOINT_SOCKET: socket, ...env } });
 
