@@ -203,10 +203,17 @@ static const struct {
 	"items": { "type": "string", "minLength": 1, "maxLength": 200 },
 	"default": []
 }) },
+{ "Builtins", JSON({
+	"type": "array",
+	"description": "Built-in tools that the agent has beside its toolkits; remember comes with its memory. An agent that works alone has them all.",
+	"uniqueItems": true,
+	"items": { "enum": ["write_todos", "task"] },
+	"default": []
+}) },
 { "Agent", JSON({
 	"type": "object",
 	"required": ["id", "user_id", "name", "description", "purpose",
-	    "system_prompt", "model_name", "fallback_models", "memory",
+	    "system_prompt", "model_name", "fallback_models", "builtins", "memory",
 	    "agent_state",
 	    "toolkits", "suggested_task_prompts", "suggested_job_prompts",
 	    "is_public", "version", "created_at", "updated_at"],
@@ -220,6 +227,7 @@ static const struct {
 		"system_prompt": { "type": "string" },
 		"model_name": { "type": ["string", "null"] },
 		"fallback_models": { "$ref": "ModelNames" },
+		"builtins": { "$ref": "Builtins" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"] },
 		"toolkits": { "$ref": "Slugs" },
@@ -248,6 +256,7 @@ static const struct {
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200, "default": null },
 		"fallback_models": { "$ref": "ModelNames" },
+		"builtins": { "$ref": "Builtins" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused"],
 		    "default": "ready" },
@@ -278,6 +287,7 @@ static const struct {
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200, "default": null },
 		"fallback_models": { "$ref": "ModelNames" },
+		"builtins": { "$ref": "Builtins" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"],
 		    "default": "ready" },
@@ -307,6 +317,8 @@ static const struct {
 		    "maxLength": 200 },
 		"fallback_models": { "anyOf": [{ "type": "null" },
 		    { "$ref": "ModelNames" }] },
+		"builtins": { "anyOf": [{ "type": "null" },
+		    { "$ref": "Builtins" }] },
 		"memory": { "$ref": "MemoryPatch" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error",
 		    null] },
@@ -512,7 +524,8 @@ static const struct {
 	"\"agent_id\",\"kind\",\"status\",\"model\",\"step\",\"head_run_seq\","
 	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
 	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
-	"\"started_at\",\"completed_at\"],\"properties\":{"
+	"\"started_at\",\"completed_at\",\"parent_run_id\",\"root_run_id\","
+	"\"pending_subagents\",\"todos\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
 	"\"kind\":" JSON({ "enum": ["interactive", "ambient", "subagent",
 	    "replay"] }) ","
@@ -528,7 +541,22 @@ static const struct {
 	"\"cancel_requested_at\":" TIME_OR_NULL ","
 	"\"usage\":" JSON({ "$ref": "Usage" }) ","
 	"\"created_at\":" TIME ",\"started_at\":" TIME_OR_NULL ","
-	"\"completed_at\":" TIME_OR_NULL "}}" },
+	"\"completed_at\":" TIME_OR_NULL ","
+	"\"parent_run_id\":" ID_OR_NULL ",\"root_run_id\":" ID ","
+	"\"pending_subagents\":" JSON({ "type": "integer", "minimum": 0 }) ","
+	"\"todos\":" JSON({ "$ref": "Todos" }) "}}" },
+{ "Todos", JSON({
+	"type": "array",
+	"description": "What the agent has planned, as it has last said with write_todos.",
+	"items": {
+		"type": "object",
+		"required": ["content", "status"],
+		"properties": {
+			"content": { "type": "string" },
+			"status": { "enum": ["pending", "in_progress", "completed"] }
+		}
+	}
+}) },
 { "RunPage", PAGE("Run") },
 { "RunsQuery", QUERY(LIMIT "," CURSOR ",\"thread_id\":" ID
 	",\"agent_id\":" ID ",\"status\":{\"enum\":" RUN_STATES "}") },

@@ -114,11 +114,12 @@ SQL(MESSAGE_PAGE,
     " m.tool_name, m.tool_call_id, m.state, m.client_message_id, m.parent_id,"
     " m.usage, m.created_at FROM messages m JOIN threads t"
     " ON t.id = m.thread_id WHERE m.thread_id = $1 AND t.tenant_id = $2"
-    " AND t.user_id = $3 AND m.sequence < $4 AND m.sequence >="
+    " AND t.user_id = $3 AND m.ns = '' AND m.sequence < $4 AND m.sequence >="
     " (SELECT MIN(b.sequence) FROM (SELECT a.sequence, SUM(a.size) OVER"
     " (ORDER BY a.sequence DESC) - a.size AS before_it FROM (SELECT sequence,"
     " length(content) + length(parts) AS size FROM messages"
-    " WHERE thread_id = $1 AND sequence < $4 ORDER BY sequence DESC LIMIT $5)"
+    " WHERE thread_id = $1 AND ns = '' AND sequence < $4 ORDER BY sequence "
+    "DESC LIMIT $5)"
     " a) b WHERE b.before_it < $6) ORDER BY m.sequence DESC");
 
 static struct json_object *

@@ -150,6 +150,10 @@ static const struct as_field run_fields[] = {
 	    "Deadline of one call of a tool that has none of its own."),
 	AS_INT(struct run_settings, parallel_tools, 16, 1, 256, 0,
 	    "Tools that one step calls at the same time."),
+	AS_INT(struct run_settings, subagents, 8, 1, 64, 0,
+	    "Subagents that one answer begins."),
+	AS_INT(struct run_settings, subagent_depth, 3, 0, 5, 0,
+	    "How deep subagents may begin subagents; 0: no subagents."),
 	AS_SIZE(struct run_settings, max_output, 256 << 10, 1 << 10, 64 << 20,
 	    0, "Largest result of a tool; what is longer is cut."),
 	AS_END

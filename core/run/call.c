@@ -5,8 +5,8 @@
 
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
+#include "core/run/builtin.h"
 #include "core/run/mutant.h"
-#include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
 
@@ -36,7 +36,10 @@ call_end(struct call *c, enum as_status st)
 		c->outcome = st == AS_OK ? "succeeded" : "failed";
 	c->done = true;
 	c->t->n_running--;
-	run_count_tool(call_tool(c) != NULL ? c->row.tool : "other",
+	run_count_tool(call_tool(c) != NULL ||
+			       builtin_find(w, c->row.tool) != NULL
+			   ? c->row.tool
+			   : "other",
 	    c->outcome);
 	fiber_correlation_set(NULL);
 	fiber_wake(w->wait);
@@ -46,25 +49,6 @@ bool
 call_effect_is(const struct call *c, const char *letter)
 {
 	return strcmp(c->row.effect, letter) == 0;
-}
-
-static SUSPENDS enum as_status
-call_remember(struct call *c, struct json_object *args)
-{
-	struct work *w = c->t->w;
-	const char *fact = jget_str(args, "fact", "");
-	enum as_status st;
-
-	if (!jget_bool(w->agent->memory, "enabled", false))
-		return error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
-		    PROMPT_REMEMBER);
-	if (fact[0] == '\0')
-		return error_field(&c->err, "fact", "is required");
-	st = w->e->c.world->remember(w->e->c.world->arg, w->agent->id, fact,
-	    &c->err);
-	if (st == AS_OK)
-		c->result = json_object_new_string("Remembered.");
-	return st;
 }
 
 /* Is the tool one that this agent was given? */
@@ -305,6 +289,7 @@ call_main(void *arg)
 {
 	struct call *c = arg;
 	struct work *w = c->t->w;
+	const struct builtin *b = builtin_find(w, c->row.tool);
 	struct json_object *args = NULL;
 	struct plug_caller who;
 	enum as_status st;
@@ -320,8 +305,8 @@ call_main(void *arg)
 	    !json_object_is_type(args, json_type_object))
 		st = error_field(&c->err, "",
 		    "arguments are not a JSON object");
-	else if (strcmp(c->row.tool, PROMPT_REMEMBER) == 0)
-		st = call_remember(c, args);
+	else if (b != NULL)
+		st = builtin_call(b, c, args);
 	else if (!call_is_allowed(c))
 		st = error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
 		    c->row.tool);

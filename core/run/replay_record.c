@@ -86,6 +86,7 @@ load_messages(struct record *rec, struct store *store, struct arena *arena,
 SQL(RECORD_BEFORE,
     "SELECT id, role, content, parts, tool_call_id, state, run_id, step,"
     " sequence FROM messages WHERE thread_id = $1 AND sequence < $2"
+    " AND ns = $4"
     " AND state IN ('final', 'interrupted') ORDER BY sequence DESC LIMIT $3");
 
 static SUSPENDS enum as_status
@@ -95,10 +96,10 @@ load_before(struct record *rec, struct store *store, struct arena *arena,
 	struct sql_arg args[] = { SQL_UUID(rec->state.thread_id),
 		SQL_INT(rec->n_messages > 0 ? rec->messages[0].sequence
 					    : rec->state.heads.msg_seq),
-		SQL_INT(RUN_HISTORY_ROWS) };
+		SQL_INT(RUN_HISTORY_ROWS), SQL_TEXT(rec->state.ns) };
 	struct run_history_row *h;
 	struct rows *r = NULL;
-	enum as_status st = store_query(store, &RECORD_BEFORE, args, 3, &r,
+	enum as_status st = store_query(store, &RECORD_BEFORE, args, 4, &r,
 	    err);
 	int n = rows_count(r);
 

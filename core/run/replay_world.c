@@ -3,7 +3,6 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
-#include "core/run/prompt.h"
 #include "core/run/replay_impl.h"
 
 /*
@@ -406,46 +405,6 @@ world_call(void *arg, const struct plug_caller *who, const char *tool,
 	return error_set(err, ERR_INTERNAL, "%s was never asked for", tool);
 }
 
-/* The engine's own tool names no call: it is the first of its words left. */
-static struct run_tool *
-remember_call(struct replay *r, const char *fact)
-{
-	struct json_object *args;
-	bool same;
-
-	for (int i = 0; i < r->n_tools; i++) {
-		struct run_tool *t = &r->tools[i];
-
-		if (t->step != r->now.step || t->effect == NULL ||
-		    strcmp(t->tool, PROMPT_REMEMBER) != 0 ||
-		    json_parse(t->args, strlen(t->args), &args, NULL) != AS_OK)
-			continue;
-		same = strcmp(jget_str(args, "fact", ""), fact) == 0;
-		json_object_put(args);
-		if (same)
-			return t;
-	}
-	return NULL;
-}
-
-static SUSPENDS enum as_status
-world_remember(void *arg, struct uuid agent_id, const char *fact,
-    struct error *err)
-{
-	struct replay *r = arg;
-	struct run_tool *t = remember_call(r, fact);
-	struct json_object *result = NULL;
-	enum as_status st;
-
-	(void)agent_id;
-	if (t == NULL)
-		return error_set(err, ERR_INTERNAL, "nothing was kept here");
-	t->effect = NULL; /* taken */
-	st = play_call(r, t, &result, err);
-	json_object_put(result);
-	return st;
-}
-
 /* Asked only of a call whose outcome shall stay unknown. */
 static SUSPENDS enum as_status
 world_verify(void *arg, const struct plug_caller *who, const char *tool,
@@ -482,7 +441,7 @@ replay_world_init(struct replay *r)
 	agent_allow_all(r);
 	r->world = (struct world){ .arg = r,
 		.agent = world_agent,
-		.remember = world_remember,
+		.recorded = true,
 		.offer = world_offer,
 		.tool = world_tool,
 		.chat = world_chat,

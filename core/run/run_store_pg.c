@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_store_child.h"
 #include "core/run/run_store_park.h"
 
 /*
@@ -27,7 +28,7 @@
 	" step, ns, type, fence, payload, created_at)" \
 	" SELECT r.id, $3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id," \
 	" r.step, r.checkpoint_ns, e.type, r.fence, e.body, $5" \
-	" FROM r, unnest(CAST($6 AS text[]), CAST($7 AS text[]))" \
+	" FROM r, unnest($6::text[], $7::text[])" \
 	" WITH ORDINALITY e (type, body, n)"
 
 #define MESSAGES_INTO \
@@ -317,38 +318,41 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
 	" WHERE id = $1 FOR UPDATE)," \
 	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
-	" holds_thread = $24, step = runs.step + $25," \
-	" fence = runs.fence + $26, head_seq = $27," \
-	" version = runs.version + 1, updated_at = $5," \
-	" checkpoint_id = COALESCE($28, runs.checkpoint_id)," \
-	" usage = COALESCE($29, runs.usage)," \
-	" used_tokens = runs.used_tokens + $30," \
+	" holds_thread = $24, step = step + $25," \
+	" fence = fence + $26, head_seq = $27," \
+	" version = version + 1, updated_at = $5," \
+	" checkpoint_id = COALESCE($28, checkpoint_id)," \
+	" usage = COALESCE($29, usage)," \
+	" used_tokens = used_tokens + $30," \
 	" error_code = $31, error = $32," \
-	" cancel_mode = COALESCE($33, runs.cancel_mode)," \
-	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $34)," \
+	" cancel_mode = COALESCE($33, cancel_mode)," \
+	" cancel_requested_at = COALESCE(cancel_requested_at, $34)," \
 	" completed_at = $35," \
-	" owner_epoch = CASE WHEN $45 THEN runs.owner_epoch END," \
+	" owner_epoch = CASE WHEN $45 THEN owner_epoch END," \
 	" attempt = $47, next_attempt_at = $48," \
-	" used_cost_micros = runs.used_cost_micros + $49," \
-	" model = COALESCE($50, runs.model)," \
-	" budget = COALESCE($51, runs.budget)," \
-	" deadline_at = COALESCE($52, runs.deadline_at)" \
-	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
-	" AND runs.status = $37 AND runs.step = $38" \
-	" AND runs.head_seq = $3 - 1 AND runs.fence = $39" \
+	" used_cost_micros = used_cost_micros + $49," \
+	" model = COALESCE($50, model)," \
+	" budget = COALESCE($51, budget)," \
+	" deadline_at = COALESCE($52, deadline_at)" \
+	" FROM l WHERE runs.id = $2 AND thread_id = l.id" \
+	" AND status = $37 AND step = $38" \
+	" AND runs.head_seq = $3 - 1 AND fence = $39" \
 	" AND l.head_seq = $4 - 1" \
-	" RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step," \
-	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent)," \
+	" RETURNING runs.id, tenant_id, thread_id, step," \
+	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
-	" status = $46," \
-	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
-	" head_checkpoint_id = COALESCE($28, head_checkpoint_id)" \
-	" FROM r WHERE threads.id = r.thread_id)," \
+	" status = COALESCE($46, threads.status)," \
+	" active_run_id = CASE WHEN $42 THEN active_run_id END," \
+	" head_checkpoint_id = COALESCE(CASE WHEN r.checkpoint_ns = ''" \
+	" THEN $28 END, head_checkpoint_id) FROM r WHERE threads.id = " \
+	"r.thread_id)," \
 	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
 	" tenant_id, parent_id, run_id, step, source, manifest," \
 	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $28, r.tenant_id, r.parent, r.id, r.step, 'loop', $43, $44, $5" \
+	" $28, r.tenant_id, CASE WHEN r.checkpoint_ns = '' THEN r.parent" \
+	" ELSE (SELECT o.checkpoint_id FROM runs o WHERE o.id = $2) END," \
+	" r.id, r.step, 'loop', $43, $44, $5" \
 	" FROM r WHERE $28 IS NOT NULL)," \
 	" m AS (" messages ")," \
 	" e AS (" EVENTS_FROM ")," parts \
@@ -362,7 +366,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($56 AS json)) AS m (id uuid," \
+	" FROM r, json_to_recordset($56::json) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -376,8 +380,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($53 AS " \
-	"json)) AS x" \
+	" x.deadline, x.key_until FROM r, json_to_recordset($53::json) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
 	" args_hash text, args text, state text, deadline bigint," \
@@ -389,7 +392,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset(CAST($54 AS json)) AS x" \
+	" FROM r, json_to_recordset($54::json) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text," \
 	" resolution text, idem_key text, deadline bigint)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
@@ -404,15 +407,22 @@ static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 #define PLAIN_ARGS (COMMON_ARGS + 31)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
 
+/* Does it write more than the statement of the commit does? */
+static bool
+is_more(const struct run_commit *c)
+{
+	return run_store_parks(c) || run_store_has_child(c);
+}
+
 /* $22 to $52 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
-	bool ends = !run_is_open(c->to);
+	bool ends = !run_is_open(c->to), root = run_commit_ns(c)[0] == '\0';
 	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
 		SQL_UUID(c->commit_id),
 		SQL_TEXT(run_status_name(c->to)),
-		SQL_BOOL(run_holds_thread(c->to)),
+		SQL_BOOL(run_commit_holds(c)),
 		SQL_INT(c->advance ? 1 : 0),
 		SQL_INT(c->bump_fence ? 1 : 0),
 		SQL_INT(c->heads.run_seq + c->events->n),
@@ -424,17 +434,17 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->cancel_mode),
 		sql_time(c->cancel_mode != NULL ? c->now_us : 0),
 		sql_time(ends ? c->now_us : 0),
-		SQL_BOOL(ends && !run_store_parks(c)),
+		SQL_BOOL(ends && !is_more(c)),
 		SQL_TEXT(run_status_name(c->from)),
 		SQL_INT(c->step),
 		SQL_INT(c->fence),
-		SQL_INT(c->heads.seq + c->events->n),
-		SQL_INT(c->heads.msg_seq + c->n_messages),
-		SQL_BOOL(!run_holds_thread(c->to)),
+		SQL_INT(run_commit_seq(c)),
+		SQL_INT(run_commit_msg_seq(c)),
+		SQL_BOOL(!root || run_holds_thread(c->to)),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
 		SQL_BOOL(run_has_owner(c->to)),
-		SQL_TEXT(run_thread_status(c->to)),
+		SQL_TEXT(root ? run_thread_status(c->to) : NULL),
 		SQL_INT(c->attempt),
 		sql_time(c->to == RUN_WAITING_TIMER ? c->run_at : 0),
 		SQL_INT(c->cost_micros),
@@ -446,7 +456,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 	memcpy(args, list, sizeof(list));
 }
 
-/* The statement of the commit, then what run_store_park.c adds to it. */
+/* The statement of the commit, then what other files add to it. */
 static SUSPENDS enum as_status
 guarded_park(struct store *store, const struct run_commit *c,
     const struct sql_arg *args, struct error *err)
@@ -457,6 +467,8 @@ guarded_park(struct store *store, const struct run_commit *c,
 
 	batch_init(&b);
 	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
+	run_store_child_add(&b, c);
+	/* A run that ends in no other way has its job left. */
 	run_store_park_add(&b, c);
 	rows = arena_alloc(b.arena, (size_t)b.n * sizeof(struct rows *));
 	st = store_batch(store, b.calls, b.n, rows, err);
@@ -483,9 +495,8 @@ commit_lists(struct store *store, const struct run_commit *c,
 	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
 	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
 	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
-	st = run_store_parks(c)
-		 ? guarded_park(store, c, args, err)
-		 : guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
+	st = is_more(c) ? guarded_park(store, c, args, err)
+			: guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
 	buf_free(&messages);
 	buf_free(&tools_new);
 	buf_free(&tools_done);
@@ -498,8 +509,7 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 {
 	static const struct run_message none;
 	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
-		     c->n_tools_done == 0 && !c->void_messages &&
-		     !run_store_parks(c);
+		     c->n_tools_done == 0 && !c->void_messages && !is_more(c);
 	struct event_arrays events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;

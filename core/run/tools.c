@@ -6,7 +6,8 @@
 #include "core/base/json_write.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/run/call.h"
+#include "core/run/builtin.h"
+#include "core/run/child.h"
 #include "core/run/mutant.h"
 #include "core/run/run_metrics.h"
 
@@ -179,6 +180,9 @@ call_from_row(struct call *c)
 {
 	const char *state = c->row.state;
 
+	const struct builtin *b = builtin_find(c->t->w, c->row.tool);
+
+	c->spawns = b != NULL && b->call == NULL;
 	c->resumed = strcmp(state, "started") == 0 && c->t->w->resumed;
 	c->sender_until_us = c->resumed ? c->row.deadline_us : 0;
 	if (strcmp(state, "started") == 0 || strcmp(state, "planned") == 0)
@@ -269,7 +273,8 @@ tools_begin(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
-		if (c->begun || t->n_running >= w->e->c.limits.parallel_tools)
+		if (c->begun || c->spawns ||
+		    t->n_running >= w->e->c.limits.parallel_tools)
 			continue;
 		c->begun = true;
 		c->began_ms = loop_now_ms(w->e->c.loop);
@@ -434,6 +439,12 @@ tools_run(struct tools *t, struct error *err)
 		if (something_new(t)) {
 			st = results_commit(t, err);
 			if (st == AS_OK && (t->parked || all_written(t)))
+				return;
+			continue;
+		}
+		if (child_is_due(t) && !w->drain) {
+			st = child_spawn(t, err);
+			if (st == AS_OK && t->parked)
 				return;
 			continue;
 		}

@@ -20,3 +20,10 @@ ALTER TABLE runs ADD COLUMN origin TEXT;
 -- Branches and time travel ----------------------------------------------
 
 -- Subagents -------------------------------------------------------------
+
+-- The call of its parent that a subagent is the answer to.
+ALTER TABLE runs ADD COLUMN parent_call_id uuid;
+-- JSON: what the agent has planned, as it has last said.
+ALTER TABLE runs ADD COLUMN todos TEXT;
+-- JSON: the built-in tools that the agent may use.
+ALTER TABLE agents ADD COLUMN builtins TEXT NOT NULL DEFAULT '[]';

@@ -615,8 +615,8 @@ reads_thread(struct arena *arena)
 	CU_ASSERT_EQUAL(t[0].has_title, t[1].has_title);
 	CU_ASSERT_TRUE(uuid_equal(t[0].active_run_id, t[1].active_run_id));
 	CU_ASSERT_TRUE(uuid_equal(t[0].last_message_id, t[1].last_message_id));
-	ON_BOTH(run_store_history(rs, id, t[0].heads.msg_seq, arena, &rows[i_],
-		    &n[i_], &err),
+	ON_BOTH(run_store_history(rs, id, "", t[0].heads.msg_seq, arena,
+		    &rows[i_], &n[i_], &err),
 	    err);
 	same_count(n[0], n[1]);
 	for (int i = 0; i < n[0] && !parted; i++) {

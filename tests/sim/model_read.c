@@ -29,6 +29,28 @@ state_ids(const struct model_run *r, struct run_state *s)
 }
 
 static void
+state_family(const struct model *m, const struct model_run *r,
+    struct arena *arena, struct run_state *s)
+{
+	const struct model_run *p = model_run(m, r->parent_run_id);
+	const struct model_run *root = model_run(m, r->root_run_id);
+
+	s->ns = arena_strdup(arena, r->ns);
+	s->kind = r->kind;
+	s->root_kind = root != NULL ? root->kind : NULL;
+	s->pending_children = r->pending_children;
+	s->parent_run_id = r->parent_run_id;
+	s->parent_call_id = r->parent_call_id;
+	if (p == NULL)
+		return;
+	s->parent.status = p->status;
+	s->parent.run_seq = p->head_seq;
+	s->parent.pending_children = p->pending_children;
+	s->parent.budget = arena_strdup(arena, p->budget);
+	s->parent.ns = arena_strdup(arena, p->ns);
+}
+
+static void
 state_numbers(const struct model_run *r, struct run_state *s)
 {
 	s->status = r->status;
@@ -84,6 +106,7 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 	state_ids(r, out);
 	state_numbers(r, out);
 	state_texts(r, arena, out);
+	state_family(m, r, arena, out);
 	state_hash(m, out);
 	out->now_us = model_now_us(m);
 	out->heads.seq = t->head_seq;
@@ -93,9 +116,10 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 }
 
 static bool
-message_counts(const struct model_message *m, struct uuid thread_id)
+message_counts(const struct model_message *m, struct uuid thread_id,
+    const char *ns)
 {
-	return uuid_equal(m->thread_id, thread_id) &&
+	return uuid_equal(m->thread_id, thread_id) && strcmp(m->ns, ns) == 0 &&
 	       (strcmp(m->m.state, "final") == 0 ||
 		   strcmp(m->m.state, "interrupted") == 0);
 }
@@ -124,7 +148,8 @@ model_read_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	for (int i = 0; i < m->messages.n; i++) {
 		const struct model_message *row = m->messages.rows[i];
 
-		if (message_counts(row, thread_id) && row->m.sequence > last) {
+		if (message_counts(row, thread_id, "") &&
+		    row->m.sequence > last) {
 			last = row->m.sequence;
 			out->last_message_id = row->m.id;
 		}
@@ -145,15 +170,15 @@ sequence_order(const void *a, const void *b)
 
 /* Those that count, by sequence. */
 static struct model_message **
-messages_of(const struct model *m, struct uuid thread_id, struct arena *arena,
-    int *n)
+messages_of(const struct model *m, struct uuid thread_id, const char *ns,
+    struct arena *arena, int *n)
 {
 	struct model_message **all = arena_alloc(arena,
 	    (size_t)m->messages.n * sizeof(struct model_message *) + 1);
 
 	*n = 0;
 	for (int i = 0; i < m->messages.n; i++)
-		if (message_counts(m->messages.rows[i], thread_id))
+		if (message_counts(m->messages.rows[i], thread_id, ns))
 			all[(*n)++] = m->messages.rows[i];
 	qsort(all, (size_t)*n, sizeof(struct model_message *), sequence_order);
 	return all;
@@ -179,12 +204,13 @@ history_from(struct model_message **all, int n)
 }
 
 enum as_status
-model_read_history(void *arg, struct uuid thread_id, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+model_read_history(void *arg, struct uuid thread_id, const char *ns,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
 {
 	int all_n, from;
-	struct model_message **all = messages_of(arg, thread_id, arena, &all_n);
+	struct model_message **all = messages_of(arg, thread_id, ns, arena,
+	    &all_n);
 
 	(void)next_sequence, (void)err;
 	from = history_from(all, all_n);
@@ -267,6 +293,7 @@ model_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
 
 		if (!uuid_equal(by_run ? e->run_id : e->thread_id, id) ||
 		    (by_run ? e->run_seq : e->seq) > at ||
+		    (!by_run && e->ns[0] != '\0') ||
 		    strncmp(e->type, "message_", 8) != 0 ||
 		    strcmp(e->type, "message_created") == 0)
 			continue;

@@ -35,23 +35,28 @@ struct model_run {
 	int64_t crash_count, crash_step;
 	int64_t cancel_requested_at, created_at, started_at, completed_at;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
-	const char *budget, *usage, *error_code, *error;
+	const char *budget, *usage, *error_code, *error, *todos;
+	const char *ns, *kind;
+	struct uuid parent_run_id, parent_call_id, root_run_id;
+	int64_t pending_children, updated_at;
 	int64_t idle_since; /* for who checks: its owner does nothing */
 };
 
 struct model_message {
 	struct run_message m;
 	struct uuid thread_id, run_id;
+	const char *ns;
 };
 
 struct model_event {
 	struct uuid thread_id, run_id;
 	int64_t seq, run_seq, step, fence;
-	const char *type, *body;
+	const char *type, *body, *ns;
 };
 
 struct model_checkpoint {
 	struct uuid id, parent_id, thread_id, run_id;
+	const char *ns;
 	int64_t step;
 	const char *manifest;
 	uint8_t hash[32];
@@ -94,7 +99,8 @@ enum model_op {
 	MODEL_LATE,
 	MODEL_CLAIM,
 	MODEL_REAP,
-	MODEL_RELEASE
+	MODEL_RELEASE,
+	MODEL_TELL /* by the last word of a subagent, to its parent */
 };
 
 /* What an operation has just done to one run; 0 and NULL: not of this kind. */
@@ -151,6 +157,26 @@ int64_t model_now_us(const struct model *m);
 
 extern const struct run_store_ops model_ops;
 
+/* Of model_write.c, for what is written into other runs of the thread. */
+void model_message_add(struct model *m, const struct model_run *r,
+    const struct run_message *new);
+void model_events_add(struct model *m, const struct model_run *r, int64_t fence,
+    const struct run_heads *heads, const struct event_list *events);
+struct model_job *model_job_add(struct model *m, const struct model_run *r,
+    int64_t run_at, int64_t now_us);
+void model_tool_result(struct model *m, struct model_tool *row,
+    const struct run_tool *t);
+struct model_tool *model_tool_by_id(const struct model *m, struct uuid run_id,
+    struct uuid id);
+
+/* ---- model_child.c ------------------------------------------------- */
+
+/* Children, the parent's news, todos: behind all that is the run's own. */
+void model_child_write(struct model *m, struct model_run *r,
+    const struct run_commit *c);
+enum as_status model_children(void *arg, struct uuid run_id,
+    struct run_claim **out, int *n, struct error *err);
+
 enum as_status model_create(void *arg, const struct run_create *c,
     struct error *err);
 enum as_status model_commit(void *arg, const struct run_commit *c,
@@ -163,8 +189,8 @@ enum as_status model_read_thread(void *arg, struct uuid thread_id,
     struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
     struct error *err);
 enum as_status model_read_history(void *arg, struct uuid thread_id,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err);
+    const char *ns, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err);
 enum as_status model_read_tools(void *arg, struct uuid run_id, int64_t step,
     struct arena *arena, struct run_tool **out, int *n, struct error *err);
 enum as_status model_open_message(void *arg, bool by_run, struct uuid id,
