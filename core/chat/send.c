@@ -5,8 +5,8 @@
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
-#include "core/base/text.h"
 #include "core/chat/chat.h"
+#include "core/chat/send.h"
 #include "core/run/wire.h"
 
 /*
@@ -23,24 +23,9 @@ struct sending {
 	struct agent *agent;
 	struct arena *arena; /* of the agent; the run takes it */
 	const char *content, *client_message_id;
-	char model[256];
+	char model[CHAT_MODEL_LEN];
 	struct uuid run_id, message_id;
 };
-
-static enum as_status
-content_check(const char *s, size_t len, struct error *err)
-{
-	if (len == 0)
-		return error_field(err, "content", "must not be empty");
-	if (len > CHAT_CONTENT_MAX)
-		return error_field(err, "content", "is longer than %d KiB",
-		    CHAT_CONTENT_MAX / 1024);
-	if (memchr(s, 0, len) != NULL)
-		return error_field(err, "content", "contains U+0000");
-	if (!text_is_utf8(s, len))
-		return error_field(err, "content", "is not valid UTF-8");
-	return AS_OK;
-}
 
 static enum as_status
 busy(const struct sending *s, struct error *err)
@@ -79,69 +64,22 @@ make_way(const struct sending *s, struct error *err)
 	return st;
 }
 
-/* May this agent be talked to, and with which model? */
 static SUSPENDS enum as_status
 agent_check(struct sending *s, struct error *err)
 {
-	const struct chat_ctx *ctx = s->ctx;
-	enum as_status st;
-
 	s->arena = arena_new(NULL);
-	st = agent_load(ctx->store, s->thread.agent_id, s->arena, &s->agent,
-	    err);
-	if (st != AS_OK)
-		return st;
-	if (s->agent->deleted)
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "the agent has been deleted");
-	if (!s->agent->is_public &&
-	    !uuid_equal(s->agent->user_id, ctx->who.user_id))
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "the agent is not public any more");
-	if (strcmp(s->agent->state, "ready") != 0)
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "the agent's state is %s", s->agent->state);
-	if (!plug_model_resolve(ctx->plug, s->agent->model_name, s->model,
-		sizeof(s->model)))
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "its model '%s' is not available",
-		    s->agent->model_name != NULL ? s->agent->model_name
-						 : "default");
-	return AS_OK;
-}
-
-/* The start of the first message, cut at a character. */
-static const char *
-title_from(struct arena *arena, const char *content)
-{
-	const char *end = content;
-	int n = 0;
-
-	while (*end != '\0' && *end != '\n' && n < CHAT_TITLE_LEN) {
-		end++;
-		while (((unsigned char)*end & 0xc0) == 0x80)
-			end++;
-		n++;
-	}
-	return arena_strndup(arena, content, (size_t)(end - content));
+	return chat_agent_load(s->ctx, s->thread.agent_id, s->ctx->who.user_id,
+	    s->arena, &s->agent, s->model, err);
 }
 
 static void
 message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
-	struct buf parts = { 0 };
-
-	run_parts_of_text(&parts, s->content, strlen(s->content));
+	chat_message_fill(s->ctx, m, s->content, now_us);
 	m->id = s->message_id;
 	m->parent_id = s->thread.last_message_id;
-	m->role = "user";
-	m->content = s->content;
-	m->parts = arena_strndup(s->ctx->arena, parts.data, parts.len);
-	m->state = "final";
 	m->client_message_id = s->client_message_id;
 	m->sequence = s->thread.heads.msg_seq;
-	m->created_at = now_us;
-	buf_free(&parts);
 }
 
 static void
@@ -193,7 +131,7 @@ send_once(struct sending *s, struct error *err)
 	enum as_status st;
 
 	c.heads.run_seq = 0;
-	c.title = title_from(ctx->arena, s->content);
+	c.title = chat_title_from(ctx->arena, s->content);
 	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
 	message_fill(s, &c.message, c.now_us);
 	events_fill(s, &events, &c.message, owned, answer_id);
@@ -272,7 +210,7 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
     struct error *err)
 {
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = content_check(content, len, err);
+	enum as_status st = chat_text_check("content", content, len, err);
 
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/run/child.h"
 #include "core/run/history.h"
+#include "core/run/run_store_impl.h"
 #include "core/run/work.h"
 
 /*
@@ -392,10 +393,11 @@ engine_expect(struct engine *e, const struct run_create *c)
 		    c->heads.msg_seq + 1 },
 		.model = c->model,
 		.ns = "",
-		.kind = "interactive",
-		.root_kind = "interactive",
+		.root_kind = run_create_kind(c),
 		.correlation_id = c->correlation_id,
 		.traceparent = c->traceparent,
+		.kind = run_create_kind(c),
+		.class = c->class,
 		.now_us = c->now_us };
 	return w;
 }

@@ -18,7 +18,8 @@ SQL(RUN_STATE,
     " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
     " r.checkpoint_ns, r.kind, r.pending_children, r.parent_run_id,"
     " r.parent_call_id, p.status, p.head_seq, p.pending_children, p.budget,"
-    " p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = r.root_run_id)"
+    " p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = r.root_run_id),"
+    " r.class, r.origin"
     " FROM runs r JOIN threads t ON t.id = r.thread_id"
     " LEFT JOIN runs p ON p.id = r.parent_run_id WHERE r.id = $1");
 
@@ -84,6 +85,8 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
 	family_from_row(s, r, arena);
+	s->class = (int)rows_int(r, 0, 41);
+	s->origin = text_in(arena, r, 0, 42);
 }
 
 SUSPENDS enum as_status

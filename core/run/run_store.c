@@ -30,6 +30,7 @@ static const struct run_store_ops sql_ops = {
 	.tools = run_sql_tools,
 	.open_message = run_sql_open_message,
 	.by_client_id = run_sql_by_client_id,
+	.by_dedup = run_sql_by_dedup,
 };
 
 struct run_store *
@@ -213,4 +214,12 @@ SUSPENDS enum as_status
 run_store_charge(struct run_store *rs, struct uuid run_id, struct error *err)
 {
 	return rs->ops->charge(rs->arg, run_id, err);
+}
+
+SUSPENDS enum as_status
+run_store_by_dedup(struct run_store *rs, struct uuid user_id,
+    struct uuid agent_id, const char *dedup, struct run_claim *out,
+    struct error *err)
+{
+	return rs->ops->by_dedup(rs->arg, user_id, agent_id, dedup, out, err);
 }

@@ -24,6 +24,7 @@ child_add(struct model *m, const struct model_run *p,
 	r->parent_call_id = k->call_id;
 	r->root_run_id = p->root_run_id;
 	r->kind = "subagent";
+	r->class = p->class;
 	r->ns = arena_strdup(m->arena, k->ns);
 	r->status = RUN_QUEUED;
 	r->head_seq = k->events->n;
