@@ -89,22 +89,23 @@ static const struct {
 	{ "threads", "uutuiiui",
 	    "id, active_run_id, status, head_checkpoint_id, head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiitttttttttti",
+	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiittttttttttittuuui",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
 	    " agent_id, status, holds_thread, step, head_seq, fence, version,"
 	    " owner_epoch, attempt, next_attempt_at, deadline_at, used_tokens,"
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
 	    " error_code, error, model, budget, correlation_id, kind, origin,"
-	    " dedup, class" },
-	{ "messages", "uuuuiiittttttttti",
+	    " dedup, class, checkpoint_ns, todos, parent_run_id,"
+	    " parent_call_id, root_run_id, pending_children" },
+	{ "messages", "uuuuiiitttttttttit",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
 	    " content, parts, tool_name, tool_call_id, state,"
-	    " client_message_id, usage, model, created_at" },
-	{ "run_events", "uuiiiitt",
-	    "run_id, thread_id, run_seq, seq, step, fence, type, payload" },
-	{ "checkpoints", "uuuuith",
-	    "thread_id, checkpoint_id, parent_id, run_id, step, manifest,"
+	    " client_message_id, usage, model, created_at, ns" },
+	{ "run_events", "uuiiiittt",
+	    "run_id, thread_id, run_seq, seq, step, fence, type, payload, ns" },
+	{ "checkpoints", "uuuuitth",
+	    "thread_id, checkpoint_id, parent_id, run_id, step, manifest, ns,"
 	    " state_hash" },
 	{ "tool_invocations", "uuiiiiiiitttttttttt",
 	    "id, run_id, step, ordinal, fence, started_at, completed_at,"
@@ -227,14 +228,17 @@ run_line(const void *row, struct buf *b)
 	UUIDS(b, r->id, r->thread_id, r->last_commit_id, r->checkpoint_id,
 	    r->forked_from, r->agent_id);
 	TEXTS(b, run_status_name(r->status));
-	INTS(b, run_holds_thread(r->status), r->step, r->head_seq, r->fence,
-	    r->version, r->owner_epoch, r->attempt, r->next_attempt_at,
-	    r->deadline_at, r->tokens, r->cost_micros, r->crash_count,
-	    r->crash_step, r->cancel_requested_at, r->created_at, r->started_at,
-	    r->completed_at);
+	INTS(b, run_holds_thread(r->status) && r->ns[0] == '\0', r->step,
+	    r->head_seq, r->fence, r->version, r->owner_epoch, r->attempt,
+	    r->next_attempt_at, r->deadline_at, r->tokens, r->cost_micros,
+	    r->crash_count, r->crash_step, r->cancel_requested_at,
+	    r->created_at, r->started_at, r->completed_at);
 	TEXTS(b, r->cancel_mode, r->usage, r->error_code, r->error, r->model,
 	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup);
 	INTS(b, r->class);
+	TEXTS(b, r->ns, r->todos);
+	UUIDS(b, r->parent_run_id, r->parent_call_id, r->root_run_id);
+	INTS(b, r->pending_children);
 }
 
 static void
@@ -248,6 +252,7 @@ message_line(const void *row, struct buf *b)
 	    m->m.tool_call_id, m->m.state, m->m.client_message_id, m->m.usage,
 	    m->m.model);
 	INTS(b, m->m.created_at);
+	TEXTS(b, m->ns);
 }
 
 static void
@@ -257,7 +262,7 @@ event_line(const void *row, struct buf *b)
 
 	UUIDS(b, e->run_id, e->thread_id);
 	INTS(b, e->run_seq, e->seq, e->step, e->fence);
-	TEXTS(b, e->type, e->body);
+	TEXTS(b, e->type, e->body, e->ns);
 }
 
 static void
@@ -267,7 +272,7 @@ checkpoint_line(const void *row, struct buf *b)
 
 	UUIDS(b, k->thread_id, k->id, k->parent_id, k->run_id);
 	INTS(b, k->step);
-	TEXTS(b, k->manifest);
+	TEXTS(b, k->manifest, k->ns);
 	put_h(b, k->hash, sizeof(k->hash));
 }
 

@@ -71,7 +71,8 @@ parent_tell(struct model *m, const struct model_run *r,
 		if (t->budget != NULL)
 			p->budget = arena_strdup(m->arena, t->budget);
 		p->version++;
-		if (t->last && p->deadline_at > 0)
+		if (t->last && p->status == RUN_WAITING_CHILD &&
+		    p->deadline_at > 0)
 			p->deadline_at += c->now_us - p->updated_at;
 		if (t->last)
 			p->updated_at = c->now_us;

@@ -611,6 +611,21 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	model_child_write(m, r, c);
 }
 
+static const char *
+children_refused(const struct model *m, const struct run_commit *c)
+{
+	const char *why = NULL;
+
+	for (int i = 0; i < c->n_children && why == NULL; i++) {
+		struct run_message first = c->children[i].message;
+
+		first.sequence = c->heads.msg_seq + c->n_messages + i;
+		why = messages_refused(m, c->thread_id, c->children[i].run_id,
+		    &first, 1);
+	}
+	return why;
+}
+
 enum as_status
 model_commit(void *arg, const struct run_commit *c, struct error *err)
 {
@@ -629,6 +644,8 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 	    c->n_messages);
 	if (why == NULL)
 		why = tools_refused(m, c);
+	if (why == NULL)
+		why = children_refused(m, c);
 	if (why != NULL)
 		return taken(err, why);
 	told.from = r->status;
