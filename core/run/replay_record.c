@@ -166,7 +166,7 @@ load_tools(struct record *rec, struct store *store, struct arena *arena,
 }
 
 SQL(RECORD_CHECKPOINTS,
-    "SELECT step, state_hash FROM checkpoints WHERE run_id = $1 AND ns = ''"
+    "SELECT step, state_hash FROM checkpoints WHERE run_id = $1"
     " AND source = 'loop' ORDER BY step");
 
 static SUSPENDS enum as_status

@@ -362,6 +362,18 @@ stopped_meanwhile(const struct replay *r, const struct run_tool *call)
 	return false;
 }
 
+/*
+ * It waited for subagents when it was cancelled.  They ended first, each with a
+ * result; how the run itself ended then is not part of any step.
+ */
+static bool
+ended_waiting(const struct replay *r, const struct run_tool *t)
+{
+	return t != NULL && strcmp(t->tool, "task") == 0 &&
+	       replay_ends_cancelled(r) &&
+	       record_checkpoint_at(&r->rec, t->step + 1) == NULL;
+}
+
 static SUSPENDS enum as_status
 play_call(struct replay *r, const struct run_tool *call,
     struct json_object **result, struct error *err)
@@ -372,9 +384,10 @@ play_call(struct replay *r, const struct run_tool *call,
 
 	if (st != AS_OK)
 		return st;
-	if (t == NULL || t->result == NULL ||
+	if (t == NULL || t->result == NULL || ended_waiting(r, t) ||
 	    (record_is_cut(t) && !replay_ends_cancelled(r))) {
-		r->stuck = t != NULL && t->result != NULL;
+		r->stuck = t != NULL && t->result != NULL &&
+			   !ended_waiting(r, t);
 		replay_over(r);
 		return error_set(err, ERR_UNAVAILABLE, "the record ends here");
 	}

@@ -5,6 +5,7 @@
 // none, and takes it along when it is cancelled.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import { after, before, test } from "node:test";
 
 import { log, messages, newThread, scene, script } from
 	"../support/chat.mjs";
-import { api, start } from "../support/server.mjs";
+import { api, databaseUrl, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
 const task = (description, more = {}) =>
@@ -229,4 +230,46 @@ test("a subagent that is cancelled alone is a result", async () => {
 	assert.equal((await over(t)).status, "succeeded");
 	for (const text of results(await messages(server, t)))
 		assert.match(text, /^Error CANCELED: the subagent ended as cancelled/);
+});
+
+test("a person sees a subagent's text in its own stream", async () => {
+	const t = await begin("slow please");
+	const [child] = await until("one at work", async () => {
+		const list = await family(t);
+		return list.filter((r) => r.status === "running").length === 2
+			? list : null;
+	});
+	const items = await until("its answer begins", async () => {
+		const list = (await get(`/api/runs/${child.id}/events?limit=100`))
+			.items;
+		return list.some((e) => e.type === "message_start") ? list : null;
+	});
+	assert.deepEqual(items.map((e) => e.run_seq),
+		items.map((e, i) => i + 1));
+	await post(`/api/runs/${t.run.id}/cancel`, {});
+	await over(t);
+});
+
+test("all of them are replayed, and their rows are what the log says", async () => {
+	const { items } = await get("/api/runs?limit=100");
+	assert.equal((await server.end("SIGTERM")).code, 0);
+	const command = (...args) => {
+		const all = [...args, "--data", server.data];
+		if (process.env.AGENT_STUDIO_CONF)
+			all.push("--conf", process.env.AGENT_STUDIO_CONF);
+		if (server.database)
+			all.push("--set", `store.url=${
+				databaseUrl(server.admin, server.database)}`);
+		return spawnSync(process.env.AGENT_STUDIO ?? "agent-studio", all,
+			{ encoding: "utf8" });
+	};
+	const { status, stdout } = command("replay", "--all");
+	assert.equal(stdout.trimEnd().split("\n").at(-1),
+		`${items.length} runs equal, 0 different, 0 not to be replayed`,
+		stdout);
+	assert.equal(status, 0);
+	for (const run of items) {
+		const r = command("rebuild", run.id, "--check");
+		assert.equal(r.status, 0, r.stdout + r.stderr);
+	}
 });
