@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -9,7 +10,13 @@
 static void
 check_ends(struct check *c)
 {
-	struct rows *r = check_query(c, "SELECT id, status FROM runs", NULL, 0);
+	/* Or one that it waits for is parked. */
+	struct rows *r = check_query(c,
+	    "SELECT id, status FROM runs p WHERE status <> 'waiting_child' OR"
+	    " NOT EXISTS (SELECT 1 FROM runs k WHERE k.parent_run_id = p.id"
+	    " AND k.status IN ('waiting_child', 'waiting_human',"
+	    " 'recoverable_error'))",
+	    NULL, 0);
 	char id[UUID_TEXT];
 
 	for (int i = 0; i < rows_count(r); i++) {
@@ -38,6 +45,29 @@ check_jobs(struct check *c)
 	    "SELECT r.id FROM runs r JOIN jobs j ON j.kind = 'run' AND"
 	    " j.run_id = r.id WHERE r.status IN ('running', 'cancelling')"
 	    " AND COALESCE(r.owner_epoch, 0) <> COALESCE(j.owner_epoch, 0)");
+}
+
+/* Who waits knows how many work for it, and has told each of its calls. */
+static void
+check_families(struct check *c)
+{
+	check_no_row(c, "I20", "a run that waits for others than there are",
+	    "SELECT p.id FROM runs p WHERE p.pending_children <> (SELECT"
+	    " count(*) FROM runs k WHERE k.parent_run_id = p.id AND"
+	    " k.completed_at IS NULL)");
+	check_no_row(c, "I20", "a subagent without a run that waits for it",
+	    "SELECT k.id FROM runs k LEFT JOIN runs p ON p.id ="
+	    " k.parent_run_id WHERE k.kind = 'subagent' AND (p.id IS NULL OR"
+	    " (k.completed_at IS NULL AND p.status NOT IN ('waiting_child',"
+	    " 'cancelling')))");
+	check_no_row(c, "I20", "a subagent that has ended and told nobody",
+	    "SELECT k.id FROM runs k WHERE k.parent_run_id IS NOT NULL AND"
+	    " k.completed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
+	    " tool_invocations i WHERE i.id = k.parent_call_id AND i.run_id ="
+	    " k.parent_run_id AND i.result IS NOT NULL)");
+	check_no_row(c, "I20", "two subagents for one call",
+	    "SELECT parent_call_id FROM runs WHERE parent_call_id IS NOT NULL"
+	    " GROUP BY parent_call_id HAVING count(*) > 1");
 }
 
 static void
@@ -75,7 +105,7 @@ struct history {
 	char thread[UUID_TEXT];
 	char *open[CALLS_MAX]; /* calls without a result */
 	int n_open;
-	int64_t n; /* messages so far */
+	char ns[256]; /* a subagent has a history of its own */
 };
 
 static void
@@ -130,11 +160,6 @@ history_message(struct check *c, struct history *h, const struct rows *r, int i)
 {
 	const char *role = rows_text(r, i, 1), *state = rows_text(r, i, 4);
 
-	if (rows_int(r, i, 0) != ++h->n) {
-		check_broken(c, "I11", "thread %s: message %lld is number %lld",
-		    h->thread, (long long)h->n, (long long)rows_int(r, i, 0));
-		h->n = rows_int(r, i, 0);
-	}
 	if (strcmp(state, "final") != 0 && strcmp(state, "interrupted") != 0)
 		return;
 	if (strcmp(role, "tool") == 0) {
@@ -147,29 +172,58 @@ history_message(struct check *c, struct history *h, const struct rows *r, int i)
 		history_calls(h, rows_text(r, i, 2));
 }
 
+/* Of a run that waits for somebody calls may wait with it. */
+static void
+history_over(struct check *c, struct history *h, const char *status)
+{
+	if (status == NULL || check_is_terminal(status))
+		history_end(c, h, "its end");
+	while (h->n_open > 0)
+		history_drop(h, 0);
+}
+
+/* They are numbered without a gap: as many as the last one's number. */
+static void
+check_numbers(struct check *c, struct uuid id, int64_t next)
+{
+	struct sql_arg args[] = { SQL_UUID(id) };
+	struct rows *r = check_query(c,
+	    "SELECT count(*), COALESCE(max(sequence), 0) FROM messages"
+	    " WHERE thread_id = $1",
+	    args, 1);
+	char text[UUID_TEXT];
+
+	uuid_format(id, text);
+	if (rows_int(r, 0, 0) != rows_int(r, 0, 1) ||
+	    rows_int(r, 0, 0) != next - 1)
+		check_broken(c, "I11",
+		    "thread %s: %lld messages up to number %lld, the next is "
+		    "number %lld",
+		    text, (long long)rows_int(r, 0, 0),
+		    (long long)rows_int(r, 0, 1), (long long)next);
+	rows_free(r);
+}
+
 static void
 check_thread(struct check *c, struct uuid id, int64_t next, const char *status)
 {
 	struct sql_arg args[] = { SQL_UUID(id) };
-	struct history h = { .n = 0 };
+	struct history h = { .n_open = 0 };
 	struct rows *r = check_query(c,
-	    "SELECT sequence, role, parts, tool_call_id, state FROM messages"
-	    " WHERE thread_id = $1 ORDER BY sequence",
+	    "SELECT sequence, role, parts, tool_call_id, state, ns FROM"
+	    " messages WHERE thread_id = $1 ORDER BY ns, sequence",
 	    args, 1);
 
+	check_numbers(c, id, next);
 	uuid_format(id, h.thread);
-	for (int i = 0; i < rows_count(r); i++)
+	for (int i = 0; i < rows_count(r); i++) {
+		if (strcmp(h.ns, rows_text(r, i, 5)) != 0)
+			history_over(c, &h, status);
+		snprintf(h.ns, sizeof(h.ns), "%s", rows_text(r, i, 5));
 		history_message(c, &h, r, i);
+	}
 	rows_free(r);
-	if (h.n != next - 1)
-		check_broken(c, "I11",
-		    "thread %s: %lld messages, the next is number %lld",
-		    h.thread, (long long)h.n, (long long)next);
-	/* A run that waits for somebody may have calls that wait with it. */
-	if (status == NULL || check_is_terminal(status))
-		history_end(c, &h, "its end");
-	while (h.n_open > 0)
-		history_drop(&h, 0);
+	history_over(c, &h, status);
 }
 
 static void
@@ -191,6 +245,7 @@ check_rows(struct check *c)
 {
 	check_ends(c);
 	check_jobs(c);
+	check_families(c);
 	check_checkpoints(c);
 	check_messages(c);
 }

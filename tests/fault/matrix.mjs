@@ -73,6 +73,11 @@ const plots = {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
 	},
+	// The same, and it is given to two subagents.
+	delegate: {
+		begin: (story, server) => story.say(server, "only delegate", KEY),
+		again: (story, server) => story.say(server, "only delegate", KEY),
+	},
 	// A message, and a stop while a tool is at work.
 	stop: {
 		async begin(story, server) {
@@ -95,7 +100,9 @@ const earlier = {
 	"reap.post": "tool.pre_call=kill,nth=3",
 	"tool.pre_verify": "tool.post_intent=kill",
 };
-const plotOf = (point) => point.startsWith("cancel.") ? "stop" : "talk";
+const plotOf = (point) => point.startsWith("cancel.") ? "stop"
+	: point.startsWith("child.") ? "delegate" : "talk";
+const words = { talk: "do it all", delegate: "only delegate", stop: "only pay" };
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -211,8 +218,7 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
-		: "only pay", KEY);
+	await story.say(next, words[plotOf(c.point)], KEY);
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
