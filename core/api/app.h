@@ -21,8 +21,12 @@
 struct api;
 struct auth;
 struct engine;
+struct hook_rates;
+struct inbox_watch;
 struct live;
 struct run_store;
+struct sched;
+struct seal;
 struct seats;
 struct stream_poll;
 struct world;
@@ -39,6 +43,7 @@ struct app {
 	struct bus *bus; /* shared */
 	struct live *live; /* shared */
 	struct stream_poll *poll; /* of this loop's streams, or NULL */
+	struct inbox_watch *inbox; /* of this loop's streams */
 	struct app *const *all; /* of all loops, NULL-terminated */
 	struct plug *plug; /* shared */
 	struct pool *pool; /* shared */
@@ -46,6 +51,9 @@ struct app {
 	const struct route_table *routes;
 	const struct settings *settings;
 	struct seats *seats; /* sockets of each person: shared */
+	struct sched *sched; /* the timer of all schedules: shared */
+	const struct seal *seal; /* secrets that are had back: shared */
+	struct hook_rates *hook_rates; /* of triggers: shared */
 	bool draining;
 	int64_t started_us;
 };

@@ -132,7 +132,11 @@ beat_fiber(void *arg)
 static int64_t
 max_age_us(const struct node *n)
 {
-	return (n->p.settings->runs.max_wall + 120000) * 1000;
+	const struct run_settings *r = &n->p.settings->runs;
+	int64_t longest = r->max_wall > r->ambient_wall ? r->max_wall
+							: r->ambient_wall;
+
+	return (longest + 120000) * 1000;
 }
 
 /* Others are told whether the lock means anything. */
@@ -231,6 +235,8 @@ reap_fiber(void *arg)
 	reap(n);
 	cancels_look(n);
 	orphans_look(n);
+	if (n->executes && !n->stopping)
+		engine_expire(node_app(n)->engine);
 	if (n->executes)
 		breaker_sync(node_app(n)->store, n->breakers,
 		    loop_now_ms(node_app(n)->loop));

@@ -7,13 +7,15 @@
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/ambient.h"
+#include "core/run/approval.h"
 #include "core/run/builtin.h"
+#include "core/run/call.h"
 #include "core/run/history.h"
 #include "core/run/mutant.h"
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
-#include "core/run/work.h"
 
 /*
  * The model's turn: one request on a child fiber, its text shown as it comes
@@ -203,7 +205,7 @@ answer_new(struct work *w)
 {
 	const struct world *world = w->e->c.world;
 	struct answer *a = xcalloc(1, sizeof(*a));
-	char *system = prompt_system(w->agent);
+	char *system = prompt_system(w->agent, run_is_alone(w->state.kind));
 
 	a->w = w;
 	a->show.fn = text_hook;
@@ -384,8 +386,7 @@ why_word(enum as_chat_why why)
 /* ---- Intents ------------------------------------------------------- */
 
 static void
-intent_event(struct work_commit *wc, const struct run_tool *t,
-    const struct plug_tool_info *info)
+intent_event(struct work_commit *wc, const struct run_tool *t)
 {
 	struct buf b = { 0 };
 
@@ -395,9 +396,24 @@ intent_event(struct work_commit *wc, const struct run_tool *t,
 	jw_raw(&b, "args", t->args);
 	jw_str(&b, "effect", run_effect_word(t->effect));
 	jw_str(&b, "idempotency_key", t->idem_key);
-	jw_bool(&b, "needs_approval", info != NULL && info->needs_approval);
+	jw_bool(&b, "needs_approval",
+	    strcmp(t->state, "awaiting_approval") == 0);
 	jw_close(&b);
 	event_list_add(&wc->events, "tool_call", &b);
+}
+
+/* Is it begun at once, or does a person come first? */
+static const char *
+intent_state(const struct work *w, const struct run_tool *t,
+    const struct plug_tool_info *info, struct json_object *args)
+{
+	if (builtin_asks(w, t->tool, args))
+		return "parked";
+	if (info != NULL && call_is_offered(w, info) &&
+	    approval_needed(w->agent->approval, w->state.kind, info, t->tool,
+		t->effect))
+		return "awaiting_approval";
+	return "started";
 }
 
 static void
@@ -445,12 +461,12 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	hash_bytes(&h, text.data, text.len);
 	hash_end(&h, t->args_hash);
 	buf_free(&text);
+	t->state = intent_state(w, t, info, args);
 	json_object_put(args);
 	if (strcmp(t->effect, "K") == 0 && info->key_valid_ms > 0)
 		t->key_until = wc->c.now_us + info->key_valid_ms * 1000;
-	t->state = "started";
 	t->deadline_us = wc->c.now_us + ms * 1000;
-	intent_event(wc, t, info);
+	intent_event(wc, t);
 }
 
 /* ---- The commit ---------------------------------------------------- */
@@ -511,6 +527,7 @@ answer_commit(struct answer *a, struct error *err)
 		wc.c.to = RUN_SUCCEEDED;
 		event_list_add_status(&wc.events, RUN_SUCCEEDED, NULL, NULL,
 		    &w->state.usage);
+		ambient_report(w, &wc, wc.messages[0].content);
 	}
 	MUTANT_DO(DISPATCH_EARLY,
 	    mutant_dispatch(w, wc.tools_new, wc.c.n_tools_new));
@@ -534,9 +551,10 @@ limits_hold(struct work *w)
 		.cost_micros = w->state.cost_micros,
 		.repeats = run_repeats(w->history, w->n_history, w->run_id),
 	};
+	struct engine_limits limits = work_limits(w);
 	struct error err = { 0 };
 
-	if (run_limits_hold(&w->e->c.limits, &w->granted, &used, &err))
+	if (run_limits_hold(&limits, &w->granted, &used, &err))
 		return true;
 	work_park(w, &err, NULL, 0);
 	error_clear(&err);
@@ -665,7 +683,7 @@ answer_stopped(struct answer *a)
 	else if (!w->lost && !w->drain) {
 		error_set(&err, ERR_LIMIT_REACHED,
 		    "the time of a run, %lld s, is used up",
-		    (long long)w->e->c.limits.max_wall_ms / 1000);
+		    (long long)work_limits(w).max_wall_ms / 1000);
 		work_park(w, &err, a->text.data, a->text.len);
 		error_clear(&err);
 	}

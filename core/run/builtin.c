@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
+#include "core/run/approval.h"
 #include "core/run/child.h"
 
 /*
@@ -15,6 +16,7 @@
  */
 
 #define TODOS_MAX 100
+#define QUESTION_MAX 4000 /* bytes */
 
 static bool
 has_setting(const struct work *w, const char *name)
@@ -173,6 +175,40 @@ task_offered(const struct work *w)
 	       child_depth(w->state.ns) < w->e->c.limits.subagent_depth;
 }
 
+/* ---- ask_human ----------------------------------------------------- */
+
+static const char ask_schema[] =
+    "{\"type\":\"object\",\"additionalProperties\":false,"
+    "\"required\":[\"question\"],\"properties\":{"
+    "\"question\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":4000,"
+    "\"description\":\"One question, understood without the conversation.\"},"
+    "\"choices\":{\"type\":\"array\",\"maxItems\":20,\"items\":"
+    "{\"type\":\"string\",\"minLength\":1,\"maxLength\":200},"
+    "\"description\":\"Answers to choose from, if there are only a few.\"}}}";
+
+static bool
+ask_offered(const struct work *w)
+{
+	return approval_may_ask(w->agent->approval, w->state.kind);
+}
+
+bool
+builtin_asks(const struct work *w, const char *tool, struct json_object *args)
+{
+	const char *question = jget_str(args, "question", "");
+
+	return strcmp(tool, BUILTIN_ASK) == 0 && ask_offered(w) &&
+	       question[0] != '\0' && strlen(question) <= QUESTION_MAX;
+}
+
+/* A question that is none: one that is never comes here. */
+static SUSPENDS enum as_status
+ask_call(struct call *c, struct json_object *args)
+{
+	(void)args;
+	return error_field(&c->err, "question", "is required");
+}
+
 /* ---- The table ----------------------------------------------------- */
 
 static const struct builtin builtins[] = {
@@ -188,6 +224,10 @@ static const struct builtin builtins[] = {
 	    "message is the result. Several in one answer work at the same "
 	    "time.",
 	    task_schema, "N", task_offered, NULL },
+	{ BUILTIN_ASK,
+	    "Ask the person you work for. Use it only for what you cannot "
+	    "find out and must not assume; the answer may take long.",
+	    ask_schema, "P", ask_offered, ask_call },
 };
 
 const struct builtin *

@@ -5,6 +5,7 @@
 
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
+#include "core/run/approval.h"
 #include "core/run/builtin.h"
 #include "core/run/mutant.h"
 #include "core/run/retry.h"
@@ -51,12 +52,10 @@ call_effect_is(const struct call *c, const char *letter)
 	return strcmp(c->row.effect, letter) == 0;
 }
 
-/* Is the tool one that this agent was given? */
-static bool
-call_is_allowed(const struct call *c)
+bool
+call_is_offered(const struct work *w, const struct plug_tool_info *info)
 {
-	const struct agent *a = c->t->w->agent;
-	const struct plug_tool_info *info = call_tool(c);
+	const struct agent *a = w->agent;
 	const char *slug;
 
 	for (size_t i = 0;
@@ -307,7 +306,7 @@ call_main(void *arg)
 		    "arguments are not a JSON object");
 	else if (b != NULL)
 		st = builtin_call(b, c, args);
-	else if (!call_is_allowed(c))
+	else if (!call_is_offered(w, call_tool(c)))
 		st = error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
 		    c->row.tool);
 	else

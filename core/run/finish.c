@@ -3,7 +3,8 @@
 
 #include "core/base/json_write.h"
 #include "core/base/log.h"
-#include "core/run/work.h"
+#include "core/run/ambient.h"
+#include "core/run/ask.h"
 
 /*
  * Ends that are no success: cancelled, rolled back, failed, expired, dead.
@@ -69,7 +70,7 @@ call_settle(struct work_commit *wc, struct run_tool *t, bool *is_error)
 	}
 	*is_error = true;
 	t->error_code = "CANCELED";
-	if (strcmp(t->state, "planned") == 0) {
+	if (strcmp(t->state, "planned") == 0 || ask_waits(t)) {
 		t->state = "cancelled";
 		t->result = "Error CANCELED: the run was stopped before this "
 			    "call; it has not happened.";
@@ -146,6 +147,8 @@ ending_item(struct work *w, struct work_commit *wc,
 {
 	if (end->dead_reason != NULL)
 		work_item_error(w, wc, "dead_letter", end->why);
+	else if (end->why != NULL)
+		ambient_failed(w, wc, end->why);
 }
 
 SUSPENDS enum as_status
@@ -228,6 +231,7 @@ work_fail(struct work *w, const struct error *why, const char *text, size_t len)
 {
 	struct work_ending end = { .to = RUN_FAILED,
 		.why = why,
+		.items_close = "dismissed",
 		.text = text,
 		.len = len };
 

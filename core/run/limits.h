@@ -11,7 +11,14 @@
 /* What a person has granted beyond the configured limits: runs.budget. */
 struct run_budget {
 	int64_t steps, tokens, cost_micros, repeats;
+	int64_t wall_left_ms; /* of a run that waits for a person; 0: all */
 };
+
+/* Nobody watches a run of this kind. */
+bool run_is_alone(const char *kind);
+/* The limits of a run of this kind. */
+struct engine_limits run_limits(const struct engine_limits *l,
+    const char *kind);
 
 /* NULL or anything that is no such object: nothing granted. */
 void run_budget_parse(struct run_budget *b, const char *json);

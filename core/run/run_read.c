@@ -250,7 +250,8 @@ SQL(STEP_TOOLS,
     "SELECT id, step, ordinal, tool_call_id, idem_key, tool, tool_version,"
     " args, effect, state, result, error_code, dispatch_deadline,"
     " key_valid_until, resolution"
-    " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal");
+    " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal,"
+    " id");
 
 SUSPENDS enum as_status
 run_sql_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,

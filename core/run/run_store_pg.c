@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_outbox.h"
 #include "core/run/run_store_child.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
@@ -210,6 +211,7 @@ tools_done_write(struct buf *b, const struct run_commit *c)
 		jw_str(b, "error_code", t->error_code);
 		jw_str(b, "resolution", run_tool_resolution(t));
 		jw_str(b, "idem_key", t->idem_key);
+		jw_bool(b, "ends", !run_tool_is_open(t));
 		if (t->deadline_us > 0)
 			jw_int(b, "deadline", t->deadline_us);
 		jw_close(b);
@@ -355,9 +357,10 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" FROM l WHERE runs.id = $2 AND thread_id = l.id" \
 	" AND status = $37 AND step = $38" \
 	" AND runs.head_seq = $3 - 1 AND fence = $39" \
-	" AND l.head_seq = $4 - 1" \
+	" AND l.head_seq = $4 - 1 AND $53 IN (0, version)" \
 	" RETURNING runs.id, tenant_id, thread_id, step," \
-	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
+	" checkpoint_ns, fence, user_id," \
+	" l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
 	" status = COALESCE($46, threads.status)," \
@@ -384,7 +387,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset($56::json) AS m (id uuid," \
+	" FROM r, json_to_recordset($57::json) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -398,7 +401,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset($53::json) AS x" \
+	" x.deadline, x.key_until FROM r, json_to_recordset($54::json) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
 	" args_hash text, args text, state text, deadline bigint," \
@@ -406,33 +409,44 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" d AS (UPDATE tool_invocations i SET state = x.state," \
 	" result = x.result, result_sha = decode(x.sha, 'hex')," \
 	" error_code = x.error_code," \
-	" completed_at = CASE WHEN x.state NOT IN ('planned', 'started')" \
-	" THEN $5 END," \
+	" completed_at = CASE WHEN x.ends THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset($54::json) AS x" \
+	" FROM r, json_to_recordset($55::json) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text," \
-	" resolution text, idem_key text, deadline bigint)" \
+	" resolution text, idem_key text, deadline bigint, ends bool)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
-	" AND i.state IN ('planned', 'started', 'unknown'))," \
+	" AND (i.completed_at IS NULL OR i.state = 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $55 AND messages.run_id = r.id),"
+	" WHERE $56 AND messages.run_id = r.id),"
+
+/* Who wants to hear of a run's end, as run_outbox_add does it. */
+#define OUTBOX_FROM \
+	" o AS (INSERT INTO outbox (tenant_id, kind, dest, ref, webhook_id," \
+	" event_id, next_at, created_at) SELECT r.tenant_id, 'webhook', $54," \
+	" $55, w.id, $22, $5, $5 FROM r JOIN webhooks w" \
+	" ON w.tenant_id = r.tenant_id AND w.user_id = r.user_id" \
+	" WHERE NOT w.paused AND (w.event_mask & $56) <> 0),"
 
 static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 				       TOOLS_AND_VOID) };
+static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
+				       OUTBOX_FROM) };
 
-#define PLAIN_ARGS (COMMON_ARGS + 31)
+#define PLAIN_ARGS (COMMON_ARGS + 32)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
+#define TELLS_ARGS (PLAIN_ARGS + 3)
 
 /* Does it write more than the statement of the commit does? */
 static bool
 is_more(const struct run_commit *c)
 {
-	return run_store_parks(c) || run_store_has_child(c);
+	return run_store_parks(c) || run_store_has_child(c) ||
+	       run_outbox_tells(c);
 }
 
-/* $22 to $52 */
+/* $22 to $53 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
@@ -452,7 +466,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->cancel_mode),
 		sql_time(c->cancel_mode != NULL ? c->now_us : 0),
 		sql_time(ends ? c->now_us : 0),
-		SQL_BOOL(ends && !is_more(c)),
+		SQL_BOOL(ends && !run_store_parks(c)),
 		SQL_TEXT(run_status_name(c->from)),
 		SQL_INT(c->step),
 		SQL_INT(c->fence),
@@ -469,6 +483,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->model),
 		SQL_TEXT(c->budget),
 		sql_time(c->deadline_at),
+		SQL_INT(c->version),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -476,7 +491,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 
 /* The statement of the commit, then what other files add to it. */
 static SUSPENDS enum as_status
-guarded_park(struct store *store, const struct run_commit *c,
+guarded_more(struct store *store, const struct run_commit *c,
     const struct sql_arg *args, struct error *err)
 {
 	struct rows **rows;
@@ -486,8 +501,9 @@ guarded_park(struct store *store, const struct run_commit *c,
 	batch_init(&b);
 	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
 	run_store_child_add(&b, c);
-	/* A run that ends in no other way has its job left. */
-	run_store_park_add(&b, c);
+	if (run_store_parks(c))
+		run_store_park_add(&b, c);
+	run_outbox_add(&b, c);
 	rows = arena_alloc(b.arena, (size_t)b.n * sizeof(struct rows *));
 	st = store_batch(store, b.calls, b.n, rows, err);
 	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
@@ -498,7 +514,26 @@ guarded_park(struct store *store, const struct run_commit *c,
 	return st;
 }
 
-/* $53 to $56 as well */
+/* $54 to $56 as well, if it tells of the run's end. */
+static SUSPENDS enum as_status
+commit_plain(struct store *store, const struct run_commit *c,
+    struct sql_arg args[COMMIT_ARGS], struct error *err)
+{
+	struct arena *arena;
+	enum as_status st;
+
+	if (!run_outbox_tells(c))
+		return guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err);
+	arena = arena_new(NULL);
+	args[PLAIN_ARGS] = SQL_TEXT(run_outbox_name(c->to));
+	args[PLAIN_ARGS + 1] = SQL_TEXT(run_outbox_ref(arena, c));
+	args[PLAIN_ARGS + 2] = SQL_INT(run_outbox_bit(c->to));
+	st = guarded(store, &COMMIT_TELLS, args, TELLS_ARGS, err);
+	arena_free(arena);
+	return st;
+}
+
+/* $54 to $57 as well */
 static SUSPENDS enum as_status
 commit_lists(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)
@@ -513,7 +548,7 @@ commit_lists(struct store *store, const struct run_commit *c,
 	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
 	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
 	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
-	st = is_more(c) ? guarded_park(store, c, args, err)
+	st = is_more(c) ? guarded_more(store, c, args, err)
 			: guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
 	buf_free(&messages);
 	buf_free(&tools_new);
@@ -527,7 +562,8 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 {
 	static const struct run_message none;
 	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
-		     c->n_tools_done == 0 && !c->void_messages && !is_more(c);
+		     c->n_tools_done == 0 && !c->void_messages &&
+		     !run_store_parks(c) && !run_store_has_child(c);
 	struct event_arrays events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;
@@ -536,7 +572,7 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, plain ? &c->messages[0] : &none);
 	plain_args(c, args + COMMON_ARGS);
-	st = plain ? guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err)
+	st = plain ? commit_plain(store, c, args, err)
 		   : commit_lists(store, c, args, err);
 	events_free(&events);
 	return st;

@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/run/batch.h"
+#include "core/run/run_outbox.h"
 #include "core/run/run_store_child.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
@@ -192,7 +193,8 @@ SQL(GUARD_RUN,
     " deadline_at = COALESCE($30, deadline_at)"
     " WHERE id = $1 AND status = $18 AND step = $19 AND head_seq = $20"
     " AND fence = $21 AND thread_id = $22 AND tenant_id = $23"
-    " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24");
+    " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24"
+    " AND $31 IN (0, version)");
 
 /* Before the thread moves on: its head is the parent. */
 SQL(INSERT_CHECKPOINT,
@@ -222,7 +224,7 @@ SQL(FINISH_TOOL,
     " error_code = $6, completed_at = $7, resolution = $8, idem_key = $9,"
     " dispatch_deadline = $10"
     " WHERE id = $1 AND run_id = $2 AND state IN"
-    " ('planned', 'started', 'unknown')");
+    " ('planned', 'awaiting_approval', 'parked', 'started', 'unknown')");
 
 SQL(VOID_MESSAGES,
     "UPDATE messages SET state = 'rolled_back' WHERE run_id = $1");
@@ -250,7 +252,7 @@ add_guard(struct batch *b, const struct run_commit *c)
 	    SQL_INT(c->heads.seq), SQL_INT(c->attempt),
 	    c->to == RUN_WAITING_TIMER ? SQL_INT(c->run_at) : SQL_NULL,
 	    SQL_INT(c->cost_micros), SQL_TEXT(c->model), SQL_TEXT(c->budget),
-	    sql_time(c->deadline_at));
+	    sql_time(c->deadline_at), SQL_INT(c->version));
 }
 
 static struct sql_arg
@@ -342,6 +344,7 @@ run_sql_commit(void *arg, const struct run_commit *c, struct error *err)
 		run_store_park_add(&b, c);
 	else if (!run_is_open(c->to))
 		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id));
+	run_outbox_add(&b, c);
 	st = batch_run(&b, store, err);
 	batch_fini(&b);
 	return st;

@@ -15,8 +15,8 @@
  */
 
 /* A work without a fiber, in no engine's list. */
-static SUSPENDS enum as_status
-guest_open(struct engine *e, struct uuid run_id, struct work **out,
+SUSPENDS enum as_status
+work_guest(struct engine *e, struct uuid run_id, struct work **out,
     struct error *err)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
@@ -34,8 +34,8 @@ guest_open(struct engine *e, struct uuid run_id, struct work **out,
 	return st;
 }
 
-static void
-guest_close(struct work *w)
+void
+work_guest_free(struct work *w)
 {
 	arena_free(w->history_arena);
 	arena_free(w->arena);
@@ -57,9 +57,10 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 	struct work_ending end = { .to = to,
 		.reason = how->reason,
 		.items_close = how->items_close,
+		.why = how->why,
 		.decision = how };
 	struct work *w;
-	enum as_status st = guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest(e, run_id, &w, err);
 
 	/* One that waits for its subagents ends behind them: engine_cancel. */
 	if (st == AS_OK &&
@@ -72,7 +73,7 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 		    st == AS_CONFLICT || st == AS_CANCELED ? ERR_CONFLICT
 							   : ERR_UNAVAILABLE,
 		    "the run could not be ended");
-	guest_close(w);
+	work_guest_free(w);
 	return st;
 }
 
@@ -177,7 +178,7 @@ static void
 resume_queue(struct work *w, struct work_commit *wc,
     const struct engine_resume *how)
 {
-	const struct engine_limits *l = &w->e->c.limits;
+	const struct engine_limits limits = work_limits(w), *l = &limits;
 	struct buf b = { 0 };
 
 	wc->c.to = RUN_QUEUED;
@@ -229,7 +230,7 @@ engine_resume(struct engine *e, struct uuid run_id,
 {
 	struct work *w;
 	int n_unknown = 0;
-	enum as_status st = guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest(e, run_id, &w, err);
 
 	if (st == AS_OK && w->state.status != RUN_RECOVERABLE_ERROR)
 		st = moved_on(w, err);
@@ -240,6 +241,6 @@ engine_resume(struct engine *e, struct uuid run_id,
 		    "%d tool calls wait for a decision", n_unknown);
 	if (st == AS_OK)
 		st = resume_commit(w, how, n_unknown, err);
-	guest_close(w);
+	work_guest_free(w);
 	return st;
 }

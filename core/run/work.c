@@ -181,6 +181,12 @@ work_must_stop(const struct work *w)
 	       fiber_is_canceled();
 }
 
+struct engine_limits
+work_limits(const struct work *w)
+{
+	return run_limits(&w->e->c.limits, w->state.kind);
+}
+
 uint64_t
 work_wall_left(const struct work *w)
 {
@@ -447,6 +453,8 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 		w->cancel = true;
 		return AS_CONFLICT;
 	}
+	if (c->version != 0 && now.version != c->version)
+		return AS_CONFLICT; /* what it was decided by has changed */
 	return AS_BUSY;
 }
 

@@ -25,7 +25,11 @@ struct engine {
 	int n_works;
 	int n_claimers; /* fibers that look for more */
 	bool draining, claiming;
+	int n_lane[RUN_CLASSES]; /* of works, by what claimed them */
+	int n_other; /* not of class priority */
+	struct uuid last_tenant; /* of a claim */
 	bool starved; /* a run was queued because there was no slot */
+	bool held_back; /* and others, because the free slots are reserved */
 	struct uuid *missing; /* held, but not worked on, at the last look */
 	int n_missing;
 	struct loop_timer due; /* a run that waits for its time */
@@ -38,6 +42,7 @@ struct work {
 	struct fiber_wait wait; /* of the owner, while it waits for children */
 	struct arena *arena;
 	struct uuid run_id, thread_id;
+	int class, lane; /* see run_claim */
 	struct uuid last_id; /* of the thread's last message */
 	struct uuid message_id; /* of the answer that is being written */
 	struct run_state state;
@@ -65,6 +70,8 @@ struct work {
 	bool resumed; /* calls found started may have been sent before us */
 	bool guest; /* it is not ours: see settle.c */
 	bool takes_over; /* nobody owns it: the next commit moves the fence */
+	bool asks; /* calls of the step wait for a person */
+	bool look; /* one of them may have its answer */
 	bool message_open; /* message_start is out, message_end is not */
 	struct uuid *unsent; /* calls that were never begun, in arena */
 	int n_unsent;
@@ -86,6 +93,14 @@ enum work_turn {
 	WORK_GOES_ON,
 	WORK_ENDED
 };
+
+/* ---- engine.c, slots.c --------------------------------------------- */
+
+/* A fiber for what was claimed; not AS_OK: it is to be given back. */
+enum as_status engine_work(struct engine *e, const struct run_claim *c,
+    struct error *err);
+/* A slot is free, or may be used by those who were held back. */
+void engine_slot_freed(struct engine *e);
 
 /* ---- work.c: loading and committing -------------------------------- */
 
@@ -121,6 +136,8 @@ void work_commit_fini(struct work_commit *wc);
 void work_caller(const struct work *w, struct plug_caller *who);
 bool work_must_stop(const struct work *w);
 uint64_t work_wall_left(const struct work *w); /* ms */
+/* Of a run of its kind. */
+struct engine_limits work_limits(const struct work *w);
 /* What a model call has used, whether it led to anything or not. */
 void work_spend(struct work *w, const struct plug_chat_end *end);
 
@@ -161,6 +178,10 @@ SUSPENDS void work_park(struct work *w, const struct error *why,
  * that has their items.
  */
 void work_park_unknown(struct work *w, struct work_commit *wc, int n);
+/* One more item of the commit; and its event, when its members are set. */
+struct run_item *work_item_add(struct work *w, struct work_commit *wc,
+    const char *kind);
+void work_item_event(struct work_commit *wc, const struct run_item *t);
 /* Items for a person: a call whose outcome nobody knows; an error. */
 void work_item_unknown(struct work *w, struct work_commit *wc,
     const struct run_tool *t);
@@ -173,6 +194,13 @@ SUSPENDS void work_wait(struct work *w, const struct error *why,
     int64_t wait_ms, int64_t attempt, const char *model);
 /* Back to the queue at once: this process stops. */
 SUSPENDS void work_yield(struct work *w);
+/*
+ * settle.c: a run that nobody works on, for the fiber of whoever asks; set
+ * whatever comes of it, in no engine's list.
+ */
+SUSPENDS enum as_status work_guest(struct engine *e, struct uuid run_id,
+    struct work **out, struct error *err);
+void work_guest_free(struct work *w);
 /* The parts of a tool's message, as JSON text in the commit's arena. */
 bool work_is_unsent(const struct work *w, struct uuid call_id);
 /* Is there a message with this call's result? */

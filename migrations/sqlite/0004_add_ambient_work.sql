@@ -5,6 +5,78 @@
 
 -- Inbox -----------------------------------------------------------------
 
+-- JSON: which tools need a person's word; see core/run/approval.h.
+ALTER TABLE agents ADD COLUMN approval TEXT NOT NULL DEFAULT
+	'{"default":"auto","tools":{},"resume_when":"all","allow":["accept","edit","response","ignore"],"expires_s":null,"on_expire":"reject","questions":null}';
+-- Nobody has answered in time, and it was handed to the admins.
+ALTER TABLE inbox_items ADD COLUMN escalated_at INTEGER;
+-- What has happened to items, as the live stream of the inbox tells it: a row
+-- for each person whom it concerns.  Triggers write it, so whoever changes an
+-- item (and its updated_at) need not know of it.  With one writer the order of
+-- seq is the order of the commits.
+CREATE TABLE inbox_changes (
+	seq INTEGER PRIMARY KEY AUTOINCREMENT,
+	item_id BLOB NOT NULL,
+	tenant_id BLOB NOT NULL,
+	-- The thread's owner, the assignee, who was it until now.
+	user_id BLOB NOT NULL,
+	of_owner INTEGER NOT NULL,
+	change TEXT NOT NULL, -- created, read, assigned, changed, or the new status
+	created_at INTEGER NOT NULL
+);
+CREATE INDEX inbox_changes_user ON inbox_changes (user_id, seq);
+CREATE INDEX inbox_changes_tenant ON inbox_changes (tenant_id, seq)
+	WHERE of_owner = 1;
+
+CREATE TRIGGER inbox_items_created AFTER INSERT ON inbox_items
+BEGIN
+	INSERT INTO inbox_changes (item_id, tenant_id, user_id, of_owner, change,
+	    created_at)
+	SELECT NEW.id, NEW.tenant_id, w.id, w.of_owner, 'created',
+	    NEW.created_at
+	FROM (SELECT NEW.user_id AS id, 1 AS of_owner
+	    UNION ALL SELECT NEW.assignee, 0 WHERE NEW.assignee <> NEW.user_id) w;
+END;
+
+CREATE TRIGGER inbox_items_changed AFTER UPDATE OF updated_at ON inbox_items
+BEGIN
+	INSERT INTO inbox_changes (item_id, tenant_id, user_id, of_owner, change,
+	    created_at)
+	SELECT NEW.id, NEW.tenant_id, w.id, w.of_owner,
+	    CASE WHEN NEW.status <> OLD.status THEN NEW.status
+	    WHEN NEW.assignee IS NOT OLD.assignee THEN 'assigned'
+	    WHEN NEW.read_at IS NOT OLD.read_at THEN 'read'
+	    ELSE 'changed' END, NEW.updated_at
+	FROM (SELECT NEW.user_id AS id, 1 AS of_owner
+	    UNION ALL SELECT NEW.assignee, 0 WHERE NEW.assignee <> NEW.user_id
+	    UNION ALL SELECT OLD.assignee, 0 WHERE OLD.assignee <> NEW.user_id
+		AND OLD.assignee IS NOT NEW.assignee) w;
+END;
+
+-- Who has decided what, and what that changed.  In the transaction of the
+-- answer itself; an item is answered once, so its id is the key.
+CREATE TRIGGER inbox_items_audited AFTER UPDATE OF updated_at ON inbox_items
+WHEN OLD.status = 'pending' AND NEW.response_type IS NOT NULL
+BEGIN
+	INSERT INTO audit_log (id, tenant_id, user_id, action, object_kind,
+	    object_id, detail, correlation_id, created_at)
+	VALUES (NEW.id, NEW.tenant_id, NEW.responded_by,
+	    'inbox_' || NEW.response_type, 'inbox_item', NEW.id,
+	    '{"status":"' || NEW.status || '","kind":"' || NEW.kind ||
+	    '","before":' || coalesce(NEW.action_request, 'null') ||
+	    ',"after":' || coalesce(NEW.response, 'null') || '}',
+	    NEW.correlation_id, NEW.updated_at)
+	ON CONFLICT (id) DO NOTHING;
+END;
+
+-- For what waits: the badge, and the inbox of who is asked.
+CREATE INDEX inbox_items_open ON inbox_items
+	(tenant_id, user_id, kind, read_at)
+	WHERE status = 'pending';
+CREATE INDEX inbox_items_assignee ON inbox_items (tenant_id, assignee, id)
+	WHERE assignee IS NOT NULL;
+CREATE INDEX inbox_items_tenant ON inbox_items (tenant_id, id);
+
 -- Queue -----------------------------------------------------------------
 
 -- JSON: {"kind": "user" | "schedule" | "webhook" | "agent", "id"}: what has
@@ -16,9 +88,115 @@ ALTER TABLE runs ADD COLUMN dedup TEXT;
 CREATE UNIQUE INDEX runs_user_id_agent_id_dedup_key
 	ON runs (user_id, agent_id, dedup) WHERE dedup IS NOT NULL;
 
+-- A claim walks from tenant to tenant, and counts what each has at work.
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
+	WHERE state = 0 AND kind = 'run';
+DROP INDEX jobs_leased;
+CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
+
 -- Schedules -------------------------------------------------------------
 
+-- When it is looked at: next_at and what its jitter adds.
+ALTER TABLE schedules ADD COLUMN due_at INTEGER;
+-- user, or why it has paused itself; NULL while it is not paused.
+ALTER TABLE schedules ADD COLUMN paused_reason TEXT;
+DROP INDEX schedules_due;
+CREATE INDEX schedules_due ON schedules (due_at)
+	WHERE NOT paused AND deleted_at IS NULL AND due_at IS NOT NULL;
+CREATE INDEX schedules_agent ON schedules (agent_id, id)
+	WHERE deleted_at IS NULL;
+
+-- What has become of each time that was due.  A pending one is worked on by its
+-- holder until held_until, then by whoever looks; tries above 0 means that its
+-- run may be there.
+CREATE TABLE schedule_fires (
+	schedule_id BLOB NOT NULL REFERENCES schedules (id),
+	fire_at INTEGER NOT NULL,
+	tenant_id BLOB NOT NULL,
+	state TEXT NOT NULL, -- pending, started, skipped, missed, failed
+	reason TEXT,
+	times INTEGER NOT NULL DEFAULT 1, -- that this row stands for
+	run_id BLOB,
+	tries INTEGER NOT NULL DEFAULT 0,
+	holder BLOB,
+	held_until INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (schedule_id, fire_at)
+);
+CREATE INDEX schedule_fires_pending ON schedule_fires (held_until)
+	WHERE state = 'pending';
+
+-- A note about a schedule that has never run is of no run.  SQLite can only drop
+-- a NOT NULL by writing what it keeps as text (its manual, ALTER TABLE).
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(replace(sql,
+	'thread_id BLOB NOT NULL REFERENCES', 'thread_id BLOB REFERENCES'),
+	'run_id BLOB NOT NULL REFERENCES', 'run_id BLOB REFERENCES')
+	WHERE type = 'table' AND name = 'inbox_items';
+PRAGMA writable_schema = RESET;
+
 -- Webhooks --------------------------------------------------------------
+
+-- event_mask: a bit for each state of a run (run.h) that it wants to hear of.
+-- Secrets are sealed (core/auth/seal.h); the one before is good until then.
+ALTER TABLE webhooks ADD COLUMN event_mask INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE webhooks ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE webhooks ADD COLUMN secret_before BLOB;
+ALTER TABLE webhooks ADD COLUMN before_until INTEGER;
+-- user, gone (it answered 410), failing; NULL while it is not paused
+ALTER TABLE webhooks ADD COLUMN paused_reason TEXT;
+
+-- Of the kind webhook: whose it is, and the id that every try has.
+ALTER TABLE outbox ADD COLUMN webhook_id BLOB;
+ALTER TABLE outbox ADD COLUMN event_id BLOB;
+CREATE INDEX outbox_webhook ON outbox (webhook_id)
+	WHERE webhook_id IS NOT NULL;
+
+-- What was tried to be delivered, and how it went; the body is that of every
+-- try.
+CREATE TABLE webhook_deliveries (
+	webhook_id BLOB NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+	id BLOB NOT NULL, -- outbox.event_id
+	tenant_id BLOB NOT NULL,
+	event TEXT NOT NULL,
+	run_id BLOB,
+	body TEXT NOT NULL, -- JSON
+	status TEXT NOT NULL, -- pending, delivered, failed
+	attempts INTEGER NOT NULL DEFAULT 0,
+	response_status INTEGER,
+	error TEXT,
+	duration_ms INTEGER,
+	next_at INTEGER,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (webhook_id, id)
+) WITHOUT ROWID;
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (updated_at);
+
+-- What starts an agent from outside.
+CREATE TABLE triggers (
+	id BLOB PRIMARY KEY,
+	tenant_id BLOB NOT NULL REFERENCES tenants (id),
+	user_id BLOB NOT NULL REFERENCES users (id),
+	agent_id BLOB NOT NULL REFERENCES agents (id),
+	name TEXT NOT NULL DEFAULT '',
+	scheme TEXT NOT NULL, -- standard, github
+	task TEXT NOT NULL, -- a template
+	class INTEGER NOT NULL DEFAULT 1,
+	paused INTEGER NOT NULL DEFAULT 0,
+	secret BLOB NOT NULL,
+	key_id TEXT NOT NULL,
+	secret_before BLOB,
+	before_until INTEGER,
+	fired INTEGER NOT NULL DEFAULT 0,
+	last_at INTEGER,
+	last_run_id BLOB,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL
+);
+CREATE INDEX triggers_agent ON triggers (agent_id, id);
 
 -- Several words at once -------------------------------------------------
 

@@ -20,10 +20,12 @@ before(async () => {
 	world = await World.create({ dir, store: "sqlite" });
 	good = await world.story("good");
 	const server = await good.start();
+	await good.listen(server);
 	await good.read(server);
 	await good.say(server, "do it all", "the client's key");
 	assert.equal((await good.rest()).state, "succeeded");
 	await good.say(server, "do it all", "the client's key");
+	await good.untilTold();
 	assert.equal((await server.stop()).code, 0);
 });
 after(async () => {
@@ -51,6 +53,8 @@ function copy() {
 	cpSync(good.data, story.data, { recursive: true });
 	cpSync(good.witness, story.witness);
 	cpSync(good.client, story.client);
+	cpSync(good.webhooks, story.webhooks);
+	story.listens = true;
 	return story;
 }
 
@@ -159,6 +163,32 @@ finds("I9", "a call with other arguments",
 finds("I9", "an intent that the log does not have",
 	"UPDATE run_events SET payload = replace(payload, (SELECT idem_key FROM " +
 	`tool_invocations WHERE ${IN("send")}), 'as1-other')`);
+// As if the call of that tool had been approved.
+const asked = (status, type, response) => "INSERT INTO inbox_items (id, " +
+	"tenant_id, user_id, agent_id, thread_id, run_id, interrupt_id, step, " +
+	"ordinal, kind, status, response_type, response, created_at, updated_at) " +
+	"SELECT X'0000000000007000800000000000000a', t.tenant_id, r.user_id, " +
+	"r.agent_id, r.thread_id, r.id, X'0000000000007000800000000000000b', " +
+	`t.step, t.ordinal, 'approval', '${status}', ${type}, ${response}, 1, 1 ` +
+	`FROM tool_invocations t JOIN runs r ON r.id = t.run_id WHERE ${IN("pay")};`;
+finds("I10", "an item that is open after its run's end",
+	asked("pending", "NULL", "NULL"));
+finds("I10", "a call that was made although it was rejected",
+	asked("answered", "'ignore'", "NULL"));
+finds("I10", "a call with other arguments than were approved",
+	asked("answered", "'edit'", "'{\"id\":\"pay\",\"value\":99}'"));
+finds("I10", "a result that is not what was answered",
+	`UPDATE tool_invocations SET state = 'skipped' WHERE ${IN("pay")};` +
+	asked("answered", "'response'", "'\"other\"'"));
+finds("I10", "a call that needs approval and was not asked for",
+	"UPDATE run_events SET payload = replace(payload, " +
+	"'\"needs_approval\":false', '\"needs_approval\":true')");
+finds("I10", "a run that waits for nobody",
+	"UPDATE runs SET status = 'waiting_human'");
+finds("I10", "an answer that was told twice", asked("pending", "NULL", "NULL") +
+	"UPDATE run_events SET type = 'hitl_resolved', payload = " +
+	"'{\"item_id\":\"00000000-0000-7000-8000-00000000000a\"}' " +
+	"WHERE run_seq = 3");
 finds("I11", "a gap in the messages",
 	"UPDATE messages SET sequence = sequence + 1 WHERE sequence = " +
 	"(SELECT max(sequence) FROM messages)");
@@ -211,3 +241,29 @@ finds("I15", "a key with two answers", (story) =>
 		.find((o) => o.t === "reply"), sha256: "other" })}\n`));
 finds("I15", "an answer about a message that is not there",
 	"UPDATE messages SET client_message_id = NULL");
+
+// The only message of the good story, and others like it.
+const message = (story, change) => {
+	const [only] = lines(story.webhooks);
+	appendFileSync(story.webhooks, `${JSON.stringify({ ...only,
+		...change(only) })}\n`);
+};
+finds("I16", "an event that nobody was told of", (story) =>
+	write(story.webhooks, []));
+finds("I16", "an event that nobody has taken", (story) =>
+	write(story.webhooks, lines(story.webhooks).map((o) =>
+		({ ...o, status: 503 }))));
+finds("I16", "an event under two ids", (story) => message(story, () =>
+	({ id: "msg_00000000-0000-7000-8000-000000000001" })));
+finds("I16", "a message with two bodies", (story) => message(story, (o) =>
+	({ body: o.body.replace("succeeded", "failed") })));
+finds("I16", "a message that is not signed", (story) => message(story, () =>
+	({ good: false })));
+finds("I16", "an event that the log does not have",
+	"UPDATE run_events SET payload = replace(payload, '\"succeeded\"', " +
+	"'\"failed\"') WHERE type = 'run_status'");
+finds("I16", "a delivery that is not known",
+	"UPDATE webhook_deliveries SET status = 'pending'");
+finds("I16", "a row that is left", "INSERT INTO outbox (tenant_id, kind, dest, " +
+	"ref, next_at, created_at) SELECT tenant_id, 'webhook', '', '{}', 1, 1 " +
+	"FROM runs");

@@ -25,7 +25,7 @@ import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
 import { shown } from "./drill.mjs";
-import { poll, within, World } from "./world.mjs";
+import { ended, poll, within, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
 const HITS_MAX = 5; // of one point that are tried
@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const AHEAD_US = 61000000; // of a schedule that is due each minute
 
 // What a person does; each ends when nothing more will be done.
 const plots = {
@@ -72,11 +73,39 @@ const plots = {
 	talk: {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
+		content: "do it all",
+	},
+	// Calls that wait for approval, answered one after the other; one of them
+	// is made with other arguments.
+	ask: {
+		async begin(story, server) {
+			await api(server, "PATCH",
+				`/api/agents/${story.world.scene.agent.id}/`, {
+					token: story.token,
+					body: { approval: { default: "by_effect" } } });
+			return plots.ask.again(story, server);
+		},
+		async again(story, server) {
+			const said = await story.say(server, "do it all", KEY);
+
+			if (!said)
+				return;
+			await story.rest(said.body.run.id);
+			const { body } = await api(server, "GET",
+				`/api/inbox/?run_id=${said.body.run.id}`,
+				{ token: story.token });
+			for (const item of body.items)
+				await api(server, "POST", `/api/inbox/${item.id}/respond`,
+					{ token: story.token, body: answerTo(item) });
+		},
+		rest: (story) => story.until(ended, "the run's end"),
+		content: "do it all",
 	},
 	// The same, and it is given to two subagents.
 	delegate: {
 		begin: (story, server) => story.say(server, "only delegate", KEY),
 		again: (story, server) => story.say(server, "only delegate", KEY),
+		content: "only delegate",
 	},
 	// A message, and a stop while a tool is at work.
 	stop: {
@@ -90,8 +119,53 @@ const plots = {
 		again: (story, server) => api(server, "POST",
 			`/api/runs/${story.run}/cancel`, { token: story.token })
 			.catch(() => null),
+		content: "only pay",
+	},
+	// A schedule, and a clock that is moved until it is due.
+	clock: {
+		env: { AGENT_STUDIO_CLOCK_AHEAD_US: String(AHEAD_US) },
+		async begin(story, server) {
+			const made = await api(server, "POST", schedules(story), {
+				token: story.token, body: { cron: "* * * * *",
+					task: "only talk", overlap: "queue" } });
+			story.schedule = `${schedules(story)}/${made.body.id}`;
+			await story.ahead(server, AHEAD_US);
+			// Another change, so that it looks at once.
+			await clocked(story, server, "PATCH", "", { name: "due" });
+		},
+		again: (story, server) => { story.now = server; },
+		rest: (story) => poll(async () => {
+			const { body } = await clocked(story, story.now, "GET", "/runs")
+				.catch(() => ({}));
+			const runs = body?.items?.filter((f) => f.state === "started");
+			return runs?.length > 0 &&
+				runs.every((f) => f.run_status === "succeeded") &&
+				{ state: "succeeded" };
+		}, "the schedule's run"),
+		// Each time has started one run.
+		async end(story, server) {
+			await clocked(story, server, "POST", "/pause", {});
+			const { body } = await clocked(story, server, "GET", "/runs");
+			const told = body.items.filter((f) => f.run_id !== null)
+				.map((f) => f.run_id).sort();
+			const { body: all } = await api(server, "GET", "/api/runs?limit=200",
+				{ token: story.token });
+			const found = all.items.filter((r) => r.kind === "ambient")
+				.map((r) => r.id).sort();
+			if (told.length === 0 || told.join() !== found.join())
+				throw new Error(`runs ${found}, but the schedule tells of ` +
+					JSON.stringify(body.items));
+		},
 	},
 };
+
+const answerTo = ({ action_request: { action, args } }) =>
+	action === "witness_pay" ? { type: "edit", args: { action,
+		args: { ...args, value: 77 } } } : { type: "accept" };
+const schedules = (story) =>
+	`/api/agents/${story.world.scene.agent.id}/schedules`;
+const clocked = (story, server, method, rest, body) =>
+	api(server, method, story.schedule + rest, { token: story.token, body });
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -101,18 +175,23 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: point.startsWith("child.") ? "delegate" : "talk";
-const words = { talk: "do it all", delegate: "only delegate", stop: "only pay" };
+	: point.startsWith("child.") ? "delegate"
+	: /^(sched|ambient)\./.test(point) ? "clock"
+		: /^(interrupt|respond)\./.test(point) ? "ask" : "talk";
+const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
 	const story = await world.story(`count-${plot}`);
 	const server = await story.start();
 
+	await story.listen(server);
 	await story.control(server, "clear");
 	await story.read(server);
+	story.now = server;
 	await plots[plot].begin(story, server);
-	await story.rest();
+	await rest(plots[plot], story);
+	await story.untilTold();
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -141,9 +220,10 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = story.rest().then(() => new Promise((_, reject) => {
+	const over = rest(plots[plotOf(c.point)], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
-		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
+		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)),
+			c.point.startsWith("outbox.") ? 5000 : 500);
 	}));
 
 	for (const p of [dead, stopped, over])
@@ -160,9 +240,11 @@ async function untilStruck(c, story) {
 	const plot = plots[plotOf(c.point)];
 	let server = await story.start();
 
+	await story.listen(server);
 	await story.read(server);
 	await story.control(server, "clear");
 	await story.control(server, first);
+	story.now = server;
 	plot.begin(story, server).catch(() => {});
 	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
 	if (first === fault)
@@ -194,7 +276,7 @@ async function successor(c, story, server) {
 		return server;
 	}
 	story.leave();
-	const next = await story.start();
+	const next = await story.start({ env: plots[plotOf(c.point)].env });
 	await story.read(next);
 	return next;
 }
@@ -206,7 +288,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await story.rest()).state;
+	c.state = (await rest(plot, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -218,7 +300,10 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, words[plotOf(c.point)], KEY);
+	if (plot.content)
+		await story.say(next, plot.content, KEY);
+	await plot.end?.(story, next);
+	await story.untilTold();
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
@@ -308,7 +393,7 @@ const CLASSES = ["P", "N", "K", "V", "U"];
 
 function sumUp(cases) {
 	const row = { runs: cases.length, recoveries: 0, seconds: 0, lost: 0,
-		resends: {}, asked: 0, duplicates: 0, unknown: {} };
+		resends: {}, asked: 0, duplicates: 0, unknown: {}, told: 0 };
 
 	for (const k of CLASSES)
 		row.resends[k] = row.unknown[k] = 0;
@@ -319,6 +404,7 @@ function sumUp(cases) {
 		row.recoveries += figures.recoveries;
 		row.lost += figures.lost_events;
 		row.asked += figures.verifications;
+		row.told += figures.webhooks_again;
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
@@ -336,7 +422,7 @@ const cells = (list) => list.map((v, i) => i === 0 ? String(v).padEnd(34)
 function printRow(name, row) {
 	process.stdout.write(`# ${cells([name, row.runs, row.recoveries,
 		row.seconds.toFixed(1), ...CLASSES.map((k) => row.resends[k]), row.asked,
-		row.duplicates, row.lost, row.unknown.U])}\n`);
+		row.duplicates, row.lost, row.unknown.U, row.told])}\n`);
 }
 
 function printTable(cases) {
@@ -348,7 +434,7 @@ function printTable(cases) {
 	}
 	process.stdout.write(`# ${cells(["store, fault and point", "runs", "recov.",
 		"max s", ...CLASSES.map((k) => `sent ${k}`), "ask V", "double",
-		"lost", "unkn U"])}\n`);
+		"lost", "unkn U", "told +"])}\n`);
 	for (const [name, list] of groups)
 		printRow(name, sumUp(list));
 	printRow("all", sumUp(cases));
@@ -371,6 +457,8 @@ function judge(cases, { quick, only }) {
 			claim(all.resends[k] > 0, `no call of class ${k} was sent again`);
 	if (!only && !quick)
 		claim(all.asked > 0, "nobody asked whether a call happened");
+	if (!quick && cases.some((c) => c.point === "outbox.post_send"))
+		claim(all.told > 0, "no webhook message was sent again");
 	report({ store: "all", action: "what", point: "the effect classes promise",
 		nth: cases.length, problems });
 	return problems.length === 0;

@@ -117,12 +117,15 @@ static const struct {
 	    " attempts, class" },
 	{ "jobs_dead", "uittt",
 	    "run_id, attempts, reason, run_snapshot, errors" },
-	{ "inbox_items", "uuuuuuuiittttttttt",
+	{ "inbox_items", "uuuuuuuuiiiiittttttttttt",
 	    "id, run_id, thread_id, user_id, agent_id, interrupt_id,"
-	    " responded_by, step, ordinal, kind, correlation_id, title,"
-	    " description, action_request, config, status, response_type,"
-	    " response" },
+	    " task_id, responded_by, step, ordinal, responded_at, expires_at,"
+	    " escalated_at, kind, correlation_id, title, description,"
+	    " action_request, config, status, response_type, response,"
+	    " response_key, on_expire" },
 	{ "nodes", "iib", "node_epoch, lease_expires_at, draining" },
+	{ "outbox", "uuuttii",
+	    "tenant_id, webhook_id, event_id, dest, ref, next_at, created_at" },
 };
 
 static void
@@ -315,11 +318,12 @@ item_line(const void *row, struct buf *b)
 	const struct model_item *t = row;
 
 	UUIDS(b, t->i.id, t->run_id, t->thread_id, t->i.user_id, t->i.agent_id,
-	    t->i.interrupt_id, t->responded_by);
-	INTS(b, t->step, t->i.ordinal);
+	    t->i.interrupt_id, t->i.task_id, t->responded_by);
+	INTS(b, t->step, t->i.ordinal, t->responded_at, t->i.expires_at,
+	    t->escalated_at);
 	TEXTS(b, t->i.kind, t->i.correlation_id, t->i.title, t->i.description,
 	    t->i.action_request, t->i.config, t->status, t->response_type,
-	    t->response);
+	    t->response, t->response_key, t->i.on_expire);
 }
 
 static void
@@ -328,6 +332,16 @@ node_line(const void *row, struct buf *b)
 	const struct model_node *n = row;
 
 	INTS(b, n->epoch, n->lease_expires_at, n->draining);
+}
+
+static void
+outbox_line(const void *row, struct buf *b)
+{
+	const struct model_outbox *o = row;
+
+	UUIDS(b, o->tenant_id, o->webhook_id, o->event_id);
+	TEXTS(b, o->event, o->ref);
+	INTS(b, o->next_at, o->created_at);
 }
 
 static void
@@ -362,4 +376,5 @@ run_dump_model(const struct model *m, struct buf *out)
 	list_dump("jobs_dead", &m->dead, dead_line, out);
 	list_dump("inbox_items", &m->items, item_line, out);
 	list_dump("nodes", &m->nodes, node_line, out);
+	list_dump("outbox", &m->outbox, outbox_line, out);
 }

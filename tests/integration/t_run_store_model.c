@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/run/run_outbox.h"
 #include "tests/integration/run_dump.h"
 #include "tests/integration/store_env.h"
 #include "tests/sim/model_store.h"
@@ -17,6 +18,7 @@
  * the same in the end.  The clock of both is the test's.
  */
 
+#define QUEUED 250
 #define OPS 400
 #define THREADS 4
 #define EPOCHS 6
@@ -28,15 +30,18 @@ static uint64_t chance;
 static int64_t now_us;
 static uint64_t n_ids;
 static struct uuid threads[64];
-static int n_threads;
-static struct uuid user_id, agent_id;
+static int n_threads, n_promoted;
+static struct uuid user_id, other_id, agent_id;
 static char what[256]; /* the operation under test */
+static int outbox_rows; /* of all sequences */
 static bool parted; /* the two do not say the same any more */
 
 static const struct uuid tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
     0, 0, 0, 1 } };
 
 /* ---- Chance -------------------------------------------------------- */
+
+#define N_TENANTS 60
 
 static uint32_t
 below(uint32_t n)
@@ -155,6 +160,16 @@ node_changes(void)
 		ON_BOTH(run_store_node_renew(rs, epoch, 20000000, &err), err);
 }
 
+/* Several, so that there is something to be fair about. */
+static struct uuid
+some_tenant(void)
+{
+	struct uuid id = tenant;
+
+	id.b[14] = (uint8_t)below(N_TENANTS);
+	return id;
+}
+
 static int
 claim_order(const void *a, const void *b)
 {
@@ -163,15 +178,34 @@ claim_order(const void *a, const void *b)
 	return uuid_compare(x->run_id, y->run_id);
 }
 
+static struct run_claim_ask
+some_ask(void)
+{
+	struct run_claim_ask ask = run_claim_ask(some_epoch(),
+	    1 + (int)below(one_in(4) ? 64 : 5));
+
+	if (one_in(3))
+		ask.max_other = (int)below((uint32_t)ask.max + 1);
+	for (int i = 0; i < RUN_CLASSES; i++) {
+		ask.running[i] = below(4);
+		ask.weight[i] = 1 + below(RUN_WEIGHT_MAX);
+		ask.promote_us[i] = one_in(3) ? 0 : 1 + below(20000000);
+	}
+	if (one_in(2))
+		ask.after = some_tenant();
+	return ask;
+}
+
 static SUSPENDS void
 claims(void)
 {
 	struct run_claim *got[2] = { NULL, NULL };
-	int64_t epoch = some_epoch();
-	int n[2] = { 0, 0 }, max = 1 + (int)below(3);
+	struct run_claim_ask ask = some_ask();
+	int n[2] = { 0, 0 };
 
-	snprintf(what, sizeof(what), "claim %d for %" PRId64, max, epoch);
-	ON_BOTH(run_store_claim(rs, epoch, max, &got[i_], &n[i_], &err), err);
+	snprintf(what, sizeof(what), "claim %d for %" PRId64, ask.max,
+	    ask.epoch);
+	ON_BOTH(run_store_claim(rs, &ask, &got[i_], &n[i_], &err), err);
 	same_count(n[0], n[1]);
 	for (int i = 0; i < 2 && n[i] > 0; i++)
 		qsort(got[i], (size_t)n[i], sizeof(*got[i]), claim_order);
@@ -179,6 +213,11 @@ claims(void)
 		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
 		CU_ASSERT_TRUE(
 		    uuid_equal(got[0][i].thread_id, got[1][i].thread_id));
+		CU_ASSERT_TRUE(
+		    uuid_equal(got[0][i].tenant_id, got[1][i].tenant_id));
+		CU_ASSERT_EQUAL(got[0][i].class, got[1][i].class);
+		CU_ASSERT_EQUAL(got[0][i].lane, got[1][i].lane);
+		n_promoted += got[0][i].lane < got[0][i].class ? 1 : 0;
 	}
 	free(got[0]);
 	free(got[1]);
@@ -255,12 +294,12 @@ reads_node(void)
 static SUSPENDS void
 thread_begins(void)
 {
-	struct uuid id = new_id();
+	struct uuid id = new_id(), whose = some_tenant();
 	const char *title = one_in(2) ? "" : "title";
 
 	snprintf(what, sizeof(what), "thread");
-	ON_BOTH(run_store_thread_create(rs, id, tenant, user_id, agent_id,
-		    title, &err),
+	ON_BOTH(run_store_thread_create(rs, id, whose, user_id, agent_id, title,
+		    &err),
 	    err);
 	threads[n_threads++] = id;
 }
@@ -336,7 +375,7 @@ run_begins(void)
 	struct run_create c = { .run_id = new_id(),
 		.thread_id = t->id,
 		.agent_id = agent_id,
-		.tenant_id = tenant,
+		.tenant_id = t->tenant_id,
 		.user_id = user_id,
 		.model = one_in(4) ? NULL : "m",
 		.correlation_id = words(),
@@ -374,6 +413,7 @@ struct commit {
 	struct run_item items[2];
 	struct run_child children[3];
 	struct event_list born[3], told;
+	struct run_answer answers[2];
 	char keys[4][40], ns[3][64];
 };
 
@@ -386,6 +426,28 @@ some_end(enum run_status from)
 		RUN_DEAD_LETTERED };
 
 	return one_in(2) ? from : ends[below(N_ITEMS(ends))];
+}
+
+static const char *
+some_state(void)
+{
+	static const char *const states[] = { "started", "awaiting_approval",
+		"parked" };
+
+	return one_in(2) ? states[0] : states[below(N_ITEMS(states))];
+}
+
+static void
+args_change(struct run_tool *t)
+{
+	t->new_args = one_in(3);
+	if (!t->new_args)
+		return;
+	t->args = "{\"y\":2}";
+	t->effect = "P";
+	t->key_until = one_in(2) ? now_us : 0;
+	for (int b = 0; b < 32; b++)
+		t->args_hash[b] = (uint8_t)below(256);
 }
 
 static void
@@ -408,7 +470,7 @@ tools_make(struct commit *k, const struct model_run *r)
 			.version = "1",
 			.args = "{\"x\":\"\\\"\"}",
 			.effect = "K",
-			.state = "started",
+			.state = some_state(),
 			.deadline_us = now_us + 5,
 			.key_until = one_in(2) ? now_us : 0 };
 		for (int b = 0; b < 32; b++)
@@ -417,7 +479,8 @@ tools_make(struct commit *k, const struct model_run *r)
 	c->tools_done = k->done;
 	for (int i = 0; i < 3 && (old = any(&model->tools)) != NULL; i++) {
 		static const char *const states[] = { "succeeded", "failed",
-			"unknown", "started", "skipped", "planned" };
+			"unknown", "started", "skipped", "planned",
+			"awaiting_approval", "parked" };
 		struct run_tool *t = &k->done[c->n_tools_done];
 
 		if (!uuid_equal(old->run_id, r->id) && !one_in(10))
@@ -430,6 +493,7 @@ tools_make(struct commit *k, const struct model_run *r)
 		t->error_code = one_in(2) ? "CANCELED" : NULL;
 		t->resolution = one_in(2) ? "operator" : NULL;
 		t->deadline_us = one_in(2) ? 0 : now_us;
+		args_change(t);
 		if (one_in(6) && c->n_tools_done == 0) {
 			snprintf(k->keys[3], sizeof(k->keys[3]), "key-%u",
 			    one_in(2) ? below(5) : 10000 + (unsigned)n_ids);
@@ -441,8 +505,41 @@ tools_make(struct commit *k, const struct model_run *r)
 }
 
 static void
+answer_make(struct run_answer *a, const struct model_item *item)
+{
+	static const char *const types[] = { "accept", "edit", "response",
+		"ignore" };
+
+	*a = (struct run_answer){ .item_id = item->i.id,
+		.status = one_in(4) ? "expired" : "answered",
+		.type = types[below(N_ITEMS(types))],
+		.response = one_in(2) ? "{\"x\":\"\\\"\"}" : NULL,
+		.key = one_in(4) ? NULL : words(),
+		.by = one_in(3) ? (struct uuid){ { 0 } } : user_id };
+}
+
+/* Of this run, or, sometimes, of any. */
+static int
+answers_make(struct run_answer a[2], struct uuid run_id)
+{
+	const struct model_item *old;
+	int n = 0;
+
+	for (int i = 0; i < 6 && n < 2; i++) {
+		old = any(&model->items);
+		if (old == NULL ||
+		    (!uuid_equal(old->run_id, run_id) && !one_in(10)))
+			continue;
+		if (n == 0 || !uuid_equal(a[0].item_id, old->i.id))
+			answer_make(&a[n++], old);
+	}
+	return n;
+}
+
+static void
 items_make(struct commit *k)
 {
+	static const char *const kinds[] = { "error", "approval", "question" };
 	struct run_commit *c = &k->c;
 	const struct model_item *old = any(&model->items);
 
@@ -454,12 +551,22 @@ items_make(struct commit *k)
 		.agent_id = agent_id,
 		.user_id = user_id,
 		.correlation_id = words(),
-		.kind = "error",
+		.task_id = one_in(2) ? (struct uuid){ { 0 } } : new_id(),
+		.kind = kinds[below(N_ITEMS(kinds))],
+		.expires_at = one_in(2) ? now_us + below(9000000) : 0,
+		.on_expire = one_in(2) ? "reject" : NULL,
 		.ordinal = below(4),
 		.title = words(),
 		.description = words(),
 		.action_request = one_in(2) ? NULL : "{}",
 		.config = one_in(2) ? NULL : "{\"a\":1}" };
+	c->answers = k->answers;
+	if (one_in(3))
+		c->n_answers = answers_make(k->answers, c->run_id);
+	if (c->n_answers > 0 && one_in(4)) {
+		k->answers[0].status = "pending";
+		k->answers[0].by = (struct uuid){ { 0 } };
+	}
 	if (!one_in(4))
 		return;
 	c->items_close = one_in(2) ? "answered" : "superseded";
@@ -484,7 +591,7 @@ checkpoint_make(struct run_commit *c)
 static void
 beliefs_twist(struct run_commit *c)
 {
-	switch (below(7)) {
+	switch (below(8)) {
 	case 0:
 		c->fence--;
 		break;
@@ -502,6 +609,9 @@ beliefs_twist(struct run_commit *c)
 		break;
 	case 5:
 		c->thread_id = threads[0];
+		break;
+	case 6:
+		c->version += 1 + below(2);
 		break;
 	default:
 		c->heads.msg_seq = 1; /* not tested, but its messages exist */
@@ -577,7 +687,7 @@ commit_fill(struct commit *k, const struct model_run *r)
 
 	c->run_id = r->id;
 	c->thread_id = t->id;
-	c->tenant_id = tenant;
+	c->tenant_id = r->tenant_id;
 	c->commit_id = new_id();
 	c->ns = r->ns;
 	c->checkpoint_before = r->checkpoint_id;
@@ -588,6 +698,7 @@ commit_fill(struct commit *k, const struct model_run *r)
 	c->step = r->step;
 	c->heads = (struct run_heads){ t->head_seq, r->head_seq,
 		t->next_msg_seq };
+	c->version = one_in(2) ? r->version : 0;
 	c->bump_fence = one_in(5);
 	c->cancel_mode = one_in(6) ? "keep" : NULL;
 	c->void_messages = c->to == RUN_ROLLED_BACK;
@@ -647,6 +758,42 @@ commits(void)
 	free(k);
 }
 
+/* ---- Webhooks ------------------------------------------------------ */
+
+/* Not an operation of the engine: both are told what the table holds. */
+static void
+hook_changes(void)
+{
+	bool old = model->hooks.n > 0 && !one_in(3);
+	struct model_hook *h = old ? any(&model->hooks)
+				   : model_add(model, &model->hooks,
+					 sizeof(*h));
+	struct sql_arg args[5];
+
+	if (!old) {
+		h->id = new_id();
+		h->tenant_id = tenant;
+		h->user_id = one_in(4) ? other_id : user_id;
+	}
+	h->mask = run_outbox_mask(one_in(2) ? "run.*" : "run.succeeded") |
+		  run_outbox_mask(
+		      one_in(2) ? "run.waiting_human" : "run.failed");
+	h->paused = one_in(3);
+	args[0] = SQL_UUID(h->id);
+	args[1] = SQL_UUID(h->tenant_id);
+	args[2] = SQL_UUID(h->user_id);
+	args[3] = SQL_INT(h->mask);
+	args[4] = SQL_BOOL(h->paused);
+	MUST(store_db_run(env.db,
+		 "INSERT INTO webhooks (id, tenant_id, user_id, url,"
+		 " event_mask, paused, created_at, updated_at)"
+		 " VALUES ($1, $2, $3, 'http://x', $4, $5, 1, 1)"
+		 " ON CONFLICT (id) DO UPDATE SET"
+		 " event_mask = excluded.event_mask,"
+		 " paused = excluded.paused",
+		 args, 5, NULL, NULL) == AS_OK);
+}
+
 static SUSPENDS void
 late(void)
 {
@@ -665,7 +812,104 @@ late(void)
 	ON_BOTH(run_store_late(rs, old->run_id, &t, now_us, &err), err);
 }
 
+static SUSPENDS void
+answers(void)
+{
+	const struct model_item *old = any(&model->items);
+	struct run_answer a[2];
+	struct uuid run;
+	int n;
+
+	if (old == NULL)
+		return;
+	run = old->run_id;
+	n = answers_make(a, run);
+	if (n == 0)
+		answer_make(&a[n++], old);
+	snprintf(what, sizeof(what), "%d answers", n);
+	ON_BOTH(run_store_answer(rs, run, a, n, now_us, &err), err);
+}
+
 /* ---- Reads --------------------------------------------------------- */
+
+static int
+overdue_order(const void *a, const void *b)
+{
+	const struct run_overdue *x = a, *y = b;
+
+	return uuid_compare(x->item_id, y->item_id);
+}
+
+static SUSPENDS void
+reads_overdue(void)
+{
+	struct run_overdue *got[2] = { NULL, NULL };
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "overdue");
+	ON_BOTH(run_store_overdue(rs, 1000, &got[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), overdue_order);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		CU_ASSERT_TRUE(
+		    uuid_equal(got[0][i].item_id, got[1][i].item_id));
+		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
+		CU_ASSERT_STRING_EQUAL(got[0][i].on_expire,
+		    got[1][i].on_expire);
+	}
+	free(got[0]);
+	free(got[1]);
+}
+
+static int
+asked_order(const void *a, const void *b)
+{
+	const struct run_asked *x = a, *y = b;
+
+	return uuid_compare(x->id, y->id);
+}
+
+static void
+same_text(const char *a, const char *b)
+{
+	CU_ASSERT_STRING_EQUAL(a != NULL ? a : "-", b != NULL ? b : "-");
+}
+
+static SUSPENDS void
+reads_asked(struct arena *arena)
+{
+	const struct model_item *old = any(&model->items);
+	struct uuid run = old != NULL && !one_in(10) ? old->run_id : new_id();
+	struct run_asked *got[2] = { NULL, NULL };
+	int64_t version[2] = { 0, 0 };
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "asked");
+	ON_BOTH(run_store_asked(rs, run, arena, &got[i_], &n[i_], &version[i_],
+		    &err),
+	    err);
+	same_count(n[0], n[1]);
+	CU_ASSERT_EQUAL(version[0], version[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), asked_order);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		const struct run_asked *a = &got[0][i], *b = &got[1][i];
+
+		CU_ASSERT_TRUE(uuid_equal(a->id, b->id));
+		CU_ASSERT_TRUE(uuid_equal(a->interrupt_id, b->interrupt_id));
+		CU_ASSERT_EQUAL(a->step, b->step);
+		CU_ASSERT_EQUAL(a->ordinal, b->ordinal);
+		CU_ASSERT_EQUAL(a->expires_at, b->expires_at);
+		CU_ASSERT_EQUAL(a->responded_at, b->responded_at);
+		same_text(a->kind, b->kind);
+		same_text(a->status, b->status);
+		same_text(a->config, b->config);
+		same_text(a->response_type, b->response_type);
+		same_text(a->response, b->response);
+		same_text(a->response_key, b->response_key);
+	}
+}
 
 static SUSPENDS void
 reads_state(struct arena *arena)
@@ -810,6 +1054,8 @@ reads(void)
 	reads_thread(arena);
 	reads_run(arena);
 	reads_family(arena);
+	reads_asked(arena);
+	reads_overdue();
 	reads_node();
 	arena_free(arena);
 }
@@ -831,14 +1077,18 @@ one_operation(void)
 		reaps();
 	else if (dice < 78)
 		releases();
-	else if (dice < 82)
+	else if (dice < 80)
 		late();
+	else if (dice < 82)
+		answers();
 	else if (dice < 86)
 		node_changes();
 	else if (dice < 87)
 		charges();
 	else if (dice < 88 && model->nodes.n < EPOCHS)
 		node_joins();
+	else if (dice < 90)
+		hook_changes();
 	else if (dice < 93)
 		clock_moves();
 	else
@@ -849,9 +1099,9 @@ static void
 insert(const char *text)
 {
 	struct sql_arg args[] = { SQL_UUID(user_id), SQL_UUID(tenant),
-		SQL_UUID(agent_id) };
+		SQL_UUID(agent_id), SQL_UUID(other_id) };
 
-	MUST(store_db_run(env.db, text, args, 3, NULL, NULL) == AS_OK);
+	MUST(store_db_run(env.db, text, args, 4, NULL, NULL) == AS_OK);
 }
 
 static void
@@ -875,74 +1125,157 @@ dumps_compare(void)
 		y += m + 1;
 	}
 	CU_ASSERT_STRING_EQUAL(a.data, b.data);
-	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead",
+	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead,"
+		 " %d in the outbox",
 	    model->runs.n, model->events.n, model->messages.n, model->tools.n,
-	    model->items.n, model->dead.n);
+	    model->items.n, model->dead.n, model->outbox.n);
+	outbox_rows += model->outbox.n;
 	buf_free(&a);
 	buf_free(&b);
+}
+
+static void
+tenants_insert(void)
+{
+	for (int i = 1; i < N_TENANTS; i++) {
+		struct uuid id = tenant;
+		struct sql_arg args[] = { SQL_UUID(id) };
+
+		args[0].v.u.b[14] = (uint8_t)i;
+		MUST(store_db_run(env.db,
+			 "INSERT INTO tenants (id, name, created_at)"
+			 " VALUES ($1, 't', 1)",
+			 args, 1, NULL, NULL) == AS_OK);
+	}
+}
+
+static SUSPENDS void
+begin(void)
+{
+	tenants_insert();
+	insert("INSERT INTO users (id, tenant_id, email, created_at,"
+	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL"
+	       " UNION ALL SELECT $4, $2, 'b@x', 1, 1");
+	insert("INSERT INTO agents (id, tenant_id, user_id, name, created_at,"
+	       " updated_at) SELECT $3, $2, $1, 'a', 1, 1 WHERE $4 IS NOT"
+	       " NULL");
+	clock_moves();
+	for (int i = 0; i < THREADS; i++)
+		thread_begins();
+	node_joins();
 }
 
 static SUSPENDS void
 sequence(void *arg)
 {
 	(void)arg;
-	insert("INSERT INTO users (id, tenant_id, email, created_at,"
-	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL");
-	insert("INSERT INTO agents (id, tenant_id, user_id, name, created_at,"
-	       " updated_at) VALUES ($3, $2, $1, 'a', 1, 1)");
-	clock_moves();
-	for (int i = 0; i < THREADS; i++)
-		thread_begins();
-	node_joins();
+	begin();
 	for (int i = 0; i < OPS && !parted; i++)
 		one_operation();
 	dumps_compare();
 }
 
+/* A task of some tenant, in a thread of its own that nobody looks at. */
+static SUSPENDS void
+job_waits(void)
+{
+	struct event_list events = { 0 };
+	struct run_create c = { .run_id = new_id(),
+		.thread_id = new_id(),
+		.agent_id = agent_id,
+		.tenant_id = some_tenant(),
+		.user_id = user_id,
+		.correlation_id = "",
+		.title = "",
+		.new_thread = true,
+		.heads = { 0, 0, 1 },
+		.kind = "ambient",
+		.class = (int)below(RUN_CLASSES),
+		.now_us = now_us,
+		.events = &events };
+
+	if (one_in(3)) /* one has far more than the others */
+		c.tenant_id = tenant;
+	c.message.sequence = 1;
+	c.run_at = one_in(8) ? now_us + below(9000000) : 0;
+	events_make(&events, 1);
+	snprintf(what, sizeof(what), "a job waits");
+	ON_BOTH(run_store_create(rs, &c, &err), err);
+	event_list_clear(&events);
+}
+
+/* A long queue of many tenants, and who gets what of it. */
+static SUSPENDS void
+queue(void *arg)
+{
+	(void)arg;
+	begin();
+	for (int i = 0; i < QUEUED && !parted; i++) {
+		job_waits();
+		if (one_in(6))
+			clock_moves();
+	}
+	for (int i = 0; i < 90 && !parted; i++) {
+		claims();
+		if (one_in(3))
+			releases();
+		if (one_in(3))
+			clock_moves();
+		reads_node();
+	}
+	CU_ASSERT_TRUE(n_promoted > 0);
+	dumps_compare();
+}
+
 static void
-sequence_run(uint64_t seed)
+sequence_run(uint64_t seed, SUSPENDS void (*fn)(void *arg))
 {
 	struct run_store *db;
 
 	chance = seed;
 	now_us = START_US;
-	n_threads = 0;
+	n_threads = n_promoted = 0;
 	n_ids = 0;
 	user_id = new_id();
+	other_id = new_id();
 	agent_id = new_id();
 	model = model_new();
 	model->is_sqlite = env.dialect == STORE_SQLITE;
 	db = run_store_new(env.store);
 	both[0] = &model->store;
 	both[1] = db;
-	env_run(sequence, NULL);
+	env_run(fn, NULL);
 	run_store_free(db);
 	model_free(model);
 }
 
 static void
-sequences(int (*open)(void), uint64_t n)
+sequences(int (*open)(void), uint64_t n, SUSPENDS void (*fn)(void *arg))
 {
 	parted = false;
+	outbox_rows = 0;
 	for (uint64_t seed = 1; seed <= n && !parted; seed++) {
 		MUST(open() == 0);
 		if (!env_ready())
 			return;
-		sequence_run(seed);
+		sequence_run(seed, fn);
 		env_close();
 	}
+	CU_ASSERT_TRUE(fn != sequence || outbox_rows > 0);
 }
 
 static void
 test_sqlite(void)
 {
-	sequences(env_sqlite_open, 8);
+	sequences(env_sqlite_open, 8, sequence);
+	sequences(env_sqlite_open, 3, queue);
 }
 
 static void
 test_postgres(void)
 {
-	sequences(env_postgres_open, 4);
+	sequences(env_postgres_open, 4, sequence);
+	sequences(env_postgres_open, 2, queue);
 }
 
 int

@@ -123,7 +123,8 @@ make_way(struct letter *l)
 	enum as_status st = run_store_state(&l->node->link,
 	    l->thread.active_run_id, arena, &run, NULL);
 
-	if (st == AS_OK && run.status == RUN_RECOVERABLE_ERROR)
+	if (st == AS_OK && (run.status == RUN_RECOVERABLE_ERROR ||
+			       run.status == RUN_WAITING_HUMAN))
 		(void)engine_end(l->node->engine, run.id, RUN_CANCELLED, &how,
 		    NULL);
 	arena_free(arena);
@@ -218,6 +219,8 @@ client_waits(struct client *c, const struct letter *l)
 		if (r->status == RUN_RECOVERABLE_ERROR &&
 		    rng_chance(&c->rng, 50))
 			return; /* and says something else */
+		if (r->status == RUN_WAITING_HUMAN && rng_chance(&c->rng, 20))
+			return;
 	}
 }
 
@@ -366,6 +369,7 @@ clients_start(struct sim *s)
 	struct client *c;
 
 	MUST(fiber_spawn(s->loop, "operator", operator_main, s).f != NULL);
+	people_start(s);
 	for (int i = 0; i < SIM_THREADS; i++) {
 		s->threads[i] = sim_id(s);
 		MUST(run_store_thread_create(&s->model->store, s->threads[i],

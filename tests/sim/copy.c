@@ -79,6 +79,21 @@ items_copy(struct arena *a, const struct run_item *items, int n)
 		text_copy(a, &t->description);
 		text_copy(a, &t->action_request);
 		text_copy(a, &t->config);
+		text_copy(a, &t->on_expire);
+	}
+	return to;
+}
+
+struct run_answer *
+run_answers_copy(struct arena *a, const struct run_answer *answers, int n)
+{
+	struct run_answer *to = rows_copy(a, answers, n, sizeof(*to));
+
+	for (struct run_answer *t = to; t < to + n; t++) {
+		text_copy(a, &t->status);
+		text_copy(a, &t->type);
+		text_copy(a, &t->response);
+		text_copy(a, &t->key);
 	}
 	return to;
 }
@@ -160,5 +175,6 @@ run_commit_copy(struct arena *a, const struct run_commit *c)
 	to->children = children_copy(a, c->children, c->n_children);
 	if (!uuid_is_nil(to->tell.run_id))
 		tell_copy(a, &to->tell);
+	to->answers = run_answers_copy(a, c->answers, c->n_answers);
 	return to;
 }

@@ -126,7 +126,8 @@ model_children(void *arg, struct uuid run_id, struct run_claim **out, int *n,
 		    uuid_is_nil(run_id) || !run_is_open(r->status))
 			continue;
 		*out = xrealloc(*out, (size_t)(*n + 1) * sizeof(**out));
-		(*out)[(*n)++] = (struct run_claim){ r->id, r->thread_id };
+		(*out)[(*n)++] = (struct run_claim){ .run_id = r->id,
+			.thread_id = r->thread_id };
 	}
 	return AS_OK;
 }

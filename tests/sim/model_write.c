@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
+#include "core/run/run_outbox.h"
 #include "tests/sim/model_store.h"
 
 /*
@@ -169,6 +170,7 @@ model_job_add(struct model *m, const struct model_run *r, int64_t run_at,
 	j->id = ++m->last_job;
 	j->run_id = r->id;
 	j->class = r->class;
+	j->tenant_id = r->tenant_id;
 	j->run_at = run_at;
 	j->enqueued_at = now_us;
 	return j;
@@ -273,6 +275,7 @@ guard_holds(const struct model *m, const struct model_run *r,
 	return r != NULL && t != NULL && r->status == c->from &&
 	       r->step == c->step && r->head_seq == c->heads.run_seq &&
 	       (r->fence == c->fence || m->mutant == MODEL_NO_FENCE) &&
+	       (c->version == 0 || r->version == c->version) &&
 	       uuid_equal(r->thread_id, c->thread_id) &&
 	       uuid_equal(r->tenant_id, c->tenant_id) &&
 	       t->head_seq == c->heads.seq;
@@ -297,6 +300,15 @@ tool_is_open(const struct model_tool *t)
 	       strcmp(t->t.state, "unknown") == 0;
 }
 
+/* Nothing was sent yet. */
+static bool
+tool_is_ahead(const struct run_tool *t)
+{
+	return strcmp(t->state, "planned") == 0 ||
+	       strcmp(t->state, "awaiting_approval") == 0 ||
+	       strcmp(t->state, "parked") == 0;
+}
+
 /* The row that a finished call changes, or NULL. */
 static struct model_tool *
 tool_to_finish(const struct model *m, const struct run_commit *c,
@@ -304,8 +316,7 @@ tool_to_finish(const struct model *m, const struct run_commit *c,
 {
 	struct model_tool *row = model_tool_by_id(m, c->run_id, t->id);
 
-	if (row == NULL ||
-	    (!tool_is_open(row) && strcmp(row->t.state, "planned") != 0))
+	if (row == NULL || (!tool_is_open(row) && !tool_is_ahead(&row->t)))
 		return NULL;
 	return row;
 }
@@ -464,10 +475,16 @@ tool_finish(struct model *m, const struct run_commit *c,
 	if (row == NULL)
 		return;
 	model_tool_result(m, row, t);
-	row->completed_at = strcmp(t->state, "started") == 0 ||
-				    strcmp(t->state, "planned") == 0
+	row->completed_at = strcmp(t->state, "started") == 0 || tool_is_ahead(t)
 				? 0
 				: c->now_us;
+	if (t->new_args && (strcmp(t->state, "planned") == 0 ||
+			       strcmp(t->state, "started") == 0)) {
+		row->t.args = arena_strdup(m->arena, t->args);
+		row->t.effect = arena_strdup(m->arena, t->effect);
+		row->t.key_until = t->key_until;
+		memcpy(row->t.args_hash, t->args_hash, sizeof(t->args_hash));
+	}
 	row->t.resolution = arena_strdup(m->arena,
 	    t->resolution != NULL ? t->resolution : "auto");
 	row->t.idem_key = arena_strdup(m->arena, t->idem_key);
@@ -521,6 +538,7 @@ item_add(struct model *m, const struct model_run *r, const struct run_item *new)
 	t->description = arena_strdup(m->arena, new->description);
 	t->action_request = arena_strdup(m->arena, new->action_request);
 	t->config = arena_strdup(m->arena, new->config);
+	t->on_expire = arena_strdup(m->arena, new->on_expire);
 }
 
 static void
@@ -532,12 +550,14 @@ items_close(struct model *m, const struct run_commit *c)
 		if (!uuid_equal(row->run_id, c->run_id) ||
 		    strcmp(row->status, "pending") != 0 ||
 		    (!uuid_is_nil(c->item_id) &&
-			!uuid_equal(row->i.id, c->item_id)))
+			!uuid_equal(row->i.id, c->item_id)) ||
+		    !model_item_closes(row, c))
 			continue;
 		row->status = arena_strdup(m->arena, c->items_close);
 		row->response_type = arena_strdup(m->arena, c->response_type);
 		row->response = arena_strdup(m->arena, c->response);
 		row->responded_by = c->responded_by;
+		row->responded_at = c->now_us;
 	}
 }
 
@@ -585,6 +605,28 @@ job_write(struct model *m, const struct model_run *r,
 }
 
 static void
+outbox_add(struct model *m, const struct model_run *r,
+    const struct run_commit *c)
+{
+	for (int i = 0; run_outbox_tells(c) && i < m->hooks.n; i++) {
+		const struct model_hook *h = m->hooks.rows[i];
+		struct model_outbox *o;
+
+		if (h->paused || (h->mask & run_outbox_bit(c->to)) == 0 ||
+		    !uuid_equal(h->tenant_id, r->tenant_id) ||
+		    !uuid_equal(h->user_id, r->user_id))
+			continue;
+		o = model_add(m, &m->outbox, sizeof(*o));
+		o->tenant_id = r->tenant_id;
+		o->webhook_id = h->id;
+		o->event_id = c->commit_id;
+		o->event = run_outbox_name(c->to);
+		o->ref = run_outbox_ref(m->arena, c);
+		o->next_at = o->created_at = c->now_us;
+	}
+}
+
+static void
 commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 {
 	struct model_thread *t = model_thread(m, c->thread_id);
@@ -605,9 +647,12 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		messages_void(m, r->id);
 	if (c->items_close != NULL)
 		items_close(m, c);
+	for (int i = 0; i < c->n_answers; i++)
+		model_item_answer(m, r->id, &c->answers[i], c->now_us);
 	for (int i = 0; i < c->n_items_new; i++)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
+	outbox_add(m, r, c);
 	model_child_write(m, r, c);
 }
 

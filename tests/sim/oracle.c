@@ -68,9 +68,13 @@ static const struct rule rules[] = {
 	{ "9 retry later", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_WAITING_TIMER),
 	    0, -1, BY_OWNER, false },
 	{ "6 asks", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_WAITING_HUMAN), 0, -1,
-	    BY_OWNER, true },
+	    BY_OWNER, false },
 	{ "7 answered", MODEL_COMMIT, IN(RUN_WAITING_HUMAN), IN(RUN_QUEUED), 0,
-	    0, BY_ANYBODY, true },
+	    0, BY_ANYBODY, false },
+	{ "8 answered in part", MODEL_COMMIT, IN(RUN_WAITING_HUMAN),
+	    IN(RUN_WAITING_HUMAN), 0, 0, BY_ANYBODY, false },
+	{ "8 answered beside its owner", MODEL_ANSWER, ~0u, ~0u, 0, 0,
+	    BY_ANYBODY, false },
 	{ "12 parked", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_RECOVERABLE_ERROR),
 	    0, -1, BY_OWNER, false },
 	{ "13 operator", MODEL_COMMIT, IN(RUN_RECOVERABLE_ERROR),
@@ -91,6 +95,8 @@ static const struct rule rules[] = {
 	    IN(RUN_CANCELLED), 1, 0, BY_ANYBODY, false },
 	{ "16 rolled back at once", MODEL_COMMIT, IN(RUN_QUEUED) | WAITING,
 	    IN(RUN_ROLLED_BACK), 1, 0, BY_ANYBODY, false },
+	{ "16 failed unanswered", MODEL_COMMIT, IN(RUN_QUEUED) | WAITING,
+	    IN(RUN_FAILED), 1, 0, BY_ANYBODY, false },
 	{ "17 cancel", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_CANCELLING), 0, 0,
 	    BY_ANYBODY, false },
 	{ "17 cancel behind subagents", MODEL_COMMIT, IN(RUN_WAITING_CHILD),
@@ -340,8 +346,8 @@ oracle_frame(const struct bus_msg *m, void *arg)
 
 /* ---- Every now and then -------------------------------------------- */
 
-/* A node notices it in its second look, or, if a look fails, two later. */
-#define IDLE_MS (4 * ENGINE_LOOK_MS)
+/* A node notices it in its second look that reaches the store; some do not. */
+#define IDLE_MS (5 * ENGINE_LOOK_MS)
 
 static bool
 is_worked_on(const struct sim *s, const struct model_run *r)
@@ -495,7 +501,9 @@ run_tools_check(struct sim *s, const struct model_run *r)
 		if (!uuid_equal(t->run_id, r->id) || run_is_open(r->status))
 			continue;
 		if (strcmp(t->t.state, "started") == 0 ||
-		    strcmp(t->t.state, "planned") == 0)
+		    strcmp(t->t.state, "planned") == 0 ||
+		    strcmp(t->t.state, "awaiting_approval") == 0 ||
+		    strcmp(t->t.state, "parked") == 0)
 			sim_violate(s, "I11", "%s has ended, %s is open",
 			    sim_short(r->id), t->t.idem_key);
 		if (results_of(s, t) != 1)
@@ -624,5 +632,6 @@ oracle_end(struct sim *s)
 	for (int i = 0; i < SIM_THREADS; i++)
 		thread_log_check(s, model_thread(s->model, s->threads[i]));
 	items_check(s);
+	people_check_end(s);
 	witness_check(s);
 }

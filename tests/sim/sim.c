@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/run/mutant.h"
 #include "tests/sim/node.h"
@@ -209,6 +210,7 @@ sim_open(struct sim *s, const struct sim_config *c)
 	else
 		faults_make(&s->faults, c->seed);
 	s->model = model_new();
+	s->approval = people_policy(c->seed);
 	s->model->changed = oracle_changed;
 	s->model->changed_arg = s;
 	s->witness = witness_new();
@@ -231,6 +233,7 @@ sim_close(struct sim *s)
 	loop_free(s->loop);
 	bus_free(s->bus);
 	witness_free(s->witness);
+	json_object_put(s->approval);
 	model_free(s->model);
 	clock_real();
 }

@@ -108,6 +108,7 @@ struct sim {
 	struct uuid crumbs[SIM_NODES]; /* the run that took it down */
 	struct sim_node *actor; /* whose request the store looks at */
 	struct witness *witness;
+	struct json_object *approval; /* of every agent; NULL: none */
 	struct uuid threads[SIM_THREADS];
 	struct bus_sub *readers[SIM_THREADS];
 	uint64_t began_ms;
@@ -163,6 +164,13 @@ void oracle_now(struct sim *s); /* every now and then */
 void oracle_end(struct sim *s);
 const char *oracle_rule_name(int i); /* NULL after the last */
 bool oracle_rule_is_rare(int i); /* may be missing from the coverage */
+
+/* people.c */
+struct json_object *people_policy(uint64_t seed); /* NULL: nothing is asked */
+void people_start(struct sim *s);
+/* A call is made: is it one that needs a person, and has one said so? */
+void people_check_call(struct sim *s, const struct model_tool *t);
+void people_check_end(struct sim *s);
 
 /* client.c */
 void clients_start(struct sim *s);
