@@ -410,8 +410,8 @@ intent_state(const struct work *w, const struct run_tool *t,
 	if (builtin_asks(w, t->tool, args))
 		return "parked";
 	if (info != NULL && call_is_offered(w, info) &&
-	    approval_needed(w->agent->approval, w->state.kind, info, t->tool,
-		t->effect))
+	    approval_needed(w->agent->approval, w->state.root_kind, info,
+		t->tool, t->effect))
 		return "awaiting_approval";
 	return "started";
 }

@@ -189,7 +189,7 @@ static const char ask_schema[] =
 static bool
 ask_offered(const struct work *w)
 {
-	return approval_may_ask(w->agent->approval, w->state.kind);
+	return approval_may_ask(w->agent->approval, w->state.root_kind);
 }
 
 bool

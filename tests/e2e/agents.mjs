@@ -32,13 +32,15 @@ const assertCode = (answer, status, code) => {
 test("a name is enough; the rest has its default", async () => {
 	const answer = await call("POST", "/api/agents/", { name: "Helper" });
 	assert.equal(answer.status, 201);
-	const { id, created_at, updated_at, ...rest } = answer.body;
+	const { id, created_at, updated_at, approval, ...rest } = answer.body;
+	assert.equal(approval.default, "auto");
 	assert.deepEqual(rest, {
 		user_id: ada.user.id, name: "Helper", description: "", purpose: "",
 		system_prompt: "", model_name: null,
 		memory: { enabled: false, facts: [] }, agent_state: "ready",
-		fallback_models: [], toolkits: [], suggested_task_prompts: [],
-		suggested_job_prompts: [], is_public: false, version: 1,
+		fallback_models: [], builtins: [], toolkits: [],
+		suggested_task_prompts: [], suggested_job_prompts: [],
+		is_public: false, version: 1,
 	});
 	assert.equal(answer.headers.get("location"), `/api/agents/${id}/`);
 	assert.equal(answer.headers.get("etag"), '"1"');
