@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/chat/chat.h"
 #include "core/chat/queue.h"
@@ -13,7 +12,7 @@
 	"id, thread_id, agent_id, kind, status, model, step, head_seq, error," \
 	" correlation_id, created_by_user_id, checkpoint_ns, checkpoint_id," \
 	" cancel_requested_at, usage, created_at, started_at, completed_at," \
-	" class"
+	" class, parent_run_id, root_run_id, pending_children, todos"
 
 /*
  * Mine, or of my tenant if I am an admin; written so that the primary key is
@@ -63,6 +62,13 @@ run_json(const struct rows *r, int i)
 	jput_str(o, "class", run_class_name((int)rows_int(r, i, 18)));
 	jput_null(o, "position");
 	jput_null(o, "est_wait_ms");
+	put_id_or_null(o, "parent_run_id", rows_uuid(r, i, 19));
+	jput_uuid(o, "root_run_id", rows_uuid(r, i, 20));
+	jput_int(o, "pending_subagents", rows_int(r, i, 21));
+	if (rows_is_null(r, i, 22))
+		jput(o, "todos", jarr());
+	else
+		jput_json(o, "todos", rows_text(r, i, 22));
 	return o;
 }
 
@@ -200,76 +206,28 @@ run_find(const struct chat_ctx *ctx, struct uuid id, struct uuid *thread_id,
 
 /* ---- Cancel -------------------------------------------------------- */
 
-/*
- * One try with the heads as they are; AS_CONFLICT: somebody was faster.  Its
- * owner ends a running one, since only he knows what was shown.
- */
-static SUSPENDS enum as_status
-cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
-    bool rollback, const char *reason, struct error *err)
-{
-	struct event_list events = { 0 };
-	struct run_commit c = {
-		.run_id = s->id,
-		.thread_id = s->thread_id,
-		.tenant_id = s->tenant_id,
-		.commit_id = engine_new_id(ctx->engine),
-		.from = s->status,
-		.to = RUN_CANCELLING,
-		.fence = s->fence,
-		.step = s->step,
-		.heads = s->heads,
-		.attempt = s->attempt,
-		.cancel_mode = rollback ? "discard" : "keep",
-		.events = &events,
-		.now_us = engine_now_us(ctx->engine),
-	};
-	struct engine_resume how = { .reason = reason,
-		.items_close = "dismissed" };
-	enum as_status st;
-
-	if (s->status != RUN_RUNNING)
-		return engine_end(ctx->engine, s->id,
-		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, err);
-	event_list_add_status(&events, c.to, reason, NULL, NULL);
-	FAILPOINT("cancel.pre_commit");
-	st = run_store_commit(ctx->runs, &c, err);
-	if (st == AS_OK) {
-		FAILPOINT("cancel.post_commit");
-		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,
-		    &events, c.now_us);
-		ctx->notify_cancel(ctx->notify_arg, s->id);
-	}
-	event_list_clear(&events);
-	return st;
-}
-
 SUSPENDS enum as_status
 chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
     const char *reason, struct error *err)
 {
-	struct run_state s;
 	struct uuid thread;
 	enum run_status status;
 	int64_t head;
 	enum as_status st = run_find(ctx, id, &thread, &status, &head, err);
 
-	for (int i = 0; i < 16 && st == AS_OK; i++) {
-		st = run_store_state(ctx->runs, id, ctx->arena, &s, err);
-		if (st != AS_OK || !run_is_open(s.status) ||
-		    s.status == RUN_CANCELLING)
+	if (st != AS_OK)
+		return st;
+	for (int i = 0; i < 16; i++) {
+		st = engine_cancel(ctx->engine, id, rollback, reason, err);
+		if (st != AS_CONFLICT) {
+			if (st == AS_OK)
+				ctx->notify_cancel(ctx->notify_arg, id);
 			return st;
-		st = cancel_once(ctx, &s, rollback, reason, err);
-		if (st == AS_OK)
-			return AS_OK;
-		if (st == AS_CONFLICT) {
-			error_clear(err);
-			st = AS_OK;
 		}
+		error_clear(err);
 	}
-	return st != AS_OK ? st
-			   : error_set(err, ERR_CONFLICT,
-				 "the run changes too fast; try again");
+	return error_set(err, ERR_CONFLICT,
+	    "the run changes too fast; try again");
 }
 
 SQL(OPEN_OF_AGENT, "SELECT active_run_id FROM threads WHERE agent_id = $2"

@@ -121,11 +121,12 @@ thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
 SQL(MESSAGE_PAGE,
     "SELECT " MESSAGE_COLUMNS " FROM messages m JOIN threads t"
     " ON t.id = m.thread_id WHERE m.thread_id = $1 AND t.tenant_id = $2"
-    " AND t.user_id = $3 AND m.sequence < $4 AND m.sequence >="
+    " AND t.user_id = $3 AND m.ns = '' AND m.sequence < $4 AND m.sequence >="
     " (SELECT MIN(b.sequence) FROM (SELECT a.sequence, SUM(a.size) OVER"
     " (ORDER BY a.sequence DESC) - a.size AS before_it FROM (SELECT sequence,"
     " length(content) + length(parts) AS size FROM messages"
-    " WHERE thread_id = $1 AND sequence < $4 ORDER BY sequence DESC LIMIT $5)"
+    " WHERE thread_id = $1 AND ns = '' AND sequence < $4 ORDER BY sequence "
+    "DESC LIMIT $5)"
     " a) b WHERE b.before_it < $6) ORDER BY m.sequence DESC");
 
 /* The same upwards from $7; what is not before $4 is only walked over. */

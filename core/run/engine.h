@@ -39,6 +39,7 @@ struct engine_limits {
 	int64_t call_timeout_ms; /* of a model */
 	int64_t tool_timeout_ms; /* where the tool says nothing */
 	int parallel_tools;
+	int subagents, subagent_depth; /* of one answer; of the root 0 */
 	size_t max_output; /* bytes of a tool's result */
 	int64_t compact_percent; /* of a window: see compact.h; 0: never */
 	const struct as_list *windows; /* see limits.h; borrowed */
@@ -192,10 +193,23 @@ SUSPENDS void engine_expire(struct engine *e);
  */
 SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
 
+/*
+ * One try to cancel a run with its state as it is now.  Its owner ends a
+ * running one, since only he knows what was shown; one that waits for its
+ * subagents is ended behind them.  AS_CONFLICT: somebody was faster.  Ended or
+ * being cancelled: AS_OK.
+ */
+SUSPENDS enum as_status engine_cancel(struct engine *e, struct uuid run_id,
+    bool rollback, const char *reason, struct error *err);
+
 /* Every event of a commit as frames on the bus, in order. */
 void engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
     const struct run_heads *before, const struct event_list *events,
     int64_t now_us);
+/* The same for a run with a name space: a subagent. */
+void engine_publish_ns(struct bus *bus, struct uuid thread_id,
+    struct uuid run_id, const char *ns, const struct run_heads *before,
+    const struct event_list *events, int64_t now_us);
 
 /* A run of this store is due in wait_ms: claim then. */
 void engine_due(struct engine *e, int64_t wait_ms);

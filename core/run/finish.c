@@ -211,6 +211,7 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 		    now.status != RUN_CANCELLING)
 			return;
 		w->state.heads = now.heads;
+		w->state.parent = now.parent; /* as it was with these heads */
 		w->state.status = now.status;
 		w->state.cancel_mode = now.cancel_mode;
 		end.to = now.cancel_mode != NULL &&

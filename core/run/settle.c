@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/run/run_metrics.h"
@@ -61,8 +62,10 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 	struct work *w;
 	enum as_status st = work_guest(e, run_id, &w, err);
 
+	/* One that waits for its subagents ends behind them: engine_cancel. */
 	if (st == AS_OK &&
-	    (!run_is_open(w->state.status) || run_has_owner(w->state.status)))
+	    (!run_is_open(w->state.status) || run_has_owner(w->state.status) ||
+		w->state.status == RUN_WAITING_CHILD))
 		st = moved_on(w, err);
 	w->takes_over = true;
 	if (st == AS_OK && (st = work_end(w, &end)) != AS_OK)
@@ -71,6 +74,68 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 							   : ERR_UNAVAILABLE,
 		    "the run could not be ended");
 	work_guest_free(w);
+	return st;
+}
+
+/* ---- Cancelling ---------------------------------------------------- */
+
+static SUSPENDS enum as_status
+cancel_commit(struct engine *e, const struct run_state *s, bool rollback,
+    const char *reason, struct error *err)
+{
+	struct event_list events = { 0 };
+	struct run_commit c = {
+		.run_id = s->id,
+		.thread_id = s->thread_id,
+		.tenant_id = s->tenant_id,
+		.commit_id = engine_new_id(e),
+		.ns = s->ns,
+		.from = s->status,
+		.to = RUN_CANCELLING,
+		.fence = s->fence,
+		.step = s->step,
+		.heads = s->heads,
+		.attempt = s->attempt,
+		.cancel_mode = rollback ? "discard" : "keep",
+		.events = &events,
+		.now_us = engine_now_us(e),
+	};
+	enum as_status st;
+
+	c.run_at = c.now_us;
+	event_list_add_status(&events, c.to, reason, NULL, NULL);
+	FAILPOINT("cancel.pre_commit");
+	st = run_store_commit(e->c.runs, &c, err);
+	if (st == AS_OK) {
+		FAILPOINT("cancel.post_commit");
+		engine_publish_ns(e->c.bus, s->thread_id, s->id, s->ns,
+		    &s->heads, &events, c.now_us);
+		engine_notify_cancel(e, s->id);
+		if (run_commit_queues(&c))
+			engine_starve(e);
+	}
+	event_list_clear(&events);
+	return st;
+}
+
+SUSPENDS enum as_status
+engine_cancel(struct engine *e, struct uuid run_id, bool rollback,
+    const char *reason, struct error *err)
+{
+	struct engine_resume how = { .reason = reason,
+		.items_close = "dismissed" };
+	struct arena *arena = arena_new(NULL);
+	struct run_state s;
+	enum as_status st = run_store_state(e->c.runs, run_id, arena, &s, err);
+
+	if (st != AS_OK || !run_is_open(s.status) || s.status == RUN_CANCELLING)
+		;
+	else if (s.status == RUN_RUNNING || s.status == RUN_WAITING_CHILD)
+		st = cancel_commit(e, &s, rollback, reason, err);
+	else
+		st = engine_end(e, run_id,
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, err);
+	arena_free(arena);
 	return st;
 }
 

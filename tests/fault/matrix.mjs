@@ -120,6 +120,12 @@ const plots = {
 		rest: (story) => story.until(ended, "the run's end"),
 		content: "do it all",
 	},
+	// The same, and it is given to two subagents.
+	delegate: {
+		begin: (story, server) => story.say(server, "only delegate", KEY),
+		again: (story, server) => story.say(server, "only delegate", KEY),
+		content: "only delegate",
+	},
 	// A message, and a stop while a tool is at work.
 	stop: {
 		async begin(story, server) {
@@ -248,10 +254,11 @@ const earlier = {
 	"tool.pre_verify": "tool.post_intent=kill",
 };
 const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: point.startsWith("ambient.") ? "task"
-		: point.startsWith("sched.") ? "clock"
-		: /^(interrupt|respond)\./.test(point) ? "ask"
-			: /^(fork|compact)\./.exec(point)?.[1] ?? "talk";
+	: point.startsWith("child.") ? "delegate"
+		: point.startsWith("ambient.") ? "task"
+			: point.startsWith("sched.") ? "clock"
+				: /^(interrupt|respond)\./.test(point) ? "ask"
+					: /^(fork|compact)\./.exec(point)?.[1] ?? "talk";
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.

@@ -358,41 +358,6 @@ operator_main(void *arg)
 
 /* ---- Cancel -------------------------------------------------------- */
 
-static SUSPENDS enum as_status
-cancel_once(struct sim_node *n, const struct run_state *now, bool rollback)
-{
-	struct event_list events = { 0 };
-	struct run_commit c = { .run_id = now->id,
-		.thread_id = now->thread_id,
-		.tenant_id = now->tenant_id,
-		.commit_id = engine_new_id(n->engine),
-		.from = now->status,
-		.to = RUN_CANCELLING,
-		.fence = now->fence,
-		.step = now->step,
-		.heads = now->heads,
-		.attempt = now->attempt,
-		.cancel_mode = rollback ? "discard" : "keep",
-		.events = &events,
-		.now_us = engine_now_us(n->engine) };
-	struct engine_resume how = { .reason = "user",
-		.items_close = "dismissed" };
-	enum as_status st;
-
-	if (now->status != RUN_RUNNING)
-		return engine_end(n->engine, now->id,
-		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, NULL);
-	event_list_add_status(&events, c.to, "user", NULL, NULL);
-	st = run_store_commit(&n->link, &c, NULL);
-	if (st == AS_OK) {
-		engine_publish(n->sim->bus, now->thread_id, now->id,
-		    &now->heads, &events, c.now_us);
-		engine_notify_cancel(n->engine, now->id);
-	}
-	event_list_clear(&events);
-	return st;
-}
-
 SUSPENDS void
 client_cancel(struct sim *s, int thread, bool rollback)
 {
@@ -400,26 +365,17 @@ client_cancel(struct sim *s, int thread, bool rollback)
 	    s->threads[thread]);
 	struct rng r = { s->seed + sim_ms(s) };
 	struct sim_node *n = node_any(s, &r);
-	struct arena *arena;
-	struct run_state now;
 	enum as_status st = AS_CONFLICT;
 
 	if (n == NULL || uuid_is_nil(t->active_run_id))
 		return;
-	arena = arena_new(NULL);
 	n->n_users++;
 	sim_trace(s, "client %d cancels %s", thread,
 	    sim_short(t->active_run_id));
-	for (int i = 0; i < 16 && st == AS_CONFLICT; i++) {
-		st = run_store_state(&n->link, t->active_run_id, arena, &now,
-		    NULL);
-		if (st != AS_OK || !run_is_open(now.status) ||
-		    now.status == RUN_CANCELLING)
-			break;
-		st = cancel_once(n, &now, rollback);
-	}
+	for (int i = 0; i < 16 && st == AS_CONFLICT; i++)
+		st = engine_cancel(n->engine, t->active_run_id, rollback,
+		    "user", NULL);
 	n->n_users--;
-	arena_free(arena);
 }
 
 /* ---- All of them ---------------------------------------------------- */

@@ -72,15 +72,16 @@ messages_refused(const struct model *m, struct uuid thread_id,
 	return why;
 }
 
-static void
-message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
+void
+model_message_add(struct model *m, const struct model_run *r,
     const struct run_message *new)
 {
 	struct model_message *row = model_add(m, &m->messages, sizeof(*row));
 	struct run_message *to = &row->m;
 
-	row->thread_id = thread_id;
-	row->run_id = run_id;
+	row->thread_id = r->thread_id;
+	row->run_id = r->id;
+	row->ns = r->ns;
 	*to = *new;
 	to->role = arena_strdup(m->arena, new->role);
 	to->content = arena_strdup(m->arena, new->content);
@@ -93,8 +94,8 @@ message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
 	to->usage = arena_strdup(m->arena, new->usage);
 }
 
-static void
-events_add(struct model *m, const struct model_run *r, int64_t fence,
+void
+model_events_add(struct model *m, const struct model_run *r, int64_t fence,
     const struct run_heads *heads, const struct event_list *events)
 {
 	for (int i = 0; i < events->n; i++) {
@@ -105,6 +106,7 @@ events_add(struct model *m, const struct model_run *r, int64_t fence,
 		e->seq = heads->seq + 1 + i;
 		e->run_seq = heads->run_seq + 1 + i;
 		e->step = r->step;
+		e->ns = r->ns;
 		e->fence = fence;
 		e->type = events->items[i].type;
 		e->body = arena_strdup(m->arena, events->items[i].body);
@@ -119,7 +121,7 @@ thread_is_held(const struct model *m, struct uuid thread_id)
 	for (int i = 0; i < m->runs.n; i++) {
 		const struct model_run *r = m->runs.rows[i];
 
-		if (uuid_equal(r->thread_id, thread_id) &&
+		if (uuid_equal(r->thread_id, thread_id) && r->ns[0] == '\0' &&
 		    run_holds_thread(r->status))
 			return true;
 	}
@@ -150,6 +152,9 @@ run_add(struct model *m, const struct run_create *c)
 	r->model = arena_strdup(m->arena, c->model);
 	r->correlation_id = arena_strdup(m->arena, c->correlation_id);
 	r->traceparent = arena_strdup(m->arena, c->traceparent);
+	r->ns = "";
+	r->root_run_id = r->id;
+	r->updated_at = c->now_us;
 	r->kind = arena_strdup(m->arena, run_create_kind(c));
 	r->class = c->class;
 	r->origin = arena_strdup(m->arena, c->origin);
@@ -157,8 +162,8 @@ run_add(struct model *m, const struct run_create *c)
 	return r;
 }
 
-static struct model_job *
-job_add(struct model *m, const struct model_run *r, int64_t run_at,
+struct model_job *
+model_job_add(struct model *m, const struct model_run *r, int64_t run_at,
     int64_t now_us)
 {
 	struct model_job *j = model_add(m, &m->jobs, sizeof(*j));
@@ -249,9 +254,9 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	r = run_add(m, c);
 	model_branch_create(m, t, r, c);
 	if (n > 0)
-		message_add(m, t->id, r->id, &c->message);
-	events_add(m, r, r->fence, &c->heads, c->events);
-	j = job_add(m, r, run_create_at(c), c->now_us);
+		model_message_add(m, r, &c->message);
+	model_events_add(m, r, r->fence, &c->heads, c->events);
+	j = model_job_add(m, r, run_create_at(c), c->now_us);
 	j->state = c->owner_epoch != 0 ? 1 : 0;
 	j->owner_epoch = c->owner_epoch;
 	j->leased_at = c->owner_epoch != 0 ? c->now_us : 0;
@@ -278,8 +283,8 @@ guard_holds(const struct model *m, const struct model_run *r,
 	       t->head_seq == c->heads.seq;
 }
 
-static struct model_tool *
-tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
+struct model_tool *
+model_tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
 {
 	for (int i = 0; i < m->tools.n; i++) {
 		struct model_tool *t = m->tools.rows[i];
@@ -311,7 +316,7 @@ static struct model_tool *
 tool_to_finish(const struct model *m, const struct run_commit *c,
     const struct run_tool *t)
 {
-	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
+	struct model_tool *row = model_tool_by_id(m, c->run_id, t->id);
 
 	if (row == NULL || (!tool_is_open(row) && !tool_is_ahead(&row->t)))
 		return NULL;
@@ -378,6 +383,7 @@ run_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	r->fence += c->bump_fence ? 1 : 0;
 	r->head_seq = c->heads.run_seq + c->events->n;
 	r->version++;
+	r->updated_at = c->now_us;
 	if (!uuid_is_nil(c->checkpoint_id))
 		r->checkpoint_id = c->checkpoint_id;
 	r->usage = keep(m, c->usage, r->usage);
@@ -406,9 +412,12 @@ checkpoint_add(struct model *m, const struct model_run *r,
 	struct model_checkpoint *k = model_add(m, &m->checkpoints, sizeof(*k));
 
 	k->id = c->checkpoint_id;
-	k->parent_id = uuid_is_nil(c->checkpoint_parent) ? t->head_checkpoint_id
-							 : c->checkpoint_parent;
+	if (!uuid_is_nil(c->checkpoint_parent) || r->ns[0] != '\0')
+		k->parent_id = c->checkpoint_parent;
+	else
+		k->parent_id = t->head_checkpoint_id;
 	k->source = "loop";
+	k->ns = r->ns;
 	k->thread_id = t->id;
 	k->run_id = r->id;
 	k->step = r->step;
@@ -419,16 +428,18 @@ checkpoint_add(struct model *m, const struct model_run *r,
 static void
 thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 {
-	t->head_seq = c->heads.seq + c->events->n;
-	t->next_msg_seq = c->heads.msg_seq + c->n_messages;
+	t->head_seq = run_commit_seq(c);
+	t->next_msg_seq = run_commit_msg_seq(c);
 	t->version++;
+	if (!uuid_is_nil(c->leaf))
+		t->active_leaf = c->leaf;
+	if (run_commit_ns(c)[0] != '\0')
+		return;
 	t->status = run_thread_status(c->to);
 	if (!run_holds_thread(c->to) && m->mutant != MODEL_UNLOCK_LATER)
 		t->active_run_id = (struct uuid){ 0 };
 	if (!uuid_is_nil(c->checkpoint_id) && !c->beside)
 		t->head_checkpoint_id = c->checkpoint_id;
-	if (!uuid_is_nil(c->leaf))
-		t->active_leaf = c->leaf;
 }
 
 void
@@ -452,8 +463,9 @@ model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
 	t->result = t->error_code = t->resolution = NULL;
 }
 
-static void
-tool_result(struct model *m, struct model_tool *row, const struct run_tool *t)
+void
+model_tool_result(struct model *m, struct model_tool *row,
+    const struct run_tool *t)
 {
 	row->n_results += t->result != NULL ? 1 : 0;
 	row->t.state = arena_strdup(m->arena, t->state);
@@ -469,7 +481,7 @@ tool_finish(struct model *m, const struct run_commit *c,
 
 	if (row == NULL)
 		return;
-	tool_result(m, row, t);
+	model_tool_result(m, row, t);
 	row->completed_at = strcmp(t->state, "started") == 0 || tool_is_ahead(t)
 				? 0
 				: c->now_us;
@@ -586,9 +598,9 @@ job_write(struct model *m, const struct model_run *r,
 
 	if (c->dead_reason != NULL && j != NULL)
 		dead_add(m, j, c);
-	if (c->to == RUN_QUEUED || c->to == RUN_WAITING_TIMER) {
+	if (run_commit_queues(c)) {
 		if (j == NULL)
-			j = job_add(m, r, c->run_at, c->now_us);
+			j = model_job_add(m, r, c->run_at, c->now_us);
 		j->state = 0;
 		j->owner_epoch = j->leased_at = 0;
 		j->run_at = c->run_at;
@@ -632,8 +644,8 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		checkpoint_add(m, r, t, c);
 	thread_move(m, t, c);
 	for (int i = 0; i < c->n_messages; i++)
-		message_add(m, t->id, r->id, &c->messages[i]);
-	events_add(m, r, fence, &c->heads, c->events);
+		model_message_add(m, r, &c->messages[i]);
+	model_events_add(m, r, fence, &c->heads, c->events);
 	for (int i = 0; i < c->n_tools_new; i++)
 		model_tool_add(m, r->id, fence, c->now_us, &c->tools_new[i]);
 	for (int i = 0; i < c->n_tools_done; i++)
@@ -648,6 +660,22 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
 	outbox_add(m, r, c);
+	model_child_write(m, r, c);
+}
+
+static const char *
+children_refused(const struct model *m, const struct run_commit *c)
+{
+	const char *why = NULL;
+
+	for (int i = 0; i < c->n_children && why == NULL; i++) {
+		struct run_message first = c->children[i].message;
+
+		first.sequence = c->heads.msg_seq + c->n_messages + i;
+		why = messages_refused(m, c->thread_id, c->children[i].run_id,
+		    &first, 1);
+	}
+	return why;
 }
 
 enum as_status
@@ -668,6 +696,8 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 	    c->n_messages);
 	if (why == NULL)
 		why = tools_refused(m, c);
+	if (why == NULL)
+		why = children_refused(m, c);
 	if (why != NULL)
 		return taken(err, why);
 	told.from = r->status;
@@ -686,7 +716,7 @@ model_late(void *arg, struct uuid run_id, const struct run_tool *t,
     int64_t now_us, struct error *err)
 {
 	struct model *m = arg;
-	struct model_tool *row = tool_by_id(m, run_id, t->id);
+	struct model_tool *row = model_tool_by_id(m, run_id, t->id);
 	struct model_change told = { .op = MODEL_LATE };
 	bool twice = m->mutant == MODEL_LATE_TWICE;
 
@@ -694,7 +724,7 @@ model_late(void *arg, struct uuid run_id, const struct run_tool *t,
 	    ((row->t.result != NULL || !tool_is_open(row)) && !twice))
 		return error_set(err, ERR_CONFLICT,
 		    "the result has come too late");
-	tool_result(m, row, t);
+	model_tool_result(m, row, t);
 	row->completed_at = now_us;
 	row->t.resolution = "late";
 	told.run = model_run(m, run_id);
