@@ -401,12 +401,17 @@ static const struct {
 		{ "$ref": "Thread" },
 		{
 			"type": "object",
-			"required": ["messages", "next_cursor"],
+			"required": ["messages", "queue", "next_cursor"],
 			"properties": {
 				"messages": {
 					"type": "array",
-					"description": "The newest, oldest first.",
+					"description": "The newest, oldest first; those that wait stand last.",
 					"items": { "$ref": "Message" }
+				},
+				"queue": {
+					"type": "array",
+					"description": "The runs that wait for the thread, the next one first.",
+					"items": { "$ref": "Run" }
 				},
 				"next_cursor": {
 					"type": ["string", "null"],
@@ -418,6 +423,10 @@ static const struct {
 }) },
 { "ThreadPage", PAGE("Thread") },
 { "ThreadsQuery", QUERY(LIMIT "," CURSOR ",\"agent_id\":" ID) },
+{ "Multitask", JSON({
+	"enum": ["reject", "enqueue", "interrupt", "rollback", "steer"],
+	"description": "What happens while another run is at work in the thread: 409; wait for it; end it, keeping or voiding what it said; or tell it at its next step. Without it: enqueue."
+}) },
 { "MessageCreate", JSON({
 	"type": "object",
 	"required": ["content"],
@@ -428,7 +437,8 @@ static const struct {
 		    "description": "1 byte to 256 KiB, no U+0000." },
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
-		    "description": "Repeats are answered with what the first one made." }
+		    "description": "Repeats are answered with what the first one made." },
+		"multitask": { "$ref": "Multitask" }
 	},
 	"examples": [{ "content": "What is 17 * 23?" }]
 }) },
@@ -442,7 +452,8 @@ static const struct {
 		    "maxLength": 262144 },
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
-		    "description": "A repeat gets what happened to the first one." }
+		    "description": "A repeat gets what happened to the first one." },
+		"multitask": { "$ref": "Multitask" }
 	}
 }) },
 { "Part", JSON({
@@ -477,7 +488,8 @@ static const struct {
 	"\"tool_call_id\",\"state\",\"client_message_id\",\"parent_id\","
 	"\"usage\",\"created_at\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"run_id\":" ID_OR_NULL ","
-	"\"sequence\":" JSON({ "type": "integer" }) ","
+	"\"sequence\":" JSON({ "type": ["integer", "null"],
+	    "description": "Null while the message is staged." }) ","
 	"\"role\":" JSON({ "enum": ["user", "assistant", "tool", "system"] }) ","
 	"\"content\":" JSON({ "type": "string" }) ","
 	"\"parts\":" JSON({ "type": "array", "items": { "$ref": "Part" } }) ","
@@ -512,7 +524,8 @@ static const struct {
 	"\"agent_id\",\"kind\",\"status\",\"model\",\"step\",\"head_run_seq\","
 	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
 	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
-	"\"started_at\",\"completed_at\"],\"properties\":{"
+	"\"started_at\",\"completed_at\",\"multitask\",\"position\"],"
+	"\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
 	"\"kind\":" JSON({ "enum": ["interactive", "ambient", "subagent",
 	    "replay"] }) ","
@@ -528,7 +541,12 @@ static const struct {
 	"\"cancel_requested_at\":" TIME_OR_NULL ","
 	"\"usage\":" JSON({ "$ref": "Usage" }) ","
 	"\"created_at\":" TIME ",\"started_at\":" TIME_OR_NULL ","
-	"\"completed_at\":" TIME_OR_NULL "}}" },
+	"\"completed_at\":" TIME_OR_NULL ","
+	"\"multitask\":" JSON({ "type": ["string", "null"],
+	    "description": "As asked for with its message." }) ","
+	"\"position\":" JSON({ "type": ["integer", "null"],
+	    "description": "Among those that wait for the thread, from 1." })
+	"}}" },
 { "RunPage", PAGE("Run") },
 { "RunsQuery", QUERY(LIMIT "," CURSOR ",\"thread_id\":" ID
 	",\"agent_id\":" ID ",\"status\":{\"enum\":" RUN_STATES "}") },

@@ -6,7 +6,7 @@ libchat_la_SOURCES = \
 	core/chat/log.c \
 	core/chat/operator.c core/chat/operator.h \
 	core/chat/runs.c \
-	core/chat/send.c \
+	core/chat/send.c core/chat/send_behind.c core/chat/send_impl.h \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \
 	core/chat/stream_poll.c core/chat/stream_poll.h \

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/chat/chat.h"
 #include "core/run/wire.h"
@@ -11,7 +10,10 @@
 #define RUN_COLUMNS \
 	"id, thread_id, agent_id, kind, status, model, step, head_seq, error," \
 	" correlation_id, created_by_user_id, checkpoint_ns, checkpoint_id," \
-	" cancel_requested_at, usage, created_at, started_at, completed_at"
+	" cancel_requested_at, usage, created_at, started_at, completed_at," \
+	" multitask, CASE WHEN block_pos IS NOT NULL THEN (SELECT count(*)" \
+	" FROM runs b WHERE b.thread_id = runs.thread_id" \
+	" AND b.block_pos <= runs.block_pos) END"
 
 /*
  * Mine, or of my tenant if I am an admin; written so that the primary key is
@@ -58,6 +60,11 @@ run_json(const struct rows *r, int i)
 	jput_time(o, "created_at", rows_int(r, i, 15));
 	jput_time(o, "started_at", rows_int(r, i, 16));
 	jput_time(o, "completed_at", rows_int(r, i, 17));
+	jput_str(o, "multitask", rows_text(r, i, 18));
+	if (rows_is_null(r, i, 19))
+		jput_null(o, "position");
+	else
+		jput_int(o, "position", rows_int(r, i, 19));
 	return o;
 }
 
@@ -176,49 +183,39 @@ run_find(const struct chat_ctx *ctx, struct uuid id, struct uuid *thread_id,
 	return st;
 }
 
+SQL(RUN_QUEUE, "SELECT " RUN_COLUMNS " FROM runs WHERE thread_id = $1"
+	       " AND block_pos IS NOT NULL AND tenant_id = $2 AND user_id = $3"
+	       " ORDER BY block_pos");
+
+SUSPENDS enum as_status
+run_queue(const struct chat_ctx *ctx, struct uuid thread_id,
+    struct json_object **items, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(thread_id),
+		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id) };
+	struct rows *r = NULL;
+	enum as_status st = store_query(ctx->store, &RUN_QUEUE, args, 3, &r,
+	    err);
+
+	*items = jarr();
+	for (int i = 0; i < rows_count(r); i++)
+		json_object_array_add(*items, run_json(r, i));
+	rows_free(r);
+	return st;
+}
+
 /* ---- Cancel -------------------------------------------------------- */
 
-/*
- * One try with the heads as they are; AS_CONFLICT: somebody was faster.  Its
- * owner ends a running one, since only he knows what was shown.
- */
-static SUSPENDS enum as_status
-cancel_once(const struct chat_ctx *ctx, const struct run_state *s,
-    bool rollback, const char *reason, struct error *err)
+SUSPENDS enum as_status
+chat_cancel_as(const struct chat_ctx *ctx, struct uuid run_id, bool rollback,
+    const struct engine_resume *how, struct error *err)
 {
-	struct event_list events = { 0 };
-	struct run_commit c = {
-		.run_id = s->id,
-		.thread_id = s->thread_id,
-		.tenant_id = s->tenant_id,
-		.commit_id = engine_new_id(ctx->engine),
-		.from = s->status,
-		.to = RUN_CANCELLING,
-		.fence = s->fence,
-		.step = s->step,
-		.heads = s->heads,
-		.attempt = s->attempt,
-		.cancel_mode = rollback ? "discard" : "keep",
-		.events = &events,
-		.now_us = engine_now_us(ctx->engine),
-	};
-	struct engine_resume how = { .reason = reason,
-		.items_close = "dismissed" };
-	enum as_status st;
+	bool asked = false;
+	enum as_status st = engine_cancel(ctx->engine, run_id, rollback, how,
+	    &asked, err);
 
-	if (s->status != RUN_RUNNING)
-		return engine_end(ctx->engine, s->id,
-		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, err);
-	event_list_add_status(&events, c.to, reason, NULL, NULL);
-	FAILPOINT("cancel.pre_commit");
-	st = run_store_commit(ctx->runs, &c, err);
-	if (st == AS_OK) {
-		FAILPOINT("cancel.post_commit");
-		engine_publish(ctx->bus, s->thread_id, s->id, &s->heads,
-		    &events, c.now_us);
-		ctx->notify_cancel(ctx->notify_arg, s->id);
-	}
-	event_list_clear(&events);
+	if (asked)
+		ctx->notify_cancel(ctx->notify_arg, run_id);
 	return st;
 }
 
@@ -226,32 +223,22 @@ SUSPENDS enum as_status
 chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
     const char *reason, struct error *err)
 {
-	struct run_state s;
+	struct engine_resume how = { .reason = reason,
+		.items_close = "dismissed" };
 	struct uuid thread;
 	enum run_status status;
 	int64_t head;
 	enum as_status st = run_find(ctx, id, &thread, &status, &head, err);
 
-	for (int i = 0; i < 16 && st == AS_OK; i++) {
-		st = run_store_state(ctx->runs, id, ctx->arena, &s, err);
-		if (st != AS_OK || !run_is_open(s.status) ||
-		    s.status == RUN_CANCELLING)
-			return st;
-		st = cancel_once(ctx, &s, rollback, reason, err);
-		if (st == AS_OK)
-			return AS_OK;
-		if (st == AS_CONFLICT) {
-			error_clear(err);
-			st = AS_OK;
-		}
-	}
-	return st != AS_OK ? st
-			   : error_set(err, ERR_CONFLICT,
-				 "the run changes too fast; try again");
+	return st == AS_OK ? chat_cancel_as(ctx, id, rollback, &how, err) : st;
 }
 
-SQL(OPEN_OF_AGENT, "SELECT active_run_id FROM threads WHERE agent_id = $2"
-		   " AND tenant_id = $1 AND active_run_id IS NOT NULL");
+/* Those that wait come first, or the end of the others would start them. */
+SQL(OPEN_OF_AGENT,
+    "SELECT id, block_pos FROM runs WHERE block_pos IS NOT NULL AND thread_id"
+    " IN (SELECT id FROM threads WHERE agent_id = $2 AND tenant_id = $1)"
+    " UNION ALL SELECT active_run_id, NULL FROM threads WHERE agent_id = $2"
+    " AND tenant_id = $1 AND active_run_id IS NOT NULL");
 
 SUSPENDS enum as_status
 chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
@@ -266,9 +253,11 @@ chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
 	/* Of other people's threads too: the agent is gone for everybody. */
 	as_admin.who.role = ROLE_ADMIN;
 	st = store_query(ctx->store, &OPEN_OF_AGENT, args, 2, &r, err);
-	for (int i = 0; st == AS_OK && i < rows_count(r); i++)
-		st = chat_cancel(&as_admin, rows_uuid(r, i, 0), false,
-		    "agent_deleted", err);
+	for (int turn = 0; turn < 2; turn++)
+		for (int i = 0; st == AS_OK && i < rows_count(r); i++)
+			if (rows_is_null(r, i, 1) == (turn == 1))
+				st = chat_cancel(&as_admin, rows_uuid(r, i, 0),
+				    false, "agent_deleted", err);
 	rows_free(r);
 	return st;
 }

@@ -4,9 +4,8 @@
 #include "core/agent/agent.h"
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
-#include "core/base/json_write.h"
 #include "core/base/text.h"
-#include "core/chat/chat.h"
+#include "core/chat/send_impl.h"
 #include "core/run/wire.h"
 
 /*
@@ -15,17 +14,7 @@
  * the thread is looked at again.
  */
 
-#define SEND_TRIES 16
-
-struct sending {
-	const struct chat_ctx *ctx;
-	struct thread_state thread;
-	struct agent *agent;
-	struct arena *arena; /* of the agent; the run takes it */
-	const char *content, *client_message_id;
-	char model[256];
-	struct uuid run_id, message_id;
-};
+#define SEND_TRIES 200
 
 static enum as_status
 content_check(const char *s, size_t len, struct error *err)
@@ -40,43 +29,6 @@ content_check(const char *s, size_t len, struct error *err)
 	if (!text_is_utf8(s, len))
 		return error_field(err, "content", "is not valid UTF-8");
 	return AS_OK;
-}
-
-static enum as_status
-busy(const struct sending *s, struct error *err)
-{
-	enum as_status st = error_set(err, ERR_THREAD_BUSY,
-	    "a run is at work in this thread");
-	char id[UUID_TEXT];
-
-	uuid_format(s->thread.active_run_id, id);
-	error_member_str(err, "active_run_id", id);
-	return st;
-}
-
-/*
- * A run that waits for a decision does not keep a person from talking: it ends
- * here, with what it has done.  AS_OK: look at the thread again.
- */
-static SUSPENDS enum as_status
-make_way(const struct sending *s, struct error *err)
-{
-	const struct chat_ctx *ctx = s->ctx;
-	struct engine_resume how = { .reason = "superseded",
-		.items_close = "superseded" };
-	struct run_state run;
-	enum as_status st = run_store_state(ctx->runs, s->thread.active_run_id,
-	    ctx->arena, &run, err);
-
-	if (st == AS_OK && run.status != RUN_RECOVERABLE_ERROR)
-		return busy(s, err);
-	if (st == AS_OK)
-		st = engine_end(ctx->engine, run.id, RUN_CANCELLED, &how, err);
-	if (st == AS_CONFLICT) {
-		error_clear(err);
-		st = AS_OK;
-	}
-	return st;
 }
 
 /* May this agent be talked to, and with which model? */
@@ -133,15 +85,21 @@ message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 
 	run_parts_of_text(&parts, s->content, strlen(s->content));
 	m->id = s->message_id;
-	m->parent_id = s->thread.last_message_id;
 	m->role = "user";
 	m->content = s->content;
 	m->parts = arena_strndup(s->ctx->arena, parts.data, parts.len);
-	m->state = "final";
 	m->client_message_id = s->client_message_id;
-	m->sequence = s->thread.heads.msg_seq;
 	m->created_at = now_us;
 	buf_free(&parts);
+}
+
+/* It is said now. */
+static void
+message_place(struct sending *s, struct run_message *m)
+{
+	m->parent_id = s->thread.last_message_id;
+	m->state = "final";
+	m->sequence = s->thread.heads.msg_seq;
 }
 
 static void
@@ -167,6 +125,29 @@ run_begin(struct sending *s, struct work *w, struct uuid answer_id)
 		    NULL);
 }
 
+void
+send_fill(struct sending *s, struct run_create *c, struct event_list *events)
+{
+	const struct chat_ctx *ctx = s->ctx;
+
+	c->run_id = s->run_id;
+	c->thread_id = s->thread.id;
+	c->agent_id = s->thread.agent_id;
+	c->tenant_id = s->thread.tenant_id;
+	c->user_id = ctx->who.user_id;
+	c->model = s->model;
+	c->correlation_id = ctx->correlation_id;
+	c->traceparent = ctx->traceparent;
+	c->heads = s->thread.heads;
+	c->heads.run_seq = 0;
+	c->multitask = run_multitask_name(s->multitask);
+	c->now_us = engine_now_us(ctx->engine);
+	c->deadline_at = c->now_us +
+			 engine_limits(ctx->engine)->max_wall_ms * 1000;
+	c->events = events;
+	message_fill(s, &c->message, c->now_us);
+}
+
 static SUSPENDS enum as_status
 send_once(struct sending *s, struct error *err)
 {
@@ -176,26 +157,12 @@ send_once(struct sending *s, struct error *err)
 	struct work *w = NULL;
 	struct uuid answer_id = engine_new_id(e);
 	struct event_list events = { 0 };
-	struct run_create c = {
-		.run_id = s->run_id,
-		.thread_id = s->thread.id,
-		.agent_id = s->thread.agent_id,
-		.tenant_id = s->thread.tenant_id,
-		.user_id = ctx->who.user_id,
-		.model = s->model,
-		.correlation_id = ctx->correlation_id,
-		.traceparent = ctx->traceparent,
-		.heads = s->thread.heads,
-		.owner_epoch = owned ? engine_epoch(e) : 0,
-		.now_us = engine_now_us(e),
-		.events = &events,
-	};
+	struct run_create c = { .owner_epoch = owned ? engine_epoch(e) : 0 };
 	enum as_status st;
 
-	c.heads.run_seq = 0;
+	send_fill(s, &c, &events);
 	c.title = title_from(ctx->arena, s->content);
-	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
-	message_fill(s, &c.message, c.now_us);
+	message_place(s, &c.message);
 	events_fill(s, &events, &c.message, owned, answer_id);
 	if (owned)
 		w = engine_expect(e, &c);
@@ -226,58 +193,81 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	if (s->client_message_id == NULL)
 		return AS_OK;
 	st = run_store_by_client_id(s->ctx->runs, s->thread.id,
-	    s->client_message_id, &s->message_id, &out->run_id, &seq, err);
+	    s->client_message_id, &out->message_id, &out->run_id, &seq, err);
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
 	out->seq_before = seq - 1;
 	return st;
 }
 
 static SUSPENDS enum as_status
-send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
+send_try(struct sending *s, struct uuid id, struct chat_sent *out,
     struct error *err)
 {
 	const struct chat_ctx *ctx = s->ctx;
-	enum as_status st = AS_OK;
+	enum as_status st = run_store_thread(ctx->runs, id, ctx->who.tenant_id,
+	    ctx->who.user_id, &s->thread, err);
 
-	for (int i = 0; i < SEND_TRIES && st == AS_OK; i++) {
-		st = run_store_thread(ctx->runs, id, ctx->who.tenant_id,
-		    ctx->who.user_id, &s->thread, err);
-		if (st == AS_OK)
-			st = find_replay(s, out, err);
-		if (st != AS_OK || out->replayed)
-			return st;
-		if (s->agent == NULL && (st = agent_check(s, err)) != AS_OK)
-			return st;
-		if (!uuid_is_nil(s->thread.active_run_id)) {
-			st = make_way(s, err);
-			continue;
-		}
-		out->seq_before = s->thread.heads.seq;
-		out->run_id = s->run_id = engine_new_id(ctx->engine);
-		s->message_id = engine_new_id(ctx->engine);
-		st = send_once(s, err);
-		if (st != AS_CONFLICT)
+	if (st == AS_OK)
+		st = find_replay(s, out, err);
+	if (st != AS_OK || out->replayed)
+		return st;
+	if (s->agent == NULL && (st = agent_check(s, err)) != AS_OK)
+		return st;
+	out->seq_before = s->thread.heads.seq;
+	out->run_id = s->run_id = engine_new_id(ctx->engine);
+	out->message_id = s->message_id = engine_new_id(ctx->engine);
+	if (!uuid_is_nil(s->thread.active_run_id))
+		return send_behind(s, err);
+	if (s->thread.n_blocked == 0)
+		return send_once(s, err);
+	/* It is free, and yet somebody waits: a crash has left it so. */
+	engine_unstall(ctx->engine);
+	return AS_CONFLICT;
+}
+
+/* Refused for what it is, and not because somebody was faster. */
+static bool
+is_refused(const struct error *err)
+{
+	return err->code == ERR_THREAD_BUSY ||
+	       err->code == ERR_THREAD_WAITING_HUMAN ||
+	       err->code == ERR_AGENT_NOT_READY;
+}
+
+static SUSPENDS enum as_status
+send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
+    struct error *err)
+{
+	enum as_status st = AS_CONFLICT;
+
+	for (uint32_t i = 0; i < SEND_TRIES; i++) {
+		st = send_try(s, id, out, err);
+		if (st != AS_CONFLICT || is_refused(err))
 			return st;
 		error_clear(err);
-		st = AS_OK;
+		/* Many at once: not all of them in step. */
+		if (i >= 2 && fiber_sleep(engine_random(s->ctx->engine,
+				  i < 32 ? i : 32)) != FIBER_WOKEN)
+			return error_set(err, ERR_CANCELED, "stopped");
 	}
-	return st != AS_OK ? st
-			   : error_set(err, ERR_CONFLICT,
-				 "the thread changes too fast; try again");
+	return error_set(err, ERR_CONFLICT,
+	    "the thread changes too fast; try again");
 }
 
 SUSPENDS enum as_status
-chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
-    size_t len, const char *client_message_id, struct chat_sent *out,
+chat_send(const struct chat_ctx *ctx, struct uuid id,
+    const struct chat_message *message, struct chat_sent *out,
     struct error *err)
 {
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = content_check(content, len, err);
+	enum as_status st = content_check(message->content, message->len, err);
 
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;
-	s->content = content;
-	s->client_message_id = client_message_id;
+	s->content = message->content;
+	s->client_message_id = message->client_message_id;
+	s->multitask = message->multitask != 0 ? message->multitask
+					       : RUN_ENQUEUE;
 	if (st == AS_OK)
 		st = send_tries(s, id, out, err);
 	if (st == AS_OK)
@@ -288,14 +278,13 @@ chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
 
 SQL(USER_MESSAGE,
     "SELECT id, sequence, content, parts, client_message_id, parent_id, state,"
-    " created_at, thread_id FROM messages WHERE run_id = $1 AND step = 0"
-    " AND role = 'user'");
+    " created_at, thread_id FROM messages WHERE id = $1");
 
 SUSPENDS enum as_status
 chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
     struct json_object **out, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(sent->run_id) };
+	struct sql_arg args[] = { SQL_UUID(sent->message_id) };
 	struct json_object *run = NULL;
 	struct run_message m = { .role = "user" };
 	struct buf b = { 0 };

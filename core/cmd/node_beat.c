@@ -28,6 +28,7 @@
 #define SILENCE_MORE_MS 250 /* than a beat, for a beat that is late */
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
+#define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
 #define LAST_POLL_MS 20
 
@@ -219,6 +220,17 @@ orphans_look(struct node *n)
 }
 
 static SUSPENDS void
+queues_look(struct node *n)
+{
+	struct app *app = node_app(n);
+
+	if (n->stopping || loop_now_ms(app->loop) < n->unstall_at_ms)
+		return;
+	n->unstall_at_ms = loop_now_ms(app->loop) + UNSTALL_MS;
+	engine_unstall(app->engine);
+}
+
+static SUSPENDS void
 reap_fiber(void *arg)
 {
 	struct node *n = arg;
@@ -231,6 +243,7 @@ reap_fiber(void *arg)
 	reap(n);
 	cancels_look(n);
 	orphans_look(n);
+	queues_look(n);
 	if (n->executes)
 		breaker_sync(node_app(n)->store, n->breakers,
 		    loop_now_ms(node_app(n)->loop));

@@ -4,6 +4,7 @@ CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/answer.c \
 	core/run/batch.c core/run/batch.h \
+	core/run/blocked.c \
 	core/run/breaker_store.c core/run/breaker_store.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
 	core/run/engine.c core/run/engine.h \
@@ -22,6 +23,7 @@ librun_la_SOURCES = \
 	core/run/replay_world.c \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
+	core/run/run_block.c core/run/run_block.h \
 	core/run/run_claim.c core/run/run_node.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \

@@ -63,6 +63,14 @@ struct run_store_ops {
 	    struct uuid thread_id, const char *client_message_id,
 	    struct uuid *message_id, struct uuid *run_id, int64_t *seq,
 	    struct error *err);
+	SUSPENDS enum as_status (*blocked)(void *arg, struct uuid thread_id,
+	    struct arena *arena, struct run_blocked **out, int *n,
+	    struct error *err);
+	SUSPENDS enum as_status (*stalled)(void *arg, int max,
+	    struct run_stalled **out, int *n, struct error *err);
+	SUSPENDS enum as_status (*effects)(void *arg, struct uuid run_id,
+	    struct arena *arena, struct run_tool **out, int *n,
+	    struct error *err);
 };
 
 struct run_store {
@@ -121,5 +129,14 @@ SUSPENDS enum as_status run_sql_open_message(void *arg, bool by_run,
 SUSPENDS enum as_status run_sql_by_client_id(void *arg, struct uuid thread_id,
     const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
     int64_t *seq, struct error *err);
+
+/* run_block.c */
+SUSPENDS enum as_status run_sql_blocked(void *arg, struct uuid thread_id,
+    struct arena *arena, struct run_blocked **out, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_stalled(void *arg, int max,
+    struct run_stalled **out, int *n, struct error *err);
+/* run_read.c */
+SUSPENDS enum as_status run_sql_effects(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err);
 
 #endif

@@ -244,10 +244,10 @@ static struct sql CREATE = {
 	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq,"
 	    " fence, version, last_commit_id, owner_epoch, attempt,"
 	    " deadline_at, model, created_at, updated_at, started_at,"
-	    " holds_thread, forked_from_run)"
+	    " holds_thread, forked_from_run, multitask)"
 	    " SELECT $2, t.tenant_id, t.id, t.user_id, $24, 'interactive', 0,"
 	    " $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32,"
-	    " $33, $5, $5, $34, TRUE, $35 FROM t"
+	    " $33, $5, $5, $34, TRUE, $35, $37 FROM t"
 	    " RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence),"
 	    " m AS (" MESSAGE_FROM "),"
 	    " e AS (" EVENTS_FROM "),"
@@ -258,9 +258,9 @@ static struct sql CREATE = {
 	    " SELECT count(*) FROM r"
 };
 
-#define CREATE_ARGS (COMMON_ARGS + 15)
+#define CREATE_ARGS (COMMON_ARGS + 16)
 
-/* $22 to $36 */
+/* $22 to $37 */
 static void
 create_args(const struct run_create *c, struct sql_arg *args)
 {
@@ -282,6 +282,7 @@ create_args(const struct run_create *c, struct sql_arg *args)
 		sql_uuid_or_null(c->forked_from),
 		SQL_INT(
 		    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1)),
+		SQL_TEXT(c->multitask),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -317,31 +318,31 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
 	" WHERE id = $1 FOR UPDATE)," \
 	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
-	" holds_thread = $24, step = runs.step + $25," \
-	" fence = runs.fence + $26, head_seq = $27," \
-	" version = runs.version + 1, updated_at = $5," \
-	" checkpoint_id = COALESCE($28, runs.checkpoint_id)," \
-	" usage = COALESCE($29, runs.usage)," \
-	" used_tokens = runs.used_tokens + $30," \
+	" holds_thread = $24, step = step + $25," \
+	" fence = fence + $26, head_seq = $27," \
+	" version = version + 1, updated_at = $5," \
+	" checkpoint_id = COALESCE($28, checkpoint_id)," \
+	" usage = COALESCE($29, usage)," \
+	" used_tokens = used_tokens + $30," \
 	" error_code = $31, error = $32," \
-	" cancel_mode = COALESCE($33, runs.cancel_mode)," \
-	" cancel_requested_at = COALESCE(runs.cancel_requested_at, $34)," \
+	" cancel_mode = COALESCE($33, cancel_mode)," \
+	" cancel_requested_at = COALESCE(cancel_requested_at, $34)," \
 	" completed_at = $35," \
-	" owner_epoch = CASE WHEN $45 THEN runs.owner_epoch END," \
+	" owner_epoch = CASE WHEN $45 THEN owner_epoch END," \
 	" attempt = $47, next_attempt_at = $48," \
-	" used_cost_micros = runs.used_cost_micros + $49," \
-	" model = COALESCE($50, runs.model)," \
-	" budget = COALESCE($51, runs.budget)," \
-	" deadline_at = COALESCE($52, runs.deadline_at)" \
-	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
-	" AND runs.status = $37 AND runs.step = $38" \
-	" AND runs.head_seq = $3 - 1 AND runs.fence = $39" \
+	" used_cost_micros = used_cost_micros + $49," \
+	" model = COALESCE($50, model)," \
+	" budget = COALESCE($51, budget)," \
+	" deadline_at = COALESCE($52, deadline_at)" \
+	" FROM l WHERE runs.id = $2 AND thread_id = l.id" \
+	" AND status = $37 AND step = $38" \
+	" AND runs.head_seq = $3 - 1 AND fence = $39" \
 	" AND l.head_seq = $4 - 1" \
-	" RETURNING runs.id, runs.tenant_id, runs.thread_id, runs.step," \
-	" runs.checkpoint_ns, runs.fence, l.head_checkpoint_id AS parent)," \
+	" RETURNING runs.id, tenant_id, thread_id, step," \
+	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
-	" status = $46," \
+	" status = COALESCE($46, status)," \
 	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
 	" head_checkpoint_id = COALESCE($28, head_checkpoint_id)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
@@ -409,6 +410,7 @@ static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
 	bool ends = !run_is_open(c->to);
+	struct run_heads after = run_commit_heads(c);
 	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
 		SQL_UUID(c->commit_id),
 		SQL_TEXT(run_status_name(c->to)),
@@ -428,13 +430,13 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(run_status_name(c->from)),
 		SQL_INT(c->step),
 		SQL_INT(c->fence),
-		SQL_INT(c->heads.seq + c->events->n),
-		SQL_INT(c->heads.msg_seq + c->n_messages),
-		SQL_BOOL(!run_holds_thread(c->to)),
+		SQL_INT(after.seq),
+		SQL_INT(after.msg_seq),
+		SQL_BOOL(run_commit_frees_thread(c)),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
 		SQL_BOOL(run_has_owner(c->to)),
-		SQL_TEXT(run_thread_status(c->to)),
+		SQL_TEXT(run_commit_thread_status(c)),
 		SQL_INT(c->attempt),
 		sql_time(c->to == RUN_WAITING_TIMER ? c->run_at : 0),
 		SQL_INT(c->cost_micros),

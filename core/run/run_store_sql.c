@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/run/batch.h"
+#include "core/run/run_block.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 #include "core/run/run_store_pg.h"
@@ -93,9 +94,9 @@ SQL(INSERT_RUN,
     " class, status, correlation_id, traceparent, created_by_user_id,"
     " root_run_id, checkpoint_ns, step, head_seq, fence, version,"
     " last_commit_id, owner_epoch, attempt, deadline_at, model, created_at,"
-    " updated_at, started_at, holds_thread, forked_from_run)"
+    " updated_at, started_at, holds_thread, forked_from_run, multitask)"
     " VALUES ($1, $2, $3, $4, $5, 'interactive', 0, $6, $7, $8, $4, $1, '',"
-    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16)");
+    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16, $17)");
 
 SQL(INSERT_JOB,
     "INSERT INTO jobs (kind, class, run_id, tenant_id, run_at, enqueued_at,"
@@ -115,7 +116,7 @@ add_run(struct batch *b, const struct run_create *c)
 	    SQL_TEXT(c->correlation_id), SQL_TEXT(c->traceparent),
 	    SQL_INT(c->events->n), SQL_INT(owned ? 1 : 0), owner,
 	    SQL_INT(c->deadline_at), SQL_TEXT(c->model), SQL_INT(c->now_us),
-	    since, sql_uuid_or_null(c->forked_from));
+	    since, sql_uuid_or_null(c->forked_from), SQL_TEXT(c->multitask));
 	BATCH_ADD(b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
 	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since);
 }
@@ -129,6 +130,8 @@ run_sql_create(void *arg, const struct run_create *c, struct error *err)
 	struct batch b;
 	enum as_status st;
 
+	if (c->block_pos != 0)
+		return run_block_create(store, c, err);
 	if (store_dialect(store) == STORE_POSTGRES)
 		return run_store_pg_create(store, c, err);
 	batch_init(&b);
@@ -175,7 +178,7 @@ SQL(INSERT_CHECKPOINT,
 
 SQL(MOVE_THREAD,
     "UPDATE threads SET head_seq = $2, next_msg_seq = $3, updated_at = $4,"
-    " version = version + 1, status = $7,"
+    " version = version + 1, status = COALESCE($7, status),"
     " active_run_id = CASE WHEN $5 = 1 THEN NULL ELSE active_run_id END,"
     " head_checkpoint_id = COALESCE($6, head_checkpoint_id) WHERE id = $1");
 
@@ -267,6 +270,8 @@ add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 static void
 add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 {
+	struct run_heads after = run_commit_heads(c);
+
 	if (!uuid_is_nil(c->checkpoint_id))
 		BATCH_ADD(b, &INSERT_CHECKPOINT, SQL_UUID(o->thread_id),
 		    SQL_UUID(c->checkpoint_id), SQL_UUID(o->tenant_id),
@@ -274,12 +279,11 @@ add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 		    SQL_TEXT(c->checkpoint_manifest),
 		    SQL_BYTES(c->checkpoint_hash, HASH_LEN),
 		    SQL_INT(o->now_us));
-	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id),
-	    SQL_INT(c->heads.seq + c->events->n),
-	    SQL_INT(c->heads.msg_seq + c->n_messages), SQL_INT(o->now_us),
-	    SQL_INT(run_holds_thread(c->to) ? 0 : 1),
+	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id), SQL_INT(after.seq),
+	    SQL_INT(after.msg_seq), SQL_INT(o->now_us),
+	    SQL_INT(run_commit_frees_thread(c) ? 1 : 0),
 	    sql_uuid_or_null(c->checkpoint_id),
-	    SQL_TEXT(run_thread_status(c->to)));
+	    SQL_TEXT(run_commit_thread_status(c)));
 }
 
 SUSPENDS enum as_status

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/run/run_metrics.h"
@@ -13,9 +14,10 @@
  * tests that it is still so.
  */
 
-/* A work without a fiber, in no engine's list. */
-static SUSPENDS enum as_status
-guest_open(struct engine *e, struct uuid run_id, struct work **out,
+#define CANCEL_TRIES 16
+
+SUSPENDS enum as_status
+work_guest_open(struct engine *e, struct uuid run_id, struct work **out,
     struct error *err)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
@@ -33,8 +35,8 @@ guest_open(struct engine *e, struct uuid run_id, struct work **out,
 	return st;
 }
 
-static void
-guest_close(struct work *w)
+void
+work_guest_close(struct work *w)
 {
 	arena_free(w->history_arena);
 	arena_free(w->arena);
@@ -58,7 +60,7 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 		.items_close = how->items_close,
 		.decision = how };
 	struct work *w;
-	enum as_status st = guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest_open(e, run_id, &w, err);
 
 	if (st == AS_OK &&
 	    (!run_is_open(w->state.status) || run_has_owner(w->state.status)))
@@ -69,8 +71,77 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 		    st == AS_CONFLICT || st == AS_CANCELED ? ERR_CONFLICT
 							   : ERR_UNAVAILABLE,
 		    "the run could not be ended");
-	guest_close(w);
+	work_guest_close(w);
 	return st;
+}
+
+/* ---- Cancel -------------------------------------------------------- */
+
+/*
+ * One try with the heads as they are; AS_CONFLICT: somebody was faster.  Its
+ * owner ends a running one, since only he knows what was shown.
+ */
+static SUSPENDS enum as_status
+cancel_once(struct engine *e, const struct run_state *s, bool rollback,
+    const struct engine_resume *how, bool *asked, struct error *err)
+{
+	struct event_list events = { 0 };
+	struct run_commit c = {
+		.run_id = s->id,
+		.thread_id = s->thread_id,
+		.tenant_id = s->tenant_id,
+		.commit_id = engine_new_id(e),
+		.from = s->status,
+		.to = RUN_CANCELLING,
+		.fence = s->fence,
+		.step = s->step,
+		.heads = s->heads,
+		.attempt = s->attempt,
+		.cancel_mode = rollback ? "discard" : "keep",
+		.events = &events,
+		.now_us = engine_now_us(e),
+	};
+	enum as_status st;
+
+	if (s->status != RUN_RUNNING)
+		return engine_end(e, s->id,
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, how, err);
+	event_list_add_status(&events, c.to, how->reason, NULL, NULL);
+	FAILPOINT("cancel.pre_commit");
+	st = run_store_commit(e->c.runs, &c, err);
+	if (st == AS_OK) {
+		FAILPOINT("cancel.post_commit");
+		engine_publish(e->c.bus, s->thread_id, s->id, &s->heads,
+		    &events, c.now_us);
+		*asked = true;
+	}
+	event_list_clear(&events);
+	return st;
+}
+
+SUSPENDS enum as_status
+engine_cancel(struct engine *e, struct uuid run_id, bool rollback,
+    const struct engine_resume *how, bool *asked, struct error *err)
+{
+	struct arena *arena = arena_new(NULL);
+	struct run_state s;
+	enum as_status st = AS_CONFLICT;
+
+	*asked = false;
+	for (int i = 0; i < CANCEL_TRIES && st == AS_CONFLICT; i++) {
+		error_clear(err);
+		st = run_store_state(e->c.runs, run_id, arena, &s, err);
+		if (st != AS_OK || !run_is_open(s.status) ||
+		    s.status == RUN_CANCELLING)
+			break;
+		st = cancel_once(e, &s, rollback, how, asked, err);
+	}
+	arena_free(arena);
+	if (st != AS_CONFLICT)
+		return st;
+	error_clear(err);
+	return error_set(err, ERR_CONFLICT,
+	    "the run changes too fast; try again");
 }
 
 /* ---- Going on ------------------------------------------------------ */
@@ -164,7 +235,7 @@ engine_resume(struct engine *e, struct uuid run_id,
 {
 	struct work *w;
 	int n_unknown = 0;
-	enum as_status st = guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest_open(e, run_id, &w, err);
 
 	if (st == AS_OK && w->state.status != RUN_RECOVERABLE_ERROR)
 		st = moved_on(w, err);
@@ -175,6 +246,6 @@ engine_resume(struct engine *e, struct uuid run_id,
 		    "%d tool calls wait for a decision", n_unknown);
 	if (st == AS_OK)
 		st = resume_commit(w, how, n_unknown, err);
-	guest_close(w);
+	work_guest_close(w);
 	return st;
 }

@@ -256,6 +256,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 
 	memset(wc, 0, sizeof(*wc));
 	wc->arena = arena_new(NULL);
+	wc->n_own_events = -1;
 	c->run_id = w->run_id;
 	c->thread_id = w->thread_id;
 	c->tenant_id = w->state.tenant_id;
@@ -274,6 +275,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 void
 work_commit_fini(struct work_commit *wc)
 {
+	work_fill_clear(wc);
 	event_list_clear(&wc->events);
 	arena_free(wc->arena);
 }
@@ -372,9 +374,8 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 static void
 state_apply(struct work *w, const struct run_commit *c)
 {
-	w->state.heads.seq += c->events->n;
-	w->state.heads.run_seq += c->events->n;
-	w->state.heads.msg_seq += c->n_messages;
+	w->state.heads = run_commit_heads(c);
+	w->state.n_blocked -= c->n_unblocks;
 	if (c->n_messages > 0)
 		w->last_id = c->messages[c->n_messages - 1].id;
 	w->state.step += c->advance ? 1 : 0;
@@ -395,6 +396,26 @@ state_apply(struct work *w, const struct run_commit *c)
 	}
 	for (int i = 0; i < c->n_messages; i++)
 		chain_add(w, c->messages[i].role, c->messages[i].parts);
+	for (int i = 0; run_is_open(c->to) && i < c->n_unblocks; i++) {
+		const struct run_message *m = c->unblocks[i].message;
+
+		w->last_id = m->id;
+		chain_add(w, m->role, m->parts);
+	}
+}
+
+/* What others may have done in the thread since it was looked at. */
+static void
+state_look(struct work *w, struct run_commit *c, const struct run_state *now)
+{
+	w->state.heads = now->heads;
+	w->state.status = now->status;
+	w->state.cancel_mode = now->cancel_mode;
+	w->state.active_run_id = now->active_run_id;
+	w->state.n_blocked = now->n_blocked;
+	w->state.n_steers = now->n_steers;
+	w->state.next_multitask = now->next_multitask;
+	c->heads = now->heads;
 }
 
 /*
@@ -422,15 +443,29 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 		w->lost = true;
 		return AS_CANCELED;
 	}
-	w->state.heads = now.heads;
-	w->state.status = now.status;
-	w->state.cancel_mode = now.cancel_mode;
-	c->heads = now.heads;
+	state_look(w, c, &now);
 	if (now.status == RUN_CANCELLING && c->from == RUN_RUNNING) {
 		w->cancel = true;
 		return AS_CONFLICT;
 	}
 	return AS_BUSY;
+}
+
+/*
+ * Its messages keep their numbers: who holds the thread alone gives them.  Not
+ * so what depends on the runs that wait.
+ */
+static SUSPENDS enum as_status
+commit_try(struct work *w, struct work_commit *wc, struct error *err)
+{
+	struct run_commit *c = &wc->c;
+	enum as_status st = AS_OK;
+
+	if (wc->fill == NULL && run_commit_frees_thread(c))
+		wc->fill = work_fill_next;
+	if (wc->fill != NULL)
+		st = wc->fill(w, wc, err);
+	return st == AS_OK ? run_store_commit(w->e->c.runs, c, err) : st;
 }
 
 SUSPENDS enum as_status
@@ -446,7 +481,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
 		FAILPOINT("commit.pre_send");
-		st = run_store_commit(w->e->c.runs, c, err);
+		st = commit_try(w, wc, err);
 		if (st == AS_OK || st == AS_CANCELED)
 			break;
 		if (st != AS_CONFLICT) {
@@ -466,6 +501,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 			    (double)(c->now_us - w->state.created_at) / 1e6);
 		engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
 		    c->events, c->now_us);
+		work_unblocked(w, c);
 		state_apply(w, c);
 	} else if (st != AS_CONFLICT) {
 		w->gave_up = st != AS_CANCELED;

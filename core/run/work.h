@@ -70,6 +70,10 @@ struct work {
 	int n_unsent;
 };
 
+struct work_commit;
+typedef SUSPENDS enum as_status work_fill_fn(struct work *w,
+    struct work_commit *wc, struct error *err);
+
 /* A commit under construction; see work_commit. */
 struct work_commit {
 	struct run_commit c;
@@ -78,6 +82,14 @@ struct work_commit {
 	struct run_tool *tools_new, *tools_done;
 	struct run_item *items;
 	struct arena *arena;
+	/*
+	 * What is written to other runs of the thread depends on its head, so
+	 * it is composed before each try; NULL: nothing.
+	 */
+	work_fill_fn *fill;
+	int n_own_events; /* those before fill adds some; -1: not yet known */
+	struct event_list *unblock_events;
+	int n_unblock_events;
 };
 
 enum work_turn {
@@ -177,5 +189,24 @@ bool work_is_unsent(const struct work *w, struct uuid call_id);
 bool work_is_answered(const struct work *w, const struct run_tool *row);
 const char *work_result_parts(struct work_commit *wc, const char *call_id,
     const char *text, bool is_error);
+
+/* ---- blocked.c: the thread's other runs ----------------------------- */
+
+/* Between two steps: whoever interrupts is let by, whoever steers is heard. */
+SUSPENDS void work_heed(struct work *w);
+/* What a commit that frees the thread does for the next one: its fill. */
+SUSPENDS enum as_status work_fill_next(struct work *w, struct work_commit *wc,
+    struct error *err);
+void work_fill_clear(struct work_commit *wc);
+/* After it was written: its frames, and whoever has room is told. */
+void work_unblocked(struct work *w, const struct run_commit *c);
+/* The run has just been parked, and somebody waits behind it. */
+SUSPENDS void work_step_aside(struct work *w);
+
+/* ---- settle.c: a work without a fiber, in no engine's list ---------- */
+
+SUSPENDS enum as_status work_guest_open(struct engine *e, struct uuid run_id,
+    struct work **out, struct error *err);
+void work_guest_close(struct work *w);
 
 #endif

@@ -89,13 +89,14 @@ static const struct {
 	{ "threads", "uutuiiui",
 	    "id, active_run_id, status, head_checkpoint_id, head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiittttttt",
+	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiitttttttti",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
 	    " agent_id, status, holds_thread, step, head_seq, fence, version,"
 	    " owner_epoch, attempt, next_attempt_at, deadline_at, used_tokens,"
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
-	    " error_code, error, model, budget, correlation_id" },
+	    " error_code, error, model, budget, correlation_id, multitask,"
+	    " block_pos" },
 	{ "messages", "uuuuiiittttttttti",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
 	    " content, parts, tool_name, tool_call_id, state,"
@@ -232,7 +233,8 @@ run_line(const void *row, struct buf *b)
 	    r->crash_step, r->cancel_requested_at, r->created_at, r->started_at,
 	    r->completed_at);
 	TEXTS(b, r->cancel_mode, r->usage, r->error_code, r->error, r->model,
-	    r->budget, r->correlation_id);
+	    r->budget, r->correlation_id, r->multitask);
+	INTS(b, r->block_pos);
 }
 
 static void

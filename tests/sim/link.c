@@ -32,7 +32,10 @@ enum request_kind {
 	REQ_BY_CLIENT_ID,
 	REQ_HELD,
 	REQ_CANCELLING,
-	REQ_NEXT_DUE
+	REQ_NEXT_DUE,
+	REQ_BLOCKED,
+	REQ_STALLED,
+	REQ_EFFECTS
 };
 
 /* The arguments of all operations; which count depends on the kind. */
@@ -103,6 +106,12 @@ request_read(struct model *m, const struct request *r, struct error *err)
 		return ops->cancelling(m, r->i, r->out, r->n, err);
 	case REQ_NEXT_DUE:
 		return ops->next_due(m, r->out, err);
+	case REQ_BLOCKED:
+		return ops->blocked(m, r->a, r->arena, r->out, r->n, err);
+	case REQ_STALLED:
+		return ops->stalled(m, (int)r->i, r->out, r->n, err);
+	case REQ_EFFECTS:
+		return ops->effects(m, r->a, r->arena, r->out, r->n, err);
 	default:
 		return ops->by_client_id(m, r->a, r->text, r->out, r->out2,
 		    r->out3, err);
@@ -136,7 +145,7 @@ answer_drop(const struct request *r)
 	void **list = r->out;
 
 	if (r->kind != REQ_CLAIM && r->kind != REQ_HELD &&
-	    r->kind != REQ_CANCELLING)
+	    r->kind != REQ_CANCELLING && r->kind != REQ_STALLED)
 		return;
 	free(*list);
 	*list = NULL;
@@ -540,6 +549,50 @@ link_charge(void *arg, struct uuid run_id, struct error *err)
 	return request_run(arg, &r, err);
 }
 
+static SUSPENDS enum as_status
+link_blocked(void *arg, struct uuid thread_id, struct arena *arena,
+    struct run_blocked **out, int *n, struct error *err)
+{
+	struct request r = { .kind = REQ_BLOCKED,
+		.a = thread_id,
+		.arena = arena,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_stalled(void *arg, int max, struct run_stalled **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_STALLED,
+		.i = max,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_effects(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
+{
+	struct request r = { .kind = REQ_EFFECTS,
+		.a = run_id,
+		.arena = arena,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
 /* Locks of nodes are not simulated: see model_store.c. */
 const struct run_store_ops link_ops = {
 	.thread_create = link_thread_create,
@@ -562,4 +615,7 @@ const struct run_store_ops link_ops = {
 	.cancelling = link_cancelling,
 	.next_due = link_next_due,
 	.charge = link_charge,
+	.blocked = link_blocked,
+	.stalled = link_stalled,
+	.effects = link_effects,
 };

@@ -504,4 +504,7 @@ const struct run_store_ops model_ops = {
 	.tools = model_read_tools,
 	.open_message = model_open_message,
 	.by_client_id = model_by_client_id,
+	.blocked = model_read_blocked,
+	.stalled = model_read_stalled,
+	.effects = model_read_effects,
 };

@@ -36,6 +36,8 @@ struct model_run {
 	int64_t cancel_requested_at, created_at, started_at, completed_at;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
 	const char *budget, *usage, *error_code, *error;
+	const char *multitask;
+	int64_t block_pos;
 	int64_t idle_since; /* for who checks: its owner does nothing */
 };
 
@@ -94,7 +96,8 @@ enum model_op {
 	MODEL_LATE,
 	MODEL_CLAIM,
 	MODEL_REAP,
-	MODEL_RELEASE
+	MODEL_RELEASE,
+	MODEL_UNBLOCK /* a run that the commit of another one touches */
 };
 
 /* What an operation has just done to one run; 0 and NULL: not of this kind. */
@@ -172,5 +175,37 @@ enum as_status model_open_message(void *arg, bool by_run, struct uuid id,
 enum as_status model_by_client_id(void *arg, struct uuid thread_id,
     const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
     int64_t *seq, struct error *err);
+
+/* model_block.c */
+enum as_status model_block(struct model *m, const struct run_create *c,
+    struct error *err);
+const char *model_unblock_refused(const struct model *m,
+    const struct run_commit *c);
+void model_unblock(struct model *m, struct model_run *r,
+    const struct run_commit *c);
+void model_unblock_tell(struct model *m, const struct run_commit *c);
+enum as_status model_read_blocked(void *arg, struct uuid thread_id,
+    struct arena *arena, struct run_blocked **out, int *n, struct error *err);
+enum as_status model_read_stalled(void *arg, int max, struct run_stalled **out,
+    int *n, struct error *err);
+enum as_status model_read_effects(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err);
+/* The run that waits in this thread with the smallest place, or NULL. */
+const struct model_run *model_first_blocked(const struct model *m,
+    struct uuid thread_id);
+int64_t model_n_blocked(const struct model *m, struct uuid thread_id,
+    bool steers);
+
+/* model_write.c */
+struct model_job *model_job_add(struct model *m, const struct model_run *r,
+    int64_t run_at, int64_t now_us);
+struct model_run *model_run_add(struct model *m, const struct run_create *c);
+void model_message_add(struct model *m, struct uuid thread_id,
+    struct uuid run_id, const struct run_message *new);
+void model_events_add(struct model *m, const struct model_run *r, int64_t fence,
+    const struct run_heads *heads, const struct event_list *events);
+/* The constraint that these would violate, or NULL. */
+const char *model_messages_refused(const struct model *m, struct uuid thread_id,
+    struct uuid run_id, const struct run_message *new, int n);
 
 #endif

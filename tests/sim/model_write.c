@@ -51,8 +51,8 @@ messages_clash(const struct run_message *a, const struct run_message *b,
 }
 
 /* The constraint that these would violate, or NULL. */
-static const char *
-messages_refused(const struct model *m, struct uuid thread_id,
+const char *
+model_messages_refused(const struct model *m, struct uuid thread_id,
     struct uuid run_id, const struct run_message *new, int n)
 {
 	const char *why = NULL;
@@ -71,8 +71,8 @@ messages_refused(const struct model *m, struct uuid thread_id,
 	return why;
 }
 
-static void
-message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
+void
+model_message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
     const struct run_message *new)
 {
 	struct model_message *row = model_add(m, &m->messages, sizeof(*row));
@@ -92,8 +92,8 @@ message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
 	to->usage = arena_strdup(m->arena, new->usage);
 }
 
-static void
-events_add(struct model *m, const struct model_run *r, int64_t fence,
+void
+model_events_add(struct model *m, const struct model_run *r, int64_t fence,
     const struct run_heads *heads, const struct event_list *events)
 {
 	for (int i = 0; i < events->n; i++) {
@@ -125,8 +125,8 @@ thread_is_held(const struct model *m, struct uuid thread_id)
 	return false;
 }
 
-static struct model_run *
-run_add(struct model *m, const struct run_create *c)
+struct model_run *
+model_run_add(struct model *m, const struct run_create *c)
 {
 	struct model_run *r = model_add(m, &m->runs, sizeof(*r));
 	bool owned = c->owner_epoch != 0;
@@ -138,6 +138,10 @@ run_add(struct model *m, const struct run_create *c)
 	r->agent_id = c->agent_id;
 	r->forked_from = c->forked_from;
 	r->status = owned ? RUN_RUNNING : RUN_QUEUED;
+	if (c->block_pos != 0)
+		r->status = RUN_BLOCKED;
+	r->multitask = arena_strdup(m->arena, c->multitask);
+	r->block_pos = c->block_pos;
 	r->head_seq = c->events->n;
 	r->fence = owned ? 1 : 0;
 	r->version = 1;
@@ -151,8 +155,8 @@ run_add(struct model *m, const struct run_create *c)
 	return r;
 }
 
-static struct model_job *
-job_add(struct model *m, const struct model_run *r, int64_t run_at,
+struct model_job *
+model_job_add(struct model *m, const struct model_run *r, int64_t run_at,
     int64_t now_us)
 {
 	struct model_job *j = model_add(m, &m->jobs, sizeof(*j));
@@ -175,6 +179,8 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	struct model_run *r;
 	const char *why;
 
+	if (c->block_pos != 0)
+		return model_block(m, c, err);
 	if (t == NULL || !uuid_is_nil(t->active_run_id) ||
 	    t->head_seq != c->heads.seq || t->next_msg_seq != c->heads.msg_seq)
 		return moved_on(err);
@@ -182,7 +188,8 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 		return taken(err, "runs_pkey");
 	if (thread_is_held(m, c->thread_id))
 		return taken(err, "runs_thread_id_key");
-	why = messages_refused(m, c->thread_id, c->run_id, &c->message, n);
+	why = model_messages_refused(m, c->thread_id, c->run_id, &c->message,
+	    n);
 	if (why != NULL)
 		return taken(err, why);
 	t->status = "busy";
@@ -192,11 +199,11 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	t->version++;
 	if (t->title[0] == '\0')
 		t->title = arena_strdup(m->arena, c->title);
-	r = run_add(m, c);
+	r = model_run_add(m, c);
 	if (n > 0)
-		message_add(m, t->id, r->id, &c->message);
-	events_add(m, r, r->fence, &c->heads, c->events);
-	j = job_add(m, r, c->now_us, c->now_us);
+		model_message_add(m, t->id, r->id, &c->message);
+	model_events_add(m, r, r->fence, &c->heads, c->events);
+	j = model_job_add(m, r, c->now_us, c->now_us);
 	j->state = c->owner_epoch != 0 ? 1 : 0;
 	j->owner_epoch = c->owner_epoch;
 	j->leased_at = c->owner_epoch != 0 ? c->now_us : 0;
@@ -353,11 +360,14 @@ checkpoint_add(struct model *m, const struct model_run *r,
 static void
 thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 {
-	t->head_seq = c->heads.seq + c->events->n;
-	t->next_msg_seq = c->heads.msg_seq + c->n_messages;
+	struct run_heads after = run_commit_heads(c);
+	const char *status = run_commit_thread_status(c);
+
+	t->head_seq = after.seq;
+	t->next_msg_seq = after.msg_seq;
 	t->version++;
-	t->status = run_thread_status(c->to);
-	if (!run_holds_thread(c->to) && m->mutant != MODEL_UNLOCK_LATER)
+	t->status = status != NULL ? status : t->status;
+	if (run_commit_frees_thread(c) && m->mutant != MODEL_UNLOCK_LATER)
 		t->active_run_id = (struct uuid){ 0 };
 	if (!uuid_is_nil(c->checkpoint_id))
 		t->head_checkpoint_id = c->checkpoint_id;
@@ -511,7 +521,7 @@ job_write(struct model *m, const struct model_run *r,
 		dead_add(m, j, c);
 	if (c->to == RUN_QUEUED || c->to == RUN_WAITING_TIMER) {
 		if (j == NULL)
-			j = job_add(m, r, c->run_at, c->now_us);
+			j = model_job_add(m, r, c->run_at, c->now_us);
 		j->state = 0;
 		j->owner_epoch = j->leased_at = 0;
 		j->run_at = c->run_at;
@@ -533,8 +543,8 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		checkpoint_add(m, r, t, c);
 	thread_move(m, t, c);
 	for (int i = 0; i < c->n_messages; i++)
-		message_add(m, t->id, r->id, &c->messages[i]);
-	events_add(m, r, fence, &c->heads, c->events);
+		model_message_add(m, t->id, r->id, &c->messages[i]);
+	model_events_add(m, r, fence, &c->heads, c->events);
 	for (int i = 0; i < c->n_tools_new; i++)
 		tool_add(m, r->id, fence, c, &c->tools_new[i]);
 	for (int i = 0; i < c->n_tools_done; i++)
@@ -546,6 +556,7 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	for (int i = 0; i < c->n_items_new; i++)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
+	model_unblock(m, r, c);
 }
 
 enum as_status
@@ -562,10 +573,12 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 		return moved_on(err);
 	if (!uuid_is_nil(c->checkpoint_id) && checkpoint_exists(m, c))
 		return taken(err, "checkpoints_pkey");
-	why = messages_refused(m, c->thread_id, c->run_id, c->messages,
+	why = model_messages_refused(m, c->thread_id, c->run_id, c->messages,
 	    c->n_messages);
 	if (why == NULL)
 		why = tools_refused(m, c);
+	if (why == NULL)
+		why = model_unblock_refused(m, c);
 	if (why != NULL)
 		return taken(err, why);
 	told.from = r->status;
@@ -574,6 +587,7 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 	told.owner_epoch = r->owner_epoch;
 	commit_write(m, r, c);
 	model_tell(m, &told);
+	model_unblock_tell(m, c);
 	return AS_OK;
 }
 
