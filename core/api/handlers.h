@@ -27,6 +27,9 @@ SUSPENDS void agent_replace(struct http_req *req);
 SUSPENDS void agent_change(struct http_req *req);
 SUSPENDS void agent_remove(struct http_req *req);
 
+/* ambient_api.c */
+SUSPENDS void agent_ambient_test(struct http_req *req);
+
 /* models_api.c, toolkits_api.c */
 void models_list(struct http_req *req);
 void toolkits_list(struct http_req *req);

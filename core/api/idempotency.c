@@ -100,17 +100,14 @@ idempotency_end(struct http_req *req, int status, const char *body, size_t len)
 	struct idem_answer answer = { .status = status,
 		.content_type = "application/json",
 		.body = body,
-		.len = len };
-	struct json_object *v = NULL;
+		.len = len,
+		.location = http_header_set(req, "Location") };
 	struct error err = { 0 };
 	struct idem_key key;
 	enum as_status st;
 
 	if (!idempotency_key(req, &key))
 		return;
-	if (status == 201 && json_parse(body, len, &v, NULL) == AS_OK)
-		answer.location = api_location(req, jget_str(v, "id", ""));
-	json_object_put(v);
 	if (status >= 200 && status < 300)
 		st = idem_keep(app_of(req)->store, &key, &answer, &err);
 	else

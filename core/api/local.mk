@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libapi.la
 CORE_LIBS += libapi.la
 libapi_la_SOURCES = \
 	core/api/agents_api.c \
+	core/api/ambient_api.c \
 	core/api/api.c \
 	core/api/api.h \
 	core/api/app.h \
@@ -26,6 +27,8 @@ libapi_la_SOURCES = \
 	core/api/runs.c \
 	core/api/schemas.c \
 	core/api/schemas.h \
+	core/api/schemas_ambient.c \
+	core/api/schemas_impl.h \
 	core/api/seats.c \
 	core/api/seats.h \
 	core/api/toolkits_api.c \

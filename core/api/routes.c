@@ -74,6 +74,14 @@ const struct route api_routes[] = {
 	    .role = ROUTE_USER, .status = 204,
 	    .errors = "NOT_FOUND FORBIDDEN VERSION_CONFLICT CONFLICT" },
 
+	{ .method = "POST", .path = "/api/agents/{id:uuid}/ambient-test",
+	    .fn = agent_ambient_test, .name = "agent_ambient_test",
+	    .tag = "agents",
+	    .summary = "Have an agent work on a task by itself.",
+	    .role = ROUTE_USER, .flags = ROUTE_IDEMPOTENT,
+	    .in = "AmbientTest", .out = "AmbientStarted", .status = 202,
+	    .errors = "NOT_FOUND AGENT_NOT_READY RATE_LIMITED" },
+
 	/* ---- Models and toolkits */
 	{ .method = "GET", .path = "/api/models", .fn = models_list,
 	    .name = "models_list", .tag = "models",

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core/api/schemas_impl.h"
 #include "core/base/mem.h"
 
 /*
@@ -11,34 +12,8 @@
  * Members marked readOnly may be sent back; the domain compares them.
  */
 
-/* JSON as it is, without a backslash before each quote. */
-#define JSON(...) #__VA_ARGS__
-
 /* clang-format off */
-#define ID JSON({ "type": "string", "format": "uuid" })
-#define ID_OR_NULL JSON({ "type": ["string", "null"], "format": "uuid" })
-#define TIME JSON({ "type": "string", "format": "date-time" })
-#define TIME_OR_NULL JSON({ "type": ["string", "null"], "format": "date-time" })
-#define LIMIT "\"limit\":" JSON({ "type": "integer", "minimum": 1, \
-	"maximum": 200, "default": 50 })
-#define CURSOR "\"cursor\":" JSON({ "type": "string", "maxLength": 256 })
-#define QUERY(...) \
-	"{\"type\":\"object\",\"additionalProperties\":false," \
-	"\"properties\":{" __VA_ARGS__ "}}"
-#define PAGE(of) \
-	"{\"type\":\"object\",\"required\":[\"items\",\"next_cursor\"]," \
-	"\"properties\":{\"items\":{\"type\":\"array\",\"items\":" \
-	"{\"$ref\":\"" of "\"}},\"next_cursor\":{\"type\":" \
-	"[\"string\",\"null\"]}}}"
-#define RUN_STATES JSON(["blocked", "queued", "running", "cancelling", \
-	"waiting_human", "waiting_timer", "waiting_child", \
-	"recoverable_error", "succeeded", "failed", "cancelled", "expired", \
-	"rolled_back", "dead_lettered"])
-
-static const struct {
-	const char *name;
-	const char *text;
-} table[] = {
+static const struct schema_row table[] = {
 
 /* ---- Errors -------------------------------------------------------- */
 
@@ -728,24 +703,42 @@ static const struct {
 		}
 	}
 }) },
+{ NULL, NULL }
 };
 /* clang-format on */
+
+/* The tables of all rooms; each ends with a row without a name. */
+static const struct schema_row *const rooms[] = { table, api_schemas_ambient };
+
+static const struct schema_row *
+row_at(size_t i)
+{
+	for (size_t r = 0; r < N_ITEMS(rooms); r++)
+		for (const struct schema_row *row = rooms[r]; row->name != NULL;
+		     row++)
+			if (i-- == 0)
+				return row;
+	return NULL;
+}
 
 const char *
 api_schema_name(size_t i)
 {
-	return i < N_ITEMS(table) ? table[i].name : NULL;
+	const struct schema_row *row = row_at(i);
+
+	return row != NULL ? row->name : NULL;
 }
 
 enum as_status
 api_schemas_new(struct schema_set **out, struct error *err)
 {
 	struct schema_set *set = schema_set_new();
+	const struct schema_row *row;
 	enum as_status st = AS_OK;
 
 	*out = NULL;
-	for (size_t i = 0; i < N_ITEMS(table) && st == AS_OK; i++)
-		st = schema_set_add(set, table[i].name, table[i].text, err);
+	for (size_t i = 0; st == AS_OK && (row = row_at(i)) != NULL; i++)
+		st = schema_set_add(set, row->name, row->text, err);
 	if (st == AS_OK)
 		st = schema_set_resolve(set, err);
 	if (st != AS_OK) {

@@ -9,6 +9,7 @@
 
 #include "core/auth/internal.h"
 #include "core/base/buf.h"
+#include "core/base/folder.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 
@@ -97,7 +98,8 @@ key_write(const char *dir, const char *path, struct error *err)
 	unlink(tmp);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, hex, sizeof(hex)) != (ssize_t)sizeof(hex) ||
-	    fsync(fd) != 0 || (link(tmp, path) != 0 && errno != EEXIST))
+	    fsync(fd) != 0 || (link(tmp, path) != 0 && errno != EEXIST) ||
+	    !folder_sync(dir))
 		st = key_fail(err, path, strerror(errno));
 	if (fd >= 0)
 		close(fd);

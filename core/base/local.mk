@@ -12,6 +12,7 @@ libbase_la_SOURCES = \
 	core/base/error.c core/base/error.h core/base/error.def \
 	core/base/failpoint.c core/base/failpoint.h \
 	core/base/field.c core/base/field_text.c \
+	core/base/folder.c core/base/folder.h \
 	core/base/hash.c core/base/hash.h \
 	core/base/json.c core/base/json.h core/base/json_names.c \
 	core/base/json_names.h core/base/json_parse.c core/base/json_tape.c \

@@ -2,11 +2,13 @@
 noinst_LTLIBRARIES += libchat.la
 CORE_LIBS += libchat.la
 libchat_la_SOURCES = \
+	core/chat/ambient.c core/chat/ambient.h \
 	core/chat/chat.h \
 	core/chat/log.c \
 	core/chat/operator.c core/chat/operator.h \
 	core/chat/runs.c \
-	core/chat/send.c core/chat/send_behind.c core/chat/send_impl.h \
+	core/chat/send.c core/chat/send.h core/chat/send_behind.c \
+	core/chat/send_impl.h core/chat/send_parts.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \
 	core/chat/stream_poll.c core/chat/stream_poll.h \

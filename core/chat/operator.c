@@ -352,6 +352,9 @@ requeue(const struct decision *d, struct error *err)
 	c.tenant_id = dead.tenant_id;
 	c.user_id = dead.user_id;
 	c.model = dead.model;
+	c.kind = dead.kind;
+	c.class = dead.class;
+	c.origin = dead.origin;
 	c.heads = thread.heads;
 	c.heads.run_seq = 0;
 	c.message.sequence = thread.heads.msg_seq;

@@ -4,7 +4,7 @@
 #include "core/agent/agent.h"
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
-#include "core/base/text.h"
+#include "core/chat/send.h"
 #include "core/chat/send_impl.h"
 #include "core/run/wire.h"
 
@@ -16,81 +16,20 @@
 
 #define SEND_TRIES 200
 
-static enum as_status
-content_check(const char *s, size_t len, struct error *err)
-{
-	if (len == 0)
-		return error_field(err, "content", "must not be empty");
-	if (len > CHAT_CONTENT_MAX)
-		return error_field(err, "content", "is longer than %d KiB",
-		    CHAT_CONTENT_MAX / 1024);
-	if (memchr(s, 0, len) != NULL)
-		return error_field(err, "content", "contains U+0000");
-	if (!text_is_utf8(s, len))
-		return error_field(err, "content", "is not valid UTF-8");
-	return AS_OK;
-}
-
-/* May this agent be talked to, and with which model? */
 static SUSPENDS enum as_status
 agent_check(struct sending *s, struct error *err)
 {
-	const struct chat_ctx *ctx = s->ctx;
-	enum as_status st;
-
 	s->arena = arena_new(NULL);
-	st = agent_load(ctx->store, s->thread.agent_id, s->arena, &s->agent,
-	    err);
-	if (st != AS_OK)
-		return st;
-	if (s->agent->deleted)
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "the agent has been deleted");
-	if (!s->agent->is_public &&
-	    !uuid_equal(s->agent->user_id, ctx->who.user_id))
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "the agent is not public any more");
-	if (strcmp(s->agent->state, "ready") != 0)
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "the agent's state is %s", s->agent->state);
-	if (!plug_model_resolve(ctx->plug, s->agent->model_name, s->model,
-		sizeof(s->model)))
-		return error_set(err, ERR_AGENT_NOT_READY,
-		    "its model '%s' is not available",
-		    s->agent->model_name != NULL ? s->agent->model_name
-						 : "default");
-	return AS_OK;
-}
-
-/* The start of the first message, cut at a character. */
-static const char *
-title_from(struct arena *arena, const char *content)
-{
-	const char *end = content;
-	int n = 0;
-
-	while (*end != '\0' && *end != '\n' && n < CHAT_TITLE_LEN) {
-		end++;
-		while (((unsigned char)*end & 0xc0) == 0x80)
-			end++;
-		n++;
-	}
-	return arena_strndup(arena, content, (size_t)(end - content));
+	return chat_agent_load(s->ctx, s->thread.agent_id, s->ctx->who.user_id,
+	    s->arena, &s->agent, s->model, err);
 }
 
 static void
 message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
-	struct buf parts = { 0 };
-
-	run_parts_of_text(&parts, s->content, strlen(s->content));
+	chat_message_fill(s->ctx, m, s->content, now_us);
 	m->id = s->message_id;
-	m->role = "user";
-	m->content = s->content;
-	m->parts = arena_strndup(s->ctx->arena, parts.data, parts.len);
 	m->client_message_id = s->client_message_id;
-	m->created_at = now_us;
-	buf_free(&parts);
 }
 
 /* It is said now. */
@@ -161,7 +100,7 @@ send_once(struct sending *s, struct error *err)
 	enum as_status st;
 
 	send_fill(s, &c, &events);
-	c.title = title_from(ctx->arena, s->content);
+	c.title = chat_title_from(ctx->arena, s->content);
 	message_place(s, &c.message);
 	events_fill(s, &events, &c.message, owned, answer_id);
 	if (owned)
@@ -260,7 +199,8 @@ chat_send(const struct chat_ctx *ctx, struct uuid id,
     struct error *err)
 {
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = content_check(message->content, message->len, err);
+	enum as_status st = chat_text_check("content", message->content,
+	    message->len, err);
 
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;

@@ -125,8 +125,6 @@ static const struct as_field model_fields[] = {
 	    .text = "auto" },
 	AS_MS(struct model_settings, call_timeout, 120000, 100, 3600000, 0,
 	    "Deadline of one call of a model."),
-	AS_MS(struct model_settings, idle_timeout, 30000, 100, 3600000, 0,
-	    "How long a model's stream may be silent."),
 	AS_INT(struct model_settings, tries, 3, 1, 20, 0,
 	    "How often an answer is asked of one model before its run takes "
 	    "the agent's next model, or waits for a person."),

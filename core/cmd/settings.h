@@ -54,7 +54,6 @@ struct auth_settings {
 struct model_settings {
 	const char *fallback; /* conf: models.default; "auto" */
 	int64_t call_timeout;
-	int64_t idle_timeout;
 	int64_t tries;
 	struct as_list prices;
 };

@@ -290,6 +290,21 @@ http_set_header(struct http_req *req, const char *name, const char *value)
 	buf_add(&req->extra, "\r\n", 2);
 }
 
+const char *
+http_header_set(struct http_req *req, const char *name)
+{
+	size_t len = strlen(name);
+	const char *s = req->extra.data, *end;
+
+	for (; s != NULL && *s != '\0'; s = end + 2) {
+		end = strstr(s, "\r\n");
+		if (strncasecmp(s, name, len) == 0 && s[len] == ':')
+			return arena_strndup(http_arena(req), s + len + 2,
+			    (size_t)(end - s) - len - 2);
+	}
+	return NULL;
+}
+
 /* ---- Errors -------------------------------------------------------- */
 
 static void

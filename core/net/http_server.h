@@ -110,6 +110,8 @@ void *http_principal(struct http_req *req);
 
 void http_set_header(struct http_req *req, const char *name,
     const char *value); /* for the answer; copied */
+/* As it was set for the answer, in the request's arena; NULL: it was not. */
+const char *http_header_set(struct http_req *req, const char *name);
 void http_reply(struct http_req *req, int status, const char *content_type,
     const void *body, size_t len);
 /* Takes body; NULL sends no body. */

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/history.h"
+#include "core/run/run_store_impl.h"
 #include "core/run/work.h"
 
 /*
@@ -393,6 +394,8 @@ engine_expect(struct engine *e, const struct run_create *c)
 		.model = c->model,
 		.correlation_id = c->correlation_id,
 		.traceparent = c->traceparent,
+		.kind = run_create_kind(c),
+		.class = c->class,
 		.now_us = c->now_us };
 	return w;
 }

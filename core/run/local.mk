@@ -25,6 +25,7 @@ librun_la_SOURCES = \
 	core/run/run.c core/run/run.h \
 	core/run/run_block.c core/run/run_block.h \
 	core/run/run_claim.c core/run/run_node.c \
+	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
 	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \

@@ -32,10 +32,11 @@
 	" root_run_id, checkpoint_ns, step, head_seq, fence, version," \
 	" last_commit_id, attempt, deadline_at, model, created_at, " \
 	"updated_at," \
-	" holds_thread, multitask, block_pos)"
+	" holds_thread, multitask, block_pos, origin, dedup)"
 #define BLOCKED_VALUES \
-	"$8, $6, $1, $7, $9, 'interactive', 0, 'blocked', $10, $11, $7, $8," \
-	" '', 0, $12, 0, 1, $8, 0, $13, $14, $4, $4, FALSE, $15, $16"
+	"$8, $6, $1, $7, $9, $17, $18, 'blocked', $10, $11, $7, $8," \
+	" '', 0, $12, 0, 1, $8, 0, $13, $14, $4, $4, FALSE, $15, $16," \
+	" $19, $20"
 
 /* Where a WITH cannot write, the guard stands alone. */
 SQL(TAKE_TURN_ALONE, TAKE_TURN);
@@ -86,7 +87,9 @@ add_run(struct batch *b, const struct run_create *c, bool alone)
 		SQL_UUID(c->agent_id), SQL_TEXT(c->correlation_id),
 		SQL_TEXT(c->traceparent), SQL_INT(c->events->n),
 		SQL_INT(c->deadline_at), SQL_TEXT(c->model),
-		SQL_TEXT(c->multitask), SQL_INT(c->block_pos) };
+		SQL_TEXT(c->multitask), SQL_INT(c->block_pos),
+		SQL_TEXT(run_create_kind(c)), SQL_INT(c->class),
+		SQL_TEXT(c->origin), SQL_TEXT(c->dedup) };
 
 	if (alone) {
 		batch_add(b, &TAKE_TURN_ALONE, args, 7);

@@ -12,6 +12,18 @@
 	" FROM runs b WHERE b.thread_id = " thread \
 	" AND b.block_pos IS NOT NULL"
 
+#define QUEUE_OF_R \
+	" (SELECT count(*)" WAITING_FOR( \
+	    "r.thread_id") ")," \
+			   " (SELECT count(*)" WAITING_FOR( \
+			       "r.thread_id") " AND b.multitask = 'steer')," \
+					      " (SELECT " \
+					      "b.multitask" WAITING_FOR( \
+						  "r.thread_id") " ORDER BY " \
+								 "b.block_" \
+								 "pos LIMIT " \
+								 "1)"
+
 SQL(RUN_STATE,
     "SELECT r.id, r.thread_id, r.agent_id, r.tenant_id, r.user_id,"
     " r.last_commit_id, r.status, r.fence, r.step, r.owner_epoch,"
@@ -21,17 +33,8 @@ SQL(RUN_STATE,
     " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
     " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
     " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
-    " r.multitask, t.active_run_id, (SELECT count(*)" WAITING_FOR("r.thread_id") "), (SELECT count(*)" WAITING_FOR(
-	"r.thread_id") " AND b.multitask = 'steer'), (SELECT "
-		       "b.multitask" WAITING_FOR("r.thread_id") " ORDER BY "
-								"b.block_pos "
-								"LIMIT 1)"
-								" FROM runs r "
-								"JOIN threads "
-								"t ON t.id = "
-								"r.thread_id "
-								"WHERE r.id = "
-								"$1");
+    " r.kind, r.class, r.origin, r.multitask, t.active_run_id," QUEUE_OF_R
+    " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
 
 static const char *
 text_in(struct arena *arena, const struct rows *rows, int row, int col)
@@ -78,11 +81,14 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
-	s->multitask = text_in(arena, r, 0, 30);
-	s->active_run_id = rows_uuid(r, 0, 31);
-	s->n_blocked = rows_int(r, 0, 32);
-	s->n_steers = rows_int(r, 0, 33);
-	s->next_multitask = text_in(arena, r, 0, 34);
+	s->kind = text_in(arena, r, 0, 30);
+	s->class = (int)rows_int(r, 0, 31);
+	s->origin = text_in(arena, r, 0, 32);
+	s->multitask = text_in(arena, r, 0, 33);
+	s->active_run_id = rows_uuid(r, 0, 34);
+	s->n_blocked = rows_int(r, 0, 35);
+	s->n_steers = rows_int(r, 0, 36);
+	s->next_multitask = text_in(arena, r, 0, 37);
 }
 
 SUSPENDS enum as_status

@@ -32,6 +32,7 @@ static const struct run_store_ops sql_ops = {
 	.blocked = run_sql_blocked,
 	.stalled = run_sql_stalled,
 	.effects = run_sql_effects,
+	.by_dedup = run_sql_by_dedup,
 };
 
 struct run_store *
@@ -229,4 +230,12 @@ run_store_effects(struct run_store *rs, struct uuid run_id, struct arena *arena,
     struct run_tool **out, int *n, struct error *err)
 {
 	return rs->ops->effects(rs->arg, run_id, arena, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_by_dedup(struct run_store *rs, struct uuid user_id,
+    struct uuid agent_id, const char *dedup, struct run_claim *out,
+    struct error *err)
+{
+	return rs->ops->by_dedup(rs->arg, user_id, agent_id, dedup, out, err);
 }

@@ -93,6 +93,14 @@ struct run_create {
 	struct uuid
 	    forked_from; /* the run that this one takes up again, or nil */
 	struct run_heads heads; /* of the thread; run_seq 0 */
+	bool new_thread; /* it is made here; heads 0, 0, 1 */
+	const char *kind; /* interactive ambient subagent replay; NULL: the
+			     first */
+	int class; /* 0 priority, 1 standard, 2 bulk */
+	int64_t run_at; /* 0: now; not if it is born running */
+	const char *origin; /* JSON: what has started it; NULL: a person */
+	const char *dedup; /* NULL, or what only one run of this user and agent
+			      may have */
 	int64_t owner_epoch; /* not 0: born running, owned, fence 1 */
 	const char
 	    *multitask; /* as asked for: see enum run_multitask; or NULL */
@@ -107,9 +115,10 @@ struct run_create {
 };
 
 /*
- * Message, run, events and job in one.  AS_CONFLICT: the thread has moved or is
- * busy (or, for a blocked one, free), or the client_message_id is known: look
- * with run_store_thread.
+ * Message, run, events and job in one, and the thread if it is new.
+ * AS_CONFLICT: the thread has moved or is busy (or, for a blocked one, free), or
+ * the client_message_id is known: look with run_store_thread; or dedup is: look
+ * with run_store_by_dedup.
  */
 SUSPENDS enum as_status run_store_create(struct run_store *rs,
     const struct run_create *c, struct error *err);
@@ -289,6 +298,8 @@ struct run_state {
 	struct run_heads heads;
 	struct uuid checkpoint_id;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
+	const char *kind, *origin; /* as in run_create; origin NULL: none */
+	int class;
 	const char *budget, *error_code; /* NULL: none */
 	int64_t attempt, version, cost_micros;
 	int64_t crash_count, crash_step;
@@ -358,6 +369,11 @@ SUSPENDS enum as_status run_store_by_client_id(struct run_store *rs,
     struct uuid thread_id, const char *client_message_id,
     struct uuid *message_id, struct uuid *run_id, int64_t *seq,
     struct error *err);
+
+/* The run that was created with this dedup, and its thread, or nil. */
+SUSPENDS enum as_status run_store_by_dedup(struct run_store *rs,
+    struct uuid user_id, struct uuid agent_id, const char *dedup,
+    struct run_claim *out, struct error *err);
 
 /* ---- Blocked runs -------------------------------------------------- */
 

@@ -71,6 +71,9 @@ struct run_store_ops {
 	SUSPENDS enum as_status (*effects)(void *arg, struct uuid run_id,
 	    struct arena *arena, struct run_tool **out, int *n,
 	    struct error *err);
+	SUSPENDS enum as_status (*by_dedup)(void *arg, struct uuid user_id,
+	    struct uuid agent_id, const char *dedup, struct run_claim *out,
+	    struct error *err);
 };
 
 struct run_store {
@@ -78,7 +81,10 @@ struct run_store {
 	void *arg;
 };
 
-/* The body in SQL: run_store_sql.c, run_claim.c, run_node.c, run_read.c; arg is a store. */
+/*
+ * The body in SQL: run_store_sql.c, run_claim.c, run_node.c, run_queue.c,
+ * run_read.c; arg is a store.
+ */
 SUSPENDS enum as_status run_sql_thread_create(void *arg, struct uuid id,
     struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
     const char *title, struct error *err);
@@ -129,6 +135,13 @@ SUSPENDS enum as_status run_sql_open_message(void *arg, bool by_run,
 SUSPENDS enum as_status run_sql_by_client_id(void *arg, struct uuid thread_id,
     const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
     int64_t *seq, struct error *err);
+SUSPENDS enum as_status run_sql_by_dedup(void *arg, struct uuid user_id,
+    struct uuid agent_id, const char *dedup, struct run_claim *out,
+    struct error *err);
+
+const char *run_create_kind(const struct run_create *c);
+/* When its job is due. */
+int64_t run_create_at(const struct run_create *c);
 
 /* run_block.c */
 SUSPENDS enum as_status run_sql_blocked(void *arg, struct uuid thread_id,

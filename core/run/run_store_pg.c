@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 
 /*
@@ -231,36 +232,46 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 
 /* ---- Create -------------------------------------------------------- */
 
-static struct sql CREATE = {
-	.postgres =
-	    "WITH t AS (UPDATE threads SET status = 'busy',"
-	    " active_run_id = $2, head_seq = $22, next_msg_seq = $36,"
-	    " version = version + 1, updated_at = $5,"
-	    " title = CASE WHEN title = '' THEN $23 ELSE title END"
-	    " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1"
-	    " AND next_msg_seq = $9 RETURNING id, tenant_id, user_id),"
-	    " r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id,"
-	    " agent_id, kind, class, status, correlation_id, traceparent,"
-	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq,"
-	    " fence, version, last_commit_id, owner_epoch, attempt,"
-	    " deadline_at, model, created_at, updated_at, started_at,"
-	    " holds_thread, forked_from_run, multitask)"
-	    " SELECT $2, t.tenant_id, t.id, t.user_id, $24, 'interactive', 0,"
-	    " $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32,"
-	    " $33, $5, $5, $34, TRUE, $35, $37 FROM t"
-	    " RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence),"
-	    " m AS (" MESSAGE_FROM "),"
-	    " e AS (" EVENTS_FROM "),"
-	    " j AS (INSERT INTO jobs (kind, class, run_id, tenant_id, run_at,"
-	    " enqueued_at, state, owner_epoch, leased_at, attempts)"
-	    " SELECT 'run', 0, r.id, r.tenant_id, $5, $5, $30, $31, $34, 0"
-	    " FROM r)"
-	    " SELECT count(*) FROM r"
-};
+/* Both give a row only if the thread is as the caller believes. */
+#define TAKE_THREAD \
+	"UPDATE threads SET status = 'busy'," \
+	" active_run_id = $2, head_seq = $22, next_msg_seq = $36," \
+	" version = version + 1, updated_at = $5," \
+	" title = CASE WHEN title = '' THEN $23 ELSE title END" \
+	" WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1" \
+	" AND next_msg_seq = $9 AND tenant_id = $42"
+#define NEW_THREAD \
+	"INSERT INTO threads (id, tenant_id, user_id, agent_id, title," \
+	" status, active_run_id, head_seq, next_msg_seq, version," \
+	" created_at, updated_at) VALUES ($1, $42, $28, $24, $23, 'busy'," \
+	" $2, $22, $36, 2, $5, $5)"
 
-#define CREATE_ARGS (COMMON_ARGS + 16)
+#define CREATE_WITH(thread) \
+	"WITH t AS (" thread " RETURNING id, tenant_id, user_id)," \
+	" r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id," \
+	" agent_id, kind, class, status, correlation_id, traceparent," \
+	" created_by_user_id, root_run_id, checkpoint_ns, step, head_seq," \
+	" fence, version, last_commit_id, owner_epoch, attempt," \
+	" deadline_at, model, created_at, updated_at, started_at," \
+	" holds_thread, forked_from_run, origin, dedup, multitask)" \
+	" SELECT $2, t.tenant_id, t.id, t.user_id, $24, $37, $38," \
+	" $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32," \
+	" $33, $5, $5, $34, TRUE, $35, $40, $41, $43 FROM t" \
+	" RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence)," \
+	" m AS (" MESSAGE_FROM ")," \
+	" e AS (" EVENTS_FROM ")," \
+	" j AS (INSERT INTO jobs (kind, class, run_id, tenant_id, run_at," \
+	" enqueued_at, state, owner_epoch, leased_at, attempts)" \
+	" SELECT 'run', $38, r.id, r.tenant_id, $39, $5, $30, $31, $34, 0" \
+	" FROM r)" \
+	" SELECT count(*) FROM r"
 
-/* $22 to $37 */
+static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD) };
+static struct sql CREATE_NEW = { .postgres = CREATE_WITH(NEW_THREAD) };
+
+#define CREATE_ARGS (COMMON_ARGS + 22)
+
+/* $22 to $43 */
 static void
 create_args(const struct run_create *c, struct sql_arg *args)
 {
@@ -282,6 +293,12 @@ create_args(const struct run_create *c, struct sql_arg *args)
 		sql_uuid_or_null(c->forked_from),
 		SQL_INT(
 		    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1)),
+		SQL_TEXT(run_create_kind(c)),
+		SQL_INT(c->class),
+		SQL_INT(run_create_at(c)),
+		SQL_TEXT(c->origin),
+		SQL_TEXT(c->dedup),
+		SQL_UUID(c->tenant_id),
 		SQL_TEXT(c->multitask),
 	};
 
@@ -303,7 +320,8 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, &message);
 	create_args(c, args + COMMON_ARGS);
-	st = guarded(store, &CREATE, args, CREATE_ARGS, err);
+	st = guarded(store, c->new_thread ? &CREATE_NEW : &CREATE, args,
+	    CREATE_ARGS, err);
 	events_free(&events);
 	return st;
 }

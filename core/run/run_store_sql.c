@@ -89,19 +89,26 @@ SQL(TAKE_THREAD,
     " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $3"
     " AND next_msg_seq = $4 AND tenant_id = $8 AND user_id = $9");
 
+SQL(NEW_THREAD,
+    "INSERT INTO threads (id, tenant_id, user_id, agent_id, title, status,"
+    " active_run_id, head_seq, next_msg_seq, version, created_at, updated_at)"
+    " VALUES ($1, $7, $8, $9, $6, 'busy', $2, $3, $5, 2, $4, $4)");
+
 SQL(INSERT_RUN,
     "INSERT INTO runs (id, tenant_id, thread_id, user_id, agent_id, kind,"
     " class, status, correlation_id, traceparent, created_by_user_id,"
     " root_run_id, checkpoint_ns, step, head_seq, fence, version,"
     " last_commit_id, owner_epoch, attempt, deadline_at, model, created_at,"
-    " updated_at, started_at, holds_thread, forked_from_run, multitask)"
-    " VALUES ($1, $2, $3, $4, $5, 'interactive', 0, $6, $7, $8, $4, $1, '',"
-    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16, $17)");
+    " updated_at, started_at, holds_thread, forked_from_run, origin, dedup,"
+    " multitask)"
+    " VALUES ($1, $2, $3, $4, $5, $17, $18, $6, $7, $8, $4, $1, '',"
+    " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16, $19,"
+    " $20, $21)");
 
 SQL(INSERT_JOB,
     "INSERT INTO jobs (kind, class, run_id, tenant_id, run_at, enqueued_at,"
     " state, owner_epoch, leased_at, attempts)"
-    " VALUES ('run', 0, $1, $2, $3, $3, $4, $5, $6, 0)");
+    " VALUES ('run', $7, $1, $2, $8, $3, $4, $5, $6, 0)");
 
 static void
 add_run(struct batch *b, const struct run_create *c)
@@ -116,9 +123,32 @@ add_run(struct batch *b, const struct run_create *c)
 	    SQL_TEXT(c->correlation_id), SQL_TEXT(c->traceparent),
 	    SQL_INT(c->events->n), SQL_INT(owned ? 1 : 0), owner,
 	    SQL_INT(c->deadline_at), SQL_TEXT(c->model), SQL_INT(c->now_us),
-	    since, sql_uuid_or_null(c->forked_from), SQL_TEXT(c->multitask));
+	    since, sql_uuid_or_null(c->forked_from),
+	    SQL_TEXT(run_create_kind(c)), SQL_INT(c->class),
+	    SQL_TEXT(c->origin), SQL_TEXT(c->dedup), SQL_TEXT(c->multitask));
 	BATCH_ADD(b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
-	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since);
+	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since,
+	    SQL_INT(c->class), SQL_INT(run_create_at(c)));
+}
+
+static void
+add_thread(struct batch *b, const struct run_create *c)
+{
+	struct sql_arg head = SQL_INT(c->heads.seq + c->events->n);
+	struct sql_arg next = SQL_INT(
+	    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1));
+
+	if (c->new_thread)
+		BATCH_ADD(b, &NEW_THREAD, SQL_UUID(c->thread_id),
+		    SQL_UUID(c->run_id), head, SQL_INT(c->now_us), next,
+		    SQL_TEXT(c->title), SQL_UUID(c->tenant_id),
+		    SQL_UUID(c->user_id), SQL_UUID(c->agent_id));
+	else
+		BATCH_ADD(b, &TAKE_THREAD, SQL_UUID(c->thread_id),
+		    SQL_UUID(c->run_id), SQL_INT(c->heads.seq),
+		    SQL_INT(c->heads.msg_seq), head, SQL_INT(c->now_us),
+		    SQL_TEXT(c->title), SQL_UUID(c->tenant_id),
+		    SQL_UUID(c->user_id), next);
 }
 
 SUSPENDS enum as_status
@@ -135,11 +165,7 @@ run_sql_create(void *arg, const struct run_create *c, struct error *err)
 	if (store_dialect(store) == STORE_POSTGRES)
 		return run_store_pg_create(store, c, err);
 	batch_init(&b);
-	BATCH_ADD(&b, &TAKE_THREAD, SQL_UUID(c->thread_id), SQL_UUID(c->run_id),
-	    SQL_INT(c->heads.seq), SQL_INT(c->heads.msg_seq),
-	    SQL_INT(c->heads.seq + c->events->n), SQL_INT(c->now_us),
-	    SQL_TEXT(c->title), SQL_UUID(c->tenant_id), SQL_UUID(c->user_id),
-	    SQL_INT(c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1)));
+	add_thread(&b, c);
 	add_run(&b, c);
 	if (!uuid_is_nil(c->message.id))
 		add_message(&b, &o, &c->message);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/folder.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/loop/pool.h"
@@ -80,17 +81,6 @@ write_all(int fd, const char *p, size_t len)
 	return fsync(fd) == 0;
 }
 
-static bool
-dir_sync(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 static enum as_status
 file_put(struct blob_job *j)
 {
@@ -102,14 +92,14 @@ file_put(struct blob_job *j)
 
 	if (mkdir(j->dir, 0700) != 0 && errno != EEXIST)
 		st = file_failed(j, "make the folder of");
-	else if (mkdir(sub, 0700) == 0 && !dir_sync(j->dir))
+	else if (mkdir(sub, 0700) == 0 && !folder_sync(j->dir))
 		st = file_failed(j, "sync the folder of");
 	else if (access(name, F_OK) == 0)
 		st = AS_OK; /* the same bytes, by their name */
 	else if ((fd = mkostemp(tmp, O_CLOEXEC)) < 0)
 		st = file_failed(j, "create");
 	else if (!write_all(fd, j->data, j->len) || rename(tmp, name) != 0 ||
-		 !dir_sync(sub)) {
+		 !folder_sync(sub)) {
 		st = file_failed(j, "write");
 		unlink(tmp);
 	}

@@ -11,6 +11,11 @@
 -- started it; NULL: a person's message.
 ALTER TABLE runs ADD COLUMN origin TEXT;
 
+-- What was to be started once: a second start finds the first one's run.
+ALTER TABLE runs ADD COLUMN dedup TEXT;
+CREATE UNIQUE INDEX runs_user_id_agent_id_dedup_key
+	ON runs (user_id, agent_id, dedup) WHERE dedup IS NOT NULL;
+
 -- Schedules -------------------------------------------------------------
 
 -- Webhooks --------------------------------------------------------------

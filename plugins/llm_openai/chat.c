@@ -251,7 +251,7 @@ read_answer(struct answer *a, const struct as_http_response *res)
 }
 
 AS_SUSPENDS static enum as_status
-try_once(struct answer *a, const struct as_json *body)
+answer_once(struct answer *a, const struct as_json *body)
 {
 	const struct conf *conf = as_conf(a->call);
 	const struct as_http_response *res;
@@ -277,7 +277,6 @@ enum as_status
 openai_chat(struct as_call *call, const struct as_chat *chat)
 {
 	struct answer *a = as_alloc(call, sizeof(*a));
-	int64_t began = as_now_ms(call);
 	struct names names;
 	struct as_json *body;
 	enum as_status st;
@@ -289,11 +288,6 @@ openai_chat(struct as_call *call, const struct as_chat *chat)
 	a->call = call;
 	a->names = &names;
 	body = chat_request(call, chat, &names);
-	for (int n = 1; (st = try_once(a, body)) != AS_OK && !a->emitted; n++) {
-		if ((st = openai_retry(call, st, n, began)) != AS_OK)
-			return st;
-		a->why = 0;
-		a->is_done = a->is_refused = false;
-	}
-	return st;
+	/* Once: a run that has to wait does so where a crash cannot end it. */
+	return answer_once(a, body);
 }

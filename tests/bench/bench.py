@@ -727,7 +727,7 @@ def bench_parked():
     stub, port = stub_model(3600000000)
     host = chat_host('parked', port, None, f'worker.slots={n}',
                      'server.loops=1', 'server.max_fibers=30000', 'models.call_timeout=1h',
-                     'models.idle_timeout=1h', 'runs.max_wall=1h')
+                     'runs.max_wall=1h')
     lines = threads_make(host, n).split('\n')
     before = host.memory('Pss')
     c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)

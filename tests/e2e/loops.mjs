@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import { log, messages, newThread, scene } from "../support/chat.mjs";
@@ -120,9 +121,10 @@ test("a stop in the middle of many runs; they go on after the start", async () =
 test("a port that is taken ends the start, with its reason", () => {
 	const program = process.env.AGENT_STUDIO ?? "agent-studio";
 	const list = server.arguments(server.port);
-	list[list.indexOf("--data") + 1] += "-other";
+	const data = list[list.indexOf("--data") + 1] += "-other";
 	const { status, stderr } = spawnSync(program, list,
 		{ encoding: "utf8", timeout: 20000 });
+	rmSync(data, { recursive: true, force: true });
 	assert.equal(status, 1);
 	assert.match(stderr, /cannot listen/);
 });

@@ -170,6 +170,21 @@ test("threads, messages, runs and events", async () => {
 		{ path, status: 409, body: { content: "still there?" } });
 });
 
+test("a task that nobody watches", async () => {
+	const { id } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x" } });
+	const start = (status, body) => call("POST",
+		"/api/agents/{id}/ambient-test", { path: { id }, status, body });
+	const { run, thread } = await start(202, { task: "say pong" });
+	assert.equal(run.thread_id, thread.id);
+	await start(400, { task: "" });
+	await call("POST", "/api/agents/{id}/ambient-test",
+		{ path: run, status: 404, body: { task: "x" } });
+	await call("PATCH", "/api/agents/{id}/",
+		{ path: { id }, body: { agent_state: "paused" } });
+	await start(409, { task: "x" });
+});
+
 test("each event of a stream fits too", async () => {
 	const { id } = await call("POST", "/api/agents/",
 		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });

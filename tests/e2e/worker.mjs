@@ -93,9 +93,11 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		s = await scene(server);
 	});
 	after(async () => {
-		for (const worker of workers)
+		for (const worker of workers) {
 			if (worker.child.exitCode === null && worker.child.signalCode === null)
 				await worker.stop();
+			rmSync(worker.data, { recursive: true, force: true });
+		}
 		await server?.stop();
 		if (before_ === undefined)
 			delete process.env.AGENT_STUDIO_STORE;

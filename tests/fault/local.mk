@@ -12,5 +12,12 @@ tests_fault_toolkit_witness_la_SOURCES = tests/fault/toolkit_witness.c
 tests_fault_toolkit_witness_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 tests_fault_toolkit_witness_la_LDFLAGS = $(PROBE_LDFLAGS)
 
-fault-programs: tests/fault/check_runs tests/fault/toolkit_witness.la
+# Calls what it replaces by nothing, so it needs no sanitizer.
+check_LTLIBRARIES += tests/fault/power_loss_shim.la
+tests_fault_power_loss_shim_la_SOURCES = tests/fault/power_loss_shim.c
+tests_fault_power_loss_shim_la_CFLAGS = $(AM_CFLAGS) -fno-sanitize=all
+tests_fault_power_loss_shim_la_LDFLAGS = -module -avoid-version -rpath /nowhere
+
+fault-programs: tests/fault/check_runs tests/fault/toolkit_witness.la \
+		tests/fault/power_loss_shim.la
 .PHONY: fault-programs

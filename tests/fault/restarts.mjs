@@ -212,3 +212,5 @@ try {
 } finally {
 	await postgres.stop();
 }
+// After a failure there may be people who still insist.
+process.exit();

@@ -89,14 +89,14 @@ static const struct {
 	{ "threads", "uutuiiui",
 	    "id, active_run_id, status, head_checkpoint_id, head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiitttttttti",
+	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiittttttttttiti",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
 	    " agent_id, status, holds_thread, step, head_seq, fence, version,"
 	    " owner_epoch, attempt, next_attempt_at, deadline_at, used_tokens,"
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
-	    " error_code, error, model, budget, correlation_id, multitask,"
-	    " block_pos" },
+	    " error_code, error, model, budget, correlation_id, kind, origin,"
+	    " dedup, class, multitask, block_pos" },
 	{ "messages", "uuuuiiittttttttti",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
 	    " content, parts, tool_name, tool_call_id, state,"
@@ -111,9 +111,9 @@ static const struct {
 	    " dispatch_deadline, key_valid_until, tool_call_id, idem_key, tool,"
 	    " tool_version, effect, args, state, result, error_code,"
 	    " resolution" },
-	{ "jobs", "uiiiiii",
+	{ "jobs", "uiiiiiii",
 	    "run_id, run_at, enqueued_at, state, owner_epoch, leased_at,"
-	    " attempts" },
+	    " attempts, class" },
 	{ "jobs_dead", "uittt",
 	    "run_id, attempts, reason, run_snapshot, errors" },
 	{ "inbox_items", "uuuuuuuiittttttttt",
@@ -233,7 +233,9 @@ run_line(const void *row, struct buf *b)
 	    r->crash_step, r->cancel_requested_at, r->created_at, r->started_at,
 	    r->completed_at);
 	TEXTS(b, r->cancel_mode, r->usage, r->error_code, r->error, r->model,
-	    r->budget, r->correlation_id, r->multitask);
+	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup);
+	INTS(b, r->class);
+	TEXTS(b, r->multitask);
 	INTS(b, r->block_pos);
 }
 
@@ -291,7 +293,7 @@ job_line(const void *row, struct buf *b)
 
 	UUIDS(b, j->run_id);
 	INTS(b, j->run_at, j->enqueued_at, j->state, j->owner_epoch,
-	    j->leased_at, j->attempts);
+	    j->leased_at, j->attempts, j->class);
 }
 
 static void

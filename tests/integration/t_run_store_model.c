@@ -332,12 +332,31 @@ run_waits(struct run_create *c)
 	c->message.state = "staged";
 }
 
+/* Work that nobody watches, in a thread of its own. */
+static void
+make_ambient(struct run_create *c, char dedup[16])
+{
+	c->kind = "ambient";
+	c->class = (int)below(3);
+	c->run_at = one_in(3) ? now_us + below(5000000) : 0;
+	c->origin = one_in(2) ? "{\"kind\":\"user\"}" : NULL;
+	snprintf(dedup, 16, "d%u", below(20));
+	c->dedup = one_in(2) ? dedup : NULL;
+	c->owner_epoch = 0;
+	c->new_thread = !one_in(4) && n_threads < (int)N_ITEMS(threads);
+	if (!c->new_thread)
+		return;
+	if (!one_in(10))
+		threads[n_threads++] = c->thread_id = new_id();
+	c->heads = (struct run_heads){ 0, 0, 1 };
+}
+
 static SUSPENDS void
 run_begins(void)
 {
 	const struct model_thread *t = any(&model->threads);
 	struct event_list events = { 0 };
-	char client_id[16];
+	char client_id[16], dedup[16];
 	struct run_create c = { .run_id = new_id(),
 		.thread_id = t->id,
 		.agent_id = agent_id,
@@ -354,13 +373,17 @@ run_begins(void)
 
 	c.heads.seq = t->head_seq + (one_in(12) ? 1 : 0);
 	c.heads.msg_seq = t->next_msg_seq + (one_in(12) ? 1 : 0);
+	if (one_in(3))
+		make_ambient(&c, dedup);
 	if (one_in(10))
 		c.forked_from = new_id();
 	else {
 		snprintf(client_id, sizeof(client_id), "c%u", below(40));
 		message_make(&c.message, "user", c.heads.msg_seq, 0, 0);
 		c.message.client_message_id = one_in(3) ? client_id : NULL;
-		if (one_in(12) != !uuid_is_nil(t->active_run_id))
+		if (c.new_thread)
+			c.multitask = "enqueue";
+		else if (one_in(12) != !uuid_is_nil(t->active_run_id))
 			run_waits(&c);
 		else
 			c.multitask = one_in(2) ? "enqueue" : NULL;
@@ -720,6 +743,7 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(s[0].heads.msg_seq, s[1].heads.msg_seq);
 	CU_ASSERT_EQUAL(s[0].usage.input, s[1].usage.input);
 	CU_ASSERT_EQUAL(s[0].now_us, s[1].now_us);
+	CU_ASSERT_EQUAL(s[0].class, s[1].class);
 	CU_ASSERT_EQUAL(memcmp(s[0].checkpoint_hash, s[1].checkpoint_hash, 32),
 	    0);
 	CU_ASSERT_TRUE(uuid_equal(s[0].last_commit_id, s[1].last_commit_id));
@@ -812,6 +836,7 @@ reads_run(struct arena *arena)
 	int64_t at = one_in(2) ? INT64_MAX : below(10);
 	int64_t step = below(4), seq[2] = { 0, 0 };
 	struct uuid open[2], message[2], run[2];
+	struct run_claim first[2];
 	struct run_tool *tools[2];
 	int n[2] = { 0, 0 }, attempt[2] = { 0, 0 };
 	bool by_run = one_in(2);
@@ -842,6 +867,12 @@ reads_run(struct arena *arena)
 	CU_ASSERT_TRUE(uuid_equal(message[0], message[1]));
 	CU_ASSERT_TRUE(uuid_equal(run[0], run[1]));
 	CU_ASSERT_EQUAL(seq[0], seq[1]);
+	snprintf(client_id, sizeof(client_id), "d%u", below(20));
+	ON_BOTH(run_store_by_dedup(rs, user_id, agent_id, client_id, &first[i_],
+		    &err),
+	    err);
+	CU_ASSERT_TRUE(uuid_equal(first[0].run_id, first[1].run_id));
+	CU_ASSERT_TRUE(uuid_equal(first[0].thread_id, first[1].thread_id));
 }
 
 static SUSPENDS void

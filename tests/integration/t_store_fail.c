@@ -332,10 +332,17 @@ busy_lost(void *arg)
 	struct fiber_ref w, r;
 
 	(void)arg;
+	OK(store_db_run(env.db, "DELETE FROM node_settings", NULL, 0, NULL,
+	    NULL));
 	w = fiber_spawn(env.loop, "writer", sleeping_writer, NULL);
 	r = fiber_spawn(env.loop, "reader", sleeping_reader, NULL);
+	fiber_deadline_set(loop_now_ms(env.loop) + 10000);
 	while (count_asleep() < 2)
-		fiber_sleep(5);
+		if (fiber_sleep(5) != FIBER_WOKEN) {
+			CU_FAIL("both are asleep");
+			break;
+		}
+	fiber_deadline_set(0);
 	OK(store_db_run(env.db,
 	    "INSERT INTO node_settings (key, value) VALUES ('awake', '1')",
 	    NULL, 0, NULL, NULL));

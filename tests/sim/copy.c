@@ -93,6 +93,9 @@ run_create_copy(struct arena *a, const struct run_create *c)
 	text_copy(a, &to->traceparent);
 	text_copy(a, &to->title);
 	text_copy(a, &to->multitask);
+	text_copy(a, &to->kind);
+	text_copy(a, &to->origin);
+	text_copy(a, &to->dedup);
 	message_texts(a, &to->message);
 	to->events = events_copy(a, c->events);
 	return to;

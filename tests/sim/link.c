@@ -30,6 +30,7 @@ enum request_kind {
 	REQ_TOOLS,
 	REQ_OPEN_MESSAGE,
 	REQ_BY_CLIENT_ID,
+	REQ_BY_DEDUP,
 	REQ_HELD,
 	REQ_CANCELLING,
 	REQ_NEXT_DUE,
@@ -100,6 +101,8 @@ request_read(struct model *m, const struct request *r, struct error *err)
 	case REQ_OPEN_MESSAGE:
 		return ops->open_message(m, r->flag, r->a, r->i, r->out, r->n,
 		    err);
+	case REQ_BY_DEDUP:
+		return ops->by_dedup(m, r->a, r->b, r->text, r->out, err);
 	case REQ_HELD:
 		return ops->held(m, r->i, r->out, r->n, err);
 	case REQ_CANCELLING:
@@ -508,6 +511,20 @@ link_by_client_id(void *arg, struct uuid thread_id,
 }
 
 static SUSPENDS enum as_status
+link_by_dedup(void *arg, struct uuid user_id, struct uuid agent_id,
+    const char *dedup, struct run_claim *out, struct error *err)
+{
+	struct request r = { .kind = REQ_BY_DEDUP,
+		.a = user_id,
+		.b = agent_id,
+		.text = dedup,
+		.out = out };
+
+	memset(out, 0, sizeof(*out));
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
 link_held(void *arg, int64_t epoch, struct run_claim **out, int *n,
     struct error *err)
 {
@@ -611,6 +628,7 @@ const struct run_store_ops link_ops = {
 	.tools = link_tools,
 	.open_message = link_open_message,
 	.by_client_id = link_by_client_id,
+	.by_dedup = link_by_dedup,
 	.held = link_held,
 	.cancelling = link_cancelling,
 	.next_due = link_next_due,

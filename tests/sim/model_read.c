@@ -34,6 +34,7 @@ state_numbers(const struct model_run *r, struct run_state *s)
 	s->status = r->status;
 	s->fence = r->fence;
 	s->step = r->step;
+	s->class = r->class;
 	s->owner_epoch = r->owner_epoch;
 	s->deadline_at = r->deadline_at;
 	s->created_at = r->created_at;
@@ -53,6 +54,8 @@ state_texts(const struct model_run *r, struct arena *arena, struct run_state *s)
 	s->cancel_mode = arena_strdup(arena, r->cancel_mode);
 	s->budget = arena_strdup(arena, r->budget);
 	s->error_code = arena_strdup(arena, r->error_code);
+	s->kind = arena_strdup(arena, r->kind);
+	s->origin = arena_strdup(arena, r->origin);
 	run_usage_parse(&s->usage, r->usage);
 }
 
@@ -322,6 +325,26 @@ model_by_client_id(void *arg, struct uuid thread_id,
 			if (e->run_seq == 1 && uuid_equal(e->run_id, *run_id))
 				*seq = e->seq;
 		}
+	}
+	return AS_OK;
+}
+
+enum as_status
+model_by_dedup(void *arg, struct uuid user_id, struct uuid agent_id,
+    const char *dedup, struct run_claim *out, struct error *err)
+{
+	struct model *m = arg;
+
+	(void)err;
+	memset(out, 0, sizeof(*out));
+	for (int i = 0; i < m->runs.n; i++) {
+		const struct model_run *r = m->runs.rows[i];
+
+		if (r->dedup != NULL && strcmp(r->dedup, dedup) == 0 &&
+		    uuid_equal(r->user_id, user_id) &&
+		    uuid_equal(r->agent_id, agent_id))
+			*out = (struct run_claim){ .run_id = r->id,
+				.thread_id = r->thread_id };
 	}
 	return AS_OK;
 }

@@ -232,7 +232,15 @@ node_doom(void *arg, int64_t epoch, int64_t lease_us, int *n, struct error *err)
 
 /* ---- Claim --------------------------------------------------------- */
 
-/* The ready job that comes first, all of them of one class. */
+static bool
+job_is_before(const struct model_job *a, const struct model_job *b)
+{
+	if (a->class != b->class)
+		return a->class < b->class;
+	return a->run_at != b->run_at ? a->run_at < b->run_at : a->id < b->id;
+}
+
+/* The ready job that comes first. */
 static struct model_job *
 job_next(const struct model *m)
 {
@@ -243,8 +251,7 @@ job_next(const struct model *m)
 		if (uuid_is_nil(j->run_id) || j->state != 0 ||
 		    j->run_at > model_now_us(m))
 			continue;
-		if (best == NULL || j->run_at < best->run_at ||
-		    (j->run_at == best->run_at && j->id < best->id))
+		if (best == NULL || job_is_before(j, best))
 			best = j;
 	}
 	return best;
@@ -504,6 +511,7 @@ const struct run_store_ops model_ops = {
 	.tools = model_read_tools,
 	.open_message = model_open_message,
 	.by_client_id = model_by_client_id,
+	.by_dedup = model_by_dedup,
 	.blocked = model_read_blocked,
 	.stalled = model_read_stalled,
 	.effects = model_read_effects,

@@ -36,6 +36,8 @@ struct model_run {
 	int64_t cancel_requested_at, created_at, started_at, completed_at;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
 	const char *budget, *usage, *error_code, *error;
+	const char *kind, *origin, *dedup;
+	int class;
 	const char *multitask;
 	int64_t block_pos;
 	int64_t idle_since; /* for who checks: its owner does nothing */
@@ -77,6 +79,7 @@ struct model_job {
 	struct uuid run_id; /* nil: a deleted row */
 	int64_t id, run_at, enqueued_at, owner_epoch, leased_at, attempts;
 	int state; /* 0 ready, 1 leased */
+	int class;
 };
 
 struct model_dead {
@@ -175,6 +178,9 @@ enum as_status model_open_message(void *arg, bool by_run, struct uuid id,
 enum as_status model_by_client_id(void *arg, struct uuid thread_id,
     const char *client_message_id, struct uuid *message_id, struct uuid *run_id,
     int64_t *seq, struct error *err);
+enum as_status model_by_dedup(void *arg, struct uuid user_id,
+    struct uuid agent_id, const char *dedup, struct run_claim *out,
+    struct error *err);
 
 /* model_block.c */
 enum as_status model_block(struct model *m, const struct run_create *c,

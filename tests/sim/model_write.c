@@ -152,6 +152,10 @@ model_run_add(struct model *m, const struct run_create *c)
 	r->model = arena_strdup(m->arena, c->model);
 	r->correlation_id = arena_strdup(m->arena, c->correlation_id);
 	r->traceparent = arena_strdup(m->arena, c->traceparent);
+	r->kind = arena_strdup(m->arena, run_create_kind(c));
+	r->class = c->class;
+	r->origin = arena_strdup(m->arena, c->origin);
+	r->dedup = arena_strdup(m->arena, c->dedup);
 	return r;
 }
 
@@ -163,9 +167,56 @@ model_job_add(struct model *m, const struct model_run *r, int64_t run_at,
 
 	j->id = ++m->last_job;
 	j->run_id = r->id;
+	j->class = r->class;
 	j->run_at = run_at;
 	j->enqueued_at = now_us;
 	return j;
+}
+
+static bool
+dedup_is_known(const struct model *m, const struct run_create *c)
+{
+	for (int i = 0; i < m->runs.n && c->dedup != NULL; i++) {
+		const struct model_run *r = m->runs.rows[i];
+
+		if (uuid_equal(r->user_id, c->user_id) &&
+		    uuid_equal(r->agent_id, c->agent_id) &&
+		    text_equal(r->dedup, c->dedup))
+			return true;
+	}
+	return false;
+}
+
+/* Why nothing may be written, or NULL. */
+static const char *
+create_refused(const struct model *m, const struct run_create *c)
+{
+	if (c->new_thread && model_thread(m, c->thread_id) != NULL)
+		return "threads_pkey";
+	if (model_run(m, c->run_id) != NULL)
+		return "runs_pkey";
+	if (thread_is_held(m, c->thread_id))
+		return "runs_thread_id_key";
+	if (dedup_is_known(m, c))
+		return "runs_user_id_agent_id_dedup_key";
+	return model_messages_refused(m, c->thread_id, c->run_id, &c->message,
+	    uuid_is_nil(c->message.id) ? 0 : 1);
+}
+
+static struct model_thread *
+thread_add(struct model *m, const struct run_create *c)
+{
+	struct model_thread *t = model_add(m, &m->threads, sizeof(*t));
+
+	t->id = c->thread_id;
+	t->tenant_id = c->tenant_id;
+	t->user_id = c->user_id;
+	t->agent_id = c->agent_id;
+	t->title = "";
+	t->head_seq = c->heads.seq;
+	t->next_msg_seq = c->heads.msg_seq;
+	t->version = 1;
+	return t;
 }
 
 enum as_status
@@ -180,18 +231,19 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	const char *why;
 
 	if (c->block_pos != 0)
-		return model_block(m, c, err);
-	if (t == NULL || !uuid_is_nil(t->active_run_id) ||
-	    t->head_seq != c->heads.seq || t->next_msg_seq != c->heads.msg_seq)
+		return dedup_is_known(m, c)
+			   ? taken(err, "runs_user_id_agent_id_dedup_key")
+			   : model_block(m, c, err);
+	if (!c->new_thread && (t == NULL || !uuid_is_nil(t->active_run_id) ||
+				  t->head_seq != c->heads.seq ||
+				  t->next_msg_seq != c->heads.msg_seq ||
+				  !uuid_equal(t->tenant_id, c->tenant_id)))
 		return moved_on(err);
-	if (model_run(m, c->run_id) != NULL)
-		return taken(err, "runs_pkey");
-	if (thread_is_held(m, c->thread_id))
-		return taken(err, "runs_thread_id_key");
-	why = model_messages_refused(m, c->thread_id, c->run_id, &c->message,
-	    n);
+	why = create_refused(m, c);
 	if (why != NULL)
 		return taken(err, why);
+	if (c->new_thread)
+		t = thread_add(m, c);
 	t->status = "busy";
 	t->active_run_id = c->run_id;
 	t->head_seq += c->events->n;
@@ -203,7 +255,7 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	if (n > 0)
 		model_message_add(m, t->id, r->id, &c->message);
 	model_events_add(m, r, r->fence, &c->heads, c->events);
-	j = model_job_add(m, r, c->now_us, c->now_us);
+	j = model_job_add(m, r, run_create_at(c), c->now_us);
 	j->state = c->owner_epoch != 0 ? 1 : 0;
 	j->owner_epoch = c->owner_epoch;
 	j->leased_at = c->owner_epoch != 0 ? c->now_us : 0;

@@ -25,7 +25,8 @@
 //   delay_ms, first_delay_ms  pauses between pieces and before the first
 //   finish                    finish_reason instead of the usual one
 //   usage                     an object to merge, or false for none
-//   status, error, retry_after, headers    refuse with this status
+//   status, error, retry_after, headers    refuse with this status, if it is
+//                             the next turn embeddings, too
 //   error_after N             an error event after N pieces
 //   disconnect_after N        reset the connection after N pieces
 //   end_after N               end the stream, without finish or [DONE]
@@ -302,6 +303,15 @@ function textOf(content) {
 
 const words = (text) => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/g) ?? [];
 
+function takeTurn(stub, at) {
+	const turn = stub.turns[at];
+
+	turn.left = (turn.left ?? turn.times ?? 1) - 1;
+	if (turn.left <= 0)
+		stub.turns.splice(at, 1);
+	return turn;
+}
+
 function pickTurn(stub, messages) {
 	const last = messages[messages.length - 1];
 	const text = textOf(last.content);
@@ -312,14 +322,8 @@ function pickTurn(stub, messages) {
 	const at = stub.turns.findIndex((t) => t.match === undefined
 		|| text.includes(t.match));
 
-	if (at >= 0) {
-		const turn = stub.turns[at];
-
-		turn.left = (turn.left ?? turn.times ?? 1) - 1;
-		if (turn.left <= 0)
-			stub.turns.splice(at, 1);
-		return turn;
-	}
+	if (at >= 0)
+		return takeTurn(stub, at);
 	if (last.role === "user" && text.startsWith("stub: ")) {
 		try {
 			return JSON.parse(text.slice(6).split("\n")[0]);
@@ -556,6 +560,16 @@ function sendJson(res, status, body, headers = {}) {
 	res.end(text);
 }
 
+function refuse(turn, dialect, res) {
+	const headers = { ...turn.headers };
+
+	if (turn.retry_after !== undefined)
+		headers["retry-after"] = String(turn.retry_after);
+	sendJson(res, turn.status, turn.error ? { error: turn.error }
+		: dialect.refusal(new Refusal(`status ${turn.status}`, null,
+			turn.status)), headers);
+}
+
 async function complete(stub, entry, dialect, res) {
 	const o = { id: `chatcmpl-${entry.number}`, body: entry.body, block: null,
 		at: -1 };
@@ -568,13 +582,7 @@ async function complete(stub, entry, dialect, res) {
 		logprobs: null, finish_reason: finish }] });
 	entry.turn = turn;
 	if (turn.status) {
-		const headers = { ...turn.headers };
-
-		if (turn.retry_after !== undefined)
-			headers["retry-after"] = String(turn.retry_after);
-		sendJson(res, turn.status, turn.error ? { error: turn.error }
-			: dialect.refusal(new Refusal(`status ${turn.status}`, null,
-				turn.status)), headers);
+		refuse(turn, dialect, res);
 	} else if (turn.whole || !entry.body.stream) {
 		const steps = stepsOf(turn);
 
@@ -710,8 +718,11 @@ async function serve(stub, req, res) {
 			return sendJson(res, 200, { object: "list",
 				data: stub.models.map((id) => ({ id, object: "model",
 					created: 1, owned_by: "stub" })) });
-		if (route === "POST /embeddings")
+		if (route === "POST /embeddings") {
+			if (stub.turns[0]?.status)
+				return refuse(takeTurn(stub, 0), dialect, res);
 			return embed(entry.body, res);
+		}
 		if (route === "POST /messages")
 			checkAnthropic(entry.body, req.headers);
 		else if (route === "POST /chat/completions")
