@@ -86,6 +86,7 @@ struct chat_sent {
  * THREAD_WAITING_HUMAN with items, THREAD_QUEUE_FULL, AGENT_NOT_READY,
  * NOT_FOUND, VALIDATION_FAILED.
  */
+/* err is not NULL. */
 SUSPENDS enum as_status chat_send(const struct chat_ctx *ctx, struct uuid id,
     const struct chat_message *message, struct chat_sent *out,
     struct error *err);

@@ -4,6 +4,7 @@
 #include "core/agent/agent.h"
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
+#include "core/base/mem.h"
 #include "core/chat/send.h"
 #include "core/chat/send_impl.h"
 #include "core/run/wire.h"
@@ -173,6 +174,18 @@ is_refused(const struct error *err)
 	       err->code == ERR_AGENT_NOT_READY;
 }
 
+/* Many at once: not all of them in step. */
+static SUSPENDS enum as_status
+step_back(const struct sending *s, uint32_t tries, struct error *err)
+{
+	uint32_t most = tries < 32 ? tries : 32;
+
+	if (tries < 2 ||
+	    fiber_sleep(engine_random(s->ctx->engine, most)) == FIBER_WOKEN)
+		return AS_OK;
+	return error_set(err, ERR_CANCELED, "stopped");
+}
+
 static SUSPENDS enum as_status
 send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
     struct error *err)
@@ -184,10 +197,8 @@ send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
 		if (st != AS_CONFLICT || is_refused(err))
 			return st;
 		error_clear(err);
-		/* Many at once: not all of them in step. */
-		if (i >= 2 && fiber_sleep(engine_random(s->ctx->engine,
-				  i < 32 ? i : 32)) != FIBER_WOKEN)
-			return error_set(err, ERR_CANCELED, "stopped");
+		if ((st = step_back(s, i, err)) != AS_OK)
+			return st;
 	}
 	return error_set(err, ERR_CONFLICT,
 	    "the thread changes too fast; try again");
@@ -202,6 +213,7 @@ chat_send(const struct chat_ctx *ctx, struct uuid id,
 	enum as_status st = chat_text_check("content", message->content,
 	    message->len, err);
 
+	MUST(err != NULL);
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;
 	s->content = message->content;

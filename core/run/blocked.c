@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/history.h"
+#include "core/run/mutant.h"
 #include "core/run/work.h"
 
 /*
@@ -120,6 +121,7 @@ work_fill_next(struct work *w, struct work_commit *wc, struct error *err)
 	st = read_blocked(w, wc, &list, &n, err);
 	if (st != AS_OK || n == 0)
 		return st;
+	MUTANT_DO(JUMP_QUEUE, list += n - 1);
 	u = arena_alloc(wc->arena, sizeof(*u));
 	*u = (struct run_unblock){ .run_id = list[0].run_id,
 		.to = RUN_QUEUED,

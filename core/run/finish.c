@@ -268,9 +268,7 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 		if (st != AS_OK || now.fence != w->state.fence ||
 		    now.status != RUN_CANCELLING)
 			return;
-		w->state.heads = now.heads;
-		w->state.status = now.status;
-		w->state.cancel_mode = now.cancel_mode;
+		work_state_look(w, &now);
 		end.to = now.cancel_mode != NULL &&
 				 strcmp(now.cancel_mode, "discard") == 0
 			     ? RUN_ROLLED_BACK

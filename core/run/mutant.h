@@ -26,6 +26,7 @@ enum mutant {
 	MUTANT_KEY_ATTEMPT, /* the key of a call names its attempt */
 	MUTANT_PUBLISH_EARLY, /* before the commit */
 	MUTANT_RESEND_UNSAFE, /* a call that must not be repeated is */
+	MUTANT_JUMP_QUEUE, /* the last one that waits is the next */
 	MUTANT_LAST_
 };
 

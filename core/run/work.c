@@ -257,6 +257,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	memset(wc, 0, sizeof(*wc));
 	wc->arena = arena_new(NULL);
 	wc->n_own_events = -1;
+	wc->filled_at = -1;
 	c->run_id = w->run_id;
 	c->thread_id = w->thread_id;
 	c->tenant_id = w->state.tenant_id;
@@ -404,9 +405,8 @@ state_apply(struct work *w, const struct run_commit *c)
 	}
 }
 
-/* What others may have done in the thread since it was looked at. */
-static void
-state_look(struct work *w, struct run_commit *c, const struct run_state *now)
+void
+work_state_look(struct work *w, const struct run_state *now)
 {
 	w->state.heads = now->heads;
 	w->state.status = now->status;
@@ -415,7 +415,6 @@ state_look(struct work *w, struct run_commit *c, const struct run_state *now)
 	w->state.n_blocked = now->n_blocked;
 	w->state.n_steers = now->n_steers;
 	w->state.next_multitask = now->next_multitask;
-	c->heads = now->heads;
 }
 
 /*
@@ -443,7 +442,8 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 		w->lost = true;
 		return AS_CANCELED;
 	}
-	state_look(w, c, &now);
+	work_state_look(w, &now);
+	c->heads = now.heads;
 	if (now.status == RUN_CANCELLING && c->from == RUN_RUNNING) {
 		w->cancel = true;
 		return AS_CONFLICT;
@@ -463,8 +463,11 @@ commit_try(struct work *w, struct work_commit *wc, struct error *err)
 
 	if (wc->fill == NULL && run_commit_frees_thread(c))
 		wc->fill = work_fill_next;
-	if (wc->fill != NULL)
+	/* As long as the head is the same, this may have been written. */
+	if (wc->fill != NULL && wc->filled_at != c->heads.seq) {
 		st = wc->fill(w, wc, err);
+		wc->filled_at = st == AS_OK ? c->heads.seq : -1;
+	}
 	return st == AS_OK ? run_store_commit(w->e->c.runs, c, err) : st;
 }
 

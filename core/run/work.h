@@ -88,6 +88,7 @@ struct work_commit {
 	 */
 	work_fill_fn *fill;
 	int n_own_events; /* those before fill adds some; -1: not yet known */
+	int64_t filled_at; /* the head that it was composed for; -1: none */
 	struct event_list *unblock_events;
 	int n_unblock_events;
 };
@@ -106,6 +107,8 @@ SUSPENDS enum as_status work_load(struct work *w, struct error *err);
 SUSPENDS enum as_status work_read_tools(struct work *w, struct arena *arena,
     struct run_tool **rows, int *n, struct error *err);
 SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
+/* What others may have done in the thread since it was looked at. */
+void work_state_look(struct work *w, const struct run_state *now);
 void work_commit_init(struct work *w, struct work_commit *wc);
 struct run_message *work_add_message(struct work *w, struct work_commit *wc,
     const char *role);

@@ -54,15 +54,19 @@ check_checkpoints(struct check *c)
 	    " c.parent_id, up.n + 1 FROM up JOIN checkpoints c ON"
 	    " c.checkpoint_id = up.at WHERE up.n < 1000)"
 	    " SELECT DISTINCT id FROM up WHERE at = id OR n >= 1000");
+	/* What was rolled back is a branch that the head has left. */
 	check_no_row(c, "I5", "a thread with several heads",
-	    "SELECT c.thread_id FROM checkpoints c WHERE c.source = 'loop' AND"
-	    " NOT EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id ="
-	    " c.thread_id AND k.ns = c.ns AND k.parent_id = c.checkpoint_id)"
+	    "SELECT c.thread_id FROM checkpoints c JOIN runs r ON r.id ="
+	    " c.run_id WHERE c.source = 'loop' AND r.status <> 'rolled_back'"
+	    " AND NOT EXISTS (SELECT 1 FROM checkpoints k JOIN runs s ON s.id"
+	    " = k.run_id WHERE k.thread_id = c.thread_id AND k.ns = c.ns AND"
+	    " k.parent_id = c.checkpoint_id AND s.status <> 'rolled_back')"
 	    " GROUP BY c.thread_id, c.ns HAVING count(*) > 1");
 	check_no_row(c, "I5", "the head of a thread is no head",
 	    "SELECT t.id FROM threads t WHERE t.head_checkpoint_id IS NOT NULL"
-	    " AND (EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id ="
-	    " t.id AND k.parent_id = t.head_checkpoint_id) OR NOT EXISTS"
+	    " AND (EXISTS (SELECT 1 FROM checkpoints k JOIN runs r ON r.id ="
+	    " k.run_id WHERE k.thread_id = t.id AND k.parent_id ="
+	    " t.head_checkpoint_id AND r.status <> 'rolled_back') OR NOT EXISTS"
 	    " (SELECT 1 FROM checkpoints k WHERE k.thread_id = t.id AND"
 	    " k.checkpoint_id = t.head_checkpoint_id))");
 }
@@ -154,7 +158,7 @@ check_thread(struct check *c, struct uuid id, int64_t next, const char *status)
 	struct history h = { .n = 0 };
 	struct rows *r = check_query(c,
 	    "SELECT sequence, role, parts, tool_call_id, state FROM messages"
-	    " WHERE thread_id = $1 ORDER BY sequence",
+	    " WHERE thread_id = $1 AND sequence > 0 ORDER BY sequence",
 	    args, 1);
 
 	uuid_format(id, h.thread);
@@ -184,6 +188,13 @@ check_messages(struct check *c)
 		check_thread(c, rows_uuid(r, i, 0), rows_int(r, i, 1),
 		    rows_text(r, i, 2));
 	rows_free(r);
+	check_no_row(c, "I11", "a message without a place that does not wait",
+	    "SELECT m.id FROM messages m JOIN runs r ON r.id = m.run_id WHERE"
+	    " m.sequence <= 0 AND m.state <> 'rolled_back'"
+	    " AND (m.state <> 'staged' OR r.status <> 'blocked')");
+	check_no_row(c, "I13", "a place in a queue without a blocked run",
+	    "SELECT id FROM runs WHERE (block_pos IS NOT NULL) <>"
+	    " (status = 'blocked')");
 }
 
 void

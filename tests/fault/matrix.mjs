@@ -66,7 +66,10 @@ function someOf(n, max) {
 
 const KEY = "a key of the client";
 
-// What a person does; each ends when nothing more will be done.
+const LATER = "another key of the client";
+
+// What a person does; each ends when nothing more will be done, by default when
+// its run has ended or waits for somebody.
 const plots = {
 	// One message, repeated until it is answered.
 	talk: {
@@ -86,7 +89,39 @@ const plots = {
 			`/api/runs/${story.run}/cancel`, { token: story.token })
 			.catch(() => null),
 	},
+	// A message that interrupts a tool at work.
+	interrupt: {
+		async begin(story, server) {
+			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			await story.say(server, "only pay", KEY);
+			await story.happened("pay", "effect");
+			return plots.interrupt.later(story, server);
+		},
+		later: (story, server) => story.say(server, "only talk", LATER,
+			{ multitask: "interrupt" }),
+		async again(story, server) {
+			await story.say(server, "only pay", KEY);
+			return plots.interrupt.later(story, server);
+		},
+		rest: (story) => story.bothEnd(),
+	},
+	// A message that waits behind a run of which nobody will know the outcome.
+	aside: {
+		async begin(story, server) {
+			await story.mode({ tool: "send", mode: "close_after", ms: 1000 });
+			await story.say(server, "only send", KEY);
+			await story.happened("send", "effect");
+			return story.say(server, "only talk", LATER);
+		},
+		async again(story, server) {
+			await story.say(server, "only send", KEY);
+			return story.say(server, "only talk", LATER);
+		},
+		rest: (story) => story.bothEnd(),
+	},
 };
+const FIRST = { talk: "do it all", stop: "only pay", interrupt: "only pay",
+	aside: "only send" };
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -95,7 +130,15 @@ const earlier = {
 	"reap.post": "tool.pre_call=kill,nth=3",
 	"tool.pre_verify": "tool.post_intent=kill",
 };
-const plotOf = (point) => point.startsWith("cancel.") ? "stop" : "talk";
+function plotOf(point) {
+	if (/^(un)?block\./.test(point))
+		return "interrupt";
+	if (point === "park.blocked")
+		return "aside";
+	return point.startsWith("cancel.") ? "stop" : "talk";
+}
+
+const restOf = (story, plot) => (plots[plot].rest ?? (() => story.rest()))(story);
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -105,7 +148,7 @@ async function countHits(world, plot) {
 	await story.control(server, "clear");
 	await story.read(server);
 	await plots[plot].begin(story, server);
-	await story.rest();
+	await restOf(story, plot);
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -134,7 +177,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = story.rest().then(() => new Promise((_, reject) => {
+	const over = restOf(story, plotOf(c.point)).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
 	}));
@@ -199,7 +242,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await story.rest()).state;
+	c.state = (await restOf(story, plotOf(c.point))).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -211,8 +254,7 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, plotOf(c.point) === "talk" ? "do it all"
-		: "only pay", KEY);
+	await story.say(next, FIRST[plotOf(c.point)], KEY);
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
@@ -316,7 +358,7 @@ function sumUp(cases) {
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
-			if (plotOf(point) !== "stop")
+			if (plotOf(point) === "talk")
 				row.unknown[k] += figures[k].unknown;
 			row.duplicates += k === "P" ? 0 : figures[k].duplicates;
 		}

@@ -3,6 +3,7 @@ SIM_SOURCES = \
 	tests/sim/client.c \
 	tests/sim/copy.c tests/sim/copy.h \
 	tests/sim/fault.c \
+	tests/sim/letter.c tests/sim/letter.h \
 	tests/sim/link.c \
 	tests/sim/model_block.c tests/sim/model_read.c \
 	tests/sim/model_store.c tests/sim/model_store.h \
@@ -19,7 +20,8 @@ tests_sim_simulate_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 # The same with an engine that can be made to fail.
 check_PROGRAMS += tests/sim/mutants
 tests_sim_mutants_SOURCES = tests/sim/mutants.c $(SIM_SOURCES) \
-	core/run/answer.c core/run/call.c core/run/engine.c \
+	core/run/answer.c core/run/blocked.c core/run/call.c \
+	core/run/engine.c \
 	core/run/finish.c \
 	core/run/park.c core/run/settle.c \
 	core/run/tools.c core/run/work.c

@@ -40,6 +40,7 @@ struct model_run {
 	int class;
 	const char *multitask;
 	int64_t block_pos;
+	int64_t blocked_at; /* for who checks: its place, for good */
 	int64_t idle_since; /* for who checks: its owner does nothing */
 };
 

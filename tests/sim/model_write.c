@@ -141,7 +141,7 @@ model_run_add(struct model *m, const struct run_create *c)
 	if (c->block_pos != 0)
 		r->status = RUN_BLOCKED;
 	r->multitask = arena_strdup(m->arena, c->multitask);
-	r->block_pos = c->block_pos;
+	r->block_pos = r->blocked_at = c->block_pos;
 	r->head_seq = c->events->n;
 	r->fence = owned ? 1 : 0;
 	r->version = 1;

@@ -64,6 +64,7 @@ static const struct {
 	{ MUTANT_PUBLISH_EARLY, "I12",
 	    "an event is shown before it is stored" },
 	{ MUTANT_RESEND_UNSAFE, "I7", "an unsafe call is sent again" },
+	{ MUTANT_JUMP_QUEUE, "FIFO", "the last one that waits is the next" },
 };
 
 static int
