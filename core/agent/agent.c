@@ -60,6 +60,7 @@ agent_from_row(struct arena *arena, const struct rows *r, int row,
 	a->created_at = rows_int(r, row, 16);
 	a->updated_at = rows_int(r, row, 17);
 	a->text.fallback_models = arena_strdup(arena, rows_text(r, row, 18));
+	a->text.approval = arena_strdup(arena, rows_text(r, row, 19));
 }
 
 static void
@@ -84,6 +85,7 @@ agent_parse(struct arena *arena, struct agent *a)
 	a->memory = agent_parse_text(arena, a->text.memory);
 	a->toolkits = agent_parse_text(arena, a->text.toolkits);
 	a->fallback_models = agent_parse_text(arena, a->text.fallback_models);
+	a->approval = agent_parse_text(arena, a->text.approval);
 	a->suggested_task_prompts = agent_parse_text(arena,
 	    a->text.task_prompts);
 	a->suggested_job_prompts = agent_parse_text(arena, a->text.job_prompts);
@@ -255,6 +257,7 @@ agent_encode(struct buf *b, const struct agent *a)
 	encode_raw(b, "memory", a->text.memory);
 	encode_str(b, "agent_state", a->state);
 	encode_raw(b, "toolkits", a->text.toolkits);
+	encode_raw(b, "approval", a->text.approval);
 	encode_raw(b, "suggested_task_prompts", a->text.task_prompts);
 	encode_raw(b, "suggested_job_prompts", a->text.job_prompts);
 	encode_raw(b, "is_public", a->is_public ? "true" : "false");

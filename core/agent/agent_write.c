@@ -3,6 +3,7 @@
 
 #include "core/agent/internal.h"
 #include "core/base/json.h"
+#include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/plug/plug.h"
@@ -20,17 +21,19 @@ SQL(agent_insert,
     "INSERT INTO agents (id, tenant_id, user_id, name, description, purpose,"
     " system_prompt, model_name, memory, agent_state, toolkits,"
     " suggested_task_prompts, suggested_job_prompts, is_public,"
-    " fallback_models, version, created_at, updated_at) VALUES ($1, $2, $3, $4,"
-    " $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, now_us(), now_us())"
+    " fallback_models, approval, version, created_at, updated_at) VALUES ($1,"
+    " $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1,"
+    " now_us(), now_us())"
     " RETURNING created_at");
 SQL(agent_write,
     "UPDATE agents SET name = $4, description = $5, purpose = $6,"
     " system_prompt = $7, model_name = $8, memory = $9, agent_state = $10,"
     " toolkits = $11, suggested_task_prompts = $12,"
     " suggested_job_prompts = $13, is_public = $14, fallback_models = $15,"
+    " approval = $16,"
     " version = version + 1,"
     " updated_at = now_us() WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
-    " AND version = $16 AND deleted_at IS NULL RETURNING updated_at");
+    " AND version = $17 AND deleted_at IS NULL RETURNING updated_at");
 /* If the write was a miss, the version is another writer's and is there. */
 SQL(agent_version_insert,
     "INSERT INTO agent_versions (agent_id, version, definition, created_by,"
@@ -72,6 +75,37 @@ doc_memory(struct arena *arena, struct json_object *doc)
 	return text;
 }
 
+/* Each member as it is given, or its default; in one order. */
+static const char *
+doc_approval(struct arena *arena, struct json_object *doc)
+{
+	static const struct {
+		const char *name, *dflt;
+	} members[] = {
+		{ "default", "\"auto\"" },
+		{ "tools", "{}" },
+		{ "resume_when", "\"all\"" },
+		{ "allow", "[\"accept\",\"edit\",\"response\",\"ignore\"]" },
+		{ "expires_s", "null" },
+		{ "on_expire", "\"reject\"" },
+		{ "questions", "null" },
+	};
+	struct json_object *in = jget(doc, "approval"), *v;
+	struct buf b = { 0 };
+	const char *text;
+
+	jw_open(&b, NULL);
+	for (size_t i = 0; i < N_ITEMS(members); i++) {
+		v = jget(in, members[i].name);
+		jw_raw(&b, members[i].name,
+		    v != NULL ? json_text(v) : members[i].dflt);
+	}
+	jw_close(&b);
+	text = arena_strndup(arena, b.data, b.len);
+	buf_free(&b);
+	return text;
+}
+
 /* What may be written; the rest of *a stays. */
 static void
 agent_from_doc(struct arena *arena, struct json_object *doc, struct agent *a)
@@ -82,6 +116,7 @@ agent_from_doc(struct arena *arena, struct json_object *doc, struct agent *a)
 	a->system_prompt = doc_str(arena, doc, "system_prompt", "");
 	a->model_name = doc_str(arena, doc, "model_name", NULL);
 	a->text.fallback_models = doc_json(arena, doc, "fallback_models");
+	a->text.approval = doc_approval(arena, doc);
 	a->text.memory = doc_memory(arena, doc);
 	a->state = doc_str(arena, doc, "agent_state", "ready");
 	a->text.toolkits = doc_json(arena, doc, "toolkits");
@@ -125,6 +160,30 @@ fallbacks_check(struct plug *plug, struct json_object *doc,
 	return st;
 }
 
+/* Rules are for tools that there are, or that had one before. */
+static enum as_status
+approval_check(struct plug *plug, struct json_object *doc,
+    struct json_object *old, struct error *err)
+{
+	struct json_object *tools = jget(jget(doc, "approval"), "tools");
+	struct json_object *before = jget(jget(old, "approval"), "tools");
+	enum as_status st = AS_OK;
+	char field[96];
+
+	if (!json_object_is_type(tools, json_type_object))
+		return AS_OK;
+	json_object_object_foreach(tools, name, rule)
+	{
+		(void)rule;
+		if (json_object_object_get_ex(before, name, NULL) ||
+		    plug_tool_find(plug, name) != NULL)
+			continue;
+		snprintf(field, sizeof(field), "/approval/tools/%.64s", name);
+		st = error_field(err, field, "no tool '%.64s'", name);
+	}
+	return st;
+}
+
 /*
  * Toolkits and the model must exist, unless the agent had them before: a
  * plugin that is gone must not keep its owner from a new description.
@@ -153,7 +212,8 @@ doc_check(struct plug *plug, struct json_object *doc, struct json_object *old,
 		jget(old, "model_name")) &&
 	    !plug_model_resolve(plug, model, full, sizeof(full)))
 		st = error_field(err, "model_name", "no model '%.100s'", model);
-	if (fallbacks_check(plug, doc, old, err) != AS_OK)
+	if (fallbacks_check(plug, doc, old, err) != AS_OK ||
+	    approval_check(plug, doc, old, err) != AS_OK)
 		st = AS_INVALID;
 	if (strcmp(jget_str(doc, "agent_state", "ready"), "error") == 0 &&
 	    strcmp(jget_str(old, "agent_state", ""), "error") != 0)
@@ -197,7 +257,7 @@ doc_readonly(struct json_object *doc, struct json_object *old,
 
 /* ---- Statements ---------------------------------------------------- */
 
-#define AGENT_ARGS 15
+#define AGENT_ARGS 16
 
 static void
 agent_args(const struct agent *a, struct sql_arg args[AGENT_ARGS])
@@ -217,6 +277,7 @@ agent_args(const struct agent *a, struct sql_arg args[AGENT_ARGS])
 	args[12] = SQL_TEXT(a->text.job_prompts);
 	args[13] = SQL_BOOL(a->is_public);
 	args[14] = SQL_TEXT(a->text.fallback_models);
+	args[15] = SQL_TEXT(a->text.approval);
 }
 
 /* What of the agent was written, without what the row says of itself. */

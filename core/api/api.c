@@ -195,6 +195,8 @@ api_body(struct http_req *req, struct json_object **out, struct error *err)
 	enum as_status st = AS_OK;
 
 	*out = http_json(req);
+	if (json_object_is_type(*out, json_type_array) && json_has_nul(*out))
+		return error_field(err, "", "must not hold U+0000");
 	if (!json_object_is_type(*out, json_type_object))
 		return AS_OK;
 	json_object_object_foreach(*out, key, member)

@@ -21,6 +21,7 @@
 struct api;
 struct auth;
 struct engine;
+struct inbox_watch;
 struct live;
 struct run_store;
 struct seats;
@@ -39,6 +40,7 @@ struct app {
 	struct bus *bus; /* shared */
 	struct live *live; /* shared */
 	struct stream_poll *poll; /* of this loop's streams, or NULL */
+	struct inbox_watch *inbox; /* of this loop's streams */
 	struct app *const *all; /* of all loops, NULL-terminated */
 	struct plug *plug; /* shared */
 	struct pool *pool; /* shared */

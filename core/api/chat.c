@@ -33,6 +33,21 @@ chat_ctx_of(struct http_req *req)
 	return ctx;
 }
 
+struct chat_ctx
+stream_ctx_of(struct app *app, const struct principal *who)
+{
+	struct chat_ctx ctx = { .store = app->store,
+		.runs = app->runs,
+		.plug = app->plug,
+		.engine = app->engine,
+		.bus = app->bus,
+		.who = *who,
+		.notify_cancel = cancel_notify_all,
+		.notify_arg = app };
+
+	return ctx;
+}
+
 struct stream_config
 stream_config_of(struct app *app, const struct principal *who)
 {
@@ -42,14 +57,7 @@ stream_config_of(struct app *app, const struct principal *who)
 		.bus = app->bus,
 		.live = app->live,
 		.poll = app->poll,
-		.ctx = { .store = app->store,
-		    .runs = app->runs,
-		    .plug = app->plug,
-		    .engine = app->engine,
-		    .bus = app->bus,
-		    .who = *who,
-		    .notify_cancel = cancel_notify_all,
-		    .notify_arg = app },
+		.ctx = stream_ctx_of(app, who),
 	};
 
 	return c;

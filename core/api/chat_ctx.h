@@ -13,6 +13,8 @@ struct chat_ctx chat_ctx_of(struct http_req *req);
  * its texts are left out. */
 struct stream_config stream_config_of(struct app *app,
     const struct principal *who);
+/* Its context alone. */
+struct chat_ctx stream_ctx_of(struct app *app, const struct principal *who);
 /* The notify_cancel of every chat_ctx; arg is a struct app. */
 void cancel_notify_all(void *arg, struct uuid run_id);
 /* ?agent_id= and the like: nil when absent, VALIDATION_FAILED when broken. */
@@ -27,5 +29,23 @@ SUSPENDS void events_serve(struct http_req *req, enum log_of of, struct uuid id,
     struct uuid thread_id);
 /* The SSE stream alone, as the answer to this request. */
 void events_stream(struct http_req *req, const struct stream_config *config);
+
+/* What feeds a stream of server-sent events, until either is over. */
+struct feed_ops {
+	/* Frames go to ops and arg; NULL: no fiber. */
+	void *(
+	    *open)(const void *config, const struct stream_ops *ops, void *arg);
+	void (*drained)(void *feed);
+	void (*close)(void *feed);
+};
+/* The answer to this request is what open(config) sends. */
+void events_feed(struct http_req *req, const struct feed_ops *feed,
+    const void *config);
+/* ?limit= and ?wait=; *until_ms: when the wait is over, on the loop's clock. */
+enum as_status events_query(struct http_req *req, int64_t *limit, int64_t *wait,
+    uint64_t *until_ms, struct error *err);
+/* Last-Event-ID or ?after=, else `absent`. */
+enum as_status events_cursor(struct http_req *req, int64_t absent,
+    int64_t *after, struct error *err);
 
 #endif

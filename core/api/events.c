@@ -16,10 +16,11 @@
 
 /* ---- Server-sent events -------------------------------------------- */
 
-/* Ends with whichever is first: the peer goes, or the stream is over. */
+/* Ends with whichever is first: the peer goes, or what feeds it is over. */
 struct sse_reader {
 	struct sse *sse;
-	struct stream *stream;
+	const struct feed_ops *ops;
+	void *feed;
 };
 
 static void
@@ -54,7 +55,7 @@ on_sse_close(struct sse *s, void *arg)
 	struct sse_reader *r = arg;
 
 	(void)s;
-	stream_close(r->stream);
+	r->ops->close(r->feed);
 	free(r);
 }
 
@@ -64,11 +65,12 @@ on_sse_drain(struct sse *s, void *arg)
 	struct sse_reader *r = arg;
 
 	(void)s;
-	stream_drained(r->stream);
+	r->ops->drained(r->feed);
 }
 
 void
-events_stream(struct http_req *req, const struct stream_config *config)
+events_feed(struct http_req *req, const struct feed_ops *feed,
+    const void *config)
 {
 	static const struct sse_ops sse_ops = { .on_close = on_sse_close,
 		.on_drain = on_sse_drain };
@@ -78,14 +80,43 @@ events_stream(struct http_req *req, const struct stream_config *config)
 	struct sse_reader *r = xcalloc(1, sizeof(*r));
 	struct error err = { 0 };
 
-	r->stream = stream_open(config, &ops, r);
-	if (r->stream == NULL) {
+	r->ops = feed;
+	r->feed = feed->open(config, &ops, r);
+	if (r->feed == NULL) {
 		free(r);
 		error_set(&err, ERR_UNAVAILABLE, "too many fibers");
 		api_fail(req, &err);
 		return;
 	}
 	r->sse = sse_open(req, &sse_ops, r);
+}
+
+static void *
+thread_feed_open(const void *config, const struct stream_ops *ops, void *arg)
+{
+	return stream_open(config, ops, arg);
+}
+
+static void
+thread_feed_drained(void *of)
+{
+	stream_drained(of);
+}
+
+static void
+thread_feed_close(void *of)
+{
+	stream_close(of);
+}
+
+void
+events_stream(struct http_req *req, const struct stream_config *config)
+{
+	static const struct feed_ops ops = { .open = thread_feed_open,
+		.drained = thread_feed_drained,
+		.close = thread_feed_close };
+
+	events_feed(req, &ops, config);
 }
 
 /* ---- Pages --------------------------------------------------------- */
@@ -109,10 +140,9 @@ on_ring(const struct bus_msg *m, void *arg)
 /* The first read finds events, or the bell rings, or the time is up. */
 static SUSPENDS enum as_status
 read_or_wait(struct app *app, enum log_of of, struct uuid id,
-    struct uuid thread_id, int64_t after, int limit, int64_t wait_s,
+    struct uuid thread_id, int64_t after, int limit, uint64_t until,
     struct log_event **out, int *n, struct error *err)
 {
-	uint64_t until = loop_now_ms(app->loop) + (uint64_t)wait_s * 1000;
 	struct waiter *w = xcalloc(1, sizeof(*w));
 	struct bus_sub *sub = bus_subscribe(app->bus, thread_id, on_ring, w);
 	enum as_status st;
@@ -153,6 +183,24 @@ page_answer(struct http_req *req, struct log_event *events, int n, int64_t head)
 	buf_free(&b);
 }
 
+enum as_status
+events_query(struct http_req *req, int64_t *limit, int64_t *wait,
+    uint64_t *until_ms, struct error *err)
+{
+	uint64_t now = loop_now_ms(app_of(req)->loop);
+	enum as_status st = http_query_int(req, "limit", LIMIT_DEFAULT, 1,
+	    LIMIT_MAX, limit, err);
+
+	if (st == AS_OK)
+		st = http_query_int(req, "wait", 0, 0, WAIT_MAX_S, wait, err);
+	if (st != AS_OK)
+		return st;
+	*until_ms = now + (uint64_t)*wait * 1000;
+	if (*wait > 0)
+		fiber_deadline_set(*until_ms + 10000);
+	return AS_OK;
+}
+
 static SUSPENDS void
 page_serve(struct http_req *req, enum log_of of, struct uuid id,
     struct uuid thread_id, int64_t after)
@@ -161,19 +209,13 @@ page_serve(struct http_req *req, enum log_of of, struct uuid id,
 	struct log_event *events = NULL;
 	struct error err = { 0 };
 	int64_t limit, wait, head = 0;
+	uint64_t until;
 	int n = 0;
-	enum as_status st;
+	enum as_status st = events_query(req, &limit, &wait, &until, &err);
 
-	st = http_query_int(req, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX, &limit,
-	    &err);
-	if (st == AS_OK)
-		st = http_query_int(req, "wait", 0, 0, WAIT_MAX_S, &wait, &err);
-	if (st == AS_OK && wait > 0)
-		fiber_deadline_set(loop_now_ms(app_of(req)->loop) +
-				   (uint64_t)(wait + 10) * 1000);
 	if (st == AS_OK)
 		st = read_or_wait(app_of(req), of, id, thread_id, after,
-		    (int)limit, wait, &events, &n, &err);
+		    (int)limit, until, &events, &n, &err);
 	if (st == AS_OK)
 		st = log_head(&ctx, of, id, &head, &err);
 	if (st == AS_OK)
@@ -184,12 +226,13 @@ page_serve(struct http_req *req, enum log_of of, struct uuid id,
 }
 
 /* Last-Event-ID is what a browser sends when it reconnects. */
-static enum as_status
-cursor_read(struct http_req *req, int64_t *after, struct error *err)
+enum as_status
+events_cursor(struct http_req *req, int64_t absent, int64_t *after,
+    struct error *err)
 {
 	const char *id = http_header(req, "last-event-id");
-	enum as_status st = http_query_int(req, "after", 0, 0, INT64_MAX, after,
-	    err);
+	enum as_status st = http_query_int(req, "after", absent, 0, INT64_MAX,
+	    after, err);
 
 	if (st == AS_OK && id != NULL && !text_to_int(id, 0, INT64_MAX, after))
 		st = error_field(err, "Last-Event-ID",
@@ -207,7 +250,7 @@ events_serve(struct http_req *req, enum log_of of, struct uuid id,
 	int64_t after, head = 0;
 	enum as_status st;
 
-	st = cursor_read(req, &after, &err);
+	st = events_cursor(req, 0, &after, &err);
 	if (st == AS_OK)
 		st = log_head(&ctx, of, id, &head, &err);
 	if (st == AS_OK && after > head) {

@@ -52,6 +52,17 @@ SUSPENDS void run_calls_get(struct http_req *req);
 SUSPENDS void operator_items_list(struct http_req *req);
 SUSPENDS void operator_item_get(struct http_req *req);
 SUSPENDS void operator_item_resolve(struct http_req *req);
+
+/* inbox_api.c */
+SUSPENDS void inbox_items_list(struct http_req *req);
+SUSPENDS void inbox_item_get(struct http_req *req);
+SUSPENDS void inbox_item_read(struct http_req *req);
+SUSPENDS void inbox_item_assign(struct http_req *req);
+SUSPENDS void inbox_item_respond(struct http_req *req);
+SUSPENDS void inbox_respond_many(struct http_req *req);
+SUSPENDS void run_respond(struct http_req *req);
+SUSPENDS void inbox_events(struct http_req *req);
+
 SUSPENDS void ws_chat(struct http_req *req);
 
 /* health_api.c, openapi.c, root.c */

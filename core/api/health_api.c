@@ -7,6 +7,7 @@
 #include "core/base/counter.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/inbox/gauge.h"
 #include "core/loop/fiber.h"
 
 /*
@@ -62,6 +63,7 @@ struct api_gauges {
 	struct loop_timer timer;
 	struct app *app;
 	struct counter *fibers, *lag, *store_up;
+	struct inbox_gauge *inbox; /* of the first loop, for all */
 };
 
 static void
@@ -97,6 +99,8 @@ api_gauges_start(struct app *app, int index)
 	g->lag = gauge_new("loop_lag_seconds",
 	    "The longest turn of the last 10 s.", text);
 	g->store_up = gauge_new("store_up", "1 if the database answers.", text);
+	if (index == 0)
+		g->inbox = inbox_gauge_start(app->loop, app->store);
 	gauges_set(&g->timer);
 	return g;
 }
@@ -106,6 +110,7 @@ api_gauges_stop(struct api_gauges *g)
 {
 	if (g == NULL)
 		return;
+	inbox_gauge_stop(g->inbox);
 	loop_timer_clear(&g->timer);
 	free(g);
 }

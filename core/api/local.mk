@@ -14,6 +14,7 @@ libapi_la_SOURCES = \
 	core/api/handlers.h \
 	core/api/health_api.c \
 	core/api/idempotency.c \
+	core/api/inbox_api.c \
 	core/api/internal.h \
 	core/api/models_api.c \
 	core/api/openapi.c \
@@ -29,6 +30,7 @@ libapi_la_SOURCES = \
 	core/api/schemas.h \
 	core/api/schemas_ambient.c \
 	core/api/schemas_impl.h \
+	core/api/schemas_inbox.c \
 	core/api/seats.c \
 	core/api/seats.h \
 	core/api/toolkits_api.c \

@@ -323,7 +323,7 @@ success_content(const struct route *r)
 		c = content("application/json", ref(r->out));
 	if (r->flags & ROUTE_SSE) {
 		struct json_object *sse = content("text/event-stream",
-		    ref("Event"));
+		    ref(r->event != NULL ? r->event : "Event"));
 
 		if (c == NULL)
 			return sse;

@@ -45,7 +45,10 @@ static const struct schema_row table[] = {
 		"active_run_id": { "type": "string", "format": "uuid" },
 		"current_version": { "type": "integer" },
 		"item_status": { "type": "string" },
-		"response_type": { "type": ["string", "null"] }
+		"response_type": { "type": ["string", "null"] },
+		"responded_by": { "type": ["string", "null"] },
+		"responded_at": { "type": ["string", "null"] },
+		"item_id": { "type": "string", "format": "uuid" }
 	}
 }) },
 
@@ -178,13 +181,60 @@ static const struct schema_row table[] = {
 	"items": { "type": "string", "minLength": 1, "maxLength": 200 },
 	"default": []
 }) },
+{ "ApprovalAllow", JSON({
+	"type": "array",
+	"description": "How a person may answer.",
+	"minItems": 1,
+	"maxItems": 4,
+	"uniqueItems": true,
+	"items": { "enum": ["accept", "edit", "response", "ignore"] }
+}) },
+{ "ApprovalExpires", JSON({
+	"type": ["integer", "null"],
+	"description": "Seconds after which on_expire happens; null: never.",
+	"minimum": 1,
+	"maximum": 31536000
+}) },
+{ "ApprovalOnExpire", JSON({
+	"enum": ["reject", "approve", "fail", "escalate"]
+}) },
+{ "ApprovalTool", JSON({
+	"anyOf": [
+		{ "enum": ["never", "always", "by_effect"] },
+		{ "type": "object",
+		    "required": ["when"],
+		    "additionalProperties": false,
+		    "properties": {
+			"when": { "enum": ["never", "always", "by_effect"] },
+			"allow": { "$ref": "ApprovalAllow" },
+			"expires_s": { "$ref": "ApprovalExpires" },
+			"on_expire": { "$ref": "ApprovalOnExpire" }
+		    } }
+	]
+}) },
+{ "Approval", JSON({
+	"type": "object",
+	"description": "Which tool calls need a person's word.",
+	"additionalProperties": false,
+	"properties": {
+		"default": { "enum": ["auto", "never", "always", "by_effect"],
+		    "default": "auto" },
+		"tools": { "type": "object", "default": {},
+		    "additionalProperties": { "$ref": "ApprovalTool" } },
+		"resume_when": { "enum": ["all", "each"], "default": "all" },
+		"allow": { "$ref": "ApprovalAllow" },
+		"expires_s": { "$ref": "ApprovalExpires" },
+		"on_expire": { "$ref": "ApprovalOnExpire" },
+		"questions": { "type": ["boolean", "null"], "default": null }
+	}
+}) },
 { "Agent", JSON({
 	"type": "object",
 	"required": ["id", "user_id", "name", "description", "purpose",
 	    "system_prompt", "model_name", "fallback_models", "memory",
 	    "agent_state",
-	    "toolkits", "suggested_task_prompts", "suggested_job_prompts",
-	    "is_public", "version", "created_at", "updated_at"],
+	    "toolkits", "approval", "suggested_task_prompts",
+	    "suggested_job_prompts", "is_public", "version", "created_at", "updated_at"],
 	"properties": {
 		"id": { "type": "string", "format": "uuid", "readOnly": true },
 		"user_id": { "type": "string", "format": "uuid",
@@ -198,6 +248,7 @@ static const struct schema_row table[] = {
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"] },
 		"toolkits": { "$ref": "Slugs" },
+		"approval": { "$ref": "Approval" },
 		"suggested_task_prompts": { "$ref": "Prompts" },
 		"suggested_job_prompts": { "$ref": "Prompts" },
 		"is_public": { "type": "boolean" },
@@ -227,6 +278,7 @@ static const struct schema_row table[] = {
 		"agent_state": { "enum": ["draft", "ready", "paused"],
 		    "default": "ready" },
 		"toolkits": { "$ref": "Slugs" },
+		"approval": { "$ref": "Approval" },
 		"suggested_task_prompts": { "$ref": "Prompts" },
 		"suggested_job_prompts": { "$ref": "Prompts" },
 		"is_public": { "type": "boolean", "default": false }
@@ -257,9 +309,28 @@ static const struct schema_row table[] = {
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"],
 		    "default": "ready" },
 		"toolkits": { "$ref": "Slugs" },
+		"approval": { "$ref": "Approval" },
 		"suggested_task_prompts": { "$ref": "Prompts" },
 		"suggested_job_prompts": { "$ref": "Prompts" },
 		"is_public": { "type": "boolean", "default": false }
+	}
+}) },
+{ "ApprovalPatch", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"default": { "enum": ["auto", "never", "always", "by_effect",
+		    null] },
+		"tools": { "type": ["object", "null"],
+		    "additionalProperties": { "anyOf": [{ "type": "null" },
+			{ "$ref": "ApprovalTool" }] } },
+		"resume_when": { "enum": ["all", "each", null] },
+		"allow": { "anyOf": [{ "type": "null" },
+		    { "$ref": "ApprovalAllow" }] },
+		"expires_s": { "$ref": "ApprovalExpires" },
+		"on_expire": { "enum": ["reject", "approve", "fail",
+		    "escalate", null] },
+		"questions": { "type": ["boolean", "null"] }
 	}
 }) },
 { "AgentPatch", JSON({
@@ -287,6 +358,8 @@ static const struct schema_row table[] = {
 		    null] },
 		"toolkits": { "anyOf": [{ "type": "null" },
 		    { "$ref": "Slugs" }] },
+		"approval": { "anyOf": [{ "type": "null" },
+		    { "$ref": "ApprovalPatch" }] },
 		"suggested_task_prompts": { "anyOf": [{ "type": "null" },
 		    { "$ref": "Prompts" }] },
 		"suggested_job_prompts": { "anyOf": [{ "type": "null" },
@@ -570,23 +643,7 @@ static const struct schema_row table[] = {
 
 /* ---- Operators ----------------------------------------------------- */
 
-{ "OperatorItem", "{\"type\":\"object\",\"required\":[\"id\",\"kind\","
-	"\"status\",\"title\",\"run_id\",\"created_at\"],\"properties\":{"
-	"\"id\":" ID ","
-	"\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] }) ","
-	"\"status\":" JSON({ "enum": ["pending", "answered", "dismissed",
-	    "expired", "superseded"] }) ","
-	"\"title\":" JSON({ "type": "string" }) ","
-	"\"description\":" JSON({ "type": "string" }) ","
-	"\"action_request\":" JSON({ "type": ["object", "null"] }) ","
-	"\"config\":" JSON({ "type": ["object", "null"] }) ","
-	"\"user_id\":" ID ",\"agent_id\":" ID ",\"thread_id\":" ID ","
-	"\"run_id\":" ID ","
-	"\"response_type\":" JSON({ "type": ["string", "null"] }) ","
-	"\"response\":" JSON({}) ","
-	"\"responded_by\":" ID_OR_NULL ",\"responded_at\":" TIME_OR_NULL ","
-	"\"created_at\":" TIME "}}" },
-{ "OperatorItemPage", PAGE("OperatorItem") },
+{ "OperatorItemPage", PAGE("InboxItem") },
 { "OperatorItemsQuery", QUERY(LIMIT "," CURSOR ",\"run_id\":" ID
 	",\"status\":" JSON({ "enum": ["pending", "answered", "dismissed",
 	    "expired", "superseded"] })
@@ -653,7 +710,7 @@ static const struct schema_row table[] = {
 	"\"outcome\":" JSON({ "enum": ["succeeded", "failed", "unknown",
 	    "cancelled", "skipped"] }) ","
 	"\"item_id\":" ID ",\"interrupt_id\":" ID ","
-	"\"kind\":" JSON({ "enum": ["outcome", "error", "dead_letter"] }) ","
+	"\"kind\":" JSON({ "type": "string" }) ","
 	"\"action_request\":" JSON({ "type": "object", "description":
 	    "What was to be done: action and args." }) ","
 	"\"config\":" JSON({ "type": "object", "description":
@@ -708,7 +765,8 @@ static const struct schema_row table[] = {
 /* clang-format on */
 
 /* The tables of all rooms; each ends with a row without a name. */
-static const struct schema_row *const rooms[] = { table, api_schemas_ambient };
+static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
+	api_schemas_inbox };
 
 static const struct schema_row *
 row_at(size_t i)

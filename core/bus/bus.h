@@ -5,7 +5,7 @@
 /*
  * Publish and subscribe between the loops of a node (and, with another driver,
  * between nodes).  A topic is a UUID: a thread's id; or a session's, whose one
- * message, without a frame, says that it has ended.  Messages of one publisher
+ * message, without a frame, says that it has ended; or core/run/item_bell.h.  Messages of one publisher
  * to one topic arrive in order; the bus may lose what it carries at
  * any moment, so nothing durable depends on it: readers notice gaps by seq and
  * read the log.

@@ -4,8 +4,10 @@ CORE_LIBS += libchat.la
 libchat_la_SOURCES = \
 	core/chat/ambient.c core/chat/ambient.h \
 	core/chat/chat.h \
+	core/chat/item.c core/chat/item.h \
 	core/chat/log.c \
 	core/chat/operator.c core/chat/operator.h \
+	core/chat/pump.c core/chat/pump.h \
 	core/chat/runs.c \
 	core/chat/send.c core/chat/send.h core/chat/send_behind.c \
 	core/chat/send_impl.h core/chat/send_parts.c \

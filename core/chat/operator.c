@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/json_write.h"
+#include "core/chat/item.h"
 #include "core/run/wire.h"
 
 /* Items are read with SQL of its own; runs change through the engine only. */
@@ -96,54 +97,17 @@ run_calls(const struct chat_ctx *ctx, struct uuid id,
 
 /* ---- Items --------------------------------------------------------- */
 
-#define ITEM_COLUMNS \
-	"id, kind, status, title, description, action_request, config," \
-	" user_id, agent_id, thread_id, run_id, response_type, response," \
-	" responded_by, responded_at, created_at"
+SQL(ITEMS,
+    "SELECT " ITEM_COLUMNS(
+	"") " FROM inbox_items WHERE tenant_id = $1"
+	    " AND kind IN " ITEM_DECISIONS
+	    " AND id < $2 AND ($3 IS NULL OR status = $3)"
+	    " AND ($4 IS NULL OR kind = $4) AND ($5 IS NULL OR run_id = $5)"
+	    " ORDER BY id DESC LIMIT $6");
 
-SQL(ITEMS, "SELECT " ITEM_COLUMNS " FROM inbox_items WHERE tenant_id = $1"
-	   " AND kind <> 'question' AND id < $2 AND ($3 IS NULL OR status = $3)"
-	   " AND ($4 IS NULL OR kind = $4) AND ($5 IS NULL OR run_id = $5)"
-	   " ORDER BY id DESC LIMIT $6");
-
-SQL(ITEM, "SELECT " ITEM_COLUMNS " FROM inbox_items WHERE id = $1"
-	  " AND tenant_id = $2 AND kind <> 'question'");
-
-static void
-put_json_or_null(struct json_object *o, const char *key, const char *text)
-{
-	if (text == NULL)
-		jput_null(o, key);
-	else
-		jput_json(o, key, text);
-}
-
-static struct json_object *
-item_json(const struct rows *r, int i)
-{
-	struct json_object *o = jobj();
-
-	jput_uuid(o, "id", rows_uuid(r, i, 0));
-	jput_str(o, "kind", rows_text(r, i, 1));
-	jput_str(o, "status", rows_text(r, i, 2));
-	jput_str(o, "title", rows_text(r, i, 3));
-	jput_str(o, "description", rows_text(r, i, 4));
-	put_json_or_null(o, "action_request", rows_text(r, i, 5));
-	put_json_or_null(o, "config", rows_text(r, i, 6));
-	jput_uuid(o, "user_id", rows_uuid(r, i, 7));
-	jput_uuid(o, "agent_id", rows_uuid(r, i, 8));
-	jput_uuid(o, "thread_id", rows_uuid(r, i, 9));
-	jput_uuid(o, "run_id", rows_uuid(r, i, 10));
-	jput_str(o, "response_type", rows_text(r, i, 11));
-	put_json_or_null(o, "response", rows_text(r, i, 12));
-	if (rows_is_null(r, i, 13))
-		jput_null(o, "responded_by");
-	else
-		jput_uuid(o, "responded_by", rows_uuid(r, i, 13));
-	jput_time(o, "responded_at", rows_int(r, i, 14));
-	jput_time(o, "created_at", rows_int(r, i, 15));
-	return o;
-}
+SQL(ITEM, "SELECT " ITEM_COLUMNS(
+	      "") " FROM inbox_items WHERE id = $1"
+		  " AND tenant_id = $2 AND kind IN " ITEM_DECISIONS);
 
 SUSPENDS enum as_status
 operator_list(const struct chat_ctx *ctx, const struct operator_filter *filter,
@@ -167,7 +131,7 @@ operator_list(const struct chat_ctx *ctx, const struct operator_filter *filter,
 		n = (int)page->limit;
 	*items = jarr();
 	for (int i = 0; i < n; i++)
-		json_object_array_add(*items, item_json(r, i));
+		json_object_array_add(*items, item_json(r, i, 0));
 	if (n > 0)
 		page->last = rows_uuid(r, n - 1, 0);
 	rows_free(r);
@@ -188,7 +152,7 @@ operator_get(const struct chat_ctx *ctx, struct uuid id,
 		st = error_not_found(err, "item", text);
 	}
 	if (st == AS_OK)
-		*item = item_json(r, 0);
+		*item = item_json(r, 0, 0);
 	rows_free(r);
 	return st;
 }

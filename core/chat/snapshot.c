@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/chat/item.h"
 
 /* See snapshot.h. */
 
@@ -51,7 +52,7 @@ static SUSPENDS enum as_status
 snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
     struct json_object *thread, struct snapshot *out)
 {
-	struct json_object *messages = NULL, *run = NULL, *o;
+	struct json_object *messages = NULL, *run = NULL, *open = NULL, *o;
 	struct uuid run_id;
 	int64_t next;
 	enum as_status st;
@@ -62,6 +63,8 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 	    (st = run_read(ctx, run_id, &run, NULL)) == AS_OK)
 		st = run_store_open_message(ctx->runs, false, c->thread_id,
 		    out->seq, &out->message_id, &out->attempt, NULL);
+	if (st == AS_OK)
+		st = items_open(ctx, c->thread_id, &open, NULL);
 	if (st != AS_OK) {
 		json_object_put(run);
 		json_object_put(messages);
@@ -71,7 +74,7 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 	jput_int(o, "snapshot_seq", out->seq);
 	jput(o, "messages", messages);
 	jput(o, "run", run);
-	jput(o, "open_requests", jarr());
+	jput(o, "open_requests", open);
 	jput(o, "partial", partial_json(c, out));
 	out->frame = frame_of(o);
 	return AS_OK;

@@ -7,46 +7,39 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/chat/pump.h"
 #include "core/chat/snapshot.h"
 #include "core/chat/stream_poll.h"
 
 /*
- * The struct has up to two owners: whoever opened it, and the catching-up
- * fiber.  `closed` tells the fiber that nobody listens; the last owner frees.
- * Invariant: outside the fiber, everything up to `cursor` has been sent and,
- * of the open message, `text_pos` bytes.
+ * Invariant: outside the catching-up fiber (pump.h), everything up to `cursor`
+ * has been sent and, of the open message, `text_pos` bytes.
  */
 
 #define PAGE 200
 
 struct stream {
+	struct pump p;
 	struct stream_config c;
-	struct stream_ops ops;
-	void *arg;
-	struct bus_sub *sub, *session;
+	struct bus_sub *sub;
 	struct stream_head head;
-	struct loop_timer slow;
-	struct loop_hook last; /* frees it when nobody stands in it any more */
-	struct fiber_wait wait; /* of the catching-up fiber, for drain */
 	int64_t cursor;
 	struct uuid message_id; /* that is being written; nil: none */
 	int64_t text_pos;
 	int attempt;
 	int generation; /* of the cursor: raised by resume */
 	int looked; /* the generation whose open message is known */
-	bool catching, dirty, lagging, closed, begun;
+	bool begun;
 	bool parked; /* as far as it has been sent */
 };
 
-static SUSPENDS void stream_catch_up(void *arg);
+static struct stream *
+stream_of(struct pump *p)
+{
+	return container_of(p, struct stream, p);
+}
 
 /* ---- Sending ------------------------------------------------------- */
-
-static bool
-is_full(struct stream *s)
-{
-	return s->ops.pending(s->arg) > STREAM_HIGH_WATER;
-}
 
 /* The value of a member of a frame that is known to stand in its head. */
 static bool
@@ -98,17 +91,7 @@ ends_run(struct stream *s, const char *type, const struct uuid run_id,
 		    strstr(frame->data, "\"state\":\"recoverable_error\"") !=
 			NULL;
 	return strstr(frame->data, "\"status\":\"end\"") != NULL ||
-	       (s->parked && !s->catching);
-}
-
-static void
-stream_end(struct stream *s, enum stream_over why)
-{
-	struct stream_ops ops = s->ops;
-	void *arg = s->arg;
-
-	stream_close(s);
-	ops.over(arg, why);
+	       (s->parked && !s->p.catching);
 }
 
 /* False: the stream is closed. */
@@ -118,12 +101,12 @@ send_durable(struct stream *s, int64_t seq, int64_t run_seq, struct uuid run_id,
 {
 	s->cursor = s->c.by_run ? run_seq : seq;
 	note_message(s, type, frame);
-	s->ops.send(s->arg, type, s->cursor, frame);
-	if (s->closed)
+	pump_send(&s->p, type, s->cursor, frame);
+	if (s->p.closed)
 		return false;
 	if (!ends_run(s, type, run_id, frame))
 		return true;
-	stream_end(s, STREAM_RUN_ENDED);
+	pump_end(&s->p, STREAM_RUN_ENDED);
 	return false;
 }
 
@@ -141,47 +124,11 @@ send_text(struct stream *s)
 	    t.attempt, t.offset, t.text.data, t.text.len);
 	s->text_pos = t.offset + (int64_t)t.text.len;
 	buf_free(&t.text);
-	s->ops.send(s->arg, "message_delta", -1, frame);
+	pump_send(&s->p, "message_delta", -1, frame);
 	rcbuf_unref(frame);
 }
 
 /* ---- From the bus -------------------------------------------------- */
-
-static void
-catch_up_start(struct stream *s)
-{
-	struct fiber_ref f;
-
-	if (s->catching) {
-		s->dirty = true;
-		return;
-	}
-	s->catching = true;
-	f = fiber_spawn(s->c.loop, "stream catch-up", stream_catch_up, s);
-	if (f.f == NULL) {
-		s->catching = false;
-		stream_end(s, STREAM_BROKEN);
-	}
-}
-
-static void
-on_slow(struct loop_timer *t)
-{
-	struct stream *s = container_of(t, struct stream, slow);
-
-	stream_end(s, STREAM_SLOW);
-}
-
-static void
-lag_start(struct stream *s)
-{
-	if (s->lagging)
-		return;
-	s->lagging = true;
-	s->slow.fn = on_slow;
-	loop_timer_set(s->c.loop, &s->slow,
-	    loop_now_ms(s->c.loop) + STREAM_SLOW_MS);
-}
 
 /* Deltas that came by during the catching up are in the log by now. */
 static bool
@@ -202,19 +149,17 @@ on_durable(struct stream *s, const struct bus_msg *m)
 	if (at <= s->cursor)
 		return;
 	if (at != s->cursor + 1) {
-		catch_up_start(s);
+		pump_more(&s->p);
 		return;
 	}
-	if (is_full(s)) {
-		lag_start(s);
+	if (pump_is_full(&s->p))
 		return;
-	}
 	p = strstr(m->frame->data, "\"type\":\"");
 	for (size_t i = 0; p != NULL && i < sizeof(type) - 1 && p[8 + i] != '"';
 	     i++)
 		type[i] = p[8 + i];
 	if (lacks_text(s, type, m->frame))
-		catch_up_start(s);
+		pump_more(&s->p);
 	else
 		(void)send_durable(s, m->seq, m->run_seq, m->run_id, type,
 		    m->frame);
@@ -223,19 +168,17 @@ on_durable(struct stream *s, const struct bus_msg *m)
 static void
 on_delta(struct stream *s, const struct bus_msg *m)
 {
-	if (is_full(s)) {
-		lag_start(s);
+	if (pump_is_full(&s->p))
 		return;
-	}
 	if (uuid_is_nil(m->message_id)) { /* reasoning: not kept anywhere */
-		s->ops.send(s->arg, "reasoning_delta", -1, m->frame);
+		pump_send(&s->p, "reasoning_delta", -1, m->frame);
 		return;
 	}
 	if (!uuid_equal(m->message_id, s->message_id))
 		return; /* its start has not come by yet, or it is over */
 	if (m->offset == s->text_pos) {
 		s->text_pos += (int64_t)m->len;
-		s->ops.send(s->arg, "message_delta", -1, m->frame);
+		pump_send(&s->p, "message_delta", -1, m->frame);
 	} else if (m->offset + (int64_t)m->len > s->text_pos)
 		send_text(s);
 }
@@ -247,9 +190,9 @@ on_bus(const struct bus_msg *m, void *arg)
 
 	if (s->c.by_run && !uuid_equal(m->run_id, s->c.run_id))
 		return;
-	if (s->catching)
-		s->dirty = s->dirty || m->seq > 0;
-	else if (s->lagging)
+	if (s->p.catching)
+		s->p.dirty = s->p.dirty || m->seq > 0;
+	else if (s->p.lagging)
 		return;
 	else if (m->seq > 0)
 		on_durable(s, m);
@@ -262,35 +205,11 @@ on_behind(struct stream_head *h)
 {
 	struct stream *s = container_of(h, struct stream, head);
 
-	if (!s->catching && !s->lagging)
-		catch_up_start(s);
-}
-
-static void
-on_signed_out(const struct bus_msg *m, void *arg)
-{
-	(void)m;
-	stream_end(arg, STREAM_SIGNED_OUT);
+	if (!s->p.catching && !s->p.lagging)
+		pump_more(&s->p);
 }
 
 /* ---- Catching up --------------------------------------------------- */
-
-/* Waits until the reader has taken what was sent; false: give up. */
-static SUSPENDS bool
-wait_drained(struct stream *s)
-{
-	uint64_t until = loop_now_ms(s->c.loop) + STREAM_SLOW_MS;
-
-	while (!s->closed && is_full(s)) {
-		s->wait = fiber_prepare();
-		if (fiber_suspend(until) != FIBER_WOKEN) {
-			if (!s->closed && is_full(s))
-				stream_end(s, STREAM_SLOW);
-			return false;
-		}
-	}
-	return !s->closed;
-}
 
 /* A cursor may stand in the middle of a message: then its text is due. */
 static SUSPENDS void
@@ -306,7 +225,7 @@ find_open_message(struct stream *s)
 		return;
 	(void)run_store_open_message(s->c.ctx.runs, s->c.by_run, id, s->cursor,
 	    &open, &attempt, NULL);
-	if (!s->closed && generation == s->generation) {
+	if (!s->p.closed && generation == s->generation) {
 		s->message_id = open;
 		s->attempt = attempt;
 	}
@@ -354,7 +273,7 @@ send_rest(struct stream *s, const struct log_event *events, int at, int n)
 		    s->message_id, s->attempt, s->text_pos, text + s->text_pos,
 		    (size_t)(len - s->text_pos));
 		s->text_pos = len;
-		s->ops.send(s->arg, "message_delta", -1, frame);
+		pump_send(&s->p, "message_delta", -1, frame);
 		rcbuf_unref(frame);
 	}
 	json_object_put(message);
@@ -373,26 +292,26 @@ page_send(struct stream *s, int *n)
 	int got;
 
 	st = log_read(s->c.store, of, id, s->cursor, PAGE, &events, n, &err);
-	if (st != AS_OK && !s->closed) {
+	if (st != AS_OK && !s->p.closed) {
 		log_warn("stream", "log not read: %s", err.detail);
-		stream_end(s, STREAM_BROKEN);
+		pump_end(&s->p, STREAM_BROKEN);
 	}
 	error_clear(&err);
 	got = *n;
-	for (int i = 0; !s->closed && generation == s->generation && i < got;
+	for (int i = 0; !s->p.closed && generation == s->generation && i < got;
 	     i++) {
 		if (strcmp(events[i].type, "message_end") == 0)
 			send_rest(s, events, i, got);
-		if (s->closed ||
+		if (s->p.closed ||
 		    !send_durable(s, events[i].seq, events[i].run_seq,
 			events[i].run_id, events[i].type, events[i].frame) ||
-		    !wait_drained(s))
+		    !pump_wait(&s->p))
 			break;
 	}
 	log_events_free(events, got);
 	if (generation != s->generation) /* a resume came in between */
 		*n = 1;
-	return !s->closed;
+	return !s->p.closed;
 }
 
 /* Has the run that this stream follows ended? */
@@ -421,64 +340,61 @@ stream_begin(struct stream *s)
 	if (!s->c.snapshot && !s->c.ready)
 		return true;
 	st = snapshot_read(&s->c, &snap);
-	if (st != AS_OK && !s->closed)
-		stream_end(s, STREAM_BROKEN);
-	if (!s->closed)
-		s->ops.send(s->arg, "ready", -1, snap.ready);
+	if (st != AS_OK && !s->p.closed)
+		pump_end(&s->p, STREAM_BROKEN);
+	if (!s->p.closed)
+		pump_send(&s->p, "ready", -1, snap.ready);
 	/* Who has resumed meanwhile wants the tail after another cursor. */
-	if (!s->closed && s->c.snapshot && generation == s->generation) {
+	if (!s->p.closed && s->c.snapshot && generation == s->generation) {
 		s->cursor = snap.seq;
 		s->looked = s->generation;
 		s->message_id = snap.message_id;
 		s->attempt = snap.attempt;
 		s->text_pos = snap.text_pos;
-		s->ops.send(s->arg, "snapshot", s->cursor, snap.frame);
+		pump_send(&s->p, "snapshot", s->cursor, snap.frame);
 	}
 	snapshot_clear(&snap);
-	return !s->closed;
+	return !s->p.closed;
 }
 
-static void
-on_last(struct loop_hook *h)
-{
-	free(container_of(h, struct stream, last));
-}
-
-static void
-free_later(struct stream *s)
-{
-	s->last.fn = on_last;
-	loop_at_turn_end(s->c.loop, &s->last);
-}
-
+/* An end that is seen before the last page is in that page. */
 static SUSPENDS void
-stream_catch_up(void *arg)
+stream_supply(struct pump *p)
 {
-	struct stream *s = arg;
-	int n;
+	struct stream *s = stream_of(p);
+	bool over;
+	int n = 1;
 
-	fiber_deadline_set(loop_now_ms(s->c.loop) + 10 * STREAM_SLOW_MS);
-	if (s->begun || stream_begin(s)) {
-		bool over;
+	if (!s->begun && !stream_begin(s))
+		return;
+	over = run_is_over(s);
+	if (s->looked != s->generation)
+		find_open_message(s);
+	while (!p->closed && n > 0 && page_send(s, &n))
+		continue;
+	if (!p->closed && !p->dirty && (over || s->parked))
+		pump_end(p, STREAM_RUN_ENDED);
+}
 
-		/* An end that is seen before the last page is in that page. */
-		do {
-			over = !s->closed && run_is_over(s);
-			s->dirty = false;
-			n = 1;
-			if (s->looked != s->generation)
-				find_open_message(s);
-			while (!s->closed && n > 0 && page_send(s, &n))
-				continue;
-		} while (!s->closed && s->dirty);
-		if (!s->closed && (over || s->parked))
-			stream_end(s, STREAM_RUN_ENDED);
-	}
-	s->catching = false;
-	if (s->closed)
-		free_later(s);
-	else
-		send_text(s);
+static void
+stream_idle(struct pump *p)
+{
+	send_text(stream_of(p));
+}
+
+static void
+stream_stop(struct pump *p)
+{
+	struct stream *s = stream_of(p);
+
+	bus_unsubscribe(s->sub);
+	stream_poll_leave(&s->head);
+}
+
+static void
+stream_gone(struct pump *p)
+{
+	free(stream_of(p));
 }
 
 /* ---- For the opener ------------------------------------------------ */
@@ -487,30 +403,26 @@ struct stream *
 stream_open(const struct stream_config *config, const struct stream_ops *ops,
     void *arg)
 {
+	static const struct pump_ops pump_ops = { .supply = stream_supply,
+		.idle = stream_idle,
+		.stop = stream_stop,
+		.gone = stream_gone };
 	struct stream *s = xcalloc(1, sizeof(*s));
 
 	s->c = *config;
 	s->c.ctx.arena = NULL;
-	s->ops = *ops;
-	s->arg = arg;
 	s->cursor = config->after;
 	s->looked = -1;
-	s->sub = bus_subscribe(config->bus, config->thread_id, on_bus, s);
-	if (!uuid_is_nil(config->ctx.who.session_id))
-		s->session = bus_subscribe(config->bus,
-		    config->ctx.who.session_id, on_signed_out, s);
-	s->catching = true;
-	if (fiber_spawn(config->loop, "stream catch-up", stream_catch_up, s)
-		.f == NULL) {
-		bus_unsubscribe(s->sub);
-		bus_unsubscribe(s->session);
-		free(s);
-		return NULL;
-	}
 	s->head.id = config->by_run ? config->run_id : config->thread_id;
 	s->head.by_run = config->by_run;
 	s->head.cursor = &s->cursor;
 	s->head.behind = on_behind;
+	if (!pump_open(&s->p, config->loop, &pump_ops, ops, arg)) {
+		free(s);
+		return NULL;
+	}
+	pump_until_signed_out(&s->p, config->bus, config->ctx.who.session_id);
+	s->sub = bus_subscribe(config->bus, config->thread_id, on_bus, s);
 	stream_poll_join(config->poll, &s->head);
 	return s;
 }
@@ -522,32 +434,18 @@ stream_resume(struct stream *s, int64_t after)
 	s->generation++;
 	memset(&s->message_id, 0, sizeof(s->message_id));
 	s->text_pos = 0;
-	catch_up_start(s);
+	pump_more(&s->p);
 }
 
 void
 stream_drained(struct stream *s)
 {
-	fiber_wake(s->wait);
-	if (!s->lagging)
-		return;
-	s->lagging = false;
-	loop_timer_clear(&s->slow);
-	catch_up_start(s);
+	pump_drained(&s->p);
 }
 
 void
 stream_close(struct stream *s)
 {
-	if (s == NULL || s->closed)
-		return;
-	s->closed = true;
-	bus_unsubscribe(s->sub);
-	bus_unsubscribe(s->session);
-	stream_poll_leave(&s->head);
-	loop_timer_clear(&s->slow);
-	if (s->catching)
-		fiber_wake(s->wait);
-	else
-		free_later(s);
+	if (s != NULL)
+		pump_close(&s->p);
 }

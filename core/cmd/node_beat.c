@@ -244,6 +244,8 @@ reap_fiber(void *arg)
 	cancels_look(n);
 	orphans_look(n);
 	queues_look(n);
+	if (n->executes && !n->stopping)
+		engine_expire(node_app(n)->engine);
 	if (n->executes)
 		breaker_sync(node_app(n)->store, n->breakers,
 		    loop_now_ms(node_app(n)->loop));

@@ -4,6 +4,7 @@
 #include "core/api/seats.h"
 #include "core/base/clock.h"
 #include "core/chat/stream_poll.h"
+#include "core/inbox/watch.h"
 #include "core/run/engine.h"
 
 /*
@@ -52,6 +53,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->all = n->apps;
 	app->started_us = clock_wall_us();
 	bus_join(n->bus, app->loop);
+	app->inbox = inbox_watch_new(app->loop, app->store, app->bus);
 }
 
 static void
@@ -144,6 +146,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	engine_free(app->engine);
 	world_free(app->world);
 	http_client_free(app->http);
+	inbox_watch_free(app->inbox);
 	bus_leave(n->bus, app->loop);
 	stream_poll_free(app->poll);
 	run_store_free(app->runs);

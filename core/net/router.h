@@ -45,6 +45,7 @@ struct route {
 	unsigned flags;
 	const char *in; /* name of the body's schema, or NULL: no body */
 	const char *out; /* name of the answer's schema, or NULL */
+	const char *event; /* schema of a frame, of ROUTE_SSE; default Event */
 	int status; /* of success; default 200 */
 	const char *query; /* name of an object schema: allowed ?members */
 	const char *errors; /* codes beyond the usual: "THREAD_BUSY EXPIRED" */

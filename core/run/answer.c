@@ -7,12 +7,14 @@
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/approval.h"
+#include "core/run/builtin.h"
+#include "core/run/call.h"
 #include "core/run/history.h"
 #include "core/run/mutant.h"
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
-#include "core/run/work.h"
 
 /*
  * The model's turn: one request on a child fiber, its text shown as it comes
@@ -208,6 +210,7 @@ answer_new(struct work *w)
 	a->show.fn = text_hook;
 	a->messages = history_build(system, w->history, w->n_history);
 	a->tools = world->offer(world->arg, w->agent);
+	builtin_offer(w, a->tools);
 	a->extras = jarr();
 	a->end.input = a->end.output = a->end.cached = a->end.reasoning = -1;
 	free(system);
@@ -382,8 +385,7 @@ why_word(enum as_chat_why why)
 /* ---- Intents ------------------------------------------------------- */
 
 static void
-intent_event(struct work_commit *wc, const struct run_tool *t,
-    const struct plug_tool_info *info)
+intent_event(struct work_commit *wc, const struct run_tool *t)
 {
 	struct buf b = { 0 };
 
@@ -393,9 +395,24 @@ intent_event(struct work_commit *wc, const struct run_tool *t,
 	jw_raw(&b, "args", t->args);
 	jw_str(&b, "effect", run_effect_word(t->effect));
 	jw_str(&b, "idempotency_key", t->idem_key);
-	jw_bool(&b, "needs_approval", info != NULL && info->needs_approval);
+	jw_bool(&b, "needs_approval",
+	    strcmp(t->state, "awaiting_approval") == 0);
 	jw_close(&b);
 	event_list_add(&wc->events, "tool_call", &b);
+}
+
+/* Is it begun at once, or does a person come first? */
+static const char *
+intent_state(const struct work *w, const struct run_tool *t,
+    const struct plug_tool_info *info, struct json_object *args)
+{
+	if (builtin_asks(w, t->tool, args))
+		return "parked";
+	if (info != NULL && call_is_offered(w, info) &&
+	    approval_needed(w->agent->approval, w->state.kind, info, t->tool,
+		t->effect))
+		return "awaiting_approval";
+	return "started";
 }
 
 static void
@@ -437,12 +454,12 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	hash_bytes(&h, text.data, text.len);
 	hash_end(&h, t->args_hash);
 	buf_free(&text);
+	t->state = intent_state(w, t, info, args);
 	json_object_put(args);
 	if (strcmp(t->effect, "K") == 0 && info->key_valid_ms > 0)
 		t->key_until = wc->c.now_us + info->key_valid_ms * 1000;
-	t->state = "started";
 	t->deadline_us = wc->c.now_us + ms * 1000;
-	intent_event(wc, t, info);
+	intent_event(wc, t);
 }
 
 /* ---- The commit ---------------------------------------------------- */

@@ -340,7 +340,7 @@ engine_unblock(struct engine *e, struct uuid run_id, struct error *err)
 {
 	struct work_commit wc;
 	struct work *w;
-	enum as_status st = work_guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest(e, run_id, &w, err);
 
 	if (st == AS_OK && w->state.status != RUN_BLOCKED)
 		st = error_set(err, ERR_CONFLICT, "the run is %s",
@@ -358,7 +358,7 @@ engine_unblock(struct engine *e, struct uuid run_id, struct error *err)
 		else if (st == AS_CANCELED)
 			st = AS_CONFLICT;
 	}
-	work_guest_close(w);
+	work_guest_free(w);
 	return st;
 }
 
@@ -378,9 +378,14 @@ stalled_mend(struct engine *e, const struct run_stalled *s)
 		    NULL);
 	if (asked)
 		engine_notify_cancel(e, s->active_run_id);
+	if (st != AS_OK)
+		return;
 	uuid_format(s->thread_id, id);
-	if (st == AS_OK)
-		log_info("run", "thread %s was stalled and goes on", id);
+	if (uuid_is_nil(s->active_run_id))
+		log_warn("run", "thread %s was left free: its queue goes on",
+		    id);
+	else
+		log_info("run", "thread %s has to make way", id);
 }
 
 #define STALLED_MAX 100

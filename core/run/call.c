@@ -5,6 +5,8 @@
 
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
+#include "core/run/approval.h"
+#include "core/run/builtin.h"
 #include "core/run/mutant.h"
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
@@ -67,12 +69,10 @@ call_remember(struct call *c, struct json_object *args)
 	return st;
 }
 
-/* Is the tool one that this agent was given? */
-static bool
-call_is_allowed(const struct call *c)
+bool
+call_is_offered(const struct work *w, const struct plug_tool_info *info)
 {
-	const struct agent *a = c->t->w->agent;
-	const struct plug_tool_info *info = call_tool(c);
+	const struct agent *a = w->agent;
 	const char *slug;
 
 	for (size_t i = 0;
@@ -322,7 +322,10 @@ call_main(void *arg)
 		    "arguments are not a JSON object");
 	else if (strcmp(c->row.tool, PROMPT_REMEMBER) == 0)
 		st = call_remember(c, args);
-	else if (!call_is_allowed(c))
+	else if (strcmp(c->row.tool, BUILTIN_ASK) == 0 &&
+		 approval_may_ask(w->agent->approval, w->state.kind))
+		st = error_field(&c->err, "question", "is required");
+	else if (!call_is_offered(w, call_tool(c)))
 		st = error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
 		    c->row.tool);
 	else

@@ -22,6 +22,7 @@ struct call {
 	const char *outcome; /* succeeded failed unknown cancelled skipped */
 	int tries;
 	int64_t sender_until_us; /* of whoever may have sent it before */
+	bool asks; /* a person has to answer first */
 	bool resumed; /* somebody before us may have sent it */
 	bool recorded; /* its result is in the row, its message is missing */
 	bool sent; /* by us, and not refused for certain */
@@ -49,6 +50,10 @@ const struct plug_tool_info *call_tool(const struct call *c); /* or NULL */
 bool call_effect_is(const struct call *c, const char *letter);
 bool call_is_unknown(const struct call *c);
 int64_t call_timeout_ms(const struct call *c);
+/* Is it a tool that the run's agent was given? */
+bool call_is_offered(const struct work *w, const struct plug_tool_info *info);
+/* tools.c: what its row means for it. */
+void call_from_row(struct call *c);
 
 /* ---- call_result.c ------------------------------------------------- */
 

@@ -101,6 +101,18 @@ result_nudge(struct call *c, struct arena *arena, const char *text)
 	    text, RUN_REPEATS_TOLD);
 }
 
+/* The model has asked for something else than what was done. */
+static const char *
+result_edited(const struct call *c, struct arena *arena, const char *text)
+{
+	if (c->row.resolution == NULL ||
+	    strcmp(c->row.resolution, "edited") != 0)
+		return text;
+	return arena_printf(arena,
+	    "[A person has changed the arguments to %s]\n%s", c->row.args,
+	    text);
+}
+
 /* One result: its row, its event, its message. */
 void
 call_result(struct call *c, struct work_commit *wc)
@@ -113,6 +125,7 @@ call_result(struct call *c, struct work_commit *wc)
 
 	if (!c->recorded)
 		call_row(c, &wc->tools_done[wc->c.n_tools_done++], text);
+	text = result_edited(c, wc->arena, text);
 	m->ordinal = c->row.ordinal;
 	m->content = text;
 	m->tool_name = c->row.tool;

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/history.h"
+#include "core/run/item_bell.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/work.h"
 
@@ -108,6 +109,7 @@ engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
 		bus_publish(bus, &m);
 		rcbuf_unref(m.frame);
 	}
+	item_bell_events(bus, events);
 	FAILPOINT("publish.post");
 }
 
@@ -232,6 +234,11 @@ slot_freed(struct engine *e)
 void
 engine_rung(struct engine *e)
 {
+	for (struct work *w = e->works; w != NULL; w = w->next)
+		if (w->asks) {
+			w->look = true;
+			fiber_wake(w->wait);
+		}
 	e->starved = e->c.epoch != 0;
 	slot_freed(e);
 }

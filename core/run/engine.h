@@ -125,6 +125,7 @@ struct engine_resume {
 	const char *model; /* another one, or NULL */
 	bool extend; /* grant what the limits allow once more */
 	const char *items_close; /* what its open items become */
+	const struct error *why; /* of an end that is a failure, or NULL */
 	struct uuid by; /* who decided, or nil */
 	struct uuid item_id; /* the item that is answered; nil: all of them */
 	/* One decision on a call whose outcome is unknown, or NULL. */
@@ -165,6 +166,31 @@ SUSPENDS enum as_status engine_unblock(struct engine *e, struct uuid run_id,
  */
 SUSPENDS enum as_status engine_resume(struct engine *e, struct uuid run_id,
     const struct engine_resume *how, struct error *err);
+
+/* What somebody says to one item of kind approval or question. */
+struct engine_answer {
+	struct uuid item_id;
+	const char *type; /* accept edit response ignore */
+	/*
+	 * JSON.  edit: the whole new arguments, an object; response: a string
+	 * or any value; else NULL.
+	 */
+	const char *args;
+	const char *key; /* the same answer again is harmless */
+	struct uuid by; /* nil: the item has expired */
+};
+
+/*
+ * Answers to items of one run, in any order, all or none.  Approved calls are
+ * made as soon as the agent's rule lets the run go on: after each answer, or
+ * after the last.  AS_CONFLICT: one of them is not pending any more, by whom is
+ * in err; AS_INVALID: its config or its tool does not allow it.  For any fiber
+ * of the loop.
+ */
+SUSPENDS enum as_status engine_respond(struct engine *e, struct uuid run_id,
+    const struct engine_answer *answers, int n, struct error *err);
+/* What happens to items that nobody has answered in time; now and then. */
+SUSPENDS void engine_expire(struct engine *e);
 
 /*
  * No new runs.  Those at work stop at their next step: a model is not waited

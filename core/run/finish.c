@@ -3,7 +3,7 @@
 
 #include "core/base/json_write.h"
 #include "core/base/log.h"
-#include "core/run/work.h"
+#include "core/run/ask.h"
 
 /*
  * Ends that are no success: cancelled, rolled back, failed, expired, dead.
@@ -69,7 +69,7 @@ call_settle(struct work_commit *wc, struct run_tool *t, bool *is_error)
 	}
 	*is_error = true;
 	t->error_code = "CANCELED";
-	if (strcmp(t->state, "planned") == 0) {
+	if (strcmp(t->state, "planned") == 0 || ask_waits(t)) {
 		t->state = "cancelled";
 		t->result = "Error CANCELED: the run was stopped before this "
 			    "call; it has not happened.";
@@ -286,6 +286,7 @@ work_fail(struct work *w, const struct error *why, const char *text, size_t len)
 {
 	struct work_ending end = { .to = RUN_FAILED,
 		.why = why,
+		.items_close = "dismissed",
 		.text = text,
 		.len = len };
 

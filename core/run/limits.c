@@ -22,6 +22,7 @@ run_budget_parse(struct run_budget *b, const char *json)
 	b->tokens = jget_int(o, "tokens", 0);
 	b->cost_micros = jget_int(o, "cost_micros", 0);
 	b->repeats = jget_int(o, "repeats", 0);
+	b->wall_left_ms = jget_int(o, "wall_left_ms", 0);
 	json_object_put(o);
 }
 
@@ -33,6 +34,8 @@ run_budget_write(struct buf *out, const struct run_budget *b)
 	jw_int(out, "tokens", b->tokens);
 	jw_int(out, "cost_micros", b->cost_micros);
 	jw_int(out, "repeats", b->repeats);
+	if (b->wall_left_ms > 0)
+		jw_int(out, "wall_left_ms", b->wall_left_ms);
 	jw_close(out);
 }
 

@@ -11,6 +11,7 @@
 /* What a person has granted beyond the configured limits: runs.budget. */
 struct run_budget {
 	int64_t steps, tokens, cost_micros, repeats;
+	int64_t wall_left_ms; /* of a run that waits for a person; 0: all */
 };
 
 /* NULL or anything that is no such object: nothing granted. */

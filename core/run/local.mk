@@ -3,15 +3,20 @@ noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/answer.c \
+	core/run/approval.c core/run/approval.h \
+	core/run/ask.c core/run/ask.h \
 	core/run/batch.c core/run/batch.h \
 	core/run/blocked.c \
 	core/run/breaker_store.c core/run/breaker_store.h \
+	core/run/builtin.c core/run/builtin.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
+	core/run/expire.c \
 	core/run/finish.c \
 	core/run/fold.c core/run/fold.h \
 	core/run/history.c core/run/history.h \
+	core/run/item_bell.c core/run/item_bell.h \
 	core/run/mutant.h \
 	core/run/limits.c core/run/limits.h \
 	core/run/orphan.c \
@@ -23,8 +28,9 @@ librun_la_SOURCES = \
 	core/run/replay_world.c \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
+	core/run/respond.c \
 	core/run/run_block.c core/run/run_block.h \
-	core/run/run_claim.c core/run/run_node.c \
+	core/run/run_claim.c core/run/run_inbox.c core/run/run_node.c \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
@@ -36,6 +42,10 @@ librun_la_SOURCES = \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \
 	core/run/world.c core/run/world.h
+
+check_PROGRAMS += tests/unit/t_approval
+tests_unit_t_approval_SOURCES = tests/unit/t_approval.c
+tests_unit_t_approval_LDADD = librun.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_event
 tests_unit_t_event_SOURCES = tests/unit/t_event.c
@@ -89,6 +99,10 @@ tests_integration_t_breaker_store_LDADD = librun.la libbus.la \
 check_PROGRAMS += tests/integration/t_reap
 tests_integration_t_reap_SOURCES = tests/integration/t_reap.c
 tests_integration_t_reap_LDADD = librun.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_interrupt
+tests_integration_t_interrupt_SOURCES = tests/integration/t_interrupt.c
+tests_integration_t_interrupt_LDADD = $(ENGINE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_unknown
 tests_integration_t_unknown_SOURCES = tests/integration/t_unknown.c

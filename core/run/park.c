@@ -35,8 +35,8 @@ interrupt_id(const struct work *w, const char *key, int64_t n)
 }
 
 /* Items of a commit stand in one array, grown one by one. */
-static struct run_item *
-item_add(struct work *w, struct work_commit *wc, const char *kind)
+struct run_item *
+work_item_add(struct work *w, struct work_commit *wc, const char *kind)
 {
 	size_t n = (size_t)wc->c.n_items_new;
 	struct run_item *all, *t;
@@ -55,8 +55,8 @@ item_add(struct work *w, struct work_commit *wc, const char *kind)
 	return t;
 }
 
-static void
-item_event(struct work_commit *wc, const struct run_item *t)
+void
+work_item_event(struct work_commit *wc, const struct run_item *t)
 {
 	struct buf b = { 0 };
 
@@ -67,7 +67,7 @@ item_event(struct work_commit *wc, const struct run_item *t)
 	jw_raw(&b, "action_request", t->action_request);
 	jw_raw(&b, "config", t->config);
 	jw_str(&b, "description", t->description);
-	jw_null(&b, "expires_at");
+	jw_time(&b, "expires_at", t->expires_at);
 	jw_close(&b);
 	event_list_add(&wc->events, "hitl_request", &b);
 }
@@ -94,7 +94,7 @@ void
 work_item_unknown(struct work *w, struct work_commit *wc,
     const struct run_tool *t)
 {
-	struct run_item *item = item_add(w, wc, "outcome");
+	struct run_item *item = work_item_add(w, wc, "outcome");
 
 	item->ordinal = t->ordinal;
 	item->interrupt_id = interrupt_id(w, t->idem_key, 0);
@@ -106,7 +106,7 @@ work_item_unknown(struct work *w, struct work_commit *wc,
 	item->action_request = request_of(wc, t);
 	item->config = "{\"outcomes\":[\"happened\",\"not_happened\","
 		       "\"skip\"]}";
-	item_event(wc, item);
+	work_item_event(wc, item);
 }
 
 static const char *
@@ -128,7 +128,7 @@ void
 work_item_error(struct work *w, struct work_commit *wc, const char *kind,
     const struct error *why)
 {
-	struct run_item *item = item_add(w, wc, kind);
+	struct run_item *item = work_item_add(w, wc, kind);
 	struct buf b = { 0 };
 
 	item->interrupt_id = interrupt_id(w, kind, wc->c.heads.run_seq);
@@ -139,7 +139,7 @@ work_item_error(struct work *w, struct work_commit *wc, const char *kind,
 	run_actions_write(&b, why->code);
 	jw_close(&b);
 	item->config = work_text(wc, &b);
-	item_event(wc, item);
+	work_item_event(wc, item);
 }
 
 void

@@ -80,6 +80,9 @@ keep_tool(struct replay *r, const struct run_tool *from)
 	t->effect = rec != NULL ? rec->effect
 				: arena_strdup(r->arena, from->effect);
 	t->state = rec != NULL && record_unsent(rec) ? "planned" : "started";
+	if (rec != NULL && record_was_asked(rec))
+		t->state = record_is_question(rec) ? "parked"
+						   : "awaiting_approval";
 }
 
 static void
@@ -92,6 +95,11 @@ end_tool(struct replay *r, const struct run_tool *done)
 			    done->result);
 			r->tools[i].error_code = arena_strdup(r->arena,
 			    done->error_code);
+			r->tools[i].resolution = arena_strdup(r->arena,
+			    done->resolution);
+			if (done->new_args)
+				r->tools[i].args = arena_strdup(r->arena,
+				    done->args);
 		}
 }
 
@@ -327,6 +335,50 @@ replay_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,
 	return AS_OK;
 }
 
+/* What a person has said then, from what became of the call. */
+static struct run_asked
+asked_of(const struct replay *r, const struct run_tool *rec,
+    struct arena *arena)
+{
+	struct run_asked a = { .step = rec->step,
+		.ordinal = rec->ordinal,
+		.kind = record_is_question(rec) ? "question" : "approval",
+		.status = record_has_expired(rec) ? "expired" : "answered",
+		.response_type = "ignore",
+		.responded_by = r->now.user_id };
+	struct buf b = { 0 };
+
+	if (strcmp(rec->resolution, "approved") == 0)
+		a.response_type = "accept";
+	else if (strcmp(rec->resolution, "edited") == 0) {
+		a.response_type = "edit";
+		a.response = rec->args;
+	} else if (strcmp(rec->resolution, "answered") == 0) {
+		a.response_type = "response";
+		buf_add_json_str(&b, rec->result, strlen(rec->result));
+		a.response = arena_strndup(arena, b.data, b.len);
+	}
+	buf_free(&b);
+	return a;
+}
+
+static SUSPENDS enum as_status
+replay_asked(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_asked **out, int *n, int64_t *version, struct error *err)
+{
+	struct replay *r = arg;
+
+	(void)run_id, (void)err;
+	r->moves++;
+	*n = 0;
+	*version = 0;
+	*out = arena_alloc(arena, (size_t)r->rec.n_tools * sizeof(**out) + 1);
+	for (int i = 0; i < r->rec.n_tools; i++)
+		if (record_was_asked(&r->rec.tools[i]))
+			(*out)[(*n)++] = asked_of(r, &r->rec.tools[i], arena);
+	return AS_OK;
+}
+
 static SUSPENDS enum as_status
 replay_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
     struct uuid *out, int *attempt, struct error *err)
@@ -357,6 +409,7 @@ static const struct run_store_ops replay_ops = {
 	.state = replay_state,
 	.history = replay_history,
 	.tools = replay_tools,
+	.asked = replay_asked,
 	.open_message = replay_open_message,
 	.blocked = replay_blocked,
 	.effects = replay_effects,

@@ -129,8 +129,11 @@ compare_intent(struct replay *r, const struct run_tool *t)
 	struct member members[] = {
 		{ "tool", rec->tool, t->tool },
 		{ "call id", rec->call_id, t->call_id },
-		{ "arguments", rec->args, t->args },
-		{ "hash of arguments", hex(r, rec->args_hash),
+		{ "arguments", record_was_edited(rec) ? t->args : rec->args,
+		    t->args },
+		{ "hash of arguments",
+		    hex(r,
+			record_was_edited(rec) ? t->args_hash : rec->args_hash),
 		    hex(r, t->args_hash) },
 		{ "idempotency key", key_expected(r, rec, t), t->idem_key },
 	};

@@ -64,6 +64,12 @@ int record_result_at(const struct record *rec, const struct run_tool *call);
 const struct run_tool *record_call_of(const struct record *rec,
     const struct record_message *m);
 /* The text of an answer that was not ended; it is no answer of the step. */
+/* A person was asked first, and has answered: in the place of a call or not. */
+bool record_was_asked(const struct run_tool *t);
+/* By a person: what the model had asked for stands in its message. */
+bool record_was_edited(const struct run_tool *t);
+bool record_is_question(const struct run_tool *t);
+bool record_has_expired(const struct run_tool *t);
 bool record_is_partial(const struct record_message *m);
 const char *record_why(const struct record *rec, struct uuid message_id);
 /* A stop ended it, or kept it from beginning. */

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/run/builtin.h"
 #include "core/run/replay_impl.h"
 
 /*
@@ -333,9 +335,40 @@ record_never_began(const struct run_tool *t)
 bool
 record_was_decided(const struct run_tool *t)
 {
-	return strcmp(t->state, "skipped") == 0 ||
+	return (strcmp(t->state, "skipped") == 0 && !record_was_asked(t)) ||
 	       (t->resolution != NULL &&
 		   strcmp(t->resolution, "operator") == 0);
+}
+
+bool
+record_was_asked(const struct run_tool *t)
+{
+	static const char *const words[] = { "approved", "edited", "answered",
+		"rejected" };
+
+	for (size_t i = 0; t->resolution != NULL && i < N_ITEMS(words); i++)
+		if (strcmp(t->resolution, words[i]) == 0)
+			return true;
+	return false;
+}
+
+bool
+record_was_edited(const struct run_tool *t)
+{
+	return t->resolution != NULL && strcmp(t->resolution, "edited") == 0;
+}
+
+bool
+record_is_question(const struct run_tool *t)
+{
+	return strcmp(t->tool, BUILTIN_ASK) == 0;
+}
+
+bool
+record_has_expired(const struct run_tool *t)
+{
+	return t->result != NULL && strcmp(t->state, "skipped") == 0 &&
+	       strstr(t->result, "in time") != NULL;
 }
 
 bool

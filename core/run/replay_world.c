@@ -112,7 +112,7 @@ say_call(struct replay *r, const struct plug_sink *sink, uint32_t index,
 
 	if (st != AS_OK)
 		return st;
-	if (t != NULL)
+	if (t != NULL && !record_was_edited(t))
 		return say_args(sink, index, t);
 	return say(sink, AS_DELTA_ARGS, index, json_text(jget(part, "args")));
 }
@@ -471,6 +471,7 @@ agent_allow_all(struct replay *r)
 	json_object_array_add(a->toolkits, json_object_new_string(TOOLKIT));
 	a->memory = jobj();
 	jput_bool(a->memory, "enabled", true);
+	a->approval = NULL; /* the record says who was asked */
 	a->fallback_models = NULL; /* an answer that fails makes the run wait */
 	arena_cleanup(r->arena, put_json, a->toolkits);
 	arena_cleanup(r->arena, put_json, a->memory);

@@ -81,7 +81,6 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
-	s->kind = text_in(arena, r, 0, 30);
 	s->class = (int)rows_int(r, 0, 31);
 	s->origin = text_in(arena, r, 0, 32);
 	s->multitask = text_in(arena, r, 0, 33);

@@ -11,6 +11,7 @@ static const struct run_store_ops sql_ops = {
 	.create = run_sql_create,
 	.commit = run_sql_commit,
 	.late = run_sql_late,
+	.answer = run_sql_answer,
 	.claim = run_sql_claim,
 	.node_join = run_sql_node_join,
 	.node_renew = run_sql_node_renew,
@@ -27,6 +28,8 @@ static const struct run_store_ops sql_ops = {
 	.thread = run_sql_thread,
 	.history = run_sql_history,
 	.tools = run_sql_tools,
+	.asked = run_sql_asked,
+	.overdue = run_sql_overdue,
 	.open_message = run_sql_open_message,
 	.by_client_id = run_sql_by_client_id,
 	.blocked = run_sql_blocked,
@@ -79,6 +82,27 @@ run_store_late(struct run_store *rs, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err)
 {
 	return rs->ops->late(rs->arg, run_id, t, now_us, err);
+}
+
+SUSPENDS enum as_status
+run_store_answer(struct run_store *rs, struct uuid run_id,
+    const struct run_answer *answers, int n, int64_t now_us, struct error *err)
+{
+	return rs->ops->answer(rs->arg, run_id, answers, n, now_us, err);
+}
+
+SUSPENDS enum as_status
+run_store_asked(struct run_store *rs, struct uuid run_id, struct arena *arena,
+    struct run_asked **out, int *n, int64_t *version, struct error *err)
+{
+	return rs->ops->asked(rs->arg, run_id, arena, out, n, version, err);
+}
+
+SUSPENDS enum as_status
+run_store_overdue(struct run_store *rs, int max, struct run_overdue **out,
+    int *n, struct error *err)
+{
+	return rs->ops->overdue(rs->arg, max, out, n, err);
 }
 
 SUSPENDS enum as_status

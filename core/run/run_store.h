@@ -58,10 +58,13 @@ struct run_tool {
 	const char *idem_key, *tool, *version, *args;
 	uint8_t args_hash[32];
 	const char *effect; /* P K N V U */
-	const char
-	    *state; /* started succeeded failed unknown cancelled skipped */
+	const char *state; /* planned awaiting_approval parked started
+		succeeded failed unknown cancelled skipped */
 	const char *result, *error_code; /* result: text as the model sees it */
-	const char *resolution; /* auto verify operator; NULL: auto */
+	const char *resolution; /* auto verify operator late, or of a person's
+		answer: approved edited answered rejected; NULL: auto */
+	bool new_args; /* to planned or started: args, args_hash, effect and
+		key_until are written as well */
 	int64_t deadline_us; /* of the first sending */
 	int64_t
 	    key_until; /* K: the service knows the key so long; 0: for good */
@@ -70,12 +73,29 @@ struct run_tool {
 /* What a person has to decide before the run can go on: an inbox item. */
 struct run_item {
 	struct uuid id, interrupt_id;
+	struct uuid task_id; /* nil: of no task */
 	struct uuid agent_id, user_id; /* of the thread */
 	const char *correlation_id;
-	const char *kind; /* outcome error dead_letter */
+	const char *kind; /* approval question outcome error dead_letter */
 	int64_t ordinal;
 	const char *title, *description;
 	const char *action_request, *config; /* JSON */
+	int64_t expires_at; /* 0: never */
+	const char *on_expire; /* reject approve fail escalate, or NULL */
+};
+
+/* What becomes of one pending item of kind approval or question. */
+struct run_answer {
+	struct uuid item_id;
+	/*
+	 * answered; expired: nobody has, and this is what happens instead;
+	 * pending: it stays so, but its time and its assignee are taken off.
+	 */
+	const char *status;
+	const char *type; /* accept edit response ignore; NULL: none */
+	const char *response; /* JSON, or NULL */
+	const char *key; /* of the answer, or NULL */
+	struct uuid by; /* nil: nobody */
 };
 
 /* An empty thread of user and agent. */
@@ -148,6 +168,7 @@ struct run_commit {
 	int64_t fence;
 	int64_t step;
 	struct run_heads heads;
+	int64_t version; /* 0: it may be any */
 	/* Effects. */
 	enum run_status to;
 	bool advance; /* step + 1 */
@@ -163,9 +184,12 @@ struct run_commit {
 	int n_tools_done;
 	const struct run_item *items_new;
 	int n_items_new;
+	const struct run_answer *answers; /* to items that are pending */
+	int n_answers;
 	/*
 	 * Not NULL: pending items of the run get this status: answered
-	 * dismissed superseded.  Only this one, or nil: all of them.
+	 * dismissed superseded.  Only this one, or nil: all of them; of a run
+	 * that stays open none of kind approval or question.
 	 */
 	const char *items_close;
 	struct uuid item_id;
@@ -213,6 +237,16 @@ bool run_commit_frees_thread(const struct run_commit *c);
  */
 SUSPENDS enum as_status run_store_late(struct run_store *rs, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err);
+
+/*
+ * Answers to items of a run that does not wait for them now: all are written,
+ * or, if one is not pending any more or the run waits or has ended, none
+ * (AS_CONFLICT).  Whoever works on the run next acts on them.  The run's
+ * version moves, its log does not.
+ */
+SUSPENDS enum as_status run_store_answer(struct run_store *rs,
+    struct uuid run_id, const struct run_answer *answers, int n, int64_t now_us,
+    struct error *err);
 
 /* ---- Claim, nodes, recovery ---------------------------------------- */
 
@@ -355,6 +389,33 @@ SUSPENDS enum as_status run_store_history(struct run_store *rs,
 SUSPENDS enum as_status run_store_tools(struct run_store *rs,
     struct uuid run_id, int64_t step, struct arena *arena,
     struct run_tool **out, int *n, struct error *err);
+
+/* An item of kind approval or question, as it stands. */
+struct run_asked {
+	struct uuid id, interrupt_id;
+	int64_t step, ordinal;
+	const char *kind, *status, *config;
+	const char *response_type, *response, *response_key; /* or NULL */
+	struct uuid responded_by;
+	int64_t responded_at, expires_at; /* 0: none */
+};
+
+/*
+ * Those of a run, in the order in which they were asked, and the run's version
+ * at that moment; in the arena.
+ */
+SUSPENDS enum as_status run_store_asked(struct run_store *rs,
+    struct uuid run_id, struct arena *arena, struct run_asked **out, int *n,
+    int64_t *version, struct error *err);
+
+struct run_overdue {
+	struct uuid item_id, run_id;
+	char on_expire[16];
+};
+
+/* Pending ones whose time is over; up to max, the oldest first; malloc()ed. */
+SUSPENDS enum as_status run_store_overdue(struct run_store *rs, int max,
+    struct run_overdue **out, int *n, struct error *err);
 
 /* The message that was begun and not ended at this cursor of the log, or nil. */
 SUSPENDS enum as_status run_store_open_message(struct run_store *rs,

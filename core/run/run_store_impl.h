@@ -20,6 +20,9 @@ struct run_store_ops {
 	    *commit)(void *arg, const struct run_commit *c, struct error *err);
 	SUSPENDS enum as_status (*late)(void *arg, struct uuid run_id,
 	    const struct run_tool *t, int64_t now_us, struct error *err);
+	SUSPENDS enum as_status (*answer)(void *arg, struct uuid run_id,
+	    const struct run_answer *answers, int n, int64_t now_us,
+	    struct error *err);
 	SUSPENDS enum as_status (*claim)(void *arg, int64_t epoch, int max,
 	    struct run_claim **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*node_join)(void *arg, const char *name,
@@ -56,6 +59,11 @@ struct run_store_ops {
 	SUSPENDS enum as_status (*tools)(void *arg, struct uuid run_id,
 	    int64_t step, struct arena *arena, struct run_tool **out, int *n,
 	    struct error *err);
+	SUSPENDS enum as_status (*asked)(void *arg, struct uuid run_id,
+	    struct arena *arena, struct run_asked **out, int *n,
+	    int64_t *version, struct error *err);
+	SUSPENDS enum as_status (*overdue)(void *arg, int max,
+	    struct run_overdue **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*open_message)(void *arg, bool by_run,
 	    struct uuid id, int64_t at, struct uuid *out, int *attempt,
 	    struct error *err);
@@ -82,8 +90,8 @@ struct run_store {
 };
 
 /*
- * The body in SQL: run_store_sql.c, run_claim.c, run_node.c, run_queue.c,
- * run_read.c; arg is a store.
+ * The body in SQL: run_store_sql.c, run_claim.c, run_inbox.c, run_node.c,
+ * run_queue.c, run_read.c; arg is a store.
  */
 SUSPENDS enum as_status run_sql_thread_create(void *arg, struct uuid id,
     struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
@@ -94,6 +102,8 @@ SUSPENDS enum as_status run_sql_commit(void *arg, const struct run_commit *c,
     struct error *err);
 SUSPENDS enum as_status run_sql_late(void *arg, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err);
+SUSPENDS enum as_status run_sql_answer(void *arg, struct uuid run_id,
+    const struct run_answer *answers, int n, int64_t now_us, struct error *err);
 SUSPENDS enum as_status run_sql_claim(void *arg, int64_t epoch, int max,
     struct run_claim **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_node_join(void *arg, const char *name,
@@ -129,6 +139,11 @@ SUSPENDS enum as_status run_sql_history(void *arg, struct uuid thread_id,
 SUSPENDS enum as_status run_sql_tools(void *arg, struct uuid run_id,
     int64_t step, struct arena *arena, struct run_tool **out, int *n,
     struct error *err);
+SUSPENDS enum as_status run_sql_asked(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_asked **out, int *n, int64_t *version,
+    struct error *err);
+SUSPENDS enum as_status run_sql_overdue(void *arg, int max,
+    struct run_overdue **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_open_message(void *arg, bool by_run,
     struct uuid id, int64_t at, struct uuid *out, int *attempt,
     struct error *err);

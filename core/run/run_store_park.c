@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/run/run_block.h"
 
@@ -33,21 +34,31 @@ SQL(JOB_DEAD,
 SQL(ITEM_NEW,
     "INSERT INTO inbox_items (id, tenant_id, user_id, agent_id, thread_id,"
     " run_id, correlation_id, interrupt_id, step, ordinal, kind, title,"
-    " description, action_request, config, status, created_at, updated_at)"
+    " description, action_request, config, status, created_at, updated_at,"
+    " task_id, expires_at, on_expire)"
     " SELECT $3, r.tenant_id, $4, $5, r.thread_id, r.id, $6, $7, r.step, $8,"
-    " $9, $10, $11, $12, $13, 'pending', $14, $14" OURS
+    " $9, $10, $11, $12, $13, 'pending', $14, $14, $15, $16, $17" OURS
     " ON CONFLICT (run_id, interrupt_id) DO NOTHING");
 
 SQL(ITEMS_CLOSE,
     "UPDATE inbox_items SET status = $3, response_type = $4, response = $5,"
     " responded_by = $6, responded_at = $7, updated_at = $7"
     " WHERE status = 'pending' AND ($8 IS NULL OR id = $8)"
+    " AND ($9 = 0 OR kind NOT IN ('approval', 'question'))"
+    " AND run_id IN (SELECT r.id" OURS ")");
+
+/* A person has changed what a call is made with. */
+SQL(TOOL_ARGS,
+    "UPDATE tool_invocations SET args = $4, args_hash = $5, effect = $6,"
+    " key_valid_until = $7 WHERE id = $3 AND state IN ('planned', 'started')"
     " AND run_id IN (SELECT r.id" OURS ")");
 
 bool
 run_tool_is_open(const struct run_tool *t)
 {
 	return strcmp(t->state, "planned") == 0 ||
+	       strcmp(t->state, "awaiting_approval") == 0 ||
+	       strcmp(t->state, "parked") == 0 ||
 	       strcmp(t->state, "started") == 0;
 }
 
@@ -57,12 +68,22 @@ run_tool_resolution(const struct run_tool *t)
 	return t->resolution != NULL ? t->resolution : "auto";
 }
 
+static bool
+has_new_args(const struct run_commit *c)
+{
+	for (int i = 0; i < c->n_tools_done; i++)
+		if (c->tools_done[i].new_args)
+			return true;
+	return false;
+}
+
 bool
 run_store_parks(const struct run_commit *c)
 {
 	return (run_is_open(c->to) && c->to != RUN_RUNNING) ||
-	       c->n_items_new > 0 || c->items_close != NULL ||
-	       c->dead_reason != NULL || run_block_concerns(c);
+	       c->n_items_new > 0 || c->n_answers > 0 ||
+	       c->items_close != NULL || c->dead_reason != NULL ||
+	       has_new_args(c) || run_block_concerns(c);
 }
 
 /* What is closed first is what was there before. */
@@ -76,7 +97,10 @@ add_items(struct batch *b, const struct run_commit *c)
 		    SQL_UUID(c->commit_id), SQL_TEXT(c->items_close),
 		    SQL_TEXT(c->response_type), SQL_TEXT(c->response),
 		    sql_uuid_or_null(c->responded_by), SQL_INT(c->now_us),
-		    sql_uuid_or_null(c->item_id));
+		    sql_uuid_or_null(c->item_id),
+		    SQL_INT(run_is_open(c->to) ? 1 : 0));
+	for (int i = 0; i < c->n_answers; i++)
+		run_inbox_add(b, c, &c->answers[i]);
 	for (int i = 0; i < c->n_items_new; i++) {
 		t = &c->items_new[i];
 		BATCH_ADD(b, &ITEM_NEW, SQL_UUID(c->run_id),
@@ -85,7 +109,9 @@ add_items(struct batch *b, const struct run_commit *c)
 		    SQL_TEXT(t->correlation_id), SQL_UUID(t->interrupt_id),
 		    SQL_INT(t->ordinal), SQL_TEXT(t->kind), SQL_TEXT(t->title),
 		    SQL_TEXT(t->description), SQL_TEXT(t->action_request),
-		    SQL_TEXT(t->config), SQL_INT(c->now_us));
+		    SQL_TEXT(t->config), SQL_INT(c->now_us),
+		    sql_uuid_or_null(t->task_id), sql_time(t->expires_at),
+		    SQL_TEXT(t->on_expire));
 	}
 }
 
@@ -129,9 +155,24 @@ add_job(struct batch *b, const struct run_commit *c)
 		BATCH_ADD(b, &JOB_GONE, run, commit);
 }
 
+static void
+add_args(struct batch *b, const struct run_commit *c)
+{
+	const struct run_tool *t;
+
+	for (int i = 0; i < c->n_tools_done; i++)
+		if ((t = &c->tools_done[i])->new_args)
+			BATCH_ADD(b, &TOOL_ARGS, SQL_UUID(c->run_id),
+			    SQL_UUID(c->commit_id), SQL_UUID(t->id),
+			    SQL_TEXT(t->args),
+			    SQL_BYTES(t->args_hash, HASH_LEN),
+			    SQL_TEXT(t->effect), sql_time(t->key_until));
+}
+
 void
 run_store_park_add(struct batch *b, const struct run_commit *c)
 {
+	add_args(b, c);
 	add_items(b, c);
 	add_job(b, c);
 	run_block_add(b, c);

@@ -18,7 +18,11 @@ bool run_store_parks(const struct run_commit *c);
  */
 void run_store_park_add(struct batch *b, const struct run_commit *c);
 
-bool run_tool_is_open(const struct run_tool *t); /* planned, started */
+/* run_inbox.c: one answer, in the same way. */
+void run_inbox_add(struct batch *b, const struct run_commit *c,
+    const struct run_answer *a);
+
+bool run_tool_is_open(const struct run_tool *t); /* not ended, not unknown */
 const char *run_tool_resolution(const struct run_tool *t);
 
 #endif

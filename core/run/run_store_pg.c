@@ -209,6 +209,7 @@ tools_done_write(struct buf *b, const struct run_commit *c)
 		jw_str(b, "error_code", t->error_code);
 		jw_str(b, "resolution", run_tool_resolution(t));
 		jw_str(b, "idem_key", t->idem_key);
+		jw_bool(b, "ends", !run_tool_is_open(t));
 		if (t->deadline_us > 0)
 			jw_int(b, "deadline", t->deadline_us);
 		jw_close(b);
@@ -355,7 +356,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" FROM l WHERE runs.id = $2 AND thread_id = l.id" \
 	" AND status = $37 AND step = $38" \
 	" AND runs.head_seq = $3 - 1 AND fence = $39" \
-	" AND l.head_seq = $4 - 1" \
+	" AND l.head_seq = $4 - 1 AND $53 IN (0, version)" \
 	" RETURNING runs.id, tenant_id, thread_id, step," \
 	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
@@ -381,7 +382,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($56 AS json)) AS m (id uuid," \
+	" FROM r, json_to_recordset(CAST($57 AS json)) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -395,7 +396,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($53 AS " \
+	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($54 AS " \
 	"json)) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
@@ -404,26 +405,25 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" d AS (UPDATE tool_invocations i SET state = x.state," \
 	" result = x.result, result_sha = decode(x.sha, 'hex')," \
 	" error_code = x.error_code," \
-	" completed_at = CASE WHEN x.state NOT IN ('planned', 'started')" \
-	" THEN $5 END," \
+	" completed_at = CASE WHEN x.ends THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset(CAST($54 AS json)) AS x" \
+	" FROM r, json_to_recordset(CAST($55 AS json)) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text," \
-	" resolution text, idem_key text, deadline bigint)" \
+	" resolution text, idem_key text, deadline bigint, ends bool)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
-	" AND i.state IN ('planned', 'started', 'unknown'))," \
+	" AND (i.completed_at IS NULL OR i.state = 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $55 AND messages.run_id = r.id),"
+	" WHERE $56 AND messages.run_id = r.id),"
 
 static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 				       TOOLS_AND_VOID) };
 
-#define PLAIN_ARGS (COMMON_ARGS + 31)
+#define PLAIN_ARGS (COMMON_ARGS + 32)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
 
-/* $22 to $52 */
+/* $22 to $53 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
@@ -461,6 +461,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->model),
 		SQL_TEXT(c->budget),
 		sql_time(c->deadline_at),
+		SQL_INT(c->version),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -488,7 +489,7 @@ guarded_park(struct store *store, const struct run_commit *c,
 	return st;
 }
 
-/* $53 to $56 as well */
+/* $54 to $57 as well */
 static SUSPENDS enum as_status
 commit_lists(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)

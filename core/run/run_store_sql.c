@@ -193,7 +193,8 @@ SQL(GUARD_RUN,
     " deadline_at = COALESCE($30, deadline_at)"
     " WHERE id = $1 AND status = $18 AND step = $19 AND head_seq = $20"
     " AND fence = $21 AND thread_id = $22 AND tenant_id = $23"
-    " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24");
+    " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24"
+    " AND $31 IN (0, version)");
 
 /* Before the thread moves on: its head is the parent. */
 SQL(INSERT_CHECKPOINT,
@@ -221,7 +222,7 @@ SQL(FINISH_TOOL,
     " error_code = $6, completed_at = $7, resolution = $8, idem_key = $9,"
     " dispatch_deadline = $10"
     " WHERE id = $1 AND run_id = $2 AND state IN"
-    " ('planned', 'started', 'unknown')");
+    " ('planned', 'awaiting_approval', 'parked', 'started', 'unknown')");
 
 SQL(VOID_MESSAGES,
     "UPDATE messages SET state = 'rolled_back' WHERE run_id = $1");
@@ -249,7 +250,7 @@ add_guard(struct batch *b, const struct run_commit *c)
 	    SQL_INT(c->heads.seq), SQL_INT(c->attempt),
 	    c->to == RUN_WAITING_TIMER ? SQL_INT(c->run_at) : SQL_NULL,
 	    SQL_INT(c->cost_micros), SQL_TEXT(c->model), SQL_TEXT(c->budget),
-	    sql_time(c->deadline_at));
+	    sql_time(c->deadline_at), SQL_INT(c->version));
 }
 
 static struct sql_arg

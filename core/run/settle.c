@@ -16,8 +16,9 @@
 
 #define CANCEL_TRIES 16
 
+/* A work without a fiber, in no engine's list. */
 SUSPENDS enum as_status
-work_guest_open(struct engine *e, struct uuid run_id, struct work **out,
+work_guest(struct engine *e, struct uuid run_id, struct work **out,
     struct error *err)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
@@ -36,7 +37,7 @@ work_guest_open(struct engine *e, struct uuid run_id, struct work **out,
 }
 
 void
-work_guest_close(struct work *w)
+work_guest_free(struct work *w)
 {
 	arena_free(w->history_arena);
 	arena_free(w->arena);
@@ -58,9 +59,10 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 	struct work_ending end = { .to = to,
 		.reason = how->reason,
 		.items_close = how->items_close,
+		.why = how->why,
 		.decision = how };
 	struct work *w;
-	enum as_status st = work_guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest(e, run_id, &w, err);
 
 	if (st == AS_OK &&
 	    (!run_is_open(w->state.status) || run_has_owner(w->state.status)))
@@ -71,7 +73,7 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 		    st == AS_CONFLICT || st == AS_CANCELED ? ERR_CONFLICT
 							   : ERR_UNAVAILABLE,
 		    "the run could not be ended");
-	work_guest_close(w);
+	work_guest_free(w);
 	return st;
 }
 
@@ -235,7 +237,7 @@ engine_resume(struct engine *e, struct uuid run_id,
 {
 	struct work *w;
 	int n_unknown = 0;
-	enum as_status st = work_guest_open(e, run_id, &w, err);
+	enum as_status st = work_guest(e, run_id, &w, err);
 
 	if (st == AS_OK && w->state.status != RUN_RECOVERABLE_ERROR)
 		st = moved_on(w, err);
@@ -246,6 +248,6 @@ engine_resume(struct engine *e, struct uuid run_id,
 		    "%d tool calls wait for a decision", n_unknown);
 	if (st == AS_OK)
 		st = resume_commit(w, how, n_unknown, err);
-	work_guest_close(w);
+	work_guest_free(w);
 	return st;
 }

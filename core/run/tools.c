@@ -6,7 +6,7 @@
 #include "core/base/json_write.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/run/call.h"
+#include "core/run/ask.h"
 #include "core/run/mutant.h"
 #include "core/run/run_metrics.h"
 
@@ -78,6 +78,16 @@ all_done(const struct tools *t)
 	return true;
 }
 
+/* Nothing is left to do but for those that wait for a person. */
+static bool
+none_left(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (!t->calls[i].done && !t->calls[i].asks)
+			return false;
+	return true;
+}
+
 static bool
 all_written(const struct tools *t)
 {
@@ -87,7 +97,19 @@ all_written(const struct tools *t)
 	return true;
 }
 
-static void call_from_row(struct call *c);
+/* All but those are written, and there are some. */
+static bool
+only_asks(const struct tools *t)
+{
+	bool any = false;
+
+	for (int i = 0; i < t->n; i++) {
+		any = any || t->calls[i].asks;
+		if (!t->calls[i].written && !t->calls[i].asks)
+			return false;
+	}
+	return any;
+}
 
 /*
  * Before somebody is asked: the one who had the run before us may have known,
@@ -140,15 +162,15 @@ results_commit(struct tools *t, struct error *err)
 {
 	struct work *w = t->w;
 	struct work_commit wc;
-	bool last = all_done(t), begun = false;
+	bool idle = none_left(t), last = all_done(t), begun = false;
 	int n_unknown;
 	enum as_status st;
 
-	if (last && any_waits(t))
+	if (idle && any_waits(t))
 		unknowns_look(t);
 	work_commit_init(w, &wc);
 	results_add(t, &wc);
-	n_unknown = last ? unknowns_add(t, &wc) : 0;
+	n_unknown = idle ? unknowns_add(t, &wc) : 0;
 	if (n_unknown > 0)
 		work_park_unknown(w, &wc, n_unknown);
 	else if (last) {
@@ -174,22 +196,35 @@ results_commit(struct tools *t, struct error *err)
 /* ---- The owner ----------------------------------------------------- */
 
 /* What a row that has no message yet means for its call. */
-static void
+void
 call_from_row(struct call *c)
 {
 	const char *state = c->row.state;
 
 	c->resumed = strcmp(state, "started") == 0 && c->t->w->resumed;
 	c->sender_until_us = c->resumed ? c->row.deadline_us : 0;
-	if (strcmp(state, "started") == 0 || strcmp(state, "planned") == 0)
+	c->asks = ask_waits(&c->row);
+	if (c->asks || strcmp(state, "started") == 0 ||
+	    strcmp(state, "planned") == 0)
 		return;
 	c->begun = c->done = true;
 	c->outcome = state;
 	c->recorded = c->row.result != NULL;
-	if (strcmp(state, "succeeded") != 0)
+	/* A person's word in the place of a call is no error. */
+	if (strcmp(state, "succeeded") != 0 &&
+	    (strcmp(state, "skipped") != 0 || c->row.error_code != NULL))
 		c->st = error_set(&c->err,
 		    call_is_unknown(c) ? ERR_OUTCOME_UNKNOWN : ERR_CANCELED,
 		    "the outcome of this call is recorded: %s", state);
+}
+
+static bool
+any_asks(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (t->calls[i].asks)
+			return true;
+	return false;
 }
 
 static SUSPENDS enum as_status
@@ -215,6 +250,7 @@ tools_load(struct tools *t, struct error *err)
 		c->row = rows[i];
 		call_from_row(c);
 	}
+	w->asks = any_asks(t);
 	w->resumed = false;
 	w->n_unsent = 0;
 	return AS_OK;
@@ -269,7 +305,8 @@ tools_begin(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
-		if (c->begun || t->n_running >= w->e->c.limits.parallel_tools)
+		if (c->begun || (c->asks && !MUTANT(UNASKED)) ||
+		    t->n_running >= w->e->c.limits.parallel_tools)
 			continue;
 		c->begun = true;
 		c->began_ms = loop_now_ms(w->e->c.loop);
@@ -284,7 +321,7 @@ tools_begin(struct tools *t)
 static bool
 something_new(const struct tools *t)
 {
-	bool all = all_done(t);
+	bool all = none_left(t);
 
 	for (int i = 0; i < t->n; i++)
 		if (t->calls[i].done && !t->calls[i].written &&
@@ -300,8 +337,11 @@ tools_stop(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
+		if (c->asks && !t->w->cancel)
+			continue; /* it goes on waiting */
 		if (!c->begun) {
 			c->begun = c->done = true;
+			c->asks = false;
 			c->outcome = "cancelled";
 			c->st = error_set(&c->err, ERR_CANCELED,
 			    "the run was stopped before this call");
@@ -309,12 +349,12 @@ tools_stop(struct tools *t)
 			fiber_cancel(c->fiber);
 	}
 	for (int i = 0; i < t->n; i++)
-		if (!t->calls[i].done)
+		if (t->calls[i].begun && !t->calls[i].done)
 			fiber_reap(t->calls[i].fiber);
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
-		if (c->written || c->st != AS_CANCELED ||
+		if (c->asks || c->written || c->st != AS_CANCELED ||
 		    strcmp(c->outcome, "failed") != 0)
 			continue;
 		c->outcome = !c->sent || call_effect_is(c, "P") ||
@@ -420,6 +460,33 @@ tools_note_unsent(struct tools *t)
 			w->unsent[w->n_unsent++] = t->calls[i].row.id;
 }
 
+/* To wait for people is as good an end as any other. */
+static bool
+may_park(const struct tools *t)
+{
+	const struct work *w = t->w;
+
+	return only_asks(t) && !w->cancel && !w->abort && !fiber_is_canceled();
+}
+
+/* Answers that are there are acted on; if that was all, the run waits. */
+static SUSPENDS enum as_status
+asks_go_on(struct tools *t, struct error *err)
+{
+	struct work *w = t->w;
+	bool idle = only_asks(t);
+	int n;
+	enum as_status st;
+
+	w->look = false;
+	if (idle)
+		st = asks_turn(t, err);
+	else
+		st = asks_look(t, &n, err);
+	w->asks = !t->parked && any_asks(t);
+	return st;
+}
+
 static SUSPENDS void
 tools_run(struct tools *t, struct error *err)
 {
@@ -427,13 +494,19 @@ tools_run(struct tools *t, struct error *err)
 	enum as_status st = AS_OK;
 
 	while (!w->lost && (st == AS_OK || st == AS_CONFLICT)) {
-		if (must_stop(t))
+		if (must_stop(t) && !may_park(t))
 			break;
 		if (!w->drain)
 			tools_begin(t);
 		if (something_new(t)) {
 			st = results_commit(t, err);
 			if (st == AS_OK && (t->parked || all_written(t)))
+				return;
+			continue;
+		}
+		if (only_asks(t) || w->look) {
+			st = asks_go_on(t, err);
+			if (t->parked)
 				return;
 			continue;
 		}

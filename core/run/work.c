@@ -448,6 +448,8 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 		w->cancel = true;
 		return AS_CONFLICT;
 	}
+	if (c->version != 0 && now.version != c->version)
+		return AS_CONFLICT; /* what it was decided by has changed */
 	return AS_BUSY;
 }
 

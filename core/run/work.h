@@ -65,6 +65,8 @@ struct work {
 	bool resumed; /* calls found started may have been sent before us */
 	bool guest; /* it is not ours: see settle.c */
 	bool takes_over; /* nobody owns it: the next commit moves the fence */
+	bool asks; /* calls of the step wait for a person */
+	bool look; /* one of them may have its answer */
 	bool message_open; /* message_start is out, message_end is not */
 	struct uuid *unsent; /* calls that were never begun, in arena */
 	int n_unsent;
@@ -174,6 +176,10 @@ SUSPENDS void work_park(struct work *w, const struct error *why,
  * that has their items.
  */
 void work_park_unknown(struct work *w, struct work_commit *wc, int n);
+/* One more item of the commit; and its event, when its members are set. */
+struct run_item *work_item_add(struct work *w, struct work_commit *wc,
+    const char *kind);
+void work_item_event(struct work_commit *wc, const struct run_item *t);
 /* Items for a person: a call whose outcome nobody knows; an error. */
 void work_item_unknown(struct work *w, struct work_commit *wc,
     const struct run_tool *t);
@@ -186,6 +192,13 @@ SUSPENDS void work_wait(struct work *w, const struct error *why,
     int64_t wait_ms, int64_t attempt, const char *model);
 /* Back to the queue at once: this process stops. */
 SUSPENDS void work_yield(struct work *w);
+/*
+ * settle.c: a run that nobody works on, for the fiber of whoever asks; set
+ * whatever comes of it, in no engine's list.
+ */
+SUSPENDS enum as_status work_guest(struct engine *e, struct uuid run_id,
+    struct work **out, struct error *err);
+void work_guest_free(struct work *w);
 /* The parts of a tool's message, as JSON text in the commit's arena. */
 bool work_is_unsent(const struct work *w, struct uuid call_id);
 /* Is there a message with this call's result? */
@@ -205,11 +218,5 @@ void work_fill_clear(struct work_commit *wc);
 void work_unblocked(struct work *w, const struct run_commit *c);
 /* The run has just been parked, and somebody waits behind it. */
 SUSPENDS void work_step_aside(struct work *w);
-
-/* ---- settle.c: a work without a fiber, in no engine's list ---------- */
-
-SUSPENDS enum as_status work_guest_open(struct engine *e, struct uuid run_id,
-    struct work **out, struct error *err);
-void work_guest_close(struct work *w);
 
 #endif

@@ -5,6 +5,97 @@
 
 -- Inbox -----------------------------------------------------------------
 
+-- JSON: which tools need a person's word; see core/run/approval.h.
+ALTER TABLE agents ADD COLUMN approval TEXT NOT NULL DEFAULT
+	'{"default":"auto","tools":{},"resume_when":"all","allow":["accept","edit","response","ignore"],"expires_s":null,"on_expire":"reject","questions":null}';
+-- Nobody has answered in time, and it was handed to the admins.
+ALTER TABLE inbox_items ADD COLUMN escalated_at BIGINT;
+-- What has happened to items, as the live stream of the inbox tells it: a row
+-- for each person whom it concerns.  Triggers write it, so whoever changes an
+-- item (and its updated_at) need not know of it.
+CREATE TABLE inbox_changes (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	-- Given when the row can be seen, so a reader never misses one that was
+	-- written before and committed after; NULL until then.
+	seq bigint UNIQUE,
+	item_id uuid NOT NULL,
+	tenant_id uuid NOT NULL,
+	-- The thread's owner, the assignee, who was it until now.
+	user_id uuid NOT NULL,
+	of_owner integer NOT NULL,
+	change text NOT NULL, -- created, read, assigned, changed, or the new status
+	created_at bigint NOT NULL
+);
+CREATE INDEX inbox_changes_user ON inbox_changes (user_id, seq);
+CREATE INDEX inbox_changes_tenant ON inbox_changes (tenant_id, seq)
+	WHERE of_owner = 1;
+CREATE INDEX inbox_changes_new ON inbox_changes (id) WHERE seq IS NULL;
+
+-- The last number given; who gives numbers holds its row.
+CREATE TABLE inbox_head (
+	id integer PRIMARY KEY CHECK (id = 1),
+	seq bigint NOT NULL
+);
+INSERT INTO inbox_head (id, seq) VALUES (1, 0);
+
+CREATE FUNCTION inbox_items_note() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	word text := 'created';
+	before uuid;
+BEGIN
+	IF TG_OP = 'UPDATE' THEN
+		word := CASE WHEN NEW.status <> OLD.status THEN NEW.status
+		    WHEN NEW.assignee IS DISTINCT FROM OLD.assignee
+			THEN 'assigned'
+		    WHEN NEW.read_at IS DISTINCT FROM OLD.read_at THEN 'read'
+		    ELSE 'changed' END;
+		IF OLD.assignee IS DISTINCT FROM NEW.assignee THEN
+			before := OLD.assignee;
+		END IF;
+	END IF;
+	INSERT INTO inbox_changes (item_id, tenant_id, user_id, of_owner, change,
+	    created_at)
+	SELECT NEW.id, NEW.tenant_id, w.id, w.of_owner, word, NEW.updated_at
+	FROM (SELECT NEW.user_id AS id, 1 AS of_owner
+	    UNION ALL SELECT NEW.assignee, 0 WHERE NEW.assignee <> NEW.user_id
+	    UNION ALL SELECT before, 0 WHERE before <> NEW.user_id) w;
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER inbox_items_created AFTER INSERT ON inbox_items
+	FOR EACH ROW EXECUTE FUNCTION inbox_items_note();
+CREATE TRIGGER inbox_items_changed AFTER UPDATE OF updated_at ON inbox_items
+	FOR EACH ROW EXECUTE FUNCTION inbox_items_note();
+
+-- Who has decided what, and what that changed.  In the transaction of the
+-- answer itself; an item is answered once, so its id is the key.
+CREATE FUNCTION inbox_items_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO audit_log (id, tenant_id, user_id, action, object_kind,
+	    object_id, detail, correlation_id, created_at)
+	VALUES (NEW.id, NEW.tenant_id, NEW.responded_by,
+	    'inbox_' || NEW.response_type, 'inbox_item', NEW.id,
+	    '{"status":"' || NEW.status || '","kind":"' || NEW.kind ||
+	    '","before":' || coalesce(NEW.action_request, 'null') ||
+	    ',"after":' || coalesce(NEW.response, 'null') || '}',
+	    NEW.correlation_id, NEW.updated_at)
+	ON CONFLICT (id) DO NOTHING;
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER inbox_items_audited AFTER UPDATE OF updated_at ON inbox_items
+	FOR EACH ROW WHEN (OLD.status = 'pending' AND
+	    NEW.response_type IS NOT NULL)
+	EXECUTE FUNCTION inbox_items_audit();
+
+-- For what waits: the badge, and the inbox of who is asked.
+CREATE INDEX inbox_items_open ON inbox_items
+	(tenant_id, user_id, kind, read_at)
+	WHERE status = 'pending';
+CREATE INDEX inbox_items_assignee ON inbox_items (tenant_id, assignee, id)
+	WHERE assignee IS NOT NULL;
+CREATE INDEX inbox_items_tenant ON inbox_items (tenant_id, id);
+
 -- Queue -----------------------------------------------------------------
 
 -- JSON: {"kind": "user" | "schedule" | "webhook" | "agent", "id"}: what has

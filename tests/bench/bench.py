@@ -38,7 +38,7 @@ parser.add_argument('--agents', type=int, default=10000)
 parser.add_argument('names', nargs='*')
 options = parser.parse_args()
 NAMES = ['fiber', 'start', 'get', 'chat', 'engine', 'takeover', 'parked',
-         'token', 'sockets']
+         'token', 'respond', 'sockets']
 for name in options.names:
     if name not in NAMES:
         sys.exit(f'bench: unknown name {name}; there are {" ".join(NAMES)}')
@@ -762,6 +762,67 @@ def bench_token():
         row(f'first token, 16 streams, {store}, p99', f'{p99:.2f} ms', '5 ms',
             p99 <= 5, f'p50 {v["first_token_p50_ms"]:.2f} ms, '
             f'{v["first_tokens"]:.0f} runs')
+
+
+def run_events(host, token, run, until, c):
+    """Waits for an event of the run, from its first one on."""
+    after = 0
+    while True:
+        path = f'/api/runs/{run}/events?wait=20&after={after}'
+        for event in request(host.port, 'GET', path, None, token, c)['items']:
+            after = event['run_seq']
+            if until(event):
+                return event
+
+
+def respond_once(host, token, agent, c):
+    """Milliseconds from an approval to the result of the call."""
+    def post(path, body):
+        return request(host.port, 'POST', path, body, token, c)
+
+    thread = post('/api/chat/sessions', {'agent_id': agent})
+    run = post(f'/api/chat/sessions/{thread["id"]}',
+               {'content': 'add it up'})['run']['id']
+    run_events(host, token, run,
+               lambda e: e.get('state') == 'waiting_human', c)
+    item = request(host.port, 'GET', f'/api/inbox/?run_id={run}', None, token,
+                   c)['items'][0]
+    begin = time.monotonic()
+    post(f'/api/inbox/{item["id"]}/respond', {'type': 'accept'})
+    run_events(host, token, run, lambda e: e['type'] == 'tool_result', c)
+    return (time.monotonic() - begin) * 1000
+
+
+def bench_respond():
+    """From a person's answer to the step that it resumes, with free slots."""
+    script = OUT / 'respond.json'
+    script.write_text(json.dumps([
+        {'match': 'add it up', 'tool_calls': [
+            {'name': 'calculator_evaluate', 'args': {'expression': '2+2'}}]},
+        {'match': 'add it up', 'text': 'It is four.'}]))
+    for store, database in (('SQLite', None), ('PostgreSQL', POSTGRES)):
+        host = Host(f'respond-{store.lower()}', 'auth.signup=open',
+                    'plugins.llm_demo.enabled=true',
+                    f'plugins.llm_demo.script={script}',
+                    'plugins.toolkit_calculator.enabled=true',
+                    'models.default=demo/demo', database=database)
+        token = host.sign_up(f'ask{random.random()}@example.org')[
+            'access_token']
+        agent = request(host.port, 'POST', '/api/agents/', {
+            'name': 'Careful', 'toolkits': ['calculator'],
+            'approval': {'default': 'always'}}, token)['id']
+        c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
+        times = []
+        end = time.monotonic() + max(options.seconds, 3)
+        while time.monotonic() < end or len(times) < 100:
+            times.append(respond_once(host, token, agent, c))
+        c.close()
+        host.stop()
+        times.sort()
+        p99 = times[int(len(times) * 0.99)]
+        row(f'answer to resumed step, {store}, p99', f'{p99:.1f} ms', '100 ms',
+            p99 <= 100, f'p50 {times[len(times) // 2]:.1f} ms, '
+            f'{len(times)} answers')
 
 
 def bench_sockets():

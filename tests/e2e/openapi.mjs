@@ -261,6 +261,61 @@ test("runs that wait for a decision", async () => {
 	assert.equal(answered.response_type, "retry");
 });
 
+test("the inbox", async () => {
+	const { id: agent } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
+	const { head } = await call("GET", "/api/inbox/events");
+	const { id: run_id } = await parked(agent, "fail");
+	const { items } = await call("GET", "/api/inbox/events",
+		{ query: `?after=${head}&wait=10` });
+	assert.equal(items[0].item.run_id, run_id);
+	await call("GET", "/api/inbox/events", { status: 400, query: "?after=99999" });
+	await call("GET", "/api/inbox/", { query: `?run_id=${run_id}&unread=true` });
+	await call("GET", "/api/inbox/", { status: 400, query: "?status=no" });
+	await call("GET", "/api/inbox/", { status: 400, query: "?assignee=no" });
+	const path = { id: items[0].item_id };
+	await call("GET", "/api/inbox/{id}", { path });
+	await call("GET", "/api/inbox/{id}", { path: { id: run_id }, status: 404 });
+	await call("POST", "/api/inbox/{id}/mark_read", { path });
+	await call("POST", "/api/inbox/{id}/assign",
+		{ path, body: { assignee: ada.user.id } });
+	await call("POST", "/api/inbox/{id}/assign",
+		{ path, status: 400, body: { assignee: run_id } });
+	await call("POST", "/api/inbox/{id}/respond",
+		{ path, status: 400, body: { type: "accept" } });
+	await call("POST", "/api/inbox/{id}/respond",
+		{ path, body: { outcome: "cancel" } });
+	await call("POST", "/api/inbox/{id}/respond",
+		{ path, status: 409, body: { outcome: "retry" } });
+});
+
+test("answers to what runs ask", async () => {
+	const { id: agent } = await call("POST", "/api/agents/", { status: 201,
+		body: { name: "x", toolkits: ["clock"], approval: { default: "always" } } });
+	const ask = async () => {
+		const { id } = await call("POST", "/api/chat/sessions",
+			{ status: 201, body: { agent_id: agent } });
+		const { head } = await call("GET", "/api/inbox/events");
+		const { run } = await call("POST", "/api/chat/sessions/{id}",
+			{ path: { id }, status: 202, body: { content: "What time is it?" } });
+		const { items } = await call("GET", "/api/inbox/events",
+			{ query: `?after=${head}&wait=10` });
+		return { run, item: items[0].item };
+	};
+	const first = await ask();
+	await call("POST", "/api/runs/{id}/respond", { path: first.run, status: 400,
+		body: { decisions: [{ type: "approve" }, { type: "approve" }] } });
+	await call("POST", "/api/runs/{id}/respond", { path: first.run,
+		body: { decisions: [{ type: "reject", message: "later" }] } });
+	const second = await ask();
+	await call("POST", "/api/inbox/respond", { body: { answers: [
+		{ item_id: second.item.id, type: "ignore" },
+		{ item_id: first.run.id, type: "ignore" }] } });
+	await call("POST", "/api/inbox/respond", { status: 400, body: {} });
+	await call("POST", "/api/runs/{id}/respond", { path: { id: agent },
+		status: 404, body: [{ type: "ignore" }] });
+});
+
 test("the host", async () => {
 	await call("GET", "/healthz", { token: null });
 	await call("GET", "/readyz", { token: null });

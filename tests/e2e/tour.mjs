@@ -1,37 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The README's tour, as written.
+//
+// What the documentation tells to type, as written.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
-import { promisify } from "node:util";
 
-import { start } from "../support/server.mjs";
-
-const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+import { tour } from "../support/tour.mjs";
 
 test("every command of the tour works", async () => {
-	const tour = /^```sh\n([\s\S]*?)^```$/m.exec(readme);
-	assert.ok(tour, "README.md has a block marked sh");
-	const server = await start();
-	const folder = mkdtempSync(join(tmpdir(), "tour-"));
-	try {
-		const { stdout } = await promisify(execFile)("sh",
-			["-euxc", tour[1]], {
-				cwd: folder,
-				env: { ...process.env, URL: server.url },
-				timeout: 60000,
-			});
-		assert.match(stdout, /calculator_evaluate/);
-		assert.match(stdout, /event: tool_result/);
-		assert.match(stdout, /"result":"84"/);
-		assert.match(stdout, /id: 6\n/);
-		assert.doesNotMatch(stdout, /"error":"/);
-	} finally {
-		await server.stop();
-		rmSync(folder, { recursive: true });
-	}
+	const stdout = await tour("README.md");
+	assert.match(stdout, /calculator_evaluate/);
+	assert.match(stdout, /event: tool_result/);
+	assert.match(stdout, /"result":"84"/);
+	assert.match(stdout, /id: 6\n/);
+	assert.doesNotMatch(stdout, /"error":"/);
+});
+
+test("a job asks, is answered, and goes on", async () => {
+	const stdout = await tour("docs/inbox.md");
+	assert.match(stdout, /"kind":"approval","status":"pending"/);
+	assert.match(stdout, /"counts":\{"pending":1,"unread":1\}/);
+	assert.match(stdout, /"response":\{"expression":"12 \* \(3 \+ 5\)"\}/);
+	assert.match(stdout, /"state":"succeeded"/);
+	assert.match(stdout, /"type":"tool_result".*\\n96"/);
+	assert.doesNotMatch(stdout, /"error":"/);
 });

@@ -58,6 +58,7 @@ bool check_is_parked(const char *status);
 bool check_is_terminal(const char *status);
 
 void check_rows(struct check *c); /* I1 I5 I11 I14 */
+void check_inbox(struct check *c); /* I10 */
 void check_log(struct check *c); /* I2 I3 I4 I6 I13 */
 void check_witness(struct check *c); /* I7 I8 I9 */
 void check_client(struct check *c); /* I12 I15 */

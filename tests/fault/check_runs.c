@@ -152,6 +152,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	check_rows(&c);
+	check_inbox(&c);
 	check_log(&c);
 	if (c.witness != NULL)
 		check_witness(&c);

@@ -159,6 +159,32 @@ finds("I9", "a call with other arguments",
 finds("I9", "an intent that the log does not have",
 	"UPDATE run_events SET payload = replace(payload, (SELECT idem_key FROM " +
 	`tool_invocations WHERE ${IN("send")}), 'as1-other')`);
+// As if the call of that tool had been approved.
+const asked = (status, type, response) => "INSERT INTO inbox_items (id, " +
+	"tenant_id, user_id, agent_id, thread_id, run_id, interrupt_id, step, " +
+	"ordinal, kind, status, response_type, response, created_at, updated_at) " +
+	"SELECT X'0000000000007000800000000000000a', t.tenant_id, r.user_id, " +
+	"r.agent_id, r.thread_id, r.id, X'0000000000007000800000000000000b', " +
+	`t.step, t.ordinal, 'approval', '${status}', ${type}, ${response}, 1, 1 ` +
+	`FROM tool_invocations t JOIN runs r ON r.id = t.run_id WHERE ${IN("pay")};`;
+finds("I10", "an item that is open after its run's end",
+	asked("pending", "NULL", "NULL"));
+finds("I10", "a call that was made although it was rejected",
+	asked("answered", "'ignore'", "NULL"));
+finds("I10", "a call with other arguments than were approved",
+	asked("answered", "'edit'", "'{\"id\":\"pay\",\"value\":99}'"));
+finds("I10", "a result that is not what was answered",
+	`UPDATE tool_invocations SET state = 'skipped' WHERE ${IN("pay")};` +
+	asked("answered", "'response'", "'\"other\"'"));
+finds("I10", "a call that needs approval and was not asked for",
+	"UPDATE run_events SET payload = replace(payload, " +
+	"'\"needs_approval\":false', '\"needs_approval\":true')");
+finds("I10", "a run that waits for nobody",
+	"UPDATE runs SET status = 'waiting_human'");
+finds("I10", "an answer that was told twice", asked("pending", "NULL", "NULL") +
+	"UPDATE run_events SET type = 'hitl_resolved', payload = " +
+	"'{\"item_id\":\"00000000-0000-7000-8000-00000000000a\"}' " +
+	"WHERE run_seq = 3");
 finds("I11", "a gap in the messages",
 	"UPDATE messages SET sequence = sequence + 1 WHERE sequence = " +
 	"(SELECT max(sequence) FROM messages)");

@@ -25,7 +25,7 @@ import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
 import { shown } from "./drill.mjs";
-import { poll, within, World } from "./world.mjs";
+import { ended, poll, within, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
 const HITS_MAX = 5; // of one point that are tried
@@ -76,6 +76,31 @@ const plots = {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
 	},
+	// Calls that wait for approval, answered one after the other; one of them
+	// is made with other arguments.
+	ask: {
+		async begin(story, server) {
+			await api(server, "PATCH",
+				`/api/agents/${story.world.scene.agent.id}/`, {
+					token: story.token,
+					body: { approval: { default: "by_effect" } } });
+			return plots.ask.again(story, server);
+		},
+		async again(story, server) {
+			const said = await story.say(server, "do it all", KEY);
+
+			if (!said)
+				return;
+			await story.rest(said.body.run.id);
+			const { body } = await api(server, "GET",
+				`/api/inbox/?run_id=${said.body.run.id}`,
+				{ token: story.token });
+			for (const item of body.items)
+				await api(server, "POST", `/api/inbox/${item.id}/respond`,
+					{ token: story.token, body: answerTo(item) });
+		},
+		rest: (story) => story.until(ended, "the run's end"),
+	},
 	// A message, and a stop while a tool is at work.
 	stop: {
 		async begin(story, server) {
@@ -90,18 +115,18 @@ const plots = {
 			.catch(() => null),
 	},
 	// A message that interrupts a tool at work.
-	interrupt: {
+	supersede: {
 		async begin(story, server) {
 			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
 			await story.say(server, "only pay", KEY);
 			await story.happened("pay", "effect");
-			return plots.interrupt.later(story, server);
+			return plots.supersede.later(story, server);
 		},
 		later: (story, server) => story.say(server, "only talk", LATER,
 			{ multitask: "interrupt" }),
 		async again(story, server) {
 			await story.say(server, "only pay", KEY);
-			return plots.interrupt.later(story, server);
+			return plots.supersede.later(story, server);
 		},
 		rest: (story) => story.bothEnd(),
 	},
@@ -120,8 +145,13 @@ const plots = {
 		rest: (story) => story.bothEnd(),
 	},
 };
-const FIRST = { talk: "do it all", stop: "only pay", interrupt: "only pay",
+const FIRST = { talk: "do it all", stop: "only pay", supersede: "only pay",
 	aside: "only send" };
+
+const answerTo = ({ action_request: { action, args } }) =>
+	action === "witness_pay" ? { type: "edit", args: { action,
+		args: { ...args, value: 77 } } } : { type: "accept" };
+const restOf = (plot, story) => plots[plot].rest?.(story) ?? story.rest();
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -132,13 +162,13 @@ const earlier = {
 };
 function plotOf(point) {
 	if (/^(un)?block\./.test(point))
-		return "interrupt";
+		return "supersede";
 	if (point === "park.blocked")
 		return "aside";
+	if (/^(interrupt|respond)\./.test(point))
+		return "ask";
 	return point.startsWith("cancel.") ? "stop" : "talk";
 }
-
-const restOf = (story, plot) => (plots[plot].rest ?? (() => story.rest()))(story);
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
@@ -148,7 +178,7 @@ async function countHits(world, plot) {
 	await story.control(server, "clear");
 	await story.read(server);
 	await plots[plot].begin(story, server);
-	await restOf(story, plot);
+	await restOf(plot, story);
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -177,7 +207,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = restOf(story, plotOf(c.point)).then(() => new Promise((_, reject) => {
+	const over = restOf(plotOf(c.point), story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
 	}));
@@ -242,7 +272,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await restOf(story, plotOf(c.point))).state;
+	c.state = (await restOf(plotOf(c.point), story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -254,7 +284,7 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, FIRST[plotOf(c.point)], KEY);
+	await story.say(next, FIRST[plotOf(c.point)] ?? "do it all", KEY);
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);

@@ -57,6 +57,10 @@ function decide(messages) {
 			name: `witness_${t}`, args: { id: `${t}${number}`, value: i } })) };
 }
 
+// A run that has ended, or waits for somebody who can look at a service.
+export const ended = (f) => f.type === "run_status" &&
+	(f.status === "end" || f.state === "recoverable_error");
+
 export async function within(ms, promise, what) {
 	let timer;
 	const late = new Promise((_, reject) => {

@@ -116,11 +116,12 @@ static const struct {
 	    " attempts, class" },
 	{ "jobs_dead", "uittt",
 	    "run_id, attempts, reason, run_snapshot, errors" },
-	{ "inbox_items", "uuuuuuuiittttttttt",
+	{ "inbox_items", "uuuuuuuuiiiiittttttttttt",
 	    "id, run_id, thread_id, user_id, agent_id, interrupt_id,"
-	    " responded_by, step, ordinal, kind, correlation_id, title,"
-	    " description, action_request, config, status, response_type,"
-	    " response" },
+	    " task_id, responded_by, step, ordinal, responded_at, expires_at,"
+	    " escalated_at, kind, correlation_id, title, description,"
+	    " action_request, config, status, response_type, response,"
+	    " response_key, on_expire" },
 	{ "nodes", "iib", "node_epoch, lease_expires_at, draining" },
 };
 
@@ -312,11 +313,12 @@ item_line(const void *row, struct buf *b)
 	const struct model_item *t = row;
 
 	UUIDS(b, t->i.id, t->run_id, t->thread_id, t->i.user_id, t->i.agent_id,
-	    t->i.interrupt_id, t->responded_by);
-	INTS(b, t->step, t->i.ordinal);
+	    t->i.interrupt_id, t->i.task_id, t->responded_by);
+	INTS(b, t->step, t->i.ordinal, t->responded_at, t->i.expires_at,
+	    t->escalated_at);
 	TEXTS(b, t->i.kind, t->i.correlation_id, t->i.title, t->i.description,
 	    t->i.action_request, t->i.config, t->status, t->response_type,
-	    t->response);
+	    t->response, t->response_key, t->i.on_expire);
 }
 
 static void

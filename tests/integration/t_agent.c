@@ -24,6 +24,15 @@ plug_toolkit_find(struct plug *p, const char *slug)
 	return strcmp(slug, "calculator") == 0 ? &toolkit : NULL;
 }
 
+const struct plug_tool_info *
+plug_tool_find(struct plug *p, const char *name)
+{
+	static struct plug_tool_info tool = { .name = "calculator_evaluate" };
+
+	(void)p;
+	return strcmp(name, tool.name) == 0 ? &tool : NULL;
+}
+
 bool
 plug_model_resolve(struct plug *p, const char *id, char *full, size_t full_len)
 {
@@ -143,7 +152,7 @@ defaults(void *arg)
 	    "{\"enabled\":false,\"facts\":[]}");
 	CU_ASSERT_STRING_EQUAL(json_text(jget(o, "toolkits")), "[]");
 	CU_ASSERT_EQUAL(jget_int(o, "version", 0), 1);
-	CU_ASSERT_EQUAL(json_object_object_length(o), 17);
+	CU_ASSERT_EQUAL(json_object_object_length(o), 18);
 	json_object_put(o);
 }
 
@@ -179,6 +188,43 @@ static void
 test_unknown(void)
 {
 	run(unknown);
+}
+
+/* Whole, in one order; merged member by member; for tools that there are. */
+static void
+approval(void *arg)
+{
+	struct agent *a = create(&ada,
+	    "{\"name\":\"x\",\"approval\":{\"default\":\"always\",\"tools\":"
+	    "{\"calculator_evaluate\":\"never\"}}}");
+
+	(void)arg;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+	CU_ASSERT_STRING_EQUAL(a->text.approval,
+	    "{\"default\":\"always\",\"tools\":{\"calculator_evaluate\":"
+	    "\"never\"},\"resume_when\":\"all\",\"allow\":[\"accept\",\"edit\","
+	    "\"response\",\"ignore\"],\"expires_s\":null,\"on_expire\":"
+	    "\"reject\",\"questions\":null}");
+	CU_ASSERT_EQUAL(change(&ada, a->id, AGENT_MERGE,
+			    "{\"approval\":{\"default\":null,\"expires_s\":5,"
+			    "\"tools\":{\"calculator_evaluate\":null}}}",
+			    0, &a),
+	    ERR_NONE);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(a->text.approval, "{\"default\":\"auto\",\"tools\":{},"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(a->text.approval, "\"expires_s\":5"));
+	CU_ASSERT_EQUAL(change(&ada, a->id, AGENT_MERGE,
+			    "{\"approval\":{\"tools\":{\"nope\":\"never\"}}}",
+			    0, &a),
+	    ERR_VALIDATION_FAILED);
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(json_text(err.extra), "/approval/tools/nope"));
+}
+
+static void
+test_approval(void)
+{
+	run(approval);
 }
 
 static void
@@ -511,6 +557,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "defaults", test_defaults },
 		{ "unknown toolkits and models", test_unknown },
+		{ "approval", test_approval },
 		{ "replace", test_replace },
 		{ "merge", test_merge },
 		{ "read-only members", test_readonly },

@@ -107,6 +107,50 @@ test_parallel(void)
 	et_run(tools, turns, 2);
 }
 
+/* Everything that a person may say, one thing for each call. */
+static void
+asked(void)
+{
+	struct engine_answer a[4] = {
+		{ .type = "edit", .args = "{\"x\":9}", .key = "1" },
+		{ .type = "response", .args = "\"no\"", .key = "2" },
+		{ .type = "ignore", .key = "3" },
+		{ .type = "response", .args = "\"blue\"", .key = "4" }
+	};
+
+	et_sql("UPDATE agents SET approval = '{\"default\":\"always\","
+	       "\"questions\":true}' WHERE $1 IS NOT NULL AND $2 IS NOT NULL");
+	et_say("go");
+	for (int i = 0; i < 4; i++) {
+		struct sql_arg args[] = { SQL_UUID(et.run_id), SQL_INT(i) };
+		struct rows *r = NULL;
+
+		MUST(store_db_run(env.db,
+			 "SELECT id, user_id FROM inbox_items WHERE run_id ="
+			 " $1 AND ordinal = $2",
+			 args, 2, &r, NULL) == AS_OK);
+		a[i].item_id = rows_uuid(r, 0, 0);
+		a[i].by = rows_uuid(r, 0, 1);
+		rows_free(r);
+	}
+	CU_ASSERT_EQUAL(engine_respond(et.engine, et.run_id, a, 4, NULL),
+	    AS_OK);
+	et_wait_end();
+	replay_same("succeeded", 3);
+}
+
+static void
+test_asked(void)
+{
+	const struct fake_turn turns[] = { { .calls = { "t_U {\"x\":1}",
+						 "t_K {}", "t_V {}",
+						 "ask_human {\"question\":"
+						 "\"Which?\"}" } },
+		{ .text = "done" } };
+
+	et_run(asked, turns, 2);
+}
+
 static void
 many_steps(void)
 {
@@ -649,6 +693,7 @@ test_end_changed(void)
 static CU_TestInfo tests[] = {
 	{ "text", test_text },
 	{ "parallel tools", test_parallel },
+	{ "people are asked", test_asked },
 	{ "many steps", test_many_steps },
 	{ "tools that fail or are none", test_tool_errors },
 	{ "results that were cut", test_cut },

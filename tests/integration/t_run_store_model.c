@@ -403,6 +403,7 @@ struct commit {
 	struct run_message messages[3];
 	struct run_tool new[3], done[3];
 	struct run_item items[2];
+	struct run_answer answers[2];
 	char keys[4][40];
 	struct run_unblock unblocks[3];
 	struct run_message placed[3];
@@ -418,6 +419,28 @@ some_end(enum run_status from)
 		RUN_DEAD_LETTERED };
 
 	return one_in(2) ? from : ends[below(N_ITEMS(ends))];
+}
+
+static const char *
+some_state(void)
+{
+	static const char *const states[] = { "started", "awaiting_approval",
+		"parked" };
+
+	return one_in(2) ? states[0] : states[below(N_ITEMS(states))];
+}
+
+static void
+args_change(struct run_tool *t)
+{
+	t->new_args = one_in(3);
+	if (!t->new_args)
+		return;
+	t->args = "{\"y\":2}";
+	t->effect = "P";
+	t->key_until = one_in(2) ? now_us : 0;
+	for (int b = 0; b < 32; b++)
+		t->args_hash[b] = (uint8_t)below(256);
 }
 
 static void
@@ -440,7 +463,7 @@ tools_make(struct commit *k, const struct model_run *r)
 			.version = "1",
 			.args = "{\"x\":\"\\\"\"}",
 			.effect = "K",
-			.state = "started",
+			.state = some_state(),
 			.deadline_us = now_us + 5,
 			.key_until = one_in(2) ? now_us : 0 };
 		for (int b = 0; b < 32; b++)
@@ -449,7 +472,8 @@ tools_make(struct commit *k, const struct model_run *r)
 	c->tools_done = k->done;
 	for (int i = 0; i < 3 && (old = any(&model->tools)) != NULL; i++) {
 		static const char *const states[] = { "succeeded", "failed",
-			"unknown", "started", "skipped", "planned" };
+			"unknown", "started", "skipped", "planned",
+			"awaiting_approval", "parked" };
 		struct run_tool *t = &k->done[c->n_tools_done];
 
 		if (!uuid_equal(old->run_id, r->id) && !one_in(10))
@@ -462,6 +486,7 @@ tools_make(struct commit *k, const struct model_run *r)
 		t->error_code = one_in(2) ? "CANCELED" : NULL;
 		t->resolution = one_in(2) ? "operator" : NULL;
 		t->deadline_us = one_in(2) ? 0 : now_us;
+		args_change(t);
 		if (one_in(6) && c->n_tools_done == 0) {
 			snprintf(k->keys[3], sizeof(k->keys[3]), "key-%u",
 			    one_in(2) ? below(5) : 10000 + (unsigned)n_ids);
@@ -473,8 +498,41 @@ tools_make(struct commit *k, const struct model_run *r)
 }
 
 static void
+answer_make(struct run_answer *a, const struct model_item *item)
+{
+	static const char *const types[] = { "accept", "edit", "response",
+		"ignore" };
+
+	*a = (struct run_answer){ .item_id = item->i.id,
+		.status = one_in(4) ? "expired" : "answered",
+		.type = types[below(N_ITEMS(types))],
+		.response = one_in(2) ? "{\"x\":\"\\\"\"}" : NULL,
+		.key = one_in(4) ? NULL : words(),
+		.by = one_in(3) ? (struct uuid){ { 0 } } : user_id };
+}
+
+/* Of this run, or, sometimes, of any. */
+static int
+answers_make(struct run_answer a[2], struct uuid run_id)
+{
+	const struct model_item *old;
+	int n = 0;
+
+	for (int i = 0; i < 6 && n < 2; i++) {
+		old = any(&model->items);
+		if (old == NULL ||
+		    (!uuid_equal(old->run_id, run_id) && !one_in(10)))
+			continue;
+		if (n == 0 || !uuid_equal(a[0].item_id, old->i.id))
+			answer_make(&a[n++], old);
+	}
+	return n;
+}
+
+static void
 items_make(struct commit *k)
 {
+	static const char *const kinds[] = { "error", "approval", "question" };
 	struct run_commit *c = &k->c;
 	const struct model_item *old = any(&model->items);
 
@@ -486,12 +544,22 @@ items_make(struct commit *k)
 		.agent_id = agent_id,
 		.user_id = user_id,
 		.correlation_id = words(),
-		.kind = "error",
+		.task_id = one_in(2) ? (struct uuid){ { 0 } } : new_id(),
+		.kind = kinds[below(N_ITEMS(kinds))],
+		.expires_at = one_in(2) ? now_us + below(9000000) : 0,
+		.on_expire = one_in(2) ? "reject" : NULL,
 		.ordinal = below(4),
 		.title = words(),
 		.description = words(),
 		.action_request = one_in(2) ? NULL : "{}",
 		.config = one_in(2) ? NULL : "{\"a\":1}" };
+	c->answers = k->answers;
+	if (one_in(3))
+		c->n_answers = answers_make(k->answers, c->run_id);
+	if (c->n_answers > 0 && one_in(4)) {
+		k->answers[0].status = "pending";
+		k->answers[0].by = (struct uuid){ { 0 } };
+	}
 	if (!one_in(4))
 		return;
 	c->items_close = one_in(2) ? "answered" : "superseded";
@@ -605,7 +673,7 @@ checkpoint_make(struct run_commit *c)
 static void
 beliefs_twist(struct run_commit *c)
 {
-	switch (below(7)) {
+	switch (below(8)) {
 	case 0:
 		c->fence--;
 		break;
@@ -623,6 +691,9 @@ beliefs_twist(struct run_commit *c)
 		break;
 	case 5:
 		c->thread_id = threads[0];
+		break;
+	case 6:
+		c->version += 1 + below(2);
 		break;
 	default:
 		c->heads.msg_seq = 1; /* not tested, but its messages exist */
@@ -645,6 +716,7 @@ commit_fill(struct commit *k, const struct model_run *r)
 	c->step = r->step;
 	c->heads = (struct run_heads){ t->head_seq, r->head_seq,
 		t->next_msg_seq };
+	c->version = one_in(2) ? r->version : 0;
 	c->bump_fence = one_in(5);
 	c->cancel_mode = one_in(6) ? "keep" : NULL;
 	c->void_messages = c->to == RUN_ROLLED_BACK;
@@ -723,7 +795,98 @@ late(void)
 	ON_BOTH(run_store_late(rs, old->run_id, &t, now_us, &err), err);
 }
 
+static SUSPENDS void
+answers(void)
+{
+	const struct model_item *old = any(&model->items);
+	struct run_answer a[2];
+	struct uuid run;
+	int n;
+
+	if (old == NULL)
+		return;
+	run = old->run_id;
+	n = answers_make(a, run);
+	if (n == 0)
+		answer_make(&a[n++], old);
+	snprintf(what, sizeof(what), "%d answers", n);
+	ON_BOTH(run_store_answer(rs, run, a, n, now_us, &err), err);
+}
+
 /* ---- Reads --------------------------------------------------------- */
+
+static int
+overdue_order(const void *a, const void *b)
+{
+	const struct run_overdue *x = a, *y = b;
+
+	return uuid_compare(x->item_id, y->item_id);
+}
+
+static SUSPENDS void
+reads_overdue(void)
+{
+	struct run_overdue *got[2] = { NULL, NULL };
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "overdue");
+	ON_BOTH(run_store_overdue(rs, 1000, &got[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), overdue_order);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		CU_ASSERT_TRUE(
+		    uuid_equal(got[0][i].item_id, got[1][i].item_id));
+		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
+		CU_ASSERT_STRING_EQUAL(got[0][i].on_expire,
+		    got[1][i].on_expire);
+	}
+	free(got[0]);
+	free(got[1]);
+}
+
+static int
+asked_order(const void *a, const void *b)
+{
+	const struct run_asked *x = a, *y = b;
+
+	return uuid_compare(x->id, y->id);
+}
+
+static SUSPENDS void
+reads_asked(struct arena *arena)
+{
+	const struct model_item *old = any(&model->items);
+	struct uuid run = old != NULL && !one_in(10) ? old->run_id : new_id();
+	struct run_asked *got[2] = { NULL, NULL };
+	int64_t version[2] = { 0, 0 };
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "asked");
+	ON_BOTH(run_store_asked(rs, run, arena, &got[i_], &n[i_], &version[i_],
+		    &err),
+	    err);
+	same_count(n[0], n[1]);
+	CU_ASSERT_EQUAL(version[0], version[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), asked_order);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		const struct run_asked *a = &got[0][i], *b = &got[1][i];
+
+		CU_ASSERT_TRUE(uuid_equal(a->id, b->id));
+		CU_ASSERT_TRUE(uuid_equal(a->interrupt_id, b->interrupt_id));
+		CU_ASSERT_EQUAL(a->step, b->step);
+		CU_ASSERT_EQUAL(a->ordinal, b->ordinal);
+		CU_ASSERT_EQUAL(a->expires_at, b->expires_at);
+		CU_ASSERT_EQUAL(a->responded_at, b->responded_at);
+		same_text(a->kind, b->kind);
+		same_text(a->status, b->status);
+		same_text(a->config, b->config);
+		same_text(a->response_type, b->response_type);
+		same_text(a->response, b->response);
+		same_text(a->response_key, b->response_key);
+	}
+}
 
 static SUSPENDS void
 reads_state(struct arena *arena)
@@ -884,6 +1047,8 @@ reads(void)
 	reads_thread(arena);
 	reads_run(arena);
 	reads_queue(arena);
+	reads_asked(arena);
+	reads_overdue();
 	reads_node();
 	arena_free(arena);
 }
@@ -905,8 +1070,10 @@ one_operation(void)
 		reaps();
 	else if (dice < 78)
 		releases();
-	else if (dice < 82)
+	else if (dice < 80)
 		late();
+	else if (dice < 82)
+		answers();
 	else if (dice < 86)
 		node_changes();
 	else if (dice < 87)

@@ -83,6 +83,8 @@ client_waits(struct client *c, const struct letter *l)
 		if (r->status == RUN_RECOVERABLE_ERROR &&
 		    rng_chance(&c->rng, 50))
 			return; /* and says something else */
+		if (r->status == RUN_WAITING_HUMAN && rng_chance(&c->rng, 20))
+			return;
 	}
 }
 
@@ -285,6 +287,7 @@ void
 clients_start(struct sim *s)
 {
 	MUST(fiber_spawn(s->loop, "operator", operator_main, s).f != NULL);
+	people_start(s);
 	for (int i = 0; i < SIM_THREADS; i++) {
 		s->threads[i] = sim_id(s);
 		MUST(run_store_thread_create(&s->model->store, s->threads[i],

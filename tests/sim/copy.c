@@ -79,6 +79,21 @@ items_copy(struct arena *a, const struct run_item *items, int n)
 		text_copy(a, &t->description);
 		text_copy(a, &t->action_request);
 		text_copy(a, &t->config);
+		text_copy(a, &t->on_expire);
+	}
+	return to;
+}
+
+struct run_answer *
+run_answers_copy(struct arena *a, const struct run_answer *answers, int n)
+{
+	struct run_answer *to = rows_copy(a, answers, n, sizeof(*to));
+
+	for (struct run_answer *t = to; t < to + n; t++) {
+		text_copy(a, &t->status);
+		text_copy(a, &t->type);
+		text_copy(a, &t->response);
+		text_copy(a, &t->key);
 	}
 	return to;
 }
@@ -153,5 +168,6 @@ run_commit_copy(struct arena *a, const struct run_commit *c)
 	to->tools_new = run_tools_copy(a, c->tools_new, c->n_tools_new);
 	to->tools_done = run_tools_copy(a, c->tools_done, c->n_tools_done);
 	to->items_new = items_copy(a, c->items_new, c->n_items_new);
+	to->answers = run_answers_copy(a, c->answers, c->n_answers);
 	return to;
 }

@@ -17,6 +17,7 @@ enum request_kind {
 	REQ_CREATE,
 	REQ_COMMIT,
 	REQ_LATE,
+	REQ_ANSWER,
 	REQ_CLAIM,
 	REQ_JOIN,
 	REQ_RENEW,
@@ -28,6 +29,8 @@ enum request_kind {
 	REQ_THREAD,
 	REQ_HISTORY,
 	REQ_TOOLS,
+	REQ_ASKED,
+	REQ_OVERDUE,
 	REQ_OPEN_MESSAGE,
 	REQ_BY_CLIENT_ID,
 	REQ_BY_DEDUP,
@@ -67,6 +70,8 @@ request_write(struct model *m, const struct request *r, struct error *err)
 		return ops->commit(m, r->what, err);
 	case REQ_LATE:
 		return ops->late(m, r->a, r->what, r->i, err);
+	case REQ_ANSWER:
+		return ops->answer(m, r->a, r->what, (int)r->j, r->i, err);
 	case REQ_CLAIM:
 		return ops->claim(m, r->i, (int)r->j, r->out, r->n, err);
 	case REQ_JOIN:
@@ -98,6 +103,11 @@ request_read(struct model *m, const struct request *r, struct error *err)
 		return ops->history(m, r->a, r->i, r->arena, r->out, r->n, err);
 	case REQ_TOOLS:
 		return ops->tools(m, r->a, r->i, r->arena, r->out, r->n, err);
+	case REQ_ASKED:
+		return ops->asked(m, r->a, r->arena, r->out, r->n, r->out2,
+		    err);
+	case REQ_OVERDUE:
+		return ops->overdue(m, (int)r->i, r->out, r->n, err);
 	case REQ_OPEN_MESSAGE:
 		return ops->open_message(m, r->flag, r->a, r->i, r->out, r->n,
 		    err);
@@ -148,7 +158,8 @@ answer_drop(const struct request *r)
 	void **list = r->out;
 
 	if (r->kind != REQ_CLAIM && r->kind != REQ_HELD &&
-	    r->kind != REQ_CANCELLING && r->kind != REQ_STALLED)
+	    r->kind != REQ_CANCELLING && r->kind != REQ_STALLED &&
+	    r->kind != REQ_OVERDUE)
 		return;
 	free(*list);
 	*list = NULL;
@@ -240,6 +251,9 @@ straggler_start(struct sim_node *n, const struct request *r)
 		g->request.what = run_commit_copy(g->arena, r->what);
 	else if (r->kind == REQ_LATE)
 		g->request.what = run_tools_copy(g->arena, r->what, 1);
+	else if (r->kind == REQ_ANSWER)
+		g->request.what = run_answers_copy(g->arena, r->what,
+		    (int)r->j);
 	n->n_users++;
 	MUST(fiber_spawn(n->sim->loop, "straggler", straggler_main, g).f !=
 	     NULL);
@@ -349,6 +363,49 @@ link_late(void *arg, struct uuid run_id, const struct run_tool *t,
 		.what = t,
 		.i = now_us };
 
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_answer(void *arg, struct uuid run_id, const struct run_answer *answers,
+    int n, int64_t now_us, struct error *err)
+{
+	struct request r = { .kind = REQ_ANSWER,
+		.a = run_id,
+		.what = answers,
+		.j = n,
+		.i = now_us };
+
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_asked(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_asked **out, int *n, int64_t *version, struct error *err)
+{
+	struct request r = { .kind = REQ_ASKED,
+		.a = run_id,
+		.arena = arena,
+		.out = out,
+		.out2 = version,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_overdue(void *arg, int max, struct run_overdue **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_OVERDUE,
+		.i = max,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
 	return request_run(arg, &r, err);
 }
 
@@ -616,6 +673,9 @@ const struct run_store_ops link_ops = {
 	.create = link_create,
 	.commit = link_commit,
 	.late = link_late,
+	.answer = link_answer,
+	.asked = link_asked,
+	.overdue = link_overdue,
 	.claim = link_claim,
 	.node_join = link_node_join,
 	.node_renew = link_node_renew,

@@ -73,7 +73,9 @@ struct model_item {
 	struct run_item i;
 	struct uuid run_id, thread_id, responded_by;
 	int64_t step;
-	const char *status, *response_type, *response;
+	const char *status, *response_type, *response, *response_key;
+	int64_t responded_at, escalated_at;
+	int n_answers; /* that were written, for who checks */
 };
 
 struct model_job {
@@ -98,6 +100,7 @@ enum model_op {
 	MODEL_CREATE = 1,
 	MODEL_COMMIT,
 	MODEL_LATE,
+	MODEL_ANSWER,
 	MODEL_CLAIM,
 	MODEL_REAP,
 	MODEL_RELEASE,
@@ -164,6 +167,16 @@ enum as_status model_commit(void *arg, const struct run_commit *c,
     struct error *err);
 enum as_status model_late(void *arg, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err);
+enum as_status model_answer(void *arg, struct uuid run_id,
+    const struct run_answer *answers, int n, int64_t now_us, struct error *err);
+enum as_status model_asked(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_asked **out, int *n, int64_t *version, struct error *err);
+enum as_status model_overdue(void *arg, int max, struct run_overdue **out,
+    int *n, struct error *err);
+/* Parts of a commit. */
+void model_item_answer(struct model *m, struct uuid run_id,
+    const struct run_answer *a, int64_t now_us);
+bool model_item_closes(const struct model_item *t, const struct run_commit *c);
 enum as_status model_read_state(void *arg, struct uuid run_id,
     struct arena *arena, struct run_state *out, struct error *err);
 enum as_status model_read_thread(void *arg, struct uuid thread_id,

@@ -276,6 +276,7 @@ guard_holds(const struct model *m, const struct model_run *r,
 	return r != NULL && t != NULL && r->status == c->from &&
 	       r->step == c->step && r->head_seq == c->heads.run_seq &&
 	       (r->fence == c->fence || m->mutant == MODEL_NO_FENCE) &&
+	       (c->version == 0 || r->version == c->version) &&
 	       uuid_equal(r->thread_id, c->thread_id) &&
 	       uuid_equal(r->tenant_id, c->tenant_id) &&
 	       t->head_seq == c->heads.seq;
@@ -300,6 +301,15 @@ tool_is_open(const struct model_tool *t)
 	       strcmp(t->t.state, "unknown") == 0;
 }
 
+/* Nothing was sent yet. */
+static bool
+tool_is_ahead(const struct run_tool *t)
+{
+	return strcmp(t->state, "planned") == 0 ||
+	       strcmp(t->state, "awaiting_approval") == 0 ||
+	       strcmp(t->state, "parked") == 0;
+}
+
 /* The row that a finished call changes, or NULL. */
 static struct model_tool *
 tool_to_finish(const struct model *m, const struct run_commit *c,
@@ -307,8 +317,7 @@ tool_to_finish(const struct model *m, const struct run_commit *c,
 {
 	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
 
-	if (row == NULL ||
-	    (!tool_is_open(row) && strcmp(row->t.state, "planned") != 0))
+	if (row == NULL || (!tool_is_open(row) && !tool_is_ahead(&row->t)))
 		return NULL;
 	return row;
 }
@@ -464,10 +473,16 @@ tool_finish(struct model *m, const struct run_commit *c,
 	if (row == NULL)
 		return;
 	tool_result(m, row, t);
-	row->completed_at = strcmp(t->state, "started") == 0 ||
-				    strcmp(t->state, "planned") == 0
+	row->completed_at = strcmp(t->state, "started") == 0 || tool_is_ahead(t)
 				? 0
 				: c->now_us;
+	if (t->new_args && (strcmp(t->state, "planned") == 0 ||
+			       strcmp(t->state, "started") == 0)) {
+		row->t.args = arena_strdup(m->arena, t->args);
+		row->t.effect = arena_strdup(m->arena, t->effect);
+		row->t.key_until = t->key_until;
+		memcpy(row->t.args_hash, t->args_hash, sizeof(t->args_hash));
+	}
 	row->t.resolution = arena_strdup(m->arena,
 	    t->resolution != NULL ? t->resolution : "auto");
 	row->t.idem_key = arena_strdup(m->arena, t->idem_key);
@@ -521,6 +536,7 @@ item_add(struct model *m, const struct model_run *r, const struct run_item *new)
 	t->description = arena_strdup(m->arena, new->description);
 	t->action_request = arena_strdup(m->arena, new->action_request);
 	t->config = arena_strdup(m->arena, new->config);
+	t->on_expire = arena_strdup(m->arena, new->on_expire);
 }
 
 static void
@@ -532,12 +548,14 @@ items_close(struct model *m, const struct run_commit *c)
 		if (!uuid_equal(row->run_id, c->run_id) ||
 		    strcmp(row->status, "pending") != 0 ||
 		    (!uuid_is_nil(c->item_id) &&
-			!uuid_equal(row->i.id, c->item_id)))
+			!uuid_equal(row->i.id, c->item_id)) ||
+		    !model_item_closes(row, c))
 			continue;
 		row->status = arena_strdup(m->arena, c->items_close);
 		row->response_type = arena_strdup(m->arena, c->response_type);
 		row->response = arena_strdup(m->arena, c->response);
 		row->responded_by = c->responded_by;
+		row->responded_at = c->now_us;
 	}
 }
 
@@ -605,6 +623,8 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		messages_void(m, r->id);
 	if (c->items_close != NULL)
 		items_close(m, c);
+	for (int i = 0; i < c->n_answers; i++)
+		model_item_answer(m, r->id, &c->answers[i], c->now_us);
 	for (int i = 0; i < c->n_items_new; i++)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);

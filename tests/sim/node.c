@@ -204,6 +204,7 @@ reap_main(void *arg)
 		    freed > 0)
 			sim_trace(n->sim, "node %d reaps %d", n->index, freed);
 		cancels_look(n);
+		engine_expire(n->engine);
 	} while (node_nap(n, REAP_MS));
 	n->n_users--;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/run/mutant.h"
 #include "tests/sim/node.h"
@@ -117,6 +118,16 @@ sim_violate(struct sim *s, const char *what, const char *fmt, ...)
 
 /* ---- The run ------------------------------------------------------- */
 
+bool
+sim_waits_too(const struct sim *s, const struct model_run *r)
+{
+	const struct model_run *active = model_run(s->model,
+	    model_thread(s->model, r->thread_id)->active_run_id);
+
+	return r->status == RUN_BLOCKED && active != NULL &&
+	       active->status == RUN_WAITING_HUMAN;
+}
+
 /* Nothing is going to happen any more. */
 static bool
 is_quiet(const struct sim *s)
@@ -128,7 +139,7 @@ is_quiet(const struct sim *s)
 
 		if (run_is_open(r->status) &&
 		    r->status != RUN_RECOVERABLE_ERROR &&
-		    r->status != RUN_WAITING_HUMAN)
+		    r->status != RUN_WAITING_HUMAN && !sim_waits_too(s, r))
 			return false;
 	}
 	return true;
@@ -209,6 +220,7 @@ sim_open(struct sim *s, const struct sim_config *c)
 	else
 		faults_make(&s->faults, c->seed);
 	s->model = model_new();
+	s->approval = people_policy(c->seed);
 	s->model->changed = oracle_changed;
 	s->model->changed_arg = s;
 	s->witness = witness_new();
@@ -231,6 +243,7 @@ sim_close(struct sim *s)
 	loop_free(s->loop);
 	bus_free(s->bus);
 	witness_free(s->witness);
+	json_object_put(s->approval);
 	model_free(s->model);
 	clock_real();
 }

@@ -108,6 +108,7 @@ struct sim {
 	struct uuid crumbs[SIM_NODES]; /* the run that took it down */
 	struct sim_node *actor; /* whose request the store looks at */
 	struct witness *witness;
+	struct json_object *approval; /* of every agent; NULL: none */
 	struct uuid threads[SIM_THREADS];
 	struct bus_sub *readers[SIM_THREADS];
 	uint64_t began_ms;
@@ -147,6 +148,8 @@ uint64_t sim_ms(const struct sim *s); /* since the start */
 struct uuid sim_id(struct sim *s);
 void sim_trace(struct sim *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Blocked, behind a run that waits for a person. */
+bool sim_waits_too(const struct sim *s, const struct model_run *r);
 /* The first one counts. */
 void sim_violate(struct sim *s, const char *what, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -163,6 +166,13 @@ void oracle_now(struct sim *s); /* every now and then */
 void oracle_end(struct sim *s);
 const char *oracle_rule_name(int i); /* NULL after the last */
 bool oracle_rule_is_rare(int i); /* may be missing from the coverage */
+
+/* people.c */
+struct json_object *people_policy(uint64_t seed); /* NULL: nothing is asked */
+void people_start(struct sim *s);
+/* A call is made: is it one that needs a person, and has one said so? */
+void people_check_call(struct sim *s, const struct model_tool *t);
+void people_check_end(struct sim *s);
 
 /* client.c */
 void clients_start(struct sim *s);

@@ -143,7 +143,8 @@ witness_check(struct sim *s)
 
 		if (strcmp(t->t.state, "succeeded") != 0 ||
 		    (t->t.resolution != NULL &&
-			strcmp(t->t.resolution, "operator") == 0))
+			(strcmp(t->t.resolution, "operator") == 0 ||
+			    strcmp(t->t.resolution, "answered") == 0)))
 			continue;
 		if (d == NULL || d->n_effects == 0)
 			sim_violate(s, "I7", "%s succeeded without an effect",
@@ -164,8 +165,11 @@ tool_info(void *arg, const char *name)
 	static const char *const names[] = { "t_U", "t_P", "t_N", "t_K",
 		"t_V" };
 	static struct plug_tool_info infos[N_ITEMS(names)];
+	static struct json_object *schema;
 
 	(void)arg;
+	if (schema == NULL)
+		schema = jobj();
 	for (size_t i = 0; i < N_ITEMS(names); i++) {
 		if (strcmp(names[i], name) != 0)
 			continue;
@@ -174,6 +178,7 @@ tool_info(void *arg, const char *name)
 			.doc = "a tool",
 			.version = "1",
 			.effect = (enum as_effect)i,
+			.input_schema = schema,
 			.has_verify = letters[i] == 'V',
 			.timeout_ms = 4000 };
 		return &infos[i];
@@ -192,6 +197,8 @@ dispatch_check(struct sim *s, const char *key, struct json_object *args)
 	else if (strcmp(t->t.args, json_text(args)) != 0)
 		sim_violate(s, "I9", "%s was sent with %s, intended was %s",
 		    key, json_text(args), t->t.args);
+	else
+		people_check_call(s, t);
 }
 
 static enum as_status
@@ -395,15 +402,21 @@ say(const struct plug_sink *sink, enum as_delta_type type, uint32_t index,
 }
 
 static void
-calls_say(struct rng *r, const struct seen *seen, const struct plug_sink *sink)
+calls_say(const struct sim *s, struct rng *r, const struct seen *seen,
+    const struct plug_sink *sink)
 {
 	uint32_t n = 1 + rng_below(r, 3);
-	char name[8], args[32], id[48];
+	char name[16], args[32], id[48];
 
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "t_%c",
 		    letters[rng_below(r, sizeof(letters) - 1)]);
 		snprintf(args, sizeof(args), "{\"x\":%u}", rng_below(r, 1000));
+		if (s->approval != NULL && rng_chance(r, 200)) {
+			snprintf(name, sizeof(name), "ask_human");
+			snprintf(args, sizeof(args), "{\"question\":\"%u?\"}",
+			    rng_below(r, 1000));
+		}
 		snprintf(id, sizeof(id), "c%d.%d.%u", seen->n_users,
 		    seen->n_turns, i);
 		if (say(sink, AS_DELTA_TOOL, i, id, name, NULL) != AS_OK)
@@ -500,7 +513,7 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 	end->input = 10 * (int64_t)json_object_array_length(messages);
 	end->output = 5;
 	if (wants_tools(s, who, &seen)) {
-		calls_say(&r, &seen, sink);
+		calls_say(s, &r, &seen, sink);
 		end->why = AS_END_TOOLS;
 	}
 	return AS_OK;
@@ -527,6 +540,7 @@ sim_agent(void *arg, struct uuid id, struct arena *arena, struct agent **out,
 		agent.memory = jobj();
 	}
 	agent.id = id;
+	agent.approval = n->sim->approval;
 	agent.name = agent.description = agent.purpose = "";
 	agent.system_prompt = "sys";
 	agent.state = "ready";

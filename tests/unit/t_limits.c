@@ -19,7 +19,7 @@ static const struct engine_limits limits = { .max_steps = 5,
 static void
 test_budget(void)
 {
-	struct run_budget b = { 1, 2, 3, 4 }, back;
+	struct run_budget b = { 1, 2, 3, 4, 5 }, back;
 	struct buf text = { 0 };
 
 	run_budget_write(&text, &b);
@@ -28,6 +28,7 @@ test_budget(void)
 	CU_ASSERT_EQUAL(back.tokens, 2);
 	CU_ASSERT_EQUAL(back.cost_micros, 3);
 	CU_ASSERT_EQUAL(back.repeats, 4);
+	CU_ASSERT_EQUAL(back.wall_left_ms, 5);
 	buf_free(&text);
 	run_budget_extend(&back, &limits);
 	CU_ASSERT_EQUAL(back.steps, 6);
@@ -70,7 +71,7 @@ reached(struct run_budget granted, struct run_used used)
 static void
 test_limits(void)
 {
-	struct run_budget none = { 0 }, more = { 5, 1000, 2500, 5 };
+	struct run_budget none = { 0 }, more = { 5, 1000, 2500, 5, 0 };
 	struct run_used used = { 4, 999, 2499, 4 };
 
 	CU_ASSERT_EQUAL(reached(none, used), ERR_NONE);
