@@ -4,6 +4,7 @@
 // that run, and fifty at once.  Prints what has become of them as a table.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 
 import { log, newThread, scene } from "../support/chat.mjs";
@@ -385,6 +386,39 @@ test("with a worker", async (t) => {
 		await worker?.stop();
 		await stage.stop();
 		[stage, base] = before;
+	}
+});
+
+test("what came meanwhile is replayed where it came", async () => {
+	const own = await startStage();
+	const first = stage;
+	try {
+		stage = own;
+		const person = await scene(own.server, { toolkits: ["http"] });
+		for (const policy of ["enqueue", "interrupt", "rollback", "steer"]) {
+			const s = { ...person, thread: await newThread(own.server,
+				person.person, person.agent.id) };
+			await STATES.tool(s, policy);
+			for (const text of ["and then", "and more"])
+				await say(own.server, s, text, policy);
+			const last = await say(own.server, s, "or not", "enqueue");
+			await api(own.server, "POST",
+				`/api/runs/${last.body.run.id}/cancel`, { token: s.token });
+			own.gates.open(policy);
+			await checkThread(own, s);
+		}
+		const store = own.server.arguments(0).filter((a, i, all) =>
+			/^store\.url=/.test(a) || /^store\.url=/.test(all[i + 1] ?? ""));
+		const { status, stdout } = spawnSync(
+			process.env.AGENT_STUDIO ?? "agent-studio", ["replay", "--all",
+				"--data", own.server.data, ...store,
+				...own.set.flatMap((x) => ["--set", x])],
+			{ encoding: "utf8", env: { ...process.env, ...own.env } });
+		assert.match(stdout, /\n\d+ runs equal, 0 different, 0 not to be replayed\n$/);
+		assert.equal(status, 0);
+	} finally {
+		stage = first;
+		await own.stop();
 	}
 });
 
