@@ -33,27 +33,6 @@ agent_reply(struct http_req *req, int status, const struct agent *a)
 	buf_free(&b);
 }
 
-/* If-Match: "<version>", W/ or not; 0 if it is not there or is *. */
-static enum as_status
-if_match(struct http_req *req, int64_t *version, struct error *err)
-{
-	const char *text = http_header(req, "if-match");
-	size_t len;
-
-	*version = 0;
-	if (text == NULL || strcmp(text, "*") == 0)
-		return AS_OK;
-	if (text_has_prefix(text, "W/"))
-		text += 2;
-	len = strlen(text);
-	if (len < 3 || text[0] != '"' || text[len - 1] != '"' ||
-	    !text_to_int(arena_strndup(http_arena(req), text + 1, len - 2), 1,
-		INT64_MAX, version))
-		return error_field(err, "If-Match",
-		    "must be an ETag of this agent, such as \"3\"");
-	return AS_OK;
-}
-
 void
 agents_list(struct http_req *req)
 {
@@ -135,7 +114,7 @@ agent_do_update(struct http_req *req, enum agent_change how)
 	int64_t version;
 	enum as_status st;
 
-	st = if_match(req, &version, &err);
+	st = api_if_match(req, &version, &err);
 	if (st == AS_OK)
 		st = api_body(req, &body, &err);
 	if (st == AS_OK)
@@ -181,7 +160,7 @@ agent_remove(struct http_req *req)
 	int64_t version;
 	enum as_status st;
 
-	st = if_match(req, &version, &err);
+	st = api_if_match(req, &version, &err);
 	if (st == AS_OK)
 		st = agent_delete(app_of(req)->store, api_who(req), id, version,
 		    &err);

@@ -6,22 +6,10 @@
 #include "core/api/handlers.h"
 #include "core/base/hash.h"
 #include "core/base/json.h"
-#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/chat/ambient.h"
 
 /* /api/agents/{id}/ambient-test: one task for an agent, by hand. */
-
-static const char *const classes[] = { "priority", "standard", "bulk" };
-
-static int
-class_by_name(const char *name)
-{
-	for (int i = 0; i < (int)N_ITEMS(classes); i++)
-		if (strcmp(classes[i], name) == 0)
-			return i;
-	return 1;
-}
 
 static enum as_status
 run_at_read(struct json_object *body, int64_t *out, struct error *err)
@@ -100,7 +88,7 @@ start(struct http_req *req, const struct chat_ctx *ctx,
 		return st;
 	uuid_format(t.user_id, user);
 	t.task = jget_str(body, "task", "");
-	t.class = class_by_name(jget_str(body, "class", "standard"));
+	t.class = run_class_by_name(jget_str(body, "class", "standard"));
 	t.origin = arena_printf(ctx->arena, "{\"kind\":\"user\",\"id\":\"%s\"}",
 	    user);
 	return ambient_start(ctx, &t, out, err);

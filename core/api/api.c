@@ -10,6 +10,7 @@
 #include "core/base/buf.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
 
 /*
  * What all handlers share: the tables, and how a request becomes a principal.
@@ -217,6 +218,26 @@ api_location(struct http_req *req, const char *id)
 		len--;
 	return arena_printf(http_arena(req), "%.*s/%s%s", (int)len, path, id,
 	    route[strlen(route) - 1] == '/' ? "/" : "");
+}
+
+enum as_status
+api_if_match(struct http_req *req, int64_t *version, struct error *err)
+{
+	const char *text = http_header(req, "if-match");
+	size_t len;
+
+	*version = 0;
+	if (text == NULL || strcmp(text, "*") == 0)
+		return AS_OK;
+	if (text_has_prefix(text, "W/"))
+		text += 2;
+	len = strlen(text);
+	if (len < 3 || text[0] != '"' || text[len - 1] != '"' ||
+	    !text_to_int(arena_strndup(http_arena(req), text + 1, len - 2), 1,
+		INT64_MAX, version))
+		return error_field(err, "If-Match",
+		    "must be an ETag, such as \"3\"");
+	return AS_OK;
 }
 
 void

@@ -21,9 +21,12 @@
 struct api;
 struct auth;
 struct engine;
+struct hook_rates;
 struct inbox_watch;
 struct live;
 struct run_store;
+struct sched;
+struct seal;
 struct seats;
 struct stream_poll;
 struct world;
@@ -48,6 +51,9 @@ struct app {
 	const struct route_table *routes;
 	const struct settings *settings;
 	struct seats *seats; /* sockets of each person: shared */
+	struct sched *sched; /* the timer of all schedules: shared */
+	const struct seal *seal; /* secrets that are had back: shared */
+	struct hook_rates *hook_rates; /* of triggers: shared */
 	bool draining;
 	int64_t started_us;
 };

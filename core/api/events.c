@@ -161,6 +161,7 @@ read_or_wait(struct app *app, enum log_of of, struct uuid id,
 		if (!w->rang && fiber_suspend(next < until ? next : until) ==
 				    FIBER_CANCELED)
 			break;
+		log_events_free(*out, *n);
 	}
 	bus_unsubscribe(sub);
 	free(w);

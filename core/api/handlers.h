@@ -30,6 +30,17 @@ SUSPENDS void agent_remove(struct http_req *req);
 /* ambient_api.c */
 SUSPENDS void agent_ambient_test(struct http_req *req);
 
+/* schedules_api.c */
+SUSPENDS void schedules_list(struct http_req *req);
+SUSPENDS void schedules_create(struct http_req *req);
+SUSPENDS void schedule_read(struct http_req *req);
+SUSPENDS void schedule_replace(struct http_req *req);
+SUSPENDS void schedule_patch(struct http_req *req);
+SUSPENDS void schedule_remove(struct http_req *req);
+SUSPENDS void schedule_pause(struct http_req *req);
+SUSPENDS void schedule_resume(struct http_req *req);
+SUSPENDS void schedule_history(struct http_req *req);
+
 /* models_api.c, toolkits_api.c */
 void models_list(struct http_req *req);
 void toolkits_list(struct http_req *req);
@@ -64,6 +75,26 @@ SUSPENDS void run_respond(struct http_req *req);
 SUSPENDS void inbox_events(struct http_req *req);
 
 SUSPENDS void ws_chat(struct http_req *req);
+
+/* hooks_api.c */
+SUSPENDS void webhooks_list(struct http_req *req);
+SUSPENDS void webhooks_create(struct http_req *req);
+SUSPENDS void webhook_read(struct http_req *req);
+SUSPENDS void webhook_patch(struct http_req *req);
+SUSPENDS void webhook_delete(struct http_req *req);
+SUSPENDS void webhook_new_secret(struct http_req *req);
+SUSPENDS void webhook_test(struct http_req *req);
+SUSPENDS void webhook_deliveries(struct http_req *req);
+SUSPENDS void webhook_delivery_replay(struct http_req *req);
+
+/* triggers_api.c */
+SUSPENDS void triggers_list(struct http_req *req);
+SUSPENDS void triggers_create(struct http_req *req);
+SUSPENDS void trigger_read(struct http_req *req);
+SUSPENDS void trigger_patch(struct http_req *req);
+SUSPENDS void trigger_delete(struct http_req *req);
+SUSPENDS void trigger_new_secret(struct http_req *req);
+SUSPENDS void trigger_post(struct http_req *req);
 
 /* health_api.c, openapi.c, root.c */
 void health_live(struct http_req *req);

@@ -16,6 +16,10 @@ struct auth_ctx api_auth_ctx(struct http_req *req);
 /* Where what a POST has made is. */
 const char *api_location(struct http_req *req, const char *id);
 
+/* If-Match: "<version>", W/ or not; 0 if it is not there or is *. */
+enum as_status api_if_match(struct http_req *req, int64_t *version,
+    struct error *err);
+
 /* idempotency.c: hooks. */
 SUSPENDS enum as_status idempotency_begin(struct http_req *req, bool *answered,
     struct error *err);

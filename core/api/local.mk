@@ -13,6 +13,7 @@ libapi_la_SOURCES = \
 	core/api/events.c \
 	core/api/handlers.h \
 	core/api/health_api.c \
+	core/api/hooks_api.c core/api/hooks_api.h \
 	core/api/idempotency.c \
 	core/api/inbox_api.c \
 	core/api/internal.h \
@@ -26,14 +27,18 @@ libapi_la_SOURCES = \
 	core/api/routes.c \
 	core/api/routes.h \
 	core/api/runs.c \
+	core/api/schedules_api.c \
 	core/api/schemas.c \
 	core/api/schemas.h \
 	core/api/schemas_ambient.c \
+	core/api/schemas_hooks.c \
 	core/api/schemas_impl.h \
 	core/api/schemas_inbox.c \
+	core/api/schemas_schedules.c \
 	core/api/seats.c \
 	core/api/seats.h \
 	core/api/toolkits_api.c \
+	core/api/triggers_api.c \
 	core/api/ws.c
 
 check_PROGRAMS += tests/unit/t_page

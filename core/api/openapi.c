@@ -233,6 +233,8 @@ codes_of(const struct route *r, struct codes *c)
 		codes_add(c, ERR_TOO_LARGE);
 		codes_add(c, ERR_UNSUPPORTED_MEDIA_TYPE);
 	}
+	if (r->flags & ROUTE_RAW)
+		codes_add(c, ERR_TOO_LARGE);
 	if (r->role != ROUTE_OPEN || (r->flags & ROUTE_AUTH_OPTIONAL)) {
 		codes_add(c, ERR_AUTH_REQUIRED);
 		codes_add(c, ERR_TOKEN_EXPIRED);
@@ -359,6 +361,8 @@ responses(const struct route *r)
 	if (c != NULL)
 		jput(ok, "content", c);
 	jput(all, text, ok);
+	if (r->flags & ROUTE_RAW) /* what came before is no news */
+		jput(all, "200", json_object_get(ok));
 	codes_of(r, &codes);
 	add_errors(all, &codes);
 	return all;
@@ -372,7 +376,10 @@ request_body(const struct route *r)
 	struct json_object *o = jobj();
 
 	jput_bool(o, "required", !(r->flags & ROUTE_BODY_OPTIONAL));
-	jput(o, "content", content("application/json", ref(r->in)));
+	if (r->flags & ROUTE_RAW)
+		jput(o, "content", content("application/json", jobj()));
+	else
+		jput(o, "content", content("application/json", ref(r->in)));
 	return o;
 }
 
@@ -404,7 +411,7 @@ operation(const struct route *r, struct json_object *parameters)
 	jput(o, "tags", tags);
 	if (json_object_array_length(parameters) > 0)
 		jput(o, "parameters", json_object_get(parameters));
-	if (r->in != NULL)
+	if (r->in != NULL || r->flags & ROUTE_RAW)
 		jput(o, "requestBody", request_body(r));
 	jput(o, "responses", responses(r));
 	if (r->role != ROUTE_OPEN || (r->flags & ROUTE_AUTH_OPTIONAL))

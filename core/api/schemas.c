@@ -766,7 +766,7 @@ static const struct schema_row table[] = {
 
 /* The tables of all rooms; each ends with a row without a name. */
 static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
-	api_schemas_inbox };
+	api_schemas_inbox, api_schemas_schedules, api_schemas_hooks };
 
 static const struct schema_row *
 row_at(size_t i)

@@ -12,6 +12,8 @@ struct schema_row {
 /* One table a room; listed in schemas.c. */
 extern const struct schema_row api_schemas_ambient[];
 extern const struct schema_row api_schemas_inbox[];
+extern const struct schema_row api_schemas_schedules[];
+extern const struct schema_row api_schemas_hooks[];
 
 /* JSON as it is, without a backslash before each quote. */
 #define JSON(...) #__VA_ARGS__

@@ -38,7 +38,7 @@ const struct schema_row api_schemas_inbox[] = {
 	"\"config\":" JSON({ "type": ["object", "null"], "description":
 	    "The answers that are possible: allow_accept, allow_edit, allow_respond, allow_ignore." }) ","
 	"\"user_id\":" ID ",\"assignee\":" ID_OR_NULL ","
-	"\"agent_id\":" ID ",\"thread_id\":" ID ",\"run_id\":" ID ","
+	"\"agent_id\":" ID ",\"thread_id\":" ID_OR_NULL ",\"run_id\":" ID_OR_NULL ","
 	"\"correlation_id\":" JSON({ "type": "string" }) ","
 	"\"interrupt_id\":" ID ",\"step\":" JSON({ "type": "integer" }) ","
 	"\"ordinal\":" JSON({ "type": "integer", "description":

@@ -14,6 +14,8 @@ libauth_la_SOURCES = \
 	core/auth/jwt.h \
 	core/auth/principal.c \
 	core/auth/principal.h \
+	core/auth/seal.c \
+	core/auth/seal.h \
 	core/auth/secret.c \
 	core/auth/session.c \
 	core/auth/throttle.c \
@@ -26,6 +28,10 @@ tests_unit_t_auth_cache_LDADD = libauth.la libbase.la $(TEST_LIBS)
 check_PROGRAMS += tests/unit/t_jwt
 tests_unit_t_jwt_SOURCES = tests/unit/t_jwt.c
 tests_unit_t_jwt_LDADD = libauth.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_seal
+tests_unit_t_seal_SOURCES = tests/unit/t_seal.c
+tests_unit_t_seal_LDADD = libauth.la libbase.la $(TEST_LIBS)
 
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_jwt

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct table table;
 static int log_fd = -1;
+static _Atomic int64_t clock_ahead_us;
 
 /* Under the lock. */
 static struct point *
@@ -169,6 +171,8 @@ environment_read(void)
 {
 	const char *text = getenv("AGENT_STUDIO_FAILPOINTS");
 	const char *path = getenv("AGENT_STUDIO_FAILPOINT_LOG");
+	const char *ahead = getenv("AGENT_STUDIO_CLOCK_AHEAD_US");
+	int64_t us = 0;
 	struct error err = { 0 };
 
 	if (path != NULL && path[0] != '\0') {
@@ -176,6 +180,9 @@ environment_read(void)
 		    0600);
 		MUST(log_fd >= 0);
 	}
+	if (ahead != NULL &&
+	    text_to_int(ahead, INT64_MIN / 2, INT64_MAX / 2, &us))
+		atomic_store(&clock_ahead_us, us);
 	if (text != NULL && table_set(text, &err) != AS_OK) {
 		fprintf(stderr, "agent-studio: %s\n", err.detail);
 		_exit(2);
@@ -292,4 +299,18 @@ failpoint_hits(struct buf *out)
 			buf_printf(out, "%s %lld\n", table.points[i].name,
 			    (long long)table.points[i].hits);
 	pthread_mutex_unlock(&lock);
+}
+
+int64_t
+failpoint_clock_us(void)
+{
+	pthread_once(&once, environment_read);
+	return atomic_load(&clock_ahead_us);
+}
+
+void
+failpoint_clock_set(int64_t ahead_us)
+{
+	pthread_once(&once, environment_read);
+	atomic_store(&clock_ahead_us, ahead_us);
 }

@@ -28,9 +28,11 @@ struct buf;
 #ifdef FAILPOINTS
 #define FAILPOINT(name) failpoint_hit(name)
 #define FAILPOINT_ERROR(name, err) failpoint_error(name, err)
+#define FAILPOINT_CLOCK_US() failpoint_clock_us()
 #else
 #define FAILPOINT(name) ((void)0)
 #define FAILPOINT_ERROR(name, err) ((void)(err), AS_OK)
+#define FAILPOINT_CLOCK_US() INT64_C(0)
 #endif
 
 /* Names are static. */
@@ -44,6 +46,12 @@ enum as_status failpoint_error(const char *name, struct error *err);
  */
 enum as_status failpoint_set(const char *text, struct error *err);
 void failpoint_clear(void); /* no actions, no counts */
+/*
+ * What now_us() of SQLite adds to the clock; PostgreSQL has a function that a
+ * test replaces.  At the start AGENT_STUDIO_CLOCK_AHEAD_US says how much.
+ */
+int64_t failpoint_clock_us(void);
+void failpoint_clock_set(int64_t ahead_us);
 /* One "name count" a line, in the order of their first hits. */
 void failpoint_hits(struct buf *out);
 

@@ -4,6 +4,7 @@ CORE_LIBS += libbase.la
 libbase_la_SOURCES = \
 	core/base/arena.c core/base/arena.h \
 	core/base/buf.c core/base/buf.h \
+	core/base/civil.c core/base/civil.h \
 	core/base/clock.c core/base/clock.h \
 	core/base/conf.c core/base/conf.h core/base/conf_impl.h \
 	core/base/conf_load.c core/base/conf_scan.c core/base/conf_secret.c \

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/civil.h"
 #include "core/base/text.h"
 
-/*
- * RFC 3339 times without libc's time zones.  The calendar is the proleptic
- * Gregorian one; a year starts in March so that the leap day is its last.
- */
+/* RFC 3339 times. */
 
 #define DAY_US INT64_C(86400000000)
 #define YEAR_0_US INT64_C(-62167219200000000)
@@ -19,37 +17,6 @@ digits(char *out, int n, int64_t value)
 		out[--n] = (char)('0' + value % 10);
 		value /= 10;
 	}
-}
-
-/* Days since 1970-01-01 to a date. */
-static void
-civil(int64_t day, int64_t *year, int *month, int *mday)
-{
-	int64_t z = day + 719468, era = z / 146097, doe = z % 146097, yoe, doy;
-	int m;
-
-	if (doe < 0) {
-		era--;
-		doe += 146097;
-	}
-	yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	m = (int)((5 * doy + 2) / 153);
-	*mday = (int)(doy - (153 * m + 2) / 5 + 1);
-	*month = m < 10 ? m + 3 : m - 9;
-	*year = yoe + era * 400 + (*month <= 2);
-}
-
-/* The other way round; year is not negative. */
-static int64_t
-days(int64_t year, int month, int mday)
-{
-	int64_t y = year - (month <= 2) + 400, era = y / 400, yoe = y % 400,
-		doy;
-
-	doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + mday - 1;
-	return (era - 1) * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy -
-	       719468;
 }
 
 void
@@ -68,7 +35,7 @@ text_time(char out[TEXT_TIME_LEN], int64_t us)
 		rest += DAY_US;
 		day--;
 	}
-	civil(day, &year, &month, &mday);
+	civil_date(day, &year, &month, &mday);
 	memcpy(out, "0000-00-00T00:00:00.000000Z", TEXT_TIME_LEN);
 	digits(out, 4, year);
 	digits(out + 5, 2, month);
@@ -101,16 +68,6 @@ literal(const char **s, char c)
 		return false;
 	(*s)++;
 	return true;
-}
-
-static int
-month_days(int year, int month)
-{
-	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-	if (month == 2)
-		return leap ? 29 : 28;
-	return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
 }
 
 /* ".123" with 1 to 9 digits; what is finer than a microsecond is cut. */
@@ -159,7 +116,7 @@ text_time_parse(const char *s, int64_t *us)
 
 	if (!number(&s, 4, 0, 9999, &year) || !literal(&s, '-') ||
 	    !number(&s, 2, 1, 12, &month) || !literal(&s, '-') ||
-	    !number(&s, 2, 1, month_days(year, month), &mday))
+	    !number(&s, 2, 1, civil_month_days(year, month), &mday))
 		return false;
 	if (!literal(&s, 'T') && !literal(&s, 't'))
 		return false;
@@ -168,8 +125,8 @@ text_time_parse(const char *s, int64_t *us)
 	    !number(&s, 2, 0, 59, &second) || !fraction(&s, &micro) ||
 	    !zone(&s, &offset) || *s != '\0')
 		return false;
-	seconds = days(year, month, mday) * 86400 + hour * 3600 + minute * 60 +
-		  second - offset * 60;
+	seconds = civil_day(year, month, mday) * 86400 + hour * 3600 +
+		  minute * 60 + second - offset * 60;
 	*us = seconds * 1000000 + micro;
 	return true;
 }

@@ -66,6 +66,14 @@ ring(struct engine *e, const struct run_create *c)
 		engine_due(e, (c->run_at - c->now_us) / 1000);
 }
 
+static const char *
+correlation_of(const struct starting *s)
+{
+	if (s->t->correlation_id != NULL)
+		return s->t->correlation_id;
+	return s->ctx->correlation_id != NULL ? s->ctx->correlation_id : "";
+}
+
 static void
 create_fill(const struct starting *s, struct run_create *c)
 {
@@ -79,8 +87,7 @@ create_fill(const struct starting *s, struct run_create *c)
 	c->tenant_id = t->tenant_id;
 	c->user_id = t->user_id;
 	c->model = s->model;
-	c->correlation_id = t->correlation_id != NULL ? t->correlation_id
-						      : ctx->correlation_id;
+	c->correlation_id = correlation_of(s);
 	c->traceparent = ctx->traceparent;
 	c->title = t->title != NULL ? t->title
 				    : chat_title_from(ctx->arena, t->task);

@@ -39,8 +39,8 @@ item_json(const struct rows *r, int i, int from)
 	jput_uuid(o, "user_id", rows_uuid(r, i, c++));
 	put_id(o, "assignee", rows_uuid(r, i, c++));
 	jput_uuid(o, "agent_id", rows_uuid(r, i, c++));
-	jput_uuid(o, "thread_id", rows_uuid(r, i, c++));
-	jput_uuid(o, "run_id", rows_uuid(r, i, c++));
+	put_id(o, "thread_id", rows_uuid(r, i, c++));
+	put_id(o, "run_id", rows_uuid(r, i, c++));
 	jput_str(o, "correlation_id", rows_text(r, i, c++));
 	jput_uuid(o, "interrupt_id", rows_uuid(r, i, c++));
 	jput_int(o, "step", rows_int(r, i, c++));

@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/json_write.h"
 #include "core/chat/item.h"
+#include "core/run/limits.h"
 #include "core/run/wire.h"
 
 /* Items are read with SQL of its own; runs change through the engine only. */
@@ -322,8 +323,9 @@ requeue(const struct decision *d, struct error *err)
 	c.heads = thread.heads;
 	c.heads.run_seq = 0;
 	c.message.sequence = thread.heads.msg_seq;
-	c.deadline_at = c.now_us +
-			engine_limits(ctx->engine)->max_wall_ms * 1000;
+	if (!run_is_alone(c.kind))
+		c.deadline_at = c.now_us +
+				engine_limits(ctx->engine)->max_wall_ms * 1000;
 	event_list_add_status(&events, RUN_QUEUED, "requeued", NULL, NULL);
 	st = run_store_create(ctx->runs, &c, err);
 	if (st == AS_OK) {

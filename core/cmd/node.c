@@ -11,8 +11,11 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/live.h"
+#include "core/hook/rate.h"
+#include "core/hook/sender.h"
 #include "core/loop/crumb.h"
 #include "core/run/engine.h"
+#include "core/sched/sched.h"
 #include "core/store/store_lock.h"
 
 /*
@@ -23,6 +26,7 @@
  */
 
 #define OTHERS_POLL_MS 10
+#define SENDER_DRAIN_MS 2000 /* what is not answered by then is sent again */
 
 void
 node_fail(struct node *n, const char *what, struct error *err)
@@ -76,6 +80,7 @@ start_fiber(void *arg)
 	}
 	node_beat_start(n);
 	node_claim_start(n);
+	node_sched_start(n);
 	node_watch_start(n);
 	n->started = true;
 	node_report(n);
@@ -140,12 +145,15 @@ shutdown_fiber(void *arg)
 	struct node_loop *l = node_first(n);
 
 	node_claim_stop(n);
+	sched_stop(n->sched);
 	node_reap_stop(n);
 	others_stop(n);
 	loop_finish(n, l);
 	while (atomic_load(&n->n_others) > 0 &&
 	       fiber_sleep(OTHERS_POLL_MS) == FIBER_WOKEN)
 		continue;
+	hook_sender_drain(n->sender,
+	    loop_now_ms(l->app.loop) + SENDER_DRAIN_MS);
 	fiber_deadline_set(loop_now_ms(l->app.loop) + 5000);
 	plug_stop(n->plug);
 	node_leave(n);
@@ -262,6 +270,7 @@ node_run(const struct node_parts *parts)
 	n->breakers = breakers_new();
 	n->desk = desk_new();
 	n->seats = seats_new();
+	n->hook_rates = hook_rates_new(parts->settings->webhooks.rate);
 	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
@@ -270,6 +279,9 @@ node_run(const struct node_parts *parts)
 		n->apps[i] = &n->loops[i].app;
 		node_loop_make(n, &n->loops[i]);
 	}
+	n->sched = sched_new(node_first(n)->app.loop);
+	for (int i = 0; i < n->n_loops; i++)
+		n->loops[i].app.sched = n->sched;
 	if (node_plugins_load(n)) {
 		n->signals = loop_watch(node_first(n)->app.loop, n->signal_fd,
 		    LOOP_READ, on_signal, n);
@@ -295,6 +307,8 @@ node_run(const struct node_parts *parts)
 	breakers_free(n->breakers);
 	desk_free(n->desk);
 	seats_free(n->seats);
+	sched_free(n->sched);
+	hook_rates_free(n->hook_rates);
 	bus_free(n->bus);
 	node_env_fini(&n->env);
 	close(n->signal_fd);

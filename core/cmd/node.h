@@ -19,6 +19,7 @@ struct node_parts {
 	struct store_db *db;
 	struct auth *auth; /* NULL for a worker, as the next */
 	struct api *api;
+	struct seal *seal; /* NULL: this process sends no webhooks */
 };
 
 /*

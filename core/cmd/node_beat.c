@@ -133,7 +133,11 @@ beat_fiber(void *arg)
 static int64_t
 max_age_us(const struct node *n)
 {
-	return (n->p.settings->runs.max_wall + 120000) * 1000;
+	const struct run_settings *r = &n->p.settings->runs;
+	int64_t longest = r->max_wall > r->ambient_wall ? r->max_wall
+							: r->ambient_wall;
+
+	return (longest + 120000) * 1000;
 }
 
 /* Others are told whether the lock means anything. */
@@ -219,6 +223,27 @@ orphans_look(struct node *n)
 	engine_look(app->engine);
 }
 
+/* Many may have expired at once; that must not keep the reaper. */
+static SUSPENDS void
+expire_fiber(void *arg)
+{
+	struct node *n = arg;
+
+	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 60000);
+	engine_expire(node_app(n)->engine);
+	n->expiring = false;
+}
+
+static void
+expire_start(struct node *n)
+{
+	if (!n->executes || n->stopping || n->expiring)
+		return;
+	n->expiring = true;
+	if (fiber_spawn(node_app(n)->loop, "expire", expire_fiber, n).f == NULL)
+		n->expiring = false;
+}
+
 static SUSPENDS void
 queues_look(struct node *n)
 {
@@ -244,8 +269,7 @@ reap_fiber(void *arg)
 	cancels_look(n);
 	orphans_look(n);
 	queues_look(n);
-	if (n->executes && !n->stopping)
-		engine_expire(node_app(n)->engine);
+	expire_start(n);
 	if (n->executes)
 		breaker_sync(node_app(n)->store, n->breakers,
 		    loop_now_ms(node_app(n)->loop));

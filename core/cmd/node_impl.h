@@ -5,7 +5,7 @@
 /*
  * What the files of a node share: node.c (start, stop, the process),
  * node_loop.c (what one loop owns), node_beat.c (lease and reaper),
- * node_claim.c (work that is ready), node_watch.c (loops that hang),
+ * node_claim.c (work that is ready), node_sched.c (schedules), node_watch.c (loops that hang),
  * node_crumb.c (runs that a process crashed in),
  * node_plug.c (the plugins and what they are given), node_report.c (what is
  * printed).
@@ -18,7 +18,9 @@
 #include "core/cmd/node_env.h"
 
 struct api_gauges;
+struct hook_sender;
 struct store_lock;
+struct sched;
 
 struct node_loop {
 	struct node *node;
@@ -50,11 +52,15 @@ struct node {
 	struct breakers *breakers;
 	struct desk *desk;
 	struct seats *seats;
+	struct sched *sched; /* of the first loop */
+	struct hook_rates *hook_rates;
 	struct pool *pool;
 	struct node_loop *loops;
 	struct app **apps; /* NULL-terminated */
 	const char *const *trusted_proxies; /* NULL-terminated, as the next */
 	const char *const *allowed_origins;
+	const char *const *webhook_allow;
+	struct hook_sender *sender; /* of the first loop; or NULL */
 	struct loop_watch *signals;
 	struct loop_timer beat, reap, claim;
 	struct node_watch watch;
@@ -68,6 +74,7 @@ struct node {
 	int64_t epoch;
 	uint64_t look_at_ms; /* for runs that nobody works on */
 	uint64_t unstall_at_ms; /* the next look at queues of threads */
+	bool expiring; /* a fiber looks for items that nobody has answered */
 	int64_t lease_us;
 	int64_t margin_us; /* of the lease, in which nothing new is begun */
 	uint16_t port;
@@ -119,6 +126,10 @@ void node_ring_make(struct node_loop *l); /* before there are threads */
  * loop's thread.
  */
 void node_ring(struct node *n);
+
+/* ---- node_sched.c: the first loop's thread ------------------------- */
+
+void node_sched_start(struct node *n);
 
 /* ---- node_crumb.c -------------------------------------------------- */
 

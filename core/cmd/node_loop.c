@@ -4,6 +4,7 @@
 #include "core/api/seats.h"
 #include "core/base/clock.h"
 #include "core/chat/stream_poll.h"
+#include "core/hook/sender.h"
 #include "core/inbox/watch.h"
 #include "core/run/engine.h"
 
@@ -28,6 +29,8 @@ node_lists_make(struct node *n)
 
 	n->trusted_proxies = list_items(n->env.arena, &s->trusted_proxies);
 	n->allowed_origins = list_items(n->env.arena, &s->allowed_origins);
+	n->webhook_allow = list_items(n->env.arena,
+	    &n->p.settings->webhooks.allow);
 }
 
 void
@@ -48,6 +51,8 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->seats = n->seats;
 	app->pool = n->pool;
 	app->api = n->p.api;
+	app->seal = n->p.seal;
+	app->hook_rates = n->hook_rates;
 	app->routes = n->p.api != NULL ? n->p.api->routes : NULL;
 	app->settings = n->p.settings;
 	app->all = n->apps;
@@ -60,6 +65,8 @@ static void
 engine_make(struct node *n, struct app *app)
 {
 	const struct settings *s = n->p.settings;
+	const struct queue_settings *q = &s->queue;
+	int64_t slots = (s->worker.slots + n->n_loops - 1) / n->n_loops;
 	struct engine_config c = {
 		.loop = app->loop,
 		.runs = app->runs,
@@ -77,12 +84,19 @@ engine_make(struct node *n, struct app *app)
 		    .prices = &s->models.prices,
 		    .model_tries = s->models.tries,
 		    .max_wall_ms = s->runs.max_wall,
+		    .ambient_steps = s->runs.ambient_steps,
+		    .ambient_wall_ms = s->runs.ambient_wall,
+		    .ambient_patience_ms = s->runs.ambient_patience,
 		    .call_timeout_ms = s->models.call_timeout,
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
 		    .max_output = (size_t)s->runs.max_output,
-		    .slots = (int)((s->worker.slots + n->n_loops - 1) /
-				   n->n_loops),
+		    .slots = (int)slots,
+		    .reserved = (int)(slots * q->reserved / 100),
+		    .weight = { q->weight_priority, q->weight_standard,
+			q->weight_bulk },
+		    .promote_us = { 0, q->promote_standard * 1000,
+			q->promote_bulk * 1000 },
 		},
 	};
 
@@ -116,12 +130,39 @@ listen_here(struct node *n, struct app *app, struct error *err)
 	    &app->server, err);
 }
 
+static void
+sender_make(struct node *n, struct app *app)
+{
+	const struct webhook_settings *s = &n->p.settings->webhooks;
+	struct engine_env env = node_env_engine(&n->env);
+	struct hook_sender_config c = {
+		.loop = app->loop,
+		.store = app->store,
+		.http = app->http,
+		.seal = n->p.seal,
+		.allow = n->webhook_allow,
+		.tries = s->tries,
+		.retry_ms = s->retry,
+		.timeout_ms = s->timeout,
+		.poll_ms = s->poll,
+		.keep_ms = s->keep,
+		.parallel = (int)s->parallel,
+		.arg = env.arg,
+		.wall_us = env.wall_us,
+		.random = env.random,
+	};
+
+	n->sender = hook_sender_start(&c);
+}
+
 void
 node_loop_serve(struct node *n, struct node_loop *l)
 {
 	struct error err = { 0 };
 
 	engine_make(n, &l->app);
+	if (l == node_first(n) && n->p.seal != NULL)
+		sender_make(n, &l->app);
 	node_pulse_start(l);
 	if (n->p.api == NULL) /* a worker listens to nobody */
 		return;
@@ -143,6 +184,8 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	loop_drain(app->loop);
 	http_server_free(app->server);
 	loop_drain(app->loop);
+	if (l == node_first(n))
+		hook_sender_free(n->sender);
 	engine_free(app->engine);
 	world_free(app->world);
 	http_client_free(app->http);

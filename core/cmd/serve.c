@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/auth/auth.h"
+#include "core/auth/seal.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/database.h"
 #include "core/cmd/node.h"
@@ -54,11 +55,15 @@ serve(const struct settings *s, struct conf *conf)
 		database_failed(s, &err);
 	else if (auth_open(s, &p.auth, &err) != AS_OK)
 		failed("signing key", &err);
+	else if (seal_new(s->data_dir, s->auth.sealing_keys, true, &p.seal,
+		     &err) != AS_OK)
+		failed("sealing key", &err);
 	else if (api_new(&p.api, &err) != AS_OK)
 		failed("routes", &err);
 	else
 		rc = node_run(&p);
 	api_free(p.api);
+	seal_free(p.seal);
 	auth_free(p.auth);
 	if (p.db != NULL)
 		store_db_close(p.db);

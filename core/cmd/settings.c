@@ -111,6 +111,10 @@ static const struct as_field auth_fields[] = {
 	AS_STR(struct auth_settings, issuer, "agent-studio", 0,
 	    "Issuer named in access tokens; servers that share a database "
 	    "share it."),
+	AS_SECRET(struct auth_settings, sealing_keys, 0,
+	    "Keys that seal stored secrets: 64 hex digits each, with blanks "
+	    "between, the first one seals; empty is the file sealing.key of "
+	    "the data folder. Servers that share a database share them."),
 	AS_END
 };
 
@@ -150,6 +154,39 @@ static const struct as_field run_fields[] = {
 	    "Tools that one step calls at the same time."),
 	AS_SIZE(struct run_settings, max_output, 256 << 10, 1 << 10, 64 << 20,
 	    0, "Largest result of a tool; what is longer is cut."),
+	AS_INT(struct run_settings, ambient_steps, 200, 1, 1000, 0,
+	    "The same as max_steps of runs that nobody watches."),
+	AS_MS(struct run_settings, ambient_wall, 21600000, 1000, 86400000, 0,
+	    "The same as max_wall of runs that nobody watches; what they wait "
+	    "for people does not count."),
+	AS_MS(struct run_settings, ambient_patience, 86400000, 100, 2592000000,
+	    0,
+	    "How long a run that nobody watches waits in recoverable_error "
+	    "for a decision before it has failed."),
+	AS_END
+};
+
+static const struct as_field queue_fields[] = {
+	AS_INT(struct queue_settings, reserved, 25, 0, 90, 0,
+	    "Percent of the slots of a loop, rounded down, that only runs of "
+	    "class priority get: chat, and tasks of that class."),
+	AS_INT(struct queue_settings, weight_priority, 4, 1, 16, 0,
+	    "Turns of the class at the other slots while several classes "
+	    "wait."),
+	AS_INT(struct queue_settings, weight_standard, 2, 1, 16, 0,
+	    "The same of class standard."),
+	AS_INT(struct queue_settings, weight_bulk, 1, 1, 16, 0,
+	    "The same of class bulk."),
+	AS_MS(struct queue_settings, promote_standard, 60000, 0, 86400000, 0,
+	    "After this a waiting run of class standard comes in the turns of "
+	    "class priority, too; 0: never."),
+	AS_MS(struct queue_settings, promote_bulk, 600000, 0, 86400000, 0,
+	    "After this one of class bulk comes in those of standard; 0: "
+	    "never."),
+	AS_INT(struct queue_settings, max_tenant, 10000, 1, 100000000, 0,
+	    "Runs of one tenant that may wait; one more is refused with 429."),
+	AS_INT(struct queue_settings, max, 200000, 1, 100000000, 0,
+	    "Runs of all tenants that may wait."),
 	AS_END
 };
 
@@ -177,6 +214,38 @@ static const struct as_field worker_fields[] = {
 	AS_END
 };
 
+static const struct as_field schedule_fields[] = {
+	AS_STR(struct schedule_settings, zoneinfo, "/usr/share/zoneinfo", 0,
+	    "Folder of the system's time zones (package tzdata)."),
+	AS_MS(struct schedule_settings, poll, 60000, 100, 600000, 0,
+	    "How often a process looks for schedules that others have "
+	    "changed; what it knows of is on time without."),
+	AS_END
+};
+
+static const struct as_field webhook_fields[] = {
+	AS_LIST(struct webhook_settings, allow, 0, 100, 0,
+	    "host:port of receivers in private networks that webhooks may "
+	    "reach; all others must have a public address."),
+	AS_INT(struct webhook_settings, tries, 12, 1, 100, 0,
+	    "How often a message is sent before it is given up."),
+	AS_MS(struct webhook_settings, retry, 5000, 1, 3600000, 0,
+	    "Longest pause after the first failure; it doubles with each one, "
+	    "up to an hour."),
+	AS_MS(struct webhook_settings, timeout, 15000, 100, 120000, 0,
+	    "How long a receiver may take to answer."),
+	AS_MS(struct webhook_settings, poll, 500, 10, 60000, 0,
+	    "How often a process looks for messages to send."),
+	AS_INT(struct webhook_settings, parallel, 32, 1, 100, 0,
+	    "Messages that a process sends at the same time."),
+	AS_MS(struct webhook_settings, keep, 2592000000.0, 3600000,
+	    31536000000.0, 0, "How long the list of deliveries goes back."),
+	AS_INT(struct webhook_settings, rate, 120, 1, 100000, 0,
+	    "Messages a minute that one trigger takes; and that one address "
+	    "may send which are refused."),
+	AS_END
+};
+
 static const struct as_field log_fields[] = {
 	AS_STR(struct log_settings, level, "info", 0,
 	    "debug, info, warning or error; areas may have their own, such as "
@@ -196,7 +265,10 @@ static const struct settings_section sections[] = {
 	{ "auth", auth_fields, offsetof(struct settings, auth) },
 	{ "models", model_fields, offsetof(struct settings, models) },
 	{ "runs", run_fields, offsetof(struct settings, runs) },
+	{ "queue", queue_fields, offsetof(struct settings, queue) },
 	{ "worker", worker_fields, offsetof(struct settings, worker) },
+	{ "schedules", schedule_fields, offsetof(struct settings, schedules) },
+	{ "webhooks", webhook_fields, offsetof(struct settings, webhooks) },
 	{ "log", log_fields, offsetof(struct settings, log) },
 	{ "plugins", plugin_fields, offsetof(struct settings, plugin) },
 	/* Last: by then the names of all sections are known. */
@@ -282,6 +354,25 @@ check_folders(const struct settings *s, struct conf *conf)
 			    dirs->items[i]);
 }
 
+/* An entry that no address equals would open nothing, without a word. */
+static void
+check_allow(const struct as_list *allow, struct conf *conf)
+{
+	const char *item, *port;
+
+	for (size_t i = 0; i < allow->n; i++) {
+		item = allow->items[i];
+		port = strrchr(item, ':');
+		if (port == NULL || port == item || port[1] == '\0' ||
+		    strspn(port + 1, "0123456789") != strlen(port + 1) ||
+		    strstr(item, "//") != NULL)
+			conf_problem_at(conf, "webhooks.allow",
+			    "webhooks.allow: expected host:port such as "
+			    "10.0.0.7:8080, got '%.100s'",
+			    item);
+	}
+}
+
 /* What a field table cannot say. */
 static bool
 check_rest(const struct settings *s, struct conf *conf)
@@ -294,6 +385,7 @@ check_rest(const struct settings *s, struct conf *conf)
 		conf_problem_at(conf, "data_dir",
 		    "data_dir: expected the path of a folder");
 	check_folders(s, conf);
+	check_allow(&s->webhooks.allow, conf);
 	for (i = 0; i < proxies->n; i++)
 		if (!is_network(proxies->items[i]))
 			conf_problem_at(conf, "server.trusted_proxies",

@@ -49,6 +49,7 @@ struct auth_settings {
 	int64_t attempts; /* of a password, per account and address */
 	int64_t attempts_window;
 	const char *issuer;
+	const char *sealing_keys; /* "" or keys; see core/auth/seal.h */
 };
 
 struct model_settings {
@@ -66,6 +67,17 @@ struct run_settings {
 	int64_t tool_timeout;
 	int64_t parallel_tools;
 	int64_t max_output; /* bytes of one tool result */
+	int64_t ambient_steps;
+	int64_t ambient_wall;
+	int64_t ambient_patience;
+};
+
+struct queue_settings {
+	int64_t reserved; /* percent of the slots */
+	int64_t weight_priority, weight_standard, weight_bulk;
+	int64_t promote_standard, promote_bulk;
+	int64_t max_tenant;
+	int64_t max;
 };
 
 struct worker_settings {
@@ -76,6 +88,17 @@ struct worker_settings {
 	int64_t beat;
 	bool lock; /* the advisory lock */
 	int64_t grace; /* of a cancel */
+};
+
+struct schedule_settings {
+	const char *zoneinfo; /* folder */
+	int64_t poll;
+};
+
+struct webhook_settings {
+	struct as_list allow; /* host:port beyond the guard */
+	int64_t tries, retry, timeout, poll, parallel, keep;
+	int64_t rate; /* of one trigger, a minute */
 };
 
 struct log_settings {
@@ -93,7 +116,10 @@ struct settings {
 	struct auth_settings auth;
 	struct model_settings models;
 	struct run_settings runs;
+	struct queue_settings queue;
 	struct worker_settings worker;
+	struct schedule_settings schedules;
+	struct webhook_settings webhooks;
 	struct log_settings log;
 	struct plugin_settings plugin;
 	struct conf *conf;

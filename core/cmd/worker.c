@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/auth/seal.h"
 #include "core/base/text.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/database.h"
@@ -43,8 +44,13 @@ work(const struct settings *s, struct conf *conf)
 	}
 	if (database_open_current(s, &p.db, &err) != AS_OK)
 		database_failed(s, &err);
-	else
+	else if (seal_new(s->data_dir, s->auth.sealing_keys, false, &p.seal,
+		     &err) != AS_OK) {
+		fprintf(stderr, "agent-studio: sealing key: %s\n", err.detail);
+		error_clear(&err);
+	} else
 		rc = node_run(&p);
+	seal_free(p.seal);
 	if (p.db != NULL)
 		store_db_close(p.db);
 	return rc;

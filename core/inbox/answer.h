@@ -41,10 +41,12 @@ enum as_status answers_parse(struct json_object *body, struct arena *arena,
 
 /*
  * The arguments as a tool wants them: clients with forms send all values as
- * strings, so where the schema does not want a string, one that is written like
- * what it wants becomes that.  Nothing else changes.  A new value.
+ * strings.  A string that is the text of what stands there in `was`, the
+ * arguments as they are, becomes that again; else, where the schema does not
+ * want a string, one that is written like what it wants becomes that.  Nothing
+ * else changes.  schema and was may be NULL.  A new value.
  */
 struct json_object *answer_coerce(struct json_object *schema,
-    struct json_object *value);
+    struct json_object *value, struct json_object *was);
 
 #endif

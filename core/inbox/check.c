@@ -136,16 +136,28 @@ tool_schema(const struct check *c, struct json_object **schema)
 	return AS_OK;
 }
 
+/*
+ * What the tool takes as it is stays so; else it may be what a form has made of
+ * it.  *args: a new value.
+ */
 static enum as_status
-schema_check(const struct check *c, struct json_object *schema,
-    struct json_object *args)
+args_read(const struct check *c, struct json_object *schema,
+    struct json_object *given, struct json_object **args)
 {
 	struct error found = { 0 };
 	struct schema *s = NULL;
-	enum as_status st = schema_compile(json_text(schema), &s, c->err);
+	enum as_status st;
 
-	if (st == AS_OK && schema_validate(s, args, &found) != AS_OK)
-		st = wrong_args(c, &found);
+	*args = answer_coerce(NULL, given, request_args(c));
+	if (schema == NULL)
+		return AS_OK;
+	st = schema_compile(json_text(schema), &s, c->err);
+	if (st == AS_OK && schema_validate(s, *args, NULL) != AS_OK) {
+		json_object_put(*args);
+		*args = answer_coerce(schema, given, request_args(c));
+		if (schema_validate(s, *args, &found) != AS_OK)
+			st = wrong_args(c, &found);
+	}
 	schema_free(s);
 	return st;
 }
@@ -192,10 +204,7 @@ call_check(const struct check *c, const struct answer *a, const char **type,
 			request_action(c)));
 	st = tool_schema(c, &schema);
 	if (st == AS_OK && a->args != NULL) {
-		*args = schema != NULL ? answer_coerce(schema, a->args)
-				       : json_copy(a->args);
-		if (schema != NULL)
-			st = schema_check(c, schema, *args);
+		st = args_read(c, schema, a->args, args);
 		if (st == AS_OK)
 			st = args_settle(c, type, *args);
 	}

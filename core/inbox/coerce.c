@@ -10,6 +10,7 @@
  */
 
 #define DEPTH_MAX 32 /* of schemas that lead to schemas */
+#define STEPS_MAX 20000 /* looks at one, in all */
 
 enum wants {
 	WANTS_STRING = 1 << 0,
@@ -23,9 +24,20 @@ enum wants {
 
 struct coerce {
 	struct json_object *root; /* where "#/…" leads */
-	int depth;
+	int depth, steps;
 	bool inside; /* of a value that was a string */
 };
+
+/* False: it has led too far; what is said there does not count. */
+static bool
+go_down(struct coerce *c)
+{
+	if (c->depth >= DEPTH_MAX || c->steps >= STEPS_MAX)
+		return false;
+	c->depth++;
+	c->steps++;
+	return true;
+}
 
 static const struct {
 	const char *name;
@@ -124,28 +136,46 @@ wants_value(struct coerce *c, struct json_object *v)
 	return wants_of_value(v);
 }
 
+/* Of schemas of which one is enough: if one says nothing, none does. */
+static unsigned
+wants_any(struct coerce *c, struct json_object *list)
+{
+	unsigned all = 0, one;
+
+	if (!json_object_is_type(list, json_type_array))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		one = wants(c, json_object_array_get_idx(list, i));
+		if (one == 0)
+			return 0;
+		all |= one;
+	}
+	return all;
+}
+
 /* What a schema says of the types of its values; 0: nothing. */
 static unsigned
 wants(struct coerce *c, struct json_object *schema)
 {
-	static const char *const lists[] = { "anyOf", "oneOf", "allOf" };
 	struct json_object *type = jget(schema, "type");
 	const char *ref = jget_str(schema, "$ref", NULL);
 	unsigned all = 0;
 
-	if (c->depth >= DEPTH_MAX)
+	if (!go_down(c))
 		return 0;
-	c->depth++;
 	if (ref != NULL)
 		all |= wants(c, ref_follow(c, ref));
 	all |= wants_by_name(type) | wants_of_list(c, type, wants_named);
 	if (all == 0)
-		all |= wants_of_list(c, jget(schema, "enum"), wants_value);
+		all = wants_of_list(c, jget(schema, "enum"), wants_value);
 	if (all == 0 && jget(schema, "const") != NULL)
-		all |= wants_of_value(jget(schema, "const"));
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		if (all == 0)
-			all = wants_of_list(c, jget(schema, lists[i]), wants);
+		all = wants_of_value(jget(schema, "const"));
+	if (all == 0)
+		all = wants_any(c, jget(schema, "anyOf"));
+	if (all == 0)
+		all = wants_any(c, jget(schema, "oneOf"));
+	if (all == 0)
+		all = wants_of_list(c, jget(schema, "allOf"), wants);
 	c->depth--;
 	return all;
 }
@@ -160,9 +190,8 @@ below(struct coerce *c, struct json_object *schema, const char *key)
 
 	found = key != NULL ? jget(jget(schema, "properties"), key)
 			    : jget(schema, "items");
-	if (found != NULL || c->depth >= DEPTH_MAX)
+	if (found != NULL || !go_down(c))
 		return found;
-	c->depth++;
 	if (ref != NULL)
 		found = below(c, ref_follow(c, ref), key);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -185,7 +214,7 @@ below(struct coerce *c, struct json_object *schema, const char *key)
 /* ---- Values -------------------------------------------------------- */
 
 static struct json_object *value_coerce(struct coerce *c,
-    struct json_object *schema, struct json_object *v);
+    struct json_object *schema, struct json_object *v, struct json_object *was);
 
 /* The value that the text is JSON of, if the schema wants such a one. */
 static bool
@@ -208,13 +237,32 @@ text_reads(const char *text, size_t len, unsigned wanted,
 	return false;
 }
 
+/* Has a form made this text of the value? */
+static bool
+is_text_of(struct json_object *v, struct json_object *was)
+{
+	struct json_object *read = NULL;
+	bool same;
+
+	if (was == NULL || json_object_is_type(was, json_type_string) ||
+	    json_parse(json_object_get_string(v),
+		(size_t)json_object_get_string_len(v), &read, NULL) != AS_OK)
+		return false;
+	same = json_object_equal(read, was);
+	json_object_put(read);
+	return same;
+}
+
 static struct json_object *
-text_coerce(struct coerce *c, struct json_object *schema, struct json_object *v)
+text_coerce(struct coerce *c, struct json_object *schema, struct json_object *v,
+    struct json_object *was)
 {
 	unsigned wanted = wants(c, schema);
 	struct json_object *read = NULL, *out;
 	bool outside = !c->inside;
 
+	if (is_text_of(v, was))
+		return json_copy(was);
 	/* No strings in strings in strings. */
 	if (c->inside)
 		wanted &= ~(unsigned)(WANTS_OBJECT | WANTS_ARRAY);
@@ -223,7 +271,7 @@ text_coerce(struct coerce *c, struct json_object *schema, struct json_object *v)
 		(size_t)json_object_get_string_len(v), wanted, &read))
 		return json_copy(v);
 	c->inside = true;
-	out = value_coerce(c, schema, read);
+	out = value_coerce(c, schema, read, was);
 	c->inside = !outside;
 	json_object_put(read);
 	return out;
@@ -231,47 +279,55 @@ text_coerce(struct coerce *c, struct json_object *schema, struct json_object *v)
 
 static struct json_object *
 object_coerce(struct coerce *c, struct json_object *schema,
-    struct json_object *v)
+    struct json_object *v, struct json_object *was)
 {
 	struct json_object *out = jobj();
 
 	json_object_object_foreach(v, key, member)
 	{
-		jput(out, key, value_coerce(c, below(c, schema, key), member));
+		jput(out, key,
+		    value_coerce(c, below(c, schema, key), member,
+			jget(was, key)));
 	}
 	return out;
 }
 
 static struct json_object *
 array_coerce(struct coerce *c, struct json_object *schema,
-    struct json_object *v)
+    struct json_object *v, struct json_object *was)
 {
 	struct json_object *out = jarr(), *items = below(c, schema, NULL);
+	bool list = json_object_is_type(was, json_type_array);
 
 	for (size_t i = 0; i < json_object_array_length(v); i++)
 		json_object_array_add(out,
-		    value_coerce(c, items, json_object_array_get_idx(v, i)));
+		    value_coerce(c, items, json_object_array_get_idx(v, i),
+			list ? json_object_array_get_idx(was, i) : NULL));
 	return out;
 }
 
 /* As deep as the value is, which the parser has bounded. */
 static struct json_object *
 value_coerce(struct coerce *c, struct json_object *schema,
-    struct json_object *v)
+    struct json_object *v, struct json_object *was)
 {
-	if (json_object_is_type(v, json_type_string) && schema != NULL)
-		return text_coerce(c, schema, v);
-	if (json_object_is_type(v, json_type_object) && schema != NULL)
-		return object_coerce(c, schema, v);
-	if (json_object_is_type(v, json_type_array) && schema != NULL)
-		return array_coerce(c, schema, v);
-	return json_copy(v);
+	switch (json_object_get_type(v)) {
+	case json_type_string:
+		return text_coerce(c, schema, v, was);
+	case json_type_object:
+		return object_coerce(c, schema, v, was);
+	case json_type_array:
+		return array_coerce(c, schema, v, was);
+	default:
+		return json_copy(v);
+	}
 }
 
 struct json_object *
-answer_coerce(struct json_object *schema, struct json_object *value)
+answer_coerce(struct json_object *schema, struct json_object *value,
+    struct json_object *was)
 {
 	struct coerce c = { .root = schema };
 
-	return value_coerce(&c, schema, value);
+	return value_coerce(&c, schema, value, was);
 }

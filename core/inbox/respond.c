@@ -153,14 +153,16 @@ dismiss(struct answering *a)
 
 /* ---- One answer ---------------------------------------------------- */
 
+/* What is escalated then stays open. */
 static bool
 is_over(const struct answering *a)
 {
+	struct json_object *item = a->reply->item;
 	int64_t at;
 
-	return text_time_parse(jget_str(a->reply->item, "expires_at", ""),
-		   &at) &&
-	       at <= engine_now_us(a->ctx->engine);
+	return text_time_parse(jget_str(item, "expires_at", ""), &at) &&
+	       at <= engine_now_us(a->ctx->engine) &&
+	       strcmp(jget_str(item, "on_expire", ""), "escalate") != 0;
 }
 
 static enum as_status

@@ -12,6 +12,7 @@
 #include "core/base/buf.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
 
 /*
  * A thread of its own that blocks: the loops must not notice that it is there,
@@ -24,8 +25,12 @@ static void
 command(const char *line, struct buf *out)
 {
 	struct error err = { 0 };
+	int64_t us;
 
-	if (strcmp(line, "hits") == 0)
+	if (strncmp(line, "clock ", 6) == 0 &&
+	    text_to_int(line + 6, INT64_MIN / 2, INT64_MAX / 2, &us))
+		failpoint_clock_set(us);
+	else if (strcmp(line, "hits") == 0)
 		failpoint_hits(out);
 	else if (strcmp(line, "clear") == 0)
 		failpoint_clear();

@@ -8,6 +8,7 @@
  *
  *	name=action[,option...][;...]	as AGENT_STUDIO_FAILPOINTS
  *	clear				no actions, no counts
+ *	clock MICROSECONDS		SQLite's now_us() is ahead by these
  *	hits				answered with lines "name count"
  *
  * and gets "ok" for each, or "error: " and why.  Only in a build with

@@ -236,6 +236,8 @@ req_check_body(struct http_req *req, struct error *err)
 	const struct schema *schema;
 	enum as_status st;
 
+	if (r->flags & ROUTE_RAW)
+		return AS_OK;
 	if (r->in == NULL)
 		return body_must_be_empty(req, err);
 	if (req->parse.body.len == 0) {

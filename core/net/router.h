@@ -29,7 +29,8 @@ enum route_flags {
 	ROUTE_SSE = 1 << 2,
 	ROUTE_BODY_OPTIONAL = 1 << 3,
 	ROUTE_AUTH_OPTIONAL = 1 << 4, /* authenticate if there is something */
-	ROUTE_HIDDEN = 1 << 5 /* not in the OpenAPI document */
+	ROUTE_HIDDEN = 1 << 5, /* not in the OpenAPI document */
+	ROUTE_RAW = 1 << 6 /* the body is bytes of any type: http_body */
 };
 
 typedef void route_fn(struct http_req *req);

@@ -7,6 +7,7 @@
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/ambient.h"
 #include "core/run/approval.h"
 #include "core/run/builtin.h"
 #include "core/run/call.h"
@@ -204,7 +205,7 @@ answer_new(struct work *w)
 {
 	const struct world *world = w->e->c.world;
 	struct answer *a = xcalloc(1, sizeof(*a));
-	char *system = prompt_system(w->agent);
+	char *system = prompt_system(w->agent, run_is_alone(w->state.kind));
 
 	a->w = w;
 	a->show.fn = text_hook;
@@ -520,6 +521,7 @@ answer_commit(struct answer *a, struct error *err)
 		wc.c.to = RUN_SUCCEEDED;
 		event_list_add_status(&wc.events, RUN_SUCCEEDED, NULL, NULL,
 		    &w->state.usage);
+		ambient_report(w, &wc, wc.messages[0].content);
 	}
 	MUTANT_DO(DISPATCH_EARLY,
 	    mutant_dispatch(w, wc.tools_new, wc.c.n_tools_new));
@@ -543,9 +545,10 @@ limits_hold(struct work *w)
 		.cost_micros = w->state.cost_micros,
 		.repeats = run_repeats(w->history, w->n_history, w->run_id),
 	};
+	struct engine_limits limits = work_limits(w);
 	struct error err = { 0 };
 
-	if (run_limits_hold(&w->e->c.limits, &w->granted, &used, &err))
+	if (run_limits_hold(&limits, &w->granted, &used, &err))
 		return true;
 	work_park(w, &err, NULL, 0);
 	error_clear(&err);
@@ -674,7 +677,7 @@ answer_stopped(struct answer *a)
 	else if (!w->lost && !w->drain) {
 		error_set(&err, ERR_LIMIT_REACHED,
 		    "the time of a run, %lld s, is used up",
-		    (long long)w->e->c.limits.max_wall_ms / 1000);
+		    (long long)work_limits(w).max_wall_ms / 1000);
 		work_park(w, &err, a->text.data, a->text.len);
 		error_clear(&err);
 	}

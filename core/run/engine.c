@@ -79,14 +79,6 @@ engine_is_trusted(const struct engine *e)
 	return env->trusted == NULL || env->trusted(env->arg);
 }
 
-/* What an epoch that may be over begins would only be taken away again. */
-bool
-engine_has_slot(const struct engine *e)
-{
-	return e->c.epoch != 0 && !e->draining &&
-	       e->n_works < e->c.limits.slots && engine_is_trusted(e);
-}
-
 int
 engine_active(const struct engine *e)
 {
@@ -125,6 +117,8 @@ work_unlink(struct work *w)
 	if (w->next != NULL)
 		w->next->prev = w->prev;
 	w->e->n_works--;
+	w->e->n_lane[w->lane]--;
+	w->e->n_other -= w->class != 0 ? 1 : 0;
 	if (w->e->c.desk != NULL)
 		desk_take(w->e->c.desk, w->run_id);
 }
@@ -145,6 +139,10 @@ work_announce(struct work *w)
 	enum as_status st;
 
 	work_commit_init(w, &wc);
+	/* What has waited for its turn has all of its time before it. */
+	if (w->state.deadline_at == 0)
+		wc.c.deadline_at = wc.c.now_us +
+				   work_limits(w).max_wall_ms * 1000;
 	event_list_add_status(&wc.events, RUN_RUNNING, start_reason(w), NULL,
 	    NULL);
 	if (history_open_calls(w->history, w->n_history) == 0)
@@ -210,53 +208,11 @@ work_loop(struct work *w, bool announced)
 	}
 }
 
-static SUSPENDS void
-claim_main(void *arg)
-{
-	struct engine *e = arg;
-
-	fiber_deadline_set(loop_now_ms(e->c.loop) + 10000);
-	engine_claim(e);
-	e->n_claimers--;
-}
-
-/* A slot is free: whoever waits for one need not wait for the poll. */
-static void
-slot_freed(struct engine *e)
-{
-	if (!e->starved || !engine_has_slot(e))
-		return;
-	e->starved = false;
-	if (fiber_spawn(e->c.loop, "claim", claim_main, e).f != NULL)
-		e->n_claimers++;
-}
-
-void
-engine_rung(struct engine *e)
-{
-	for (struct work *w = e->works; w != NULL; w = w->next)
-		if (w->asks) {
-			w->look = true;
-			fiber_wake(w->wait);
-		}
-	e->starved = e->c.epoch != 0;
-	slot_freed(e);
-}
-
-void
-engine_starve(struct engine *e)
-{
-	if (e->c.env.ring != NULL)
-		e->c.env.ring(e->c.env.arg);
-	else
-		engine_rung(e);
-}
-
 static void
 work_free(struct work *w)
 {
 	work_unlink(w);
-	slot_freed(w->e);
+	engine_slot_freed(w->e);
 	arena_free(w->history_arena);
 	arena_free(w->arena);
 	free(w);
@@ -267,9 +223,10 @@ static void
 wall_set(struct work *w)
 {
 	int64_t left = (w->state.deadline_at - engine_now_us(w->e)) / 1000;
+	int64_t max = work_limits(w).max_wall_ms;
 
-	if (w->state.deadline_at == 0 || left > w->e->c.limits.max_wall_ms)
-		left = w->e->c.limits.max_wall_ms;
+	if (w->state.deadline_at == 0 || left > max)
+		left = max;
 	w->wall_end_ms = loop_now_ms(w->e->c.loop) +
 			 (left > 0 ? (uint64_t)left : 0);
 	fiber_deadline_set(w->wall_end_ms + 60000);
@@ -341,13 +298,17 @@ work_main(void *arg)
 }
 
 static struct work *
-work_new(struct engine *e, struct uuid run_id, struct uuid thread_id)
+work_new(struct engine *e, const struct run_claim *c)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
 
 	w->e = e;
-	w->run_id = run_id;
-	w->thread_id = thread_id;
+	w->run_id = c->run_id;
+	w->thread_id = c->thread_id;
+	w->class = c->class;
+	w->lane = c->lane;
+	e->n_lane[w->lane]++;
+	e->n_other += w->class != 0 ? 1 : 0;
 	w->drain = e->draining;
 	w->next = e->works;
 	if (e->works != NULL)
@@ -355,7 +316,7 @@ work_new(struct engine *e, struct uuid run_id, struct uuid thread_id)
 	e->works = w;
 	e->n_works++;
 	if (e->c.desk != NULL)
-		desk_put(e->c.desk, run_id);
+		desk_put(e->c.desk, w->run_id);
 	return w;
 }
 
@@ -377,14 +338,24 @@ work_start(struct work *w, struct arena *arena, struct error *err)
 	return error_set(err, ERR_UNAVAILABLE, "too many fibers");
 }
 
+enum as_status
+engine_work(struct engine *e, const struct run_claim *c, struct error *err)
+{
+	return work_start(work_new(e, c), arena_new(NULL), err);
+}
+
 struct work *
 engine_expect(struct engine *e, const struct run_create *c)
 {
+	struct run_claim claim = { .run_id = c->run_id,
+		.thread_id = c->thread_id,
+		.class = c->class,
+		.lane = c->class };
 	struct work *w;
 
 	if (!engine_has_slot(e))
 		return NULL;
-	w = work_new(e, c->run_id, c->thread_id);
+	w = work_new(e, &claim);
 	w->state = (struct run_state){ .id = c->run_id,
 		.thread_id = c->thread_id,
 		.agent_id = c->agent_id,
@@ -466,57 +437,6 @@ engine_notify_cancel(struct engine *e, struct uuid run_id)
 			w->cancel = true;
 			fiber_wake(w->wait);
 		}
-}
-
-SUSPENDS void
-engine_claim(struct engine *e)
-{
-	int free_slots = e->c.limits.slots - e->n_works, n;
-	struct run_claim *claims;
-	struct error err = { 0 };
-
-	if (e->claiming) { /* what came since is looked at next */
-		e->starved = true;
-		return;
-	}
-	if (!engine_has_slot(e))
-		return;
-	e->claiming = true;
-	if (run_store_claim(e->c.runs, e->c.epoch, free_slots, &claims, &n,
-		&err) != AS_OK)
-		log_warn("run", "no claim: %s", err.detail);
-	if (n == free_slots) /* there may be more */
-		e->starved = true;
-	for (int i = 0; i < n; i++)
-		if (work_start(work_new(e, claims[i].run_id,
-				   claims[i].thread_id),
-			arena_new(NULL), &err) != AS_OK)
-			(void)run_store_release(e->c.runs, e->c.epoch,
-			    claims[i].thread_id, claims[i].run_id, NULL);
-	free(claims);
-	error_clear(&err);
-	e->claiming = false;
-	slot_freed(e);
-}
-
-static void
-on_due(struct loop_timer *t)
-{
-	struct engine *e = container_of(t, struct engine, due);
-
-	engine_starve(e);
-}
-
-void
-engine_due(struct engine *e, int64_t wait_ms)
-{
-	/* A little later, since the store's clock decides. */
-	uint64_t at = loop_now_ms(e->c.loop) + (uint64_t)wait_ms + 2;
-
-	if (e->c.epoch == 0 || (e->due.at_ms != 0 && e->due.at_ms <= at))
-		return;
-	e->due.fn = on_due;
-	loop_timer_set(e->c.loop, &e->due, at);
 }
 
 /* Every run at work is told; those that wait for something wake. */

@@ -31,6 +31,8 @@ struct engine_limits {
 	int64_t max_steps; /* model calls of a run */
 	int64_t max_tokens; /* of a run */
 	int64_t max_wall_ms;
+	int64_t ambient_steps, ambient_wall_ms; /* of runs of that kind */
+	int64_t ambient_patience_ms; /* for a decision; 0: for ever */
 	int64_t max_cost_micros; /* of a run, in micro-dollars; 0: no limit */
 	const struct as_list *prices; /* see limits.h; borrowed */
 	int64_t model_tries; /* of one answer, of one model */
@@ -39,6 +41,9 @@ struct engine_limits {
 	int parallel_tools;
 	size_t max_output; /* bytes of a tool's result */
 	int slots; /* runs at once on this loop */
+	int reserved; /* of them for class priority alone */
+	int64_t weight[RUN_CLASSES]; /* see run_claim_ask */
+	int64_t promote_us[RUN_CLASSES];
 };
 
 struct engine_env {

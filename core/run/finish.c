@@ -3,6 +3,7 @@
 
 #include "core/base/json_write.h"
 #include "core/base/log.h"
+#include "core/run/ambient.h"
 #include "core/run/ask.h"
 
 /*
@@ -206,6 +207,8 @@ ending_item(struct work *w, struct work_commit *wc,
 {
 	if (end->dead_reason != NULL)
 		work_item_error(w, wc, "dead_letter", end->why);
+	else if (end->why != NULL)
+		ambient_failed(w, wc, end->why);
 }
 
 SUSPENDS enum as_status

@@ -10,6 +10,24 @@
 
 /* See limits.h. */
 
+bool
+run_is_alone(const char *kind)
+{
+	return kind != NULL && strcmp(kind, "ambient") == 0;
+}
+
+struct engine_limits
+run_limits(const struct engine_limits *l, const char *kind)
+{
+	struct engine_limits own = *l;
+
+	if (run_is_alone(kind) && l->ambient_steps > 0)
+		own.max_steps = l->ambient_steps;
+	if (run_is_alone(kind) && l->ambient_wall_ms > 0)
+		own.max_wall_ms = l->ambient_wall_ms;
+	return own;
+}
+
 void
 run_budget_parse(struct run_budget *b, const char *json)
 {

@@ -14,6 +14,12 @@ struct run_budget {
 	int64_t wall_left_ms; /* of a run that waits for a person; 0: all */
 };
 
+/* Nobody watches a run of this kind. */
+bool run_is_alone(const char *kind);
+/* The limits of a run of this kind. */
+struct engine_limits run_limits(const struct engine_limits *l,
+    const char *kind);
+
 /* NULL or anything that is no such object: nothing granted. */
 void run_budget_parse(struct run_budget *b, const char *json);
 void run_budget_write(struct buf *out, const struct run_budget *b);

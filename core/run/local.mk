@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
+	core/run/ambient.c core/run/ambient.h \
 	core/run/answer.c \
 	core/run/approval.c core/run/approval.h \
 	core/run/ask.c core/run/ask.h \
@@ -34,10 +35,12 @@ librun_la_SOURCES = \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
+	core/run/run_outbox.c core/run/run_outbox.h \
 	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/settle.c \
+	core/run/slots.c \
 	core/run/tools.c \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \

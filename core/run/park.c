@@ -4,7 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/log.h"
-#include "core/run/work.h"
+#include "core/run/ambient.h"
 
 /*
  * A run that stops here and goes on later: at a time, when this process has
@@ -106,6 +106,7 @@ work_item_unknown(struct work *w, struct work_commit *wc,
 	item->action_request = request_of(wc, t);
 	item->config = "{\"outcomes\":[\"happened\",\"not_happened\","
 		       "\"skip\"]}";
+	ambient_expires(w, wc, item);
 	work_item_event(wc, item);
 }
 
@@ -139,6 +140,8 @@ work_item_error(struct work *w, struct work_commit *wc, const char *kind,
 	run_actions_write(&b, why->code);
 	jw_close(&b);
 	item->config = work_text(wc, &b);
+	if (strcmp(kind, "error") == 0)
+		ambient_expires(w, wc, item);
 	work_item_event(wc, item);
 }
 

@@ -12,8 +12,17 @@ static const char remember_schema[] =
     "\"minLength\":1,\"maxLength\":500,\"description\":"
     "\"One fact in one sentence, in words that make sense later.\"}}}";
 
+/* The built-in graph `ambient`, as far as a model has to know of it. */
+static const char alone_text[] =
+    "\n\nYou work on this task alone: nobody reads along, and nobody answers "
+    "a question that you write as text. Decide what can be decided; use your "
+    "tools until the task is done or cannot be done. Then write the report "
+    "that the person who gave you the task will find in their inbox: what you "
+    "did, what came of it, and what is left open. Your first answer without a "
+    "tool call is this report.";
+
 char *
-prompt_system(const struct agent *a)
+prompt_system(const struct agent *a, bool alone)
 {
 	struct json_object *facts = jget(a->memory, "facts");
 	struct buf b = { 0 };
@@ -34,6 +43,8 @@ prompt_system(const struct agent *a)
 			    json_object_get_string(
 				json_object_array_get_idx(facts, i)));
 	}
+	if (alone)
+		buf_add_str(&b, alone_text);
 	return buf_take(&b);
 }
 

@@ -13,7 +13,8 @@
 
 #define PROMPT_REMEMBER "remember" /* the built-in tool of agents with memory */
 
-char *prompt_system(const struct agent *a); /* malloc()ed */
+/* alone: nobody watches.  malloc()ed. */
+char *prompt_system(const struct agent *a, bool alone);
 /* [{name, description, input_schema}], in the order of the agent's toolkits. */
 struct json_object *prompt_tools(struct plug *plug, const struct agent *a);
 

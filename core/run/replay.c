@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/ask.h"
 #include "core/run/replay_impl.h"
 
 /*
@@ -80,7 +81,10 @@ keep_tool(struct replay *r, const struct run_tool *from)
 	t->effect = rec != NULL ? rec->effect
 				: arena_strdup(r->arena, from->effect);
 	t->state = rec != NULL && record_unsent(rec) ? "planned" : "started";
-	if (rec != NULL && record_was_asked(rec))
+	/* It was answered; or it waits still, or did until the run's end. */
+	if (rec != NULL &&
+	    (record_was_asked(rec) || ask_waits(rec) ||
+		(r->rec.asked[rec - r->rec.tools] && record_unsent(rec))))
 		t->state = record_is_question(rec) ? "parked"
 						   : "awaiting_approval";
 }
@@ -239,12 +243,12 @@ replay_commit(void *arg, const struct run_commit *c, struct error *err)
 /* ---- Reads --------------------------------------------------------- */
 
 static SUSPENDS enum as_status
-replay_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
-    struct error *err)
+replay_claim(void *arg, const struct run_claim_ask *ask, struct run_claim **out,
+    int *n, struct error *err)
 {
 	struct replay *r = arg;
 
-	(void)epoch, (void)max, (void)err;
+	(void)ask, (void)err;
 	*n = r->claimed ? 0 : 1;
 	*out = NULL;
 	if (*n == 1) {

@@ -43,6 +43,7 @@ struct record {
 	    has_question; /* the first one is the user's; else taken up again */
 	struct run_tool *tools;
 	int n_tools;
+	bool *asked; /* of each: there is an item of a person for it */
 	struct record_checkpoint *checkpoints; /* by step, from 1 */
 	int n_checkpoints;
 	struct record_end *ends; /* of answers */

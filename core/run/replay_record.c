@@ -166,6 +166,29 @@ load_tools(struct record *rec, struct store *store, struct arena *arena,
 	return st;
 }
 
+SQL(RECORD_ASKED, "SELECT step, ordinal FROM inbox_items WHERE run_id = $1"
+		  " AND kind IN ('approval', 'question')");
+
+static SUSPENDS enum as_status
+load_asked(struct record *rec, struct store *store, struct arena *arena,
+    struct error *err)
+{
+	const struct run_tool *t;
+	struct rows *r = NULL;
+	enum as_status st = read_of_run(store, &RECORD_ASKED, rec->state.id, &r,
+	    err);
+
+	rec->asked = arena_alloc(arena,
+	    (size_t)rec->n_tools * sizeof(*rec->asked) + 1);
+	for (int i = 0; i < rows_count(r); i++) {
+		t = record_tool_at(rec, rows_int(r, i, 0), rows_int(r, i, 1));
+		if (t != NULL)
+			rec->asked[t - rec->tools] = true;
+	}
+	rows_free(r);
+	return st;
+}
+
 SQL(RECORD_CHECKPOINTS,
     "SELECT step, state_hash FROM checkpoints WHERE run_id = $1 AND ns = ''"
     " AND source = 'loop' ORDER BY step");
@@ -439,6 +462,7 @@ record_load(struct record *rec, struct store *store, struct uuid run_id,
 	    (st = load_messages(rec, store, arena, err)) != AS_OK ||
 	    (st = load_before(rec, store, arena, err)) != AS_OK ||
 	    (st = load_tools(rec, store, arena, err)) != AS_OK ||
+	    (st = load_asked(rec, store, arena, err)) != AS_OK ||
 	    (st = load_checkpoints(rec, store, arena, err)) != AS_OK ||
 	    (st = load_ends(rec, store, arena, err)) != AS_OK ||
 	    (st = load_error(rec, store, arena, err)) != AS_OK ||

@@ -169,9 +169,10 @@ static void
 resume_queue(struct work *w, struct work_commit *wc)
 {
 	int64_t ms = w->granted.wall_left_ms;
+	int64_t max = work_limits(w).max_wall_ms;
 
-	if (ms <= 0 || ms > w->e->c.limits.max_wall_ms)
-		ms = w->e->c.limits.max_wall_ms;
+	if (ms <= 0 || ms > max)
+		ms = max;
 	wc->c.to = RUN_QUEUED;
 	wc->c.run_at = wc->c.now_us;
 	wc->c.deadline_at = wc->c.now_us + ms * 1000;

@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/json_write.h"
+#include "core/base/mem.h"
 
 /* Names of states and the identity of a tool call: pure functions. */
 
@@ -66,6 +67,23 @@ run_multitask_by_name(const char *name)
 		if (strcmp(multitask_names[i], name) == 0)
 			return (enum run_multitask)i;
 	return 0;
+}
+
+static const char *const classes[] = { "priority", "standard", "bulk" };
+
+const char *
+run_class_name(int class)
+{
+	return classes[class];
+}
+
+int
+run_class_by_name(const char *name)
+{
+	for (int i = 0; i < (int)N_ITEMS(classes); i++)
+		if (strcmp(classes[i], name) == 0)
+			return i;
+	return -1;
 }
 
 bool

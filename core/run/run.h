@@ -40,6 +40,9 @@ enum run_status run_status_by_name(const char *name); /* 0 if unknown */
 bool run_is_open(enum run_status s);
 bool run_holds_thread(enum run_status s);
 bool run_has_owner(enum run_status s); /* running or cancelling */
+/* priority standard bulk: see run_create.class. */
+const char *run_class_name(int class);
+int run_class_by_name(const char *name); /* -1 if unknown */
 /* What the thread is while it has such a run: idle busy waiting error. */
 const char *run_thread_status(enum run_status s);
 

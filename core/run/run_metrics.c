@@ -52,6 +52,23 @@ run_count_tool(const char *tool, const char *outcome)
 }
 
 void
+run_count_claim(int class, int lane)
+{
+	const char *labels[] = { run_class_name(class) };
+
+	counter_add(counter_get(COUNTER, "run_claims_total",
+			"Runs taken from the queue, by their class.", "class",
+			labels),
+	    1);
+	if (lane < class)
+		counter_add(counter_get(COUNTER, "run_promotions_total",
+				"Runs whose age let them go before others of "
+				"their class.",
+				"class", labels),
+		    1);
+}
+
+void
 run_count_refused(const char *what)
 {
 	const char *labels[] = { what };

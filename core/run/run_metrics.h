@@ -11,6 +11,8 @@ void run_count_end(enum run_status status, double seconds);
 void run_count_tokens(int64_t input, int64_t output);
 void run_count_tool(const char *tool, const char *outcome);
 
+/* lane: see run_claim. */
+void run_count_claim(int class, int lane);
 /* Writes and decisions that came too late: fence, state, late_result. */
 void run_count_refused(const char *what);
 void run_count_late(void); /* a late result that was accepted */

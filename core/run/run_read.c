@@ -81,6 +81,7 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
+	s->kind = text_in(arena, r, 0, 30);
 	s->class = (int)rows_int(r, 0, 31);
 	s->origin = text_in(arena, r, 0, 32);
 	s->multitask = text_in(arena, r, 0, 33);
@@ -244,7 +245,7 @@ run_sql_history(void *arg, struct uuid thread_id, int64_t next_sequence,
 	" effect, state, result, error_code, dispatch_deadline," \
 	" key_valid_until, resolution FROM tool_invocations WHERE run_id = $1"
 
-SQL(STEP_TOOLS, "SELECT " TOOL_COLUMNS " AND step = $2 ORDER BY ordinal");
+SQL(STEP_TOOLS, "SELECT " TOOL_COLUMNS " AND step = $2 ORDER BY ordinal, id");
 
 SQL(EFFECTS, "SELECT " TOOL_COLUMNS " AND effect <> 'P'"
 	     " AND state IN ('started', 'succeeded', 'unknown')"

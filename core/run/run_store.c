@@ -106,10 +106,10 @@ run_store_overdue(struct run_store *rs, int max, struct run_overdue **out,
 }
 
 SUSPENDS enum as_status
-run_store_claim(struct run_store *rs, int64_t epoch, int max,
+run_store_claim(struct run_store *rs, const struct run_claim_ask *ask,
     struct run_claim **out, int *n, struct error *err)
 {
-	return rs->ops->claim(rs->arg, epoch, max, out, n, err);
+	return rs->ops->claim(rs->arg, ask, out, n, err);
 }
 
 SUSPENDS enum as_status

@@ -250,14 +250,44 @@ SUSPENDS enum as_status run_store_answer(struct run_store *rs,
 
 /* ---- Claim, nodes, recovery ---------------------------------------- */
 
+#define RUN_CLASSES 3 /* priority, standard, bulk */
+
 struct run_claim {
-	struct uuid run_id, thread_id;
+	struct uuid run_id, thread_id, tenant_id;
+	int class;
+	int lane; /* the class in whose turn it came: less if promoted */
 };
 
-/* Takes up to max ready jobs, oldest first; each run becomes running with a
- * new fence.  *out is malloc()ed. */
-SUSPENDS enum as_status run_store_claim(struct run_store *rs, int64_t epoch,
-    int max, struct run_claim **out, int *n, struct error *err);
+/*
+ * Who comes next.  A lane is a class with what is promoted to it.  Lanes take
+ * turns by their weights, counted with what the asker runs in each already.  In
+ * a lane tenants take turns, who has least at work first; a tenant's own jobs
+ * go by run_at.
+ */
+struct run_claim_ask {
+	int64_t epoch;
+	int max; /* runs at most; up to RUN_CLAIM_MAX */
+	int max_other; /* of them not of class priority */
+	int64_t running[RUN_CLASSES]; /* of the asker, by lane */
+	int64_t weight[RUN_CLASSES]; /* 1 to RUN_WEIGHT_MAX */
+	/* Of that age a job is in the lane before its class; 0: never. */
+	int64_t promote_us[RUN_CLASSES];
+	struct uuid after; /* the tenant that came last: others are looked at */
+};
+
+#define RUN_WEIGHT_MAX 16
+#define RUN_CLAIM_MAX 64
+
+/* All classes alike, nothing reserved, nothing promoted. */
+struct run_claim_ask run_claim_ask(int64_t epoch, int max);
+
+/*
+ * Takes up to max ready jobs; each run becomes running with a new fence.  Also
+ * what this epoch has taken before and nobody runs.  *out is malloc()ed.
+ */
+SUSPENDS enum as_status run_store_claim(struct run_store *rs,
+    const struct run_claim_ask *ask, struct run_claim **out, int *n,
+    struct error *err);
 
 /* A new epoch for this process, leased for ttl_us. */
 SUSPENDS enum as_status run_store_node_join(struct run_store *rs,

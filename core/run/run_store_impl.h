@@ -23,8 +23,9 @@ struct run_store_ops {
 	SUSPENDS enum as_status (*answer)(void *arg, struct uuid run_id,
 	    const struct run_answer *answers, int n, int64_t now_us,
 	    struct error *err);
-	SUSPENDS enum as_status (*claim)(void *arg, int64_t epoch, int max,
-	    struct run_claim **out, int *n, struct error *err);
+	SUSPENDS enum as_status (*claim)(void *arg,
+	    const struct run_claim_ask *ask, struct run_claim **out, int *n,
+	    struct error *err);
 	SUSPENDS enum as_status (*node_join)(void *arg, const char *name,
 	    const char *build, int64_t ttl_us, int64_t *epoch,
 	    struct error *err);
@@ -104,8 +105,9 @@ SUSPENDS enum as_status run_sql_late(void *arg, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err);
 SUSPENDS enum as_status run_sql_answer(void *arg, struct uuid run_id,
     const struct run_answer *answers, int n, int64_t now_us, struct error *err);
-SUSPENDS enum as_status run_sql_claim(void *arg, int64_t epoch, int max,
-    struct run_claim **out, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_claim(void *arg,
+    const struct run_claim_ask *ask, struct run_claim **out, int *n,
+    struct error *err);
 SUSPENDS enum as_status run_sql_node_join(void *arg, const char *name,
     const char *build, int64_t ttl_us, int64_t *epoch, struct error *err);
 SUSPENDS enum as_status run_sql_node_renew(void *arg, int64_t epoch,
@@ -154,6 +156,14 @@ SUSPENDS enum as_status run_sql_by_dedup(void *arg, struct uuid user_id,
     struct uuid agent_id, const char *dedup, struct run_claim *out,
     struct error *err);
 
+/*
+ * What one claim looks at: so many tenants of a class on each side of `after`,
+ * and so many jobs of each of them; about 200 rows where many wait.
+ */
+int run_claim_tenants(const struct run_claim_ask *ask);
+int run_claim_each(const struct run_claim_ask *ask);
+/* A lane of this weight moves on by so much with each of its turns. */
+int64_t run_claim_stride(const struct run_claim_ask *ask, int lane);
 const char *run_create_kind(const struct run_create *c);
 /* When its job is due. */
 int64_t run_create_at(const struct run_create *c);

@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_outbox.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 
@@ -333,7 +334,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
  * Each part costs the server something even if it has nothing to do, so there
  * is a statement for what is most frequent, one message and no tools.
  */
-#define COMMIT_WITH(messages, parts) \
+#define COMMIT_WITH(messages, parts, more) \
 	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
 	" WHERE id = $1 FOR UPDATE)," \
 	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
@@ -358,7 +359,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" AND runs.head_seq = $3 - 1 AND fence = $39" \
 	" AND l.head_seq = $4 - 1 AND $53 IN (0, version)" \
 	" RETURNING runs.id, tenant_id, thread_id, step," \
-	" checkpoint_ns, fence, l.head_checkpoint_id AS parent)," \
+	" checkpoint_ns, fence, l.head_checkpoint_id AS parent" more ")," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
 	" status = COALESCE($46, status)," \
@@ -416,12 +417,24 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
 	" WHERE $56 AND messages.run_id = r.id),"
 
-static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "") };
+/* Who wants to hear of a run's end, as run_outbox_add does it. */
+#define OUTBOX_FROM \
+	" o AS (INSERT INTO outbox (tenant_id, kind, dest, ref, webhook_id," \
+	" event_id, next_at, created_at) SELECT r.tenant_id, 'webhook', $54," \
+	" $55, w.id, $22, $5, $5 FROM r JOIN webhooks w" \
+	" ON w.tenant_id = r.tenant_id AND w.user_id = r.user_id" \
+	" WHERE NOT w.paused AND (w.event_mask & $56) <> 0),"
+
+static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "",
+				       "") };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
-				       TOOLS_AND_VOID) };
+				       TOOLS_AND_VOID, "") };
+static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
+				       OUTBOX_FROM, ", runs.user_id") };
 
 #define PLAIN_ARGS (COMMON_ARGS + 32)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
+#define TELLS_ARGS (PLAIN_ARGS + 3)
 
 /* $22 to $53 */
 static void
@@ -467,9 +480,9 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 	memcpy(args, list, sizeof(list));
 }
 
-/* The statement of the commit, then what run_store_park.c adds to it. */
+/* The statement of the commit, then what other files add to it. */
 static SUSPENDS enum as_status
-guarded_park(struct store *store, const struct run_commit *c,
+guarded_more(struct store *store, const struct run_commit *c,
     const struct sql_arg *args, struct error *err)
 {
 	struct rows **rows;
@@ -478,7 +491,9 @@ guarded_park(struct store *store, const struct run_commit *c,
 
 	batch_init(&b);
 	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
-	run_store_park_add(&b, c);
+	if (run_store_parks(c))
+		run_store_park_add(&b, c);
+	run_outbox_add(&b, c);
 	rows = arena_alloc(b.arena, (size_t)b.n * sizeof(struct rows *));
 	st = store_batch(store, b.calls, b.n, rows, err);
 	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
@@ -486,6 +501,25 @@ guarded_park(struct store *store, const struct run_commit *c,
 	for (int i = 0; i < b.n; i++)
 		rows_free(rows[i]);
 	batch_fini(&b);
+	return st;
+}
+
+/* $54 to $56 as well, if it tells of the run's end. */
+static SUSPENDS enum as_status
+commit_plain(struct store *store, const struct run_commit *c,
+    struct sql_arg args[COMMIT_ARGS], struct error *err)
+{
+	struct arena *arena;
+	enum as_status st;
+
+	if (!run_outbox_tells(c))
+		return guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err);
+	arena = arena_new(NULL);
+	args[PLAIN_ARGS] = SQL_TEXT(run_outbox_name(c->to));
+	args[PLAIN_ARGS + 1] = SQL_TEXT(run_outbox_ref(arena, c));
+	args[PLAIN_ARGS + 2] = SQL_INT(run_outbox_bit(c->to));
+	st = guarded(store, &COMMIT_TELLS, args, TELLS_ARGS, err);
+	arena_free(arena);
 	return st;
 }
 
@@ -504,8 +538,8 @@ commit_lists(struct store *store, const struct run_commit *c,
 	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
 	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
 	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
-	st = run_store_parks(c)
-		 ? guarded_park(store, c, args, err)
+	st = run_store_parks(c) || run_outbox_tells(c)
+		 ? guarded_more(store, c, args, err)
 		 : guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
 	buf_free(&messages);
 	buf_free(&tools_new);
@@ -529,7 +563,7 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, plain ? &c->messages[0] : &none);
 	plain_args(c, args + COMMON_ARGS);
-	st = plain ? guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err)
+	st = plain ? commit_plain(store, c, args, err)
 		   : commit_lists(store, c, args, err);
 	events_free(&events);
 	return st;

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/run/batch.h"
 #include "core/run/run_block.h"
+#include "core/run/run_outbox.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 #include "core/run/run_store_pg.h"
@@ -338,6 +339,7 @@ run_sql_commit(void *arg, const struct run_commit *c, struct error *err)
 		run_store_park_add(&b, c);
 	else if (!run_is_open(c->to))
 		BATCH_ADD(&b, &DELETE_JOB, SQL_UUID(c->run_id));
+	run_outbox_add(&b, c);
 	st = batch_run(&b, store, err);
 	batch_fini(&b);
 	return st;

@@ -185,7 +185,7 @@ static void
 resume_queue(struct work *w, struct work_commit *wc,
     const struct engine_resume *how)
 {
-	const struct engine_limits *l = &w->e->c.limits;
+	const struct engine_limits limits = work_limits(w), *l = &limits;
 	struct buf b = { 0 };
 
 	wc->c.to = RUN_QUEUED;

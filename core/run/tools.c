@@ -561,7 +561,7 @@ work_tools(struct work *w)
 	    work_wall_left(w) == 0) {
 		error_set(&err, ERR_LIMIT_REACHED,
 		    "the time of a run, %lld s, is used up",
-		    (long long)w->e->c.limits.max_wall_ms / 1000);
+		    (long long)work_limits(w).max_wall_ms / 1000);
 		work_park(w, &err, NULL, 0);
 		end = WORK_ENDED;
 	}

@@ -179,6 +179,12 @@ work_must_stop(const struct work *w)
 	       fiber_is_canceled();
 }
 
+struct engine_limits
+work_limits(const struct work *w)
+{
+	return run_limits(&w->e->c.limits, w->state.kind);
+}
+
 uint64_t
 work_wall_left(const struct work *w)
 {

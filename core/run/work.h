@@ -25,7 +25,11 @@ struct engine {
 	int n_works;
 	int n_claimers; /* fibers that look for more */
 	bool draining, claiming;
+	int n_lane[RUN_CLASSES]; /* of works, by what claimed them */
+	int n_other; /* not of class priority */
+	struct uuid last_tenant; /* of a claim */
 	bool starved; /* a run was queued because there was no slot */
+	bool held_back; /* and others, because the free slots are reserved */
 	struct uuid *missing; /* held, but not worked on, at the last look */
 	int n_missing;
 	struct loop_timer due; /* a run that waits for its time */
@@ -38,6 +42,7 @@ struct work {
 	struct fiber_wait wait; /* of the owner, while it waits for children */
 	struct arena *arena;
 	struct uuid run_id, thread_id;
+	int class, lane; /* see run_claim */
 	struct uuid last_id; /* of the thread's last message */
 	struct uuid message_id; /* of the answer that is being written */
 	struct run_state state;
@@ -100,6 +105,14 @@ enum work_turn {
 	WORK_ENDED
 };
 
+/* ---- engine.c, slots.c --------------------------------------------- */
+
+/* A fiber for what was claimed; not AS_OK: it is to be given back. */
+enum as_status engine_work(struct engine *e, const struct run_claim *c,
+    struct error *err);
+/* A slot is free, or may be used by those who were held back. */
+void engine_slot_freed(struct engine *e);
+
 /* ---- work.c: loading and committing -------------------------------- */
 
 /* True: st is of a kind that passes, and a while has passed since. */
@@ -136,6 +149,8 @@ void work_commit_fini(struct work_commit *wc);
 void work_caller(const struct work *w, struct plug_caller *who);
 bool work_must_stop(const struct work *w);
 uint64_t work_wall_left(const struct work *w); /* ms */
+/* Of a run of its kind. */
+struct engine_limits work_limits(const struct work *w);
 /* What a model call has used, whether it led to anything or not. */
 void work_spend(struct work *w, const struct plug_chat_end *end);
 

@@ -279,6 +279,7 @@ lite_run_blocking(struct store_db *base, const char *text,
 	return st;
 }
 
+/* A migration: it may write what SQLite keeps as the text of a table. */
 static enum as_status
 lite_run_script(struct store_db *base, const char *text, struct error *err)
 {
@@ -286,7 +287,11 @@ lite_run_script(struct store_db *base, const char *text, struct error *err)
 	enum as_status st;
 
 	pthread_mutex_lock(&db->admin_lock);
+	sqlite3_db_config(db->admin->db, SQLITE_DBCONFIG_DEFENSIVE, 0,
+	    (int *)NULL);
 	st = lite_script(db->admin, text, err);
+	sqlite3_db_config(db->admin->db, SQLITE_DBCONFIG_DEFENSIVE, 1,
+	    (int *)NULL);
 	pthread_mutex_unlock(&db->admin_lock);
 	return st;
 }

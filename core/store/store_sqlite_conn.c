@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
@@ -32,7 +33,7 @@ lite_now_us(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	if (c->now == 0) {
 		c->now = atomic_load(c->clock);
 		if (c->now == 0)
-			c->now = clock_wall_us();
+			c->now = clock_wall_us() + FAILPOINT_CLOCK_US();
 	}
 	sqlite3_result_int64(ctx, c->now);
 }

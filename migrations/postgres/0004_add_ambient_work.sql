@@ -107,9 +107,110 @@ ALTER TABLE runs ADD COLUMN dedup TEXT;
 CREATE UNIQUE INDEX runs_user_id_agent_id_dedup_key
 	ON runs (user_id, agent_id, dedup) WHERE dedup IS NOT NULL;
 
+-- A claim walks from tenant to tenant, and counts what each has at work.
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
+	WHERE state = 0 AND kind = 'run';
+DROP INDEX jobs_leased;
+CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
+
 -- Schedules -------------------------------------------------------------
 
+-- When it is looked at: next_at and what its jitter adds.
+ALTER TABLE schedules ADD COLUMN due_at bigint;
+-- user, or why it has paused itself; NULL while it is not paused.
+ALTER TABLE schedules ADD COLUMN paused_reason text;
+DROP INDEX schedules_due;
+CREATE INDEX schedules_due ON schedules (due_at)
+	WHERE NOT paused AND deleted_at IS NULL AND due_at IS NOT NULL;
+CREATE INDEX schedules_agent ON schedules (agent_id, id)
+	WHERE deleted_at IS NULL;
+
+-- What has become of each time that was due.  A pending one is worked on by its
+-- holder until held_until, then by whoever looks; tries above 0 means that its
+-- run may be there.
+CREATE TABLE schedule_fires (
+	schedule_id uuid NOT NULL REFERENCES schedules (id),
+	fire_at bigint NOT NULL,
+	tenant_id uuid NOT NULL,
+	state text NOT NULL, -- pending, started, skipped, missed, failed
+	reason text,
+	times bigint NOT NULL DEFAULT 1, -- that this row stands for
+	run_id uuid,
+	tries bigint NOT NULL DEFAULT 0,
+	holder uuid,
+	held_until bigint NOT NULL,
+	created_at bigint NOT NULL,
+	updated_at bigint NOT NULL,
+	PRIMARY KEY (schedule_id, fire_at)
+);
+CREATE INDEX schedule_fires_pending ON schedule_fires (held_until)
+	WHERE state = 'pending';
+
+-- A note about a schedule that has never run is of no run.
+ALTER TABLE inbox_items ALTER COLUMN thread_id DROP NOT NULL;
+ALTER TABLE inbox_items ALTER COLUMN run_id DROP NOT NULL;
+
 -- Webhooks --------------------------------------------------------------
+
+-- event_mask: a bit for each state of a run (run.h) that it wants to hear of.
+-- Secrets are sealed (core/auth/seal.h); the one before is good until then.
+ALTER TABLE webhooks ADD COLUMN event_mask bigint NOT NULL DEFAULT 0;
+ALTER TABLE webhooks ADD COLUMN description text NOT NULL DEFAULT '';
+ALTER TABLE webhooks ADD COLUMN secret_before bytea;
+ALTER TABLE webhooks ADD COLUMN before_until bigint;
+-- user, gone (it answered 410), failing; NULL while it is not paused
+ALTER TABLE webhooks ADD COLUMN paused_reason text;
+
+-- Of the kind webhook: whose it is, and the id that every try has.
+ALTER TABLE outbox ADD COLUMN webhook_id uuid;
+ALTER TABLE outbox ADD COLUMN event_id uuid;
+CREATE INDEX outbox_webhook ON outbox (webhook_id)
+	WHERE webhook_id IS NOT NULL;
+
+-- What was tried to be delivered, and how it went; the body is that of every
+-- try.
+CREATE TABLE webhook_deliveries (
+	webhook_id uuid NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+	id uuid NOT NULL, -- outbox.event_id
+	tenant_id uuid NOT NULL,
+	event text NOT NULL,
+	run_id uuid,
+	body text NOT NULL, -- JSON
+	status text NOT NULL, -- pending, delivered, failed
+	attempts bigint NOT NULL DEFAULT 0,
+	response_status bigint,
+	error text,
+	duration_ms bigint,
+	next_at bigint,
+	created_at bigint NOT NULL,
+	updated_at bigint NOT NULL,
+	PRIMARY KEY (webhook_id, id)
+);
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (updated_at);
+
+-- What starts an agent from outside.
+CREATE TABLE triggers (
+	id uuid PRIMARY KEY,
+	tenant_id uuid NOT NULL REFERENCES tenants (id),
+	user_id uuid NOT NULL REFERENCES users (id),
+	agent_id uuid NOT NULL REFERENCES agents (id),
+	name text NOT NULL DEFAULT '',
+	scheme text NOT NULL, -- standard, github
+	task text NOT NULL, -- a template
+	class bigint NOT NULL DEFAULT 1,
+	paused boolean NOT NULL DEFAULT false,
+	secret bytea NOT NULL,
+	key_id text NOT NULL,
+	secret_before bytea,
+	before_until bigint,
+	fired bigint NOT NULL DEFAULT 0,
+	last_at bigint,
+	last_run_id uuid,
+	created_at bigint NOT NULL,
+	updated_at bigint NOT NULL
+);
+CREATE INDEX triggers_agent ON triggers (agent_id, id);
 
 -- Several words at once -------------------------------------------------
 

@@ -88,9 +88,115 @@ ALTER TABLE runs ADD COLUMN dedup TEXT;
 CREATE UNIQUE INDEX runs_user_id_agent_id_dedup_key
 	ON runs (user_id, agent_id, dedup) WHERE dedup IS NOT NULL;
 
+-- A claim walks from tenant to tenant, and counts what each has at work.
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
+	WHERE state = 0 AND kind = 'run';
+DROP INDEX jobs_leased;
+CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
+
 -- Schedules -------------------------------------------------------------
 
+-- When it is looked at: next_at and what its jitter adds.
+ALTER TABLE schedules ADD COLUMN due_at INTEGER;
+-- user, or why it has paused itself; NULL while it is not paused.
+ALTER TABLE schedules ADD COLUMN paused_reason TEXT;
+DROP INDEX schedules_due;
+CREATE INDEX schedules_due ON schedules (due_at)
+	WHERE NOT paused AND deleted_at IS NULL AND due_at IS NOT NULL;
+CREATE INDEX schedules_agent ON schedules (agent_id, id)
+	WHERE deleted_at IS NULL;
+
+-- What has become of each time that was due.  A pending one is worked on by its
+-- holder until held_until, then by whoever looks; tries above 0 means that its
+-- run may be there.
+CREATE TABLE schedule_fires (
+	schedule_id BLOB NOT NULL REFERENCES schedules (id),
+	fire_at INTEGER NOT NULL,
+	tenant_id BLOB NOT NULL,
+	state TEXT NOT NULL, -- pending, started, skipped, missed, failed
+	reason TEXT,
+	times INTEGER NOT NULL DEFAULT 1, -- that this row stands for
+	run_id BLOB,
+	tries INTEGER NOT NULL DEFAULT 0,
+	holder BLOB,
+	held_until INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (schedule_id, fire_at)
+);
+CREATE INDEX schedule_fires_pending ON schedule_fires (held_until)
+	WHERE state = 'pending';
+
+-- A note about a schedule that has never run is of no run.  SQLite can only drop
+-- a NOT NULL by writing what it keeps as text (its manual, ALTER TABLE).
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(replace(sql,
+	'thread_id BLOB NOT NULL REFERENCES', 'thread_id BLOB REFERENCES'),
+	'run_id BLOB NOT NULL REFERENCES', 'run_id BLOB REFERENCES')
+	WHERE type = 'table' AND name = 'inbox_items';
+PRAGMA writable_schema = RESET;
+
 -- Webhooks --------------------------------------------------------------
+
+-- event_mask: a bit for each state of a run (run.h) that it wants to hear of.
+-- Secrets are sealed (core/auth/seal.h); the one before is good until then.
+ALTER TABLE webhooks ADD COLUMN event_mask INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE webhooks ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE webhooks ADD COLUMN secret_before BLOB;
+ALTER TABLE webhooks ADD COLUMN before_until INTEGER;
+-- user, gone (it answered 410), failing; NULL while it is not paused
+ALTER TABLE webhooks ADD COLUMN paused_reason TEXT;
+
+-- Of the kind webhook: whose it is, and the id that every try has.
+ALTER TABLE outbox ADD COLUMN webhook_id BLOB;
+ALTER TABLE outbox ADD COLUMN event_id BLOB;
+CREATE INDEX outbox_webhook ON outbox (webhook_id)
+	WHERE webhook_id IS NOT NULL;
+
+-- What was tried to be delivered, and how it went; the body is that of every
+-- try.
+CREATE TABLE webhook_deliveries (
+	webhook_id BLOB NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+	id BLOB NOT NULL, -- outbox.event_id
+	tenant_id BLOB NOT NULL,
+	event TEXT NOT NULL,
+	run_id BLOB,
+	body TEXT NOT NULL, -- JSON
+	status TEXT NOT NULL, -- pending, delivered, failed
+	attempts INTEGER NOT NULL DEFAULT 0,
+	response_status INTEGER,
+	error TEXT,
+	duration_ms INTEGER,
+	next_at INTEGER,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (webhook_id, id)
+) WITHOUT ROWID;
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (updated_at);
+
+-- What starts an agent from outside.
+CREATE TABLE triggers (
+	id BLOB PRIMARY KEY,
+	tenant_id BLOB NOT NULL REFERENCES tenants (id),
+	user_id BLOB NOT NULL REFERENCES users (id),
+	agent_id BLOB NOT NULL REFERENCES agents (id),
+	name TEXT NOT NULL DEFAULT '',
+	scheme TEXT NOT NULL, -- standard, github
+	task TEXT NOT NULL, -- a template
+	class INTEGER NOT NULL DEFAULT 1,
+	paused INTEGER NOT NULL DEFAULT 0,
+	secret BLOB NOT NULL,
+	key_id TEXT NOT NULL,
+	secret_before BLOB,
+	before_until INTEGER,
+	fired INTEGER NOT NULL DEFAULT 0,
+	last_at INTEGER,
+	last_run_id BLOB,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL
+);
+CREATE INDEX triggers_agent ON triggers (agent_id, id);
 
 -- Several words at once -------------------------------------------------
 

@@ -244,6 +244,7 @@ static SUSPENDS void
 claimer_main(void *arg)
 {
 	struct load *l = arg;
+	struct run_claim_ask ask = run_claim_ask(l->epoch, l->n);
 	struct run_claim *claims;
 	struct error err = { 0 };
 	int n;
@@ -255,9 +256,8 @@ claimer_main(void *arg)
 			continue;
 		}
 		l->wants_claim = false;
-		must(run_store_claim(l->runs, l->epoch, l->n, &claims, &n,
-			 &err),
-		    &err, "claim");
+		must(run_store_claim(l->runs, &ask, &claims, &n, &err), &err,
+		    "claim");
 		for (int i = 0; i < n; i++)
 			claimed(l, claims[i].run_id);
 		free(claims);

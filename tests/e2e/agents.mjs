@@ -39,6 +39,9 @@ test("a name is enough; the rest has its default", async () => {
 		memory: { enabled: false, facts: [] }, agent_state: "ready",
 		fallback_models: [], toolkits: [], suggested_task_prompts: [],
 		suggested_job_prompts: [], is_public: false, version: 1,
+		approval: { default: "auto", tools: {}, resume_when: "all",
+			allow: ["accept", "edit", "response", "ignore"], expires_s: null,
+			on_expire: "reject", questions: null },
 	});
 	assert.equal(answer.headers.get("location"), `/api/agents/${id}/`);
 	assert.equal(answer.headers.get("etag"), '"1"');
@@ -49,6 +52,35 @@ test("a name is enough; the rest has its default", async () => {
 		assert.deepEqual(got.body, answer.body);
 		assert.equal(got.headers.get("etag"), '"1"');
 	}
+});
+
+test("which calls need approval: kept, merged, and checked", async () => {
+	const { body: agent } = await call("POST", "/api/agents/", { name: "Careful",
+		toolkits: ["calculator"], approval: { default: "by_effect",
+			tools: { calculator_evaluate: { when: "always", expires_s: 60,
+				on_expire: "fail", allow: ["accept"] } } } });
+	assert.equal(agent.approval.resume_when, "all");
+	const path = `/api/agents/${agent.id}/`;
+	const { body: merged } = await call("PATCH", path, { approval: {
+		resume_when: "each", tools: { calculator_evaluate: null } } });
+	assert.deepEqual(merged.approval, { ...agent.approval, tools: {},
+		resume_when: "each" });
+	for (const [approval, field] of [[{ default: "maybe" }, "/approval/default"],
+		[{ tools: { nothing_at_all: "never" } },
+			"/approval/tools/nothing_at_all"],
+		[{ allow: [] }, "/approval/allow"],
+		[{ expires_s: 0 }, "/approval/expires_s"],
+		[{ on_expire: "wait" }, "/approval/on_expire"],
+		[{ more: 1 }, "/approval/more"]]) {
+		const refused = await call("PATCH", path, { approval });
+		assert.equal(refused.status, 400, JSON.stringify(approval));
+		assert.ok(field in refused.body.details ||
+			"approval" in refused.body.details,
+		JSON.stringify(refused.body.details));
+	}
+	assert.deepEqual((await call("GET", path)).body, merged);
+	const { body: plain } = await call("PATCH", path, { approval: null });
+	assert.equal(plain.approval.resume_when, "all");
 });
 
 test("text of any script comes back as it went", async () => {

@@ -3,10 +3,18 @@
 // Work that nobody watches, from the task to what it leaves behind.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
 
-import { log, messages, scene } from "../support/chat.mjs";
+import { log, messages, newThread, scene, script } from "../support/chat.mjs";
+import { rows } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
+import { start as startModel } from "../support/stub_model.mjs";
+
+const folder = mkdtempSync(join(tmpdir(), "agent-studio-ambient-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 async function ended(server, s, id) {
 	for (let after = 0; ;) {
@@ -20,6 +28,11 @@ async function ended(server, s, id) {
 		}
 		assert.ok(body.items.length > 0, "the run goes on and on");
 	}
+}
+
+function items(server, runId) {
+	return rows(server, "SELECT kind, status, title, description, run_id" +
+		" FROM inbox_items ORDER BY id").filter((i) => i.run_id === runId);
 }
 
 function startTask(server, s, body, headers = {}) {
@@ -48,6 +61,14 @@ test("a task becomes a thread, a message and a run", async () => {
 		const events = await log(server, { ...s, thread });
 		assert.deepEqual(events.filter((e) => e.type === "run_status")
 			.map((e) => e.state), ["queued", "running", "succeeded"]);
+		const [report, ...others] = items(server, run.id);
+		assert.equal(others.length, 0);
+		assert.equal(report.kind, "report");
+		assert.equal(report.title, "say pong");
+		assert.equal(report.description, list[1].content);
+		const operator = await api(server, "GET", "/api/operator/items",
+			{ token: s.token });
+		assert.equal(operator.body.items.length, 0);
 	} finally {
 		await server.stop();
 	}
@@ -113,6 +134,61 @@ test("who may not chat with an agent gives it no tasks", async () => {
 		assert.equal(paused.body.code, "AGENT_NOT_READY");
 		const runs = await api(server, "GET", "/api/runs", { token: s.token });
 		assert.equal(runs.body.items.length, 0);
+	} finally {
+		await server.stop();
+	}
+});
+
+test("the model is told that it is alone, and works with its tools", async () => {
+	const stub = await startModel();
+	const server = await start({ env: { OPENAI_API_KEY: "x" }, set: [
+		`plugins.llm_openai.base_url=${stub.url}/v1`,
+		"plugins.llm_openai.enabled=true",
+		"plugins.llm_openai.default_model=stub", "models.default=openai/stub",
+		"runs.max_steps=2", "runs.ambient_steps=4"] });
+	const call = (n) => ({ tool_calls: [{ id: `call_${n}`,
+		name: "calculator_evaluate", args: { expression: `1+${n}` } }] });
+	try {
+		const s = await scene(server, { system_prompt: "You count." });
+		stub.script([call(1), call(2), call(3), { text: "It is done." }]);
+		const { body: { run } } = await startTask(server, s, { task: "count" });
+		assert.equal((await ended(server, s, run.id)).state, "succeeded");
+		const asked = stub.log.filter((r) => r.body?.messages);
+		assert.equal(asked.length, 4);
+		assert.match(asked[0].body.messages[0].content,
+			/^You count\.[^]*work on this task alone/);
+		assert.deepEqual(items(server, run.id).map((i) =>
+			[i.kind, i.description]), [["report", "It is done."]]);
+		const chat = await newThread(server, s.person, s.agent.id);
+		stub.script([{ text: "Hello." }]);
+		const sent = await api(server, "POST", `/api/chat/sessions/${chat.id}`,
+			{ token: s.token, body: { content: "hi" } });
+		await ended(server, s, sent.body.run.id);
+		assert.equal(stub.log.filter((r) => r.body?.messages).at(-1)
+			.body.messages[0].content, "You count.");
+		assert.equal(items(server, sent.body.run.id).length, 0);
+	} finally {
+		await server.stop();
+		await stub.stop();
+	}
+});
+
+test("without a decision a run that nobody watches fails in the end", async () => {
+	const server = await start({ set: ["models.tries=1",
+		"runs.ambient_patience=300ms", script(folder,
+			[{ fail: { status: 503, message: "no capacity" } }])] });
+	try {
+		const s = await scene(server);
+		const { body: { run } } = await startTask(server, s, { task: "try" });
+		const end = await ended(server, s, run.id);
+		assert.equal(end.state, "failed");
+		assert.equal(end.error.code, "EXPIRED");
+		const [error, note, ...others] = items(server, run.id);
+		assert.equal(others.length, 0);
+		assert.equal(error.kind, "error");
+		assert.equal(error.status, "expired");
+		assert.equal(note.kind, "notification");
+		assert.match(note.title, /: try$/);
 	} finally {
 		await server.stop();
 	}

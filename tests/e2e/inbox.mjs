@@ -29,8 +29,9 @@ before(async () => {
 	admin = await signUp(server);
 });
 after(async () => {
-	await server?.stop();
+	const status = await server?.stop();
 	rmSync(folder, { recursive: true });
+	assert.deepEqual(status, { code: 0, signal: null }, server?.log);
 });
 
 async function ok(method, path, { status = 200, ...how }) {

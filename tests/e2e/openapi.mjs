@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { newThread, script } from "../support/chat.mjs";
+import { sign } from "../support/receiver.mjs";
 import { problems, resolve } from "../support/schema.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 
@@ -185,6 +186,27 @@ test("a task that nobody watches", async () => {
 	await start(409, { task: "x" });
 });
 
+test("schedules", async () => {
+	const { id } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x" } });
+	const all = "/api/agents/{id}/schedules", one = `${all}/{sid}`;
+	const body = { cron: "0 9 * * mon-fri", timezone: "Europe/Berlin",
+		task: "Report.", jitter_ms: 1000, ends_at: "2099-01-01T00:00:00Z" };
+	const made = await call("POST", all, { path: { id }, status: 201, body });
+	await call("POST", all, { path: { id }, status: 400,
+		body: { ...body, cron: "0 24 * * *" } });
+	await call("GET", all, { path: { id } });
+	const path = { id, sid: made.id };
+	await call("GET", one, { path });
+	await call("PUT", one, { path, body: made });
+	await call("PATCH", one, { path, body: { ends_at: null } });
+	await call("POST", `${one}/pause`, { path });
+	await call("POST", `${one}/resume`, { path });
+	await call("GET", `${one}/runs`, { path });
+	await call("DELETE", one, { path, status: 204 });
+	await call("GET", one, { path, status: 404 });
+});
+
 test("each event of a stream fits too", async () => {
 	const { id } = await call("POST", "/api/agents/",
 		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
@@ -314,6 +336,59 @@ test("answers to what runs ask", async () => {
 	await call("POST", "/api/inbox/respond", { status: 400, body: {} });
 	await call("POST", "/api/runs/{id}/respond", { path: { id: agent },
 		status: 404, body: [{ type: "ignore" }] });
+});
+
+test("webhooks", async () => {
+	const h = await call("POST", "/api/webhooks/", { status: 201,
+		body: { url: "http://127.0.0.1:9/", events: ["run.succeeded"] } });
+	const path = { id: h.id };
+	await call("POST", "/api/webhooks/", { status: 400, body: { url: "x" } });
+	await call("GET", "/api/webhooks/", { query: "?limit=1" });
+	await call("GET", "/api/webhooks/{id}/", { path });
+	await call("PATCH", "/api/webhooks/{id}/", { path, body: { description: "d" } });
+	await call("POST", "/api/webhooks/{id}/rotate", { path, body: {} });
+	const { id } = await call("POST", "/api/webhooks/{id}/test",
+		{ path, status: 202, body: {} });
+	const list = (query) => call("GET", "/api/webhooks/{id}/deliveries",
+		{ path, query });
+	while ((await list("?status=failed")).items.length === 0)
+		continue;
+	assert.equal((await list("?limit=1")).items[0].id, id);
+	await call("POST", "/api/webhooks/{id}/deliveries/{delivery_id}/replay",
+		{ path: { ...path, delivery_id: id }, status: 202, body: {} });
+	await call("PATCH", "/api/webhooks/{id}/", { path, body: { paused: true } });
+	await call("POST", "/api/webhooks/{id}/test", { path, status: 409, body: {} });
+	await call("DELETE", "/api/webhooks/{id}/", { path, status: 204 });
+	await call("GET", "/api/webhooks/{id}/deliveries", { path, status: 404 });
+});
+
+test("triggers", async () => {
+	const agent = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x" } });
+	const t = await call("POST", "/api/agents/{id}/triggers",
+		{ path: { id: agent.id }, status: 201, body: { task: "{{body}}" } });
+	const path = { id: agent.id, trigger_id: t.id };
+	await call("POST", "/api/agents/{id}/triggers",
+		{ path, status: 400, body: { task: "{{x}}" } });
+	await call("GET", "/api/agents/{id}/triggers", { path });
+	const one = "/api/agents/{id}/triggers/{trigger_id}";
+	await call("GET", one, { path });
+	await call("PATCH", one, { path, body: { name: "n" } });
+	const { secret } = await call("POST", `${one}/rotate`, { path, body: {} });
+	const body = { order: 1 };
+	const m = { id: "msg_1", timestamp: Math.floor(Date.now() / 1000) };
+	const headers = { "webhook-id": m.id, "webhook-timestamp": `${m.timestamp}`,
+		"webhook-signature": sign(secret, { ...m, body: JSON.stringify(body) }) };
+	const send = (status, more) => call("POST", "/api/hooks/{id}",
+		{ path: { id: t.id }, token: null, status, body, headers, ...more });
+	await send(202);
+	await send(200);
+	await send(401, { headers: {} });
+	await send(404, { path: { id: agent.id } });
+	await call("PATCH", one, { path, body: { paused: true } });
+	await send(403);
+	await call("DELETE", one, { path, status: 204 });
+	await call("GET", one, { path, status: 404 });
 });
 
 test("the host", async () => {

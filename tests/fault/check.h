@@ -29,11 +29,13 @@ struct class_stats {
 
 struct check {
 	struct store_db *db;
-	const char *witness, *client; /* paths; NULL: there is no such log */
+	/* paths; NULL: there is no such log */
+	const char *witness, *client, *webhooks;
 	int n_broken;
 	int recoveries;
 	int lost_events;
 	int verifications;
+	int webhooks_again; /* messages that came more than once */
 	struct class_stats classes[CLASS_MAX];
 };
 
@@ -62,5 +64,6 @@ void check_inbox(struct check *c); /* I10 */
 void check_log(struct check *c); /* I2 I3 I4 I6 I13 */
 void check_witness(struct check *c); /* I7 I8 I9 */
 void check_client(struct check *c); /* I12 I15 */
+void check_webhooks(struct check *c); /* I16 */
 
 #endif

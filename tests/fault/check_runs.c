@@ -8,7 +8,7 @@
 #include "tests/fault/check.h"
 
 /*
- *	check_runs --db URL [--witness FILE] [--client FILE]
+ *	check_runs --db URL [--witness FILE] [--client FILE] [--webhooks FILE]
  *
  * prints one line for each broken invariant, and as its last line "# " and
  * figures in JSON.  Exits with 0 if all hold, 1 if one does not, 2 if it cannot
@@ -118,8 +118,9 @@ print_figures(const struct check *c)
 	static const char letters[] = "PNKVU";
 
 	printf("# {\"broken\":%d,\"recoveries\":%d,\"lost_events\":%d,"
-	       "\"verifications\":%d",
-	    c->n_broken, c->recoveries, c->lost_events, c->verifications);
+	       "\"verifications\":%d,\"webhooks_again\":%d",
+	    c->n_broken, c->recoveries, c->lost_events, c->verifications,
+	    c->webhooks_again);
 	for (int i = 0; i < CLASS_MAX; i++)
 		printf(",\"%c\":{\"calls\":%d,\"resends\":%d,"
 		       "\"duplicates\":%d,\"unknown\":%d}",
@@ -142,9 +143,11 @@ main(int argc, char **argv)
 			c.witness = argv[i + 1];
 		else if (strcmp(argv[i], "--client") == 0)
 			c.client = argv[i + 1];
+		else if (strcmp(argv[i], "--webhooks") == 0)
+			c.webhooks = argv[i + 1];
 	if (config.url == NULL) {
 		fprintf(stderr, "usage: check_runs --db URL [--witness FILE] "
-				"[--client FILE]\n");
+				"[--client FILE] [--webhooks FILE]\n");
 		return 2;
 	}
 	if (store_db_open(&config, &c.db, &err) != AS_OK) {
@@ -158,6 +161,8 @@ main(int argc, char **argv)
 		check_witness(&c);
 	if (c.client != NULL)
 		check_client(&c);
+	if (c.webhooks != NULL)
+		check_webhooks(&c);
 	print_figures(&c);
 	store_db_close(c.db);
 	return c.n_broken > 0;

@@ -20,10 +20,12 @@ before(async () => {
 	world = await World.create({ dir, store: "sqlite" });
 	good = await world.story("good");
 	const server = await good.start();
+	await good.listen(server);
 	await good.read(server);
 	await good.say(server, "do it all", "the client's key");
 	assert.equal((await good.rest()).state, "succeeded");
 	await good.say(server, "do it all", "the client's key");
+	await good.untilTold();
 	assert.equal((await server.stop()).code, 0);
 });
 after(async () => {
@@ -51,6 +53,8 @@ function copy() {
 	cpSync(good.data, story.data, { recursive: true });
 	cpSync(good.witness, story.witness);
 	cpSync(good.client, story.client);
+	cpSync(good.webhooks, story.webhooks);
+	story.listens = true;
 	return story;
 }
 
@@ -237,3 +241,29 @@ finds("I15", "a key with two answers", (story) =>
 		.find((o) => o.t === "reply"), sha256: "other" })}\n`));
 finds("I15", "an answer about a message that is not there",
 	"UPDATE messages SET client_message_id = NULL");
+
+// The only message of the good story, and others like it.
+const message = (story, change) => {
+	const [only] = lines(story.webhooks);
+	appendFileSync(story.webhooks, `${JSON.stringify({ ...only,
+		...change(only) })}\n`);
+};
+finds("I16", "an event that nobody was told of", (story) =>
+	write(story.webhooks, []));
+finds("I16", "an event that nobody has taken", (story) =>
+	write(story.webhooks, lines(story.webhooks).map((o) =>
+		({ ...o, status: 503 }))));
+finds("I16", "an event under two ids", (story) => message(story, () =>
+	({ id: "msg_00000000-0000-7000-8000-000000000001" })));
+finds("I16", "a message with two bodies", (story) => message(story, (o) =>
+	({ body: o.body.replace("succeeded", "failed") })));
+finds("I16", "a message that is not signed", (story) => message(story, () =>
+	({ good: false })));
+finds("I16", "an event that the log does not have",
+	"UPDATE run_events SET payload = replace(payload, '\"succeeded\"', " +
+	"'\"failed\"') WHERE type = 'run_status'");
+finds("I16", "a delivery that is not known",
+	"UPDATE webhook_deliveries SET status = 'pending'");
+finds("I16", "a row that is left", "INSERT INTO outbox (tenant_id, kind, dest, " +
+	"ref, next_at, created_at) SELECT tenant_id, 'webhook', '', '{}', 1, 1 " +
+	"FROM runs");

@@ -4,7 +4,8 @@ EXTRA_PROGRAMS += tests/fault/check_runs
 tests_fault_check_runs_SOURCES = tests/fault/check_runs.c \
 	tests/fault/check_client.c tests/fault/check_inbox.c \
 	tests/fault/check_log.c \
-	tests/fault/check_rows.c tests/fault/check_witness.c \
+	tests/fault/check_rows.c tests/fault/check_webhooks.c \
+	tests/fault/check_witness.c \
 	tests/fault/check.h
 tests_fault_check_runs_LDADD = libstore.la libloop.la libbase.la $(DEP_LIBS)
 

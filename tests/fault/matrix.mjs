@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const AHEAD_US = 61000000; // of a schedule that is due each minute
 
 const LATER = "another key of the client";
 
@@ -75,6 +76,7 @@ const plots = {
 	talk: {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
+		content: "do it all",
 	},
 	// Calls that wait for approval, answered one after the other; one of them
 	// is made with other arguments.
@@ -100,6 +102,7 @@ const plots = {
 					{ token: story.token, body: answerTo(item) });
 		},
 		rest: (story) => story.until(ended, "the run's end"),
+		content: "do it all",
 	},
 	// A message, and a stop while a tool is at work.
 	stop: {
@@ -113,6 +116,43 @@ const plots = {
 		again: (story, server) => api(server, "POST",
 			`/api/runs/${story.run}/cancel`, { token: story.token })
 			.catch(() => null),
+		content: "only pay",
+	},
+	// A schedule, and a clock that is moved until it is due.
+	clock: {
+		env: { AGENT_STUDIO_CLOCK_AHEAD_US: String(AHEAD_US) },
+		async begin(story, server) {
+			const made = await api(server, "POST", schedules(story), {
+				token: story.token, body: { cron: "* * * * *",
+					task: "only talk", overlap: "queue" } });
+			story.schedule = `${schedules(story)}/${made.body.id}`;
+			await story.ahead(server, AHEAD_US);
+			// Another change, so that it looks at once.
+			await clocked(story, server, "PATCH", "", { name: "due" });
+		},
+		again: (story, server) => { story.now = server; },
+		rest: (story) => poll(async () => {
+			const { body } = await clocked(story, story.now, "GET", "/runs")
+				.catch(() => ({}));
+			const runs = body?.items?.filter((f) => f.state === "started");
+			return runs?.length > 0 &&
+				runs.every((f) => f.run_status === "succeeded") &&
+				{ state: "succeeded" };
+		}, "the schedule's run"),
+		// Each time has started one run.
+		async end(story, server) {
+			await clocked(story, server, "POST", "/pause", {});
+			const { body } = await clocked(story, server, "GET", "/runs");
+			const told = body.items.filter((f) => f.run_id !== null)
+				.map((f) => f.run_id).sort();
+			const { body: all } = await api(server, "GET", "/api/runs?limit=200",
+				{ token: story.token });
+			const found = all.items.filter((r) => r.kind === "ambient")
+				.map((r) => r.id).sort();
+			if (told.length === 0 || told.join() !== found.join())
+				throw new Error(`runs ${found}, but the schedule tells of ` +
+					JSON.stringify(body.items));
+		},
 	},
 	// A message that interrupts a tool at work.
 	supersede: {
@@ -129,6 +169,7 @@ const plots = {
 			return plots.supersede.later(story, server);
 		},
 		rest: (story) => story.bothEnd(),
+		content: "only pay",
 	},
 	// A message that waits behind a run of which nobody will know the outcome.
 	aside: {
@@ -143,15 +184,17 @@ const plots = {
 			return story.say(server, "only talk", LATER);
 		},
 		rest: (story) => story.bothEnd(),
+		content: "only send",
 	},
 };
-const FIRST = { talk: "do it all", stop: "only pay", supersede: "only pay",
-	aside: "only send" };
 
 const answerTo = ({ action_request: { action, args } }) =>
 	action === "witness_pay" ? { type: "edit", args: { action,
 		args: { ...args, value: 77 } } } : { type: "accept" };
-const restOf = (plot, story) => plots[plot].rest?.(story) ?? story.rest();
+const schedules = (story) =>
+	`/api/agents/${story.world.scene.agent.id}/schedules`;
+const clocked = (story, server, method, rest, body) =>
+	api(server, method, story.schedule + rest, { token: story.token, body });
 
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
@@ -165,20 +208,26 @@ function plotOf(point) {
 		return "supersede";
 	if (point === "park.blocked")
 		return "aside";
+	if (/^(sched|ambient)\./.test(point))
+		return "clock";
 	if (/^(interrupt|respond)\./.test(point))
 		return "ask";
 	return point.startsWith("cancel.") ? "stop" : "talk";
 }
+const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
 	const story = await world.story(`count-${plot}`);
 	const server = await story.start();
 
+	await story.listen(server);
 	await story.control(server, "clear");
 	await story.read(server);
+	story.now = server;
 	await plots[plot].begin(story, server);
-	await restOf(plot, story);
+	await rest(plots[plot], story);
+	await story.untilTold();
 	const hits = new Map((await story.control(server, "hits")).trim()
 		.split("\n").map((l) => [l.split(" ")[0], Number(l.split(" ")[1])]));
 	const { code } = await server.stop();
@@ -207,9 +256,10 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = restOf(plotOf(c.point), story).then(() => new Promise((_, reject) => {
+	const over = rest(plots[plotOf(c.point)], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
-		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)), 500);
+		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)),
+			c.point.startsWith("outbox.") ? 5000 : 500);
 	}));
 
 	for (const p of [dead, stopped, over])
@@ -226,9 +276,11 @@ async function untilStruck(c, story) {
 	const plot = plots[plotOf(c.point)];
 	let server = await story.start();
 
+	await story.listen(server);
 	await story.read(server);
 	await story.control(server, "clear");
 	await story.control(server, first);
+	story.now = server;
 	plot.begin(story, server).catch(() => {});
 	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
 	if (first === fault)
@@ -260,7 +312,7 @@ async function successor(c, story, server) {
 		return server;
 	}
 	story.leave();
-	const next = await story.start();
+	const next = await story.start({ env: plots[plotOf(c.point)].env });
 	await story.read(next);
 	return next;
 }
@@ -272,7 +324,7 @@ async function tell(c, story) {
 	const next = await successor(c, story, server);
 
 	await plot.again(story, next);
-	c.state = (await restOf(plotOf(c.point), story)).state;
+	c.state = (await rest(plot, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
@@ -284,7 +336,10 @@ async function tell(c, story) {
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.
-	await story.say(next, FIRST[plotOf(c.point)] ?? "do it all", KEY);
+	if (plot.content)
+		await story.say(next, plot.content, KEY);
+	await plot.end?.(story, next);
+	await story.untilTold();
 	const { code } = await next.stop();
 	if (code !== 0)
 		throw new Error(`the last server ended with ${code}:\n${next.log}`);
@@ -374,7 +429,7 @@ const CLASSES = ["P", "N", "K", "V", "U"];
 
 function sumUp(cases) {
 	const row = { runs: cases.length, recoveries: 0, seconds: 0, lost: 0,
-		resends: {}, asked: 0, duplicates: 0, unknown: {} };
+		resends: {}, asked: 0, duplicates: 0, unknown: {}, told: 0 };
 
 	for (const k of CLASSES)
 		row.resends[k] = row.unknown[k] = 0;
@@ -385,6 +440,7 @@ function sumUp(cases) {
 		row.recoveries += figures.recoveries;
 		row.lost += figures.lost_events;
 		row.asked += figures.verifications;
+		row.told += figures.webhooks_again;
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
@@ -402,7 +458,7 @@ const cells = (list) => list.map((v, i) => i === 0 ? String(v).padEnd(34)
 function printRow(name, row) {
 	process.stdout.write(`# ${cells([name, row.runs, row.recoveries,
 		row.seconds.toFixed(1), ...CLASSES.map((k) => row.resends[k]), row.asked,
-		row.duplicates, row.lost, row.unknown.U])}\n`);
+		row.duplicates, row.lost, row.unknown.U, row.told])}\n`);
 }
 
 function printTable(cases) {
@@ -414,7 +470,7 @@ function printTable(cases) {
 	}
 	process.stdout.write(`# ${cells(["store, fault and point", "runs", "recov.",
 		"max s", ...CLASSES.map((k) => `sent ${k}`), "ask V", "double",
-		"lost", "unkn U"])}\n`);
+		"lost", "unkn U", "told +"])}\n`);
 	for (const [name, list] of groups)
 		printRow(name, sumUp(list));
 	printRow("all", sumUp(cases));
@@ -437,6 +493,8 @@ function judge(cases, { quick, only }) {
 			claim(all.resends[k] > 0, `no call of class ${k} was sent again`);
 	if (!only && !quick)
 		claim(all.asked > 0, "nobody asked whether a call happened");
+	if (!quick && cases.some((c) => c.point === "outbox.post_send"))
+		claim(all.told > 0, "no webhook message was sent again");
 	report({ store: "all", action: "what", point: "the effect classes promise",
 		nth: cases.length, problems });
 	return problems.length === 0;

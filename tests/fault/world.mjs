@@ -26,6 +26,7 @@ import { promisify } from "node:util";
 
 import { newThread, scene } from "../support/chat.mjs";
 import { api, databaseUrl, start, startWorker } from "../support/server.mjs";
+import { startReceiver } from "../support/receiver.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -113,6 +114,7 @@ export class World {
 		mkdirSync(dir, { recursive: true });
 		world.witness = await startWitness(dir);
 		world.stub = await startStub({ decide, ...stub });
+		world.receiver = await startReceiver({ dir });
 		world.data = join(dir, "first");
 		mkdirSync(world.data);
 		if (store === "postgres") {
@@ -140,6 +142,9 @@ export class World {
 			"plugins.llm_openai.default_model=stub",
 			"models.default=openai/stub",
 			"worker.lease=2s", "worker.beat=250ms", "worker.poll=50ms",
+			`webhooks.allow=["127.0.0.1:${this.receiver.port}"]`,
+			"webhooks.poll=50ms", "webhooks.timeout=500ms",
+			"webhooks.retry=50ms", "webhooks.tries=100",
 			...set] };
 	}
 
@@ -168,6 +173,7 @@ export class World {
 			await this.sql(`DROP DATABASE IF EXISTS ${this.database} ` +
 				"WITH (FORCE)");
 		await this.stub.stop();
+		await this.receiver.stop();
 		this.witness.child.removeAllListeners("exit");
 		this.witness.child.kill();
 	}
@@ -270,9 +276,42 @@ export class Story extends Talk {
 			client: join(world.dir, `${name}.client.jsonl`) });
 		Object.assign(this, { world, name, data, servers: [], talks: [this],
 			witness: join(world.dir, `${name}.jsonl`),
-			hits: join(world.dir, `${name}.hits`) });
+			hits: join(world.dir, `${name}.hits`),
+			webhooks: join(world.dir, `${name}.webhooks.jsonl`) });
 		writeFileSync(this.client, "");
 		writeFileSync(this.witness, "");
+	}
+
+	// From now on the receiver is told of all runs of this story.
+	async listen(server) {
+		const path = `/${this.name}`;
+		const { status, body } = await api(server, "POST", "/api/webhooks/",
+			{ token: this.token, body: { events: ["run.*"],
+				url: this.world.receiver.url + path } });
+
+		if (status !== 201)
+			throw new Error(`no webhook: ${JSON.stringify(body)}`);
+		this.world.receiver.secrets.set(path, body.secret);
+		writeFileSync(this.webhooks, "");
+		this.listens = true;
+	}
+
+	// Everything has been delivered, by what the database says.
+	untilTold() {
+		return poll(async () => await this.outbox() === "0",
+			"an empty outbox");
+	}
+
+	async outbox() {
+		const text = "SELECT count(*) FROM outbox";
+
+		if (this.database)
+			return this.ask(text);
+		const { stdout } = await run("python3", ["-c", "import sqlite3, sys\n" +
+			"db = sqlite3.connect('file:%s?mode=ro' % sys.argv[1], uri=True)\n" +
+			"print(db.execute(sys.argv[2]).fetchone()[0])",
+			join(this.data, "agent-studio.db"), text]);
+		return stdout.trim();
 	}
 
 	// A new process on the same data; it may end before it listens.
@@ -332,8 +371,18 @@ export class Story extends Talk {
 	// Only one process may live on, by what the database says.
 	async untilOthersAreDead() {
 		await poll(async () => await this.ask("SELECT count(*) FROM nodes " +
-			"WHERE lease_expires_at > extract(epoch FROM " +
-			"clock_timestamp()) * 1000000") === "1", "the end of a lease");
+			"WHERE lease_expires_at > now_us()") === "1", "the end of a lease");
+	}
+
+	// The store's clock is ahead by so much; nobody is dead because of that.
+	async ahead(server, us) {
+		if (!this.database)
+			return this.control(server, `clock ${us}`);
+		return this.ask("UPDATE nodes SET lease_expires_at = " +
+			`lease_expires_at + ${us}, beat_at = beat_at + ${us}; ` +
+			"CREATE OR REPLACE FUNCTION now_us() RETURNS bigint LANGUAGE sql " +
+			"STABLE AS 'SELECT (extract(epoch FROM statement_timestamp()) * " +
+			`1000000)::bigint + ${us}'`);
 	}
 
 	// One line to the server's socket; what it says before "ok".
@@ -378,7 +427,8 @@ export class Story extends Talk {
 		try {
 			out = await run(join(BUILD, "tests/fault/check_runs"), ["--db",
 				this.url(), "--witness", this.witness, "--client",
-				this.client]);
+				this.client, ...this.listens
+					? ["--webhooks", this.webhooks] : []]);
 		} catch (e) {
 			if (e.code !== 1)
 				throw e;

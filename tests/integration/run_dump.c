@@ -123,6 +123,8 @@ static const struct {
 	    " action_request, config, status, response_type, response,"
 	    " response_key, on_expire" },
 	{ "nodes", "iib", "node_epoch, lease_expires_at, draining" },
+	{ "outbox", "uuuttii",
+	    "tenant_id, webhook_id, event_id, dest, ref, next_at, created_at" },
 };
 
 static void
@@ -330,6 +332,16 @@ node_line(const void *row, struct buf *b)
 }
 
 static void
+outbox_line(const void *row, struct buf *b)
+{
+	const struct model_outbox *o = row;
+
+	UUIDS(b, o->tenant_id, o->webhook_id, o->event_id);
+	TEXTS(b, o->event, o->ref);
+	INTS(b, o->next_at, o->created_at);
+}
+
+static void
 list_dump(const char *name, const struct model_list *l,
     void (*line)(const void *row, struct buf *b), struct buf *out)
 {
@@ -361,4 +373,5 @@ run_dump_model(const struct model *m, struct buf *out)
 	list_dump("jobs_dead", &m->dead, dead_line, out);
 	list_dump("inbox_items", &m->items, item_line, out);
 	list_dump("nodes", &m->nodes, node_line, out);
+	list_dump("outbox", &m->outbox, outbox_line, out);
 }

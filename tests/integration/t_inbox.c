@@ -173,6 +173,40 @@ test_decisions(void)
 	bed_run(decisions, turns, N_TURNS);
 }
 
+/* ---- In time ------------------------------------------------------- */
+
+/* It is over at its time, whether or not somebody has seen to that yet. */
+static void
+in_time(void)
+{
+	struct uuid id;
+
+	begin();
+	id = item_new("question", "NULL");
+	bed_sql("UPDATE inbox_items SET expires_at = 1, on_expire = 'reject',"
+		" config = '{\"allow_ignore\":true}' WHERE id = $1"
+		" AND tenant_id = $3 AND $2 IS NOT NULL",
+	    id, id);
+	CU_ASSERT_EQUAL(answer(id, "{\"type\":\"ignore\"}"), AS_CONFLICT);
+	CU_ASSERT_EQUAL(bed.err.code, ERR_EXPIRED);
+	bed_sql("UPDATE inbox_items SET on_expire = 'escalate' WHERE id = $1"
+		" AND tenant_id = $3 AND $2 IS NOT NULL",
+	    id, id);
+	/* Now it is the engine that says no: the run has ended. */
+	CU_ASSERT_EQUAL(answer(id, "{\"type\":\"ignore\"}"), AS_CONFLICT);
+	CU_ASSERT_EQUAL(bed.err.code, ERR_CONFLICT);
+	CU_ASSERT_STRING_EQUAL(bed.err.detail, "the run is succeeded");
+	CU_ASSERT_STRING_EQUAL(
+	    text_of("SELECT status FROM inbox_items WHERE id = $1", id),
+	    "pending");
+}
+
+static void
+test_in_time(void)
+{
+	bed_run(in_time, turns, N_TURNS);
+}
+
 /* ---- A run and its subagents --------------------------------------- */
 
 static SUSPENDS enum as_status
@@ -523,6 +557,7 @@ test_pages(void)
 static CU_TestInfo tests[] = {
 	{ "notes are read and put away", test_notes },
 	{ "what an operator decides", test_decisions },
+	{ "in time", test_in_time },
 	{ "a run and its subagents", test_subagents },
 	{ "who has decided what", test_audit },
 	{ "pages", test_pages },

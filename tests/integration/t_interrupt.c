@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/chat/ambient.h"
 #include "tests/integration/engine_env.h"
 
 /*
@@ -338,6 +339,65 @@ test_by_default(void)
 {
 	run_calls(by_default, NULL, "t_U {\"x\":1}",
 	    "ask_human {\"question\":\"Which one?\"}", NULL);
+}
+
+/* Nobody sits in front of an ambient run: it asks by itself. */
+static void
+ambient(void)
+{
+	struct ambient_task task = { .tenant_id = bed.ctx.who.tenant_id,
+		.user_id = bed.ctx.who.user_id,
+		.agent_id = bed.agent_id,
+		.task = "go",
+		.class = 1,
+		.origin = "{\"kind\":\"user\"}" };
+	struct ambient_started started;
+
+	CU_ASSERT_EQUAL_FATAL(ambient_start(&bed.ctx, &task, &started,
+				  &bed.err),
+	    AS_OK);
+	bed.run_id = started.run_id;
+	engine_claim(bed.engine);
+	waits(2);
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+	CU_ASSERT_STRING_EQUAL(fake.tools[0], "t_P");
+	CU_ASSERT_EQUAL(calls("awaiting_approval"), 1);
+	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	CU_ASSERT_EQUAL(answer(2, "response", "\"this one\""), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 2);
+	CU_ASSERT_TRUE(was_told("this one"));
+}
+
+static void
+test_ambient(void)
+{
+	run_calls(ambient, NULL, "t_U {\"x\":1}", "t_P {\"x\":2}",
+	    "ask_human {\"question\":\"Which one?\"}");
+}
+
+/* A run that waits does not grow old. */
+static void
+time_stands_still(void)
+{
+	begin();
+	waits(1);
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM runs WHERE id = $1 AND"
+				  " budget LIKE '%wall_left_ms%'"),
+	    1);
+	bed_sql("UPDATE runs SET deadline_at = 1 WHERE id = $1 AND $2 IS NOT"
+		" NULL AND tenant_id = $3",
+	    bed.run_id, bed.run_id);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 1);
+}
+
+static void
+test_time_stands_still(void)
+{
+	run_calls(time_stands_still, by_effect, "t_U {\"x\":1}", NULL, NULL);
 }
 
 /* ---- Several ------------------------------------------------------- */
@@ -790,6 +850,8 @@ static CU_TestInfo tests[] = {
 	{ "an answer that is not allowed", test_not_allowed },
 	{ "a question", test_question },
 	{ "a chat asks nothing by itself", test_by_default },
+	{ "an ambient run asks by itself", test_ambient },
+	{ "its time stands still", test_time_stands_still },
 	{ "two wait, one does not", test_some_wait },
 	{ "a batch, and again", test_batch },
 	{ "a batch is all or none", test_all_or_none },

@@ -172,6 +172,7 @@ taken_over(void)
 {
 	struct run_claim *claims;
 	int64_t other = join();
+	struct run_claim_ask ask = run_claim_ask(other, 10);
 	int n = -1;
 
 	run_new(epoch);
@@ -184,8 +185,7 @@ taken_over(void)
 			    &err),
 	    AS_OK);
 	CU_ASSERT_EQUAL(n, 1);
-	CU_ASSERT_EQUAL(run_store_claim(runs, other, 10, &claims, &n, &err),
-	    AS_OK);
+	CU_ASSERT_EQUAL(run_store_claim(runs, &ask, &claims, &n, &err), AS_OK);
 	CU_ASSERT_EQUAL(n, 1);
 	if (n == 1)
 		CU_ASSERT_TRUE(uuid_equal(claims[0].run_id, run_id));

@@ -151,6 +151,28 @@ test_asked(void)
 	et_run(asked, turns, 2);
 }
 
+/* It waits, and then it is stopped. */
+static void
+asked_and_stopped(void)
+{
+	et_sql("UPDATE agents SET approval = '{\"default\":\"by_effect\"}'"
+	       " WHERE $1 IS NOT NULL AND $2 IS NOT NULL");
+	et_say("go");
+	replay_open("waiting_human", 1);
+	et_cancel(false);
+	replay_same("cancelled", 1);
+}
+
+static void
+test_asked_and_stopped(void)
+{
+	const struct fake_turn turns[] = {
+		{ .calls = { "t_U {\"x\":1}", "t_P {}", "t_K {}" } }
+	};
+
+	et_run(asked_and_stopped, turns, 1);
+}
+
 static void
 many_steps(void)
 {
@@ -694,6 +716,7 @@ static CU_TestInfo tests[] = {
 	{ "text", test_text },
 	{ "parallel tools", test_parallel },
 	{ "people are asked", test_asked },
+	{ "people are asked, and it is stopped", test_asked_and_stopped },
 	{ "many steps", test_many_steps },
 	{ "tools that fail or are none", test_tool_errors },
 	{ "results that were cut", test_cut },

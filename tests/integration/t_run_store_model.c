@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/run/run_outbox.h"
 #include "tests/integration/run_dump.h"
 #include "tests/integration/store_env.h"
 #include "tests/sim/model_store.h"
@@ -17,6 +18,7 @@
  * the same in the end.  The clock of both is the test's.
  */
 
+#define QUEUED 250
 #define OPS 400
 #define THREADS 4
 #define EPOCHS 6
@@ -28,15 +30,18 @@ static uint64_t chance;
 static int64_t now_us;
 static uint64_t n_ids;
 static struct uuid threads[64];
-static int n_threads;
-static struct uuid user_id, agent_id;
+static int n_threads, n_promoted;
+static struct uuid user_id, other_id, agent_id;
 static char what[256]; /* the operation under test */
+static int outbox_rows; /* of all sequences */
 static bool parted; /* the two do not say the same any more */
 
 static const struct uuid tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
     0, 0, 0, 1 } };
 
 /* ---- Chance -------------------------------------------------------- */
+
+#define N_TENANTS 60
 
 static uint32_t
 below(uint32_t n)
@@ -96,16 +101,16 @@ same_status(enum as_status a, enum as_status b, const struct error *err)
 }
 
 static void
+same_text(const char *a, const char *b)
+{
+	CU_ASSERT_STRING_EQUAL(a != NULL ? a : "-", b != NULL ? b : "-");
+}
+
+static void
 same_count(int a, int b)
 {
 	parted = parted || a != b;
 	CU_ASSERT_EQUAL(a, b);
-}
-
-static void
-same_text(const char *a, const char *b)
-{
-	CU_ASSERT_STRING_EQUAL(a != NULL ? a : "-", b != NULL ? b : "-");
 }
 
 #define ON_BOTH(call_with_rs, err_name) \
@@ -161,6 +166,16 @@ node_changes(void)
 		ON_BOTH(run_store_node_renew(rs, epoch, 20000000, &err), err);
 }
 
+/* Several, so that there is something to be fair about. */
+static struct uuid
+some_tenant(void)
+{
+	struct uuid id = tenant;
+
+	id.b[14] = (uint8_t)below(N_TENANTS);
+	return id;
+}
+
 static int
 claim_order(const void *a, const void *b)
 {
@@ -169,15 +184,34 @@ claim_order(const void *a, const void *b)
 	return uuid_compare(x->run_id, y->run_id);
 }
 
+static struct run_claim_ask
+some_ask(void)
+{
+	struct run_claim_ask ask = run_claim_ask(some_epoch(),
+	    1 + (int)below(one_in(4) ? 64 : 5));
+
+	if (one_in(3))
+		ask.max_other = (int)below((uint32_t)ask.max + 1);
+	for (int i = 0; i < RUN_CLASSES; i++) {
+		ask.running[i] = below(4);
+		ask.weight[i] = 1 + below(RUN_WEIGHT_MAX);
+		ask.promote_us[i] = one_in(3) ? 0 : 1 + below(20000000);
+	}
+	if (one_in(2))
+		ask.after = some_tenant();
+	return ask;
+}
+
 static SUSPENDS void
 claims(void)
 {
 	struct run_claim *got[2] = { NULL, NULL };
-	int64_t epoch = some_epoch();
-	int n[2] = { 0, 0 }, max = 1 + (int)below(3);
+	struct run_claim_ask ask = some_ask();
+	int n[2] = { 0, 0 };
 
-	snprintf(what, sizeof(what), "claim %d for %" PRId64, max, epoch);
-	ON_BOTH(run_store_claim(rs, epoch, max, &got[i_], &n[i_], &err), err);
+	snprintf(what, sizeof(what), "claim %d for %" PRId64, ask.max,
+	    ask.epoch);
+	ON_BOTH(run_store_claim(rs, &ask, &got[i_], &n[i_], &err), err);
 	same_count(n[0], n[1]);
 	for (int i = 0; i < 2 && n[i] > 0; i++)
 		qsort(got[i], (size_t)n[i], sizeof(*got[i]), claim_order);
@@ -185,6 +219,11 @@ claims(void)
 		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
 		CU_ASSERT_TRUE(
 		    uuid_equal(got[0][i].thread_id, got[1][i].thread_id));
+		CU_ASSERT_TRUE(
+		    uuid_equal(got[0][i].tenant_id, got[1][i].tenant_id));
+		CU_ASSERT_EQUAL(got[0][i].class, got[1][i].class);
+		CU_ASSERT_EQUAL(got[0][i].lane, got[1][i].lane);
+		n_promoted += got[0][i].lane < got[0][i].class ? 1 : 0;
 	}
 	free(got[0]);
 	free(got[1]);
@@ -261,12 +300,12 @@ reads_node(void)
 static SUSPENDS void
 thread_begins(void)
 {
-	struct uuid id = new_id();
+	struct uuid id = new_id(), whose = some_tenant();
 	const char *title = one_in(2) ? "" : "title";
 
 	snprintf(what, sizeof(what), "thread");
-	ON_BOTH(run_store_thread_create(rs, id, tenant, user_id, agent_id,
-		    title, &err),
+	ON_BOTH(run_store_thread_create(rs, id, whose, user_id, agent_id, title,
+		    &err),
 	    err);
 	threads[n_threads++] = id;
 }
@@ -360,7 +399,7 @@ run_begins(void)
 	struct run_create c = { .run_id = new_id(),
 		.thread_id = t->id,
 		.agent_id = agent_id,
-		.tenant_id = tenant,
+		.tenant_id = t->tenant_id,
 		.user_id = user_id,
 		.model = one_in(4) ? NULL : "m",
 		.correlation_id = words(),
@@ -708,7 +747,7 @@ commit_fill(struct commit *k, const struct model_run *r)
 
 	c->run_id = r->id;
 	c->thread_id = t->id;
-	c->tenant_id = tenant;
+	c->tenant_id = r->tenant_id;
 	c->commit_id = new_id();
 	c->from = r->status;
 	c->to = some_end(r->status);
@@ -775,6 +814,42 @@ commits(void)
 	for (int i = 0; i < 3; i++)
 		event_list_clear(&k->unblock_events[i]);
 	free(k);
+}
+
+/* ---- Webhooks ------------------------------------------------------ */
+
+/* Not an operation of the engine: both are told what the table holds. */
+static void
+hook_changes(void)
+{
+	bool old = model->hooks.n > 0 && !one_in(3);
+	struct model_hook *h = old ? any(&model->hooks)
+				   : model_add(model, &model->hooks,
+					 sizeof(*h));
+	struct sql_arg args[5];
+
+	if (!old) {
+		h->id = new_id();
+		h->tenant_id = tenant;
+		h->user_id = one_in(4) ? other_id : user_id;
+	}
+	h->mask = run_outbox_mask(one_in(2) ? "run.*" : "run.succeeded") |
+		  run_outbox_mask(
+		      one_in(2) ? "run.waiting_human" : "run.failed");
+	h->paused = one_in(3);
+	args[0] = SQL_UUID(h->id);
+	args[1] = SQL_UUID(h->tenant_id);
+	args[2] = SQL_UUID(h->user_id);
+	args[3] = SQL_INT(h->mask);
+	args[4] = SQL_BOOL(h->paused);
+	MUST(store_db_run(env.db,
+		 "INSERT INTO webhooks (id, tenant_id, user_id, url,"
+		 " event_mask, paused, created_at, updated_at)"
+		 " VALUES ($1, $2, $3, 'http://x', $4, $5, 1, 1)"
+		 " ON CONFLICT (id) DO UPDATE SET"
+		 " event_mask = excluded.event_mask,"
+		 " paused = excluded.paused",
+		 args, 5, NULL, NULL) == AS_OK);
 }
 
 static SUSPENDS void
@@ -906,6 +981,7 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(s[0].heads.msg_seq, s[1].heads.msg_seq);
 	CU_ASSERT_EQUAL(s[0].usage.input, s[1].usage.input);
 	CU_ASSERT_EQUAL(s[0].now_us, s[1].now_us);
+	same_text(s[0].kind, s[1].kind);
 	CU_ASSERT_EQUAL(s[0].class, s[1].class);
 	CU_ASSERT_EQUAL(memcmp(s[0].checkpoint_hash, s[1].checkpoint_hash, 32),
 	    0);
@@ -1080,6 +1156,8 @@ one_operation(void)
 		charges();
 	else if (dice < 88 && model->nodes.n < EPOCHS)
 		node_joins();
+	else if (dice < 90)
+		hook_changes();
 	else if (dice < 93)
 		clock_moves();
 	else
@@ -1090,9 +1168,9 @@ static void
 insert(const char *text)
 {
 	struct sql_arg args[] = { SQL_UUID(user_id), SQL_UUID(tenant),
-		SQL_UUID(agent_id) };
+		SQL_UUID(agent_id), SQL_UUID(other_id) };
 
-	MUST(store_db_run(env.db, text, args, 3, NULL, NULL) == AS_OK);
+	MUST(store_db_run(env.db, text, args, 4, NULL, NULL) == AS_OK);
 }
 
 static void
@@ -1116,74 +1194,157 @@ dumps_compare(void)
 		y += m + 1;
 	}
 	CU_ASSERT_STRING_EQUAL(a.data, b.data);
-	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead",
+	tap_note("%d runs, %d events, %d messages, %d tools, %d items, %d dead,"
+		 " %d in the outbox",
 	    model->runs.n, model->events.n, model->messages.n, model->tools.n,
-	    model->items.n, model->dead.n);
+	    model->items.n, model->dead.n, model->outbox.n);
+	outbox_rows += model->outbox.n;
 	buf_free(&a);
 	buf_free(&b);
+}
+
+static void
+tenants_insert(void)
+{
+	for (int i = 1; i < N_TENANTS; i++) {
+		struct uuid id = tenant;
+		struct sql_arg args[] = { SQL_UUID(id) };
+
+		args[0].v.u.b[14] = (uint8_t)i;
+		MUST(store_db_run(env.db,
+			 "INSERT INTO tenants (id, name, created_at)"
+			 " VALUES ($1, 't', 1)",
+			 args, 1, NULL, NULL) == AS_OK);
+	}
+}
+
+static SUSPENDS void
+begin(void)
+{
+	tenants_insert();
+	insert("INSERT INTO users (id, tenant_id, email, created_at,"
+	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL"
+	       " UNION ALL SELECT $4, $2, 'b@x', 1, 1");
+	insert("INSERT INTO agents (id, tenant_id, user_id, name, created_at,"
+	       " updated_at) SELECT $3, $2, $1, 'a', 1, 1 WHERE $4 IS NOT"
+	       " NULL");
+	clock_moves();
+	for (int i = 0; i < THREADS; i++)
+		thread_begins();
+	node_joins();
 }
 
 static SUSPENDS void
 sequence(void *arg)
 {
 	(void)arg;
-	insert("INSERT INTO users (id, tenant_id, email, created_at,"
-	       " updated_at) SELECT $1, $2, 'a@x', 1, 1 WHERE $3 IS NOT NULL");
-	insert("INSERT INTO agents (id, tenant_id, user_id, name, created_at,"
-	       " updated_at) VALUES ($3, $2, $1, 'a', 1, 1)");
-	clock_moves();
-	for (int i = 0; i < THREADS; i++)
-		thread_begins();
-	node_joins();
+	begin();
 	for (int i = 0; i < OPS && !parted; i++)
 		one_operation();
 	dumps_compare();
 }
 
+/* A task of some tenant, in a thread of its own that nobody looks at. */
+static SUSPENDS void
+job_waits(void)
+{
+	struct event_list events = { 0 };
+	struct run_create c = { .run_id = new_id(),
+		.thread_id = new_id(),
+		.agent_id = agent_id,
+		.tenant_id = some_tenant(),
+		.user_id = user_id,
+		.correlation_id = "",
+		.title = "",
+		.new_thread = true,
+		.heads = { 0, 0, 1 },
+		.kind = "ambient",
+		.class = (int)below(RUN_CLASSES),
+		.now_us = now_us,
+		.events = &events };
+
+	if (one_in(3)) /* one has far more than the others */
+		c.tenant_id = tenant;
+	c.message.sequence = 1;
+	c.run_at = one_in(8) ? now_us + below(9000000) : 0;
+	events_make(&events, 1);
+	snprintf(what, sizeof(what), "a job waits");
+	ON_BOTH(run_store_create(rs, &c, &err), err);
+	event_list_clear(&events);
+}
+
+/* A long queue of many tenants, and who gets what of it. */
+static SUSPENDS void
+queue(void *arg)
+{
+	(void)arg;
+	begin();
+	for (int i = 0; i < QUEUED && !parted; i++) {
+		job_waits();
+		if (one_in(6))
+			clock_moves();
+	}
+	for (int i = 0; i < 90 && !parted; i++) {
+		claims();
+		if (one_in(3))
+			releases();
+		if (one_in(3))
+			clock_moves();
+		reads_node();
+	}
+	CU_ASSERT_TRUE(n_promoted > 0);
+	dumps_compare();
+}
+
 static void
-sequence_run(uint64_t seed)
+sequence_run(uint64_t seed, SUSPENDS void (*fn)(void *arg))
 {
 	struct run_store *db;
 
 	chance = seed;
 	now_us = START_US;
-	n_threads = 0;
+	n_threads = n_promoted = 0;
 	n_ids = 0;
 	user_id = new_id();
+	other_id = new_id();
 	agent_id = new_id();
 	model = model_new();
 	model->is_sqlite = env.dialect == STORE_SQLITE;
 	db = run_store_new(env.store);
 	both[0] = &model->store;
 	both[1] = db;
-	env_run(sequence, NULL);
+	env_run(fn, NULL);
 	run_store_free(db);
 	model_free(model);
 }
 
 static void
-sequences(int (*open)(void), uint64_t n)
+sequences(int (*open)(void), uint64_t n, SUSPENDS void (*fn)(void *arg))
 {
 	parted = false;
+	outbox_rows = 0;
 	for (uint64_t seed = 1; seed <= n && !parted; seed++) {
 		MUST(open() == 0);
 		if (!env_ready())
 			return;
-		sequence_run(seed);
+		sequence_run(seed, fn);
 		env_close();
 	}
+	CU_ASSERT_TRUE(fn != sequence || outbox_rows > 0);
 }
 
 static void
 test_sqlite(void)
 {
-	sequences(env_sqlite_open, 8);
+	sequences(env_sqlite_open, 8, sequence);
+	sequences(env_sqlite_open, 3, queue);
 }
 
 static void
 test_postgres(void)
 {
-	sequences(env_postgres_open, 4);
+	sequences(env_postgres_open, 4, sequence);
+	sequences(env_postgres_open, 2, queue);
 }
 
 int

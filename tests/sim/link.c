@@ -73,7 +73,7 @@ request_write(struct model *m, const struct request *r, struct error *err)
 	case REQ_ANSWER:
 		return ops->answer(m, r->a, r->what, (int)r->j, r->i, err);
 	case REQ_CLAIM:
-		return ops->claim(m, r->i, (int)r->j, r->out, r->n, err);
+		return ops->claim(m, r->what, r->out, r->n, err);
 	case REQ_JOIN:
 		return ops->node_join(m, r->text, r->text2, r->i, r->out, err);
 	case REQ_RENEW:
@@ -211,6 +211,7 @@ struct straggler {
 	struct sim_node *node;
 	struct request request;
 	struct arena *arena;
+	struct run_claim_ask ask;
 	struct run_claim *claims;
 	int64_t epoch;
 	uint64_t ms;
@@ -251,7 +252,10 @@ straggler_start(struct sim_node *n, const struct request *r)
 		g->request.what = run_commit_copy(g->arena, r->what);
 	else if (r->kind == REQ_LATE)
 		g->request.what = run_tools_copy(g->arena, r->what, 1);
-	else if (r->kind == REQ_ANSWER)
+	else if (r->kind == REQ_CLAIM) {
+		g->ask = *(const struct run_claim_ask *)r->what;
+		g->request.what = &g->ask;
+	} else if (r->kind == REQ_ANSWER)
 		g->request.what = run_answers_copy(g->arena, r->what,
 		    (int)r->j);
 	n->n_users++;
@@ -410,12 +414,11 @@ link_overdue(void *arg, int max, struct run_overdue **out, int *n,
 }
 
 static SUSPENDS enum as_status
-link_claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
-    struct error *err)
+link_claim(void *arg, const struct run_claim_ask *ask, struct run_claim **out,
+    int *n, struct error *err)
 {
 	struct request r = { .kind = REQ_CLAIM,
-		.i = epoch,
-		.j = max,
+		.what = ask,
 		.out = out,
 		.n = n };
 

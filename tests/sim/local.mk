@@ -7,6 +7,7 @@ SIM_SOURCES = \
 	tests/sim/link.c \
 	tests/sim/model_block.c tests/sim/model_inbox.c \
 	tests/sim/model_read.c \
+	tests/sim/model_claim.c \
 	tests/sim/model_store.c tests/sim/model_store.h \
 	tests/sim/model_write.c \
 	tests/sim/node.c tests/sim/node.h \
@@ -34,7 +35,7 @@ check_PROGRAMS += tests/integration/t_run_store_model
 tests_integration_t_run_store_model_SOURCES = \
 	tests/integration/t_run_store_model.c \
 	tests/integration/run_dump.c tests/integration/run_dump.h \
-	tests/sim/model_block.c tests/sim/model_inbox.c \
+	tests/sim/model_block.c tests/sim/model_claim.c tests/sim/model_inbox.c \
 	tests/sim/model_read.c tests/sim/model_store.c \
 	tests/sim/model_store.h tests/sim/model_write.c
 tests_integration_t_run_store_model_LDADD = tests/libstoreenv.la $(CORE_LIBS) \

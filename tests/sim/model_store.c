@@ -67,6 +67,8 @@ model_free(struct model *m)
 	list_free(&m->jobs);
 	list_free(&m->dead);
 	list_free(&m->nodes);
+	list_free(&m->hooks);
+	list_free(&m->outbox);
 	arena_free(m->arena);
 	free(m);
 }
@@ -230,32 +232,7 @@ node_doom(void *arg, int64_t epoch, int64_t lease_us, int *n, struct error *err)
 	return AS_OK;
 }
 
-/* ---- Claim --------------------------------------------------------- */
-
-static bool
-job_is_before(const struct model_job *a, const struct model_job *b)
-{
-	if (a->class != b->class)
-		return a->class < b->class;
-	return a->run_at != b->run_at ? a->run_at < b->run_at : a->id < b->id;
-}
-
-/* The ready job that comes first. */
-static struct model_job *
-job_next(const struct model *m)
-{
-	struct model_job *best = NULL, *j;
-
-	for (int i = 0; i < m->jobs.n; i++) {
-		j = m->jobs.rows[i];
-		if (uuid_is_nil(j->run_id) || j->state != 0 ||
-		    j->run_at > model_now_us(m))
-			continue;
-		if (best == NULL || job_is_before(j, best))
-			best = j;
-	}
-	return best;
-}
+/* ---- Claim: see model_claim.c for which jobs ------------------------ */
 
 static bool
 run_is_claimed(const struct model *m, const struct model_run *r, int64_t epoch)
@@ -296,29 +273,29 @@ run_claim(struct model *m, struct model_run *r, int64_t epoch)
 }
 
 static enum as_status
-claim(void *arg, int64_t epoch, int max, struct run_claim **out, int *n,
-    struct error *err)
+claim(void *arg, const struct run_claim_ask *ask, struct run_claim **out,
+    int *n, struct error *err)
 {
 	struct model *m = arg;
-	struct model_job *j;
+	struct run_claim *c;
 
 	(void)err;
 	*out = NULL;
 	*n = 0;
-	for (int i = 0; i < max && (j = job_next(m)) != NULL; i++) {
-		j->state = 1;
-		j->owner_epoch = epoch;
-		j->leased_at = model_now_us(m);
-		j->attempts++;
-	}
+	model_claim_jobs(m, ask);
 	for (int i = 0; i < m->runs.n; i++) {
 		struct model_run *r = m->runs.rows[i];
 
-		if (!run_is_claimed(m, r, epoch))
+		if (!run_is_claimed(m, r, ask->epoch))
 			continue;
-		run_claim(m, r, epoch);
+		run_claim(m, r, ask->epoch);
 		*out = xrealloc(*out, (size_t)(*n + 1) * sizeof(**out));
-		(*out)[(*n)++] = (struct run_claim){ r->id, r->thread_id };
+		c = &(*out)[(*n)++];
+		*c = (struct run_claim){ .run_id = r->id,
+			.thread_id = r->thread_id,
+			.tenant_id = r->tenant_id,
+			.class = r->class,
+			.lane = model_lane(m, ask, model_job(m, r->id)) };
 	}
 	return AS_OK;
 }
@@ -425,7 +402,11 @@ held(void *arg, int64_t epoch, struct run_claim **out, int *n,
 		if (j == NULL || j->state != 1 || j->owner_epoch != epoch)
 			continue;
 		*out = xrealloc(*out, (size_t)(*n + 1) * sizeof(**out));
-		(*out)[(*n)++] = (struct run_claim){ r->id, r->thread_id };
+		(*out)[(*n)++] = (struct run_claim){ .run_id = r->id,
+			.thread_id = r->thread_id,
+			.tenant_id = r->tenant_id,
+			.class = r->class,
+			.lane = r->class };
 	}
 	return AS_OK;
 }

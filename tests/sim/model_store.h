@@ -80,6 +80,7 @@ struct model_item {
 
 struct model_job {
 	struct uuid run_id; /* nil: a deleted row */
+	struct uuid tenant_id;
 	int64_t id, run_at, enqueued_at, owner_epoch, leased_at, attempts;
 	int state; /* 0 ready, 1 leased */
 	int class;
@@ -89,6 +90,19 @@ struct model_dead {
 	struct uuid run_id;
 	int64_t attempts;
 	const char *reason, *snapshot, *errors;
+};
+
+/* A webhook, as far as a commit looks at it. */
+struct model_hook {
+	struct uuid id, tenant_id, user_id;
+	int64_t mask;
+	bool paused;
+};
+
+struct model_outbox {
+	struct uuid tenant_id, webhook_id, event_id;
+	const char *event, *ref;
+	int64_t next_at, created_at;
 };
 
 struct model_node {
@@ -131,7 +145,7 @@ enum model_mutant {
 struct model {
 	struct arena *arena; /* of every row */
 	struct model_list threads, runs, messages, events, checkpoints, tools,
-	    items, jobs, dead, nodes;
+	    items, jobs, dead, nodes, hooks, outbox;
 	int64_t last_job, last_epoch;
 	int64_t now_us; /* 0: the wall clock */
 	bool is_sqlite; /* a lease that ran out may be renewed */
@@ -153,7 +167,12 @@ struct model_event *model_event(const struct model *m, struct uuid thread_id,
 /* The newest one with this key, or NULL. */
 struct model_tool *model_tool(const struct model *m, const char *idem_key);
 
-/* ---- Between model_store.c, model_write.c and model_read.c --------- */
+/* ---- Between the files of the model -------------------------------- */
+
+/* Takes the jobs that come next (model_claim.c). */
+void model_claim_jobs(struct model *m, const struct run_claim_ask *ask);
+int model_lane(const struct model *m, const struct run_claim_ask *ask,
+    const struct model_job *j);
 
 void *model_add(struct model *m, struct model_list *l, size_t size);
 void model_tell(struct model *m, const struct model_change *c);

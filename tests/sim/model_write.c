@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/mem.h"
+#include "core/run/run_outbox.h"
 #include "tests/sim/model_store.h"
 
 /*
@@ -168,6 +169,7 @@ model_job_add(struct model *m, const struct model_run *r, int64_t run_at,
 	j->id = ++m->last_job;
 	j->run_id = r->id;
 	j->class = r->class;
+	j->tenant_id = r->tenant_id;
 	j->run_at = run_at;
 	j->enqueued_at = now_us;
 	return j;
@@ -603,6 +605,28 @@ job_write(struct model *m, const struct model_run *r,
 }
 
 static void
+outbox_add(struct model *m, const struct model_run *r,
+    const struct run_commit *c)
+{
+	for (int i = 0; run_outbox_tells(c) && i < m->hooks.n; i++) {
+		const struct model_hook *h = m->hooks.rows[i];
+		struct model_outbox *o;
+
+		if (h->paused || (h->mask & run_outbox_bit(c->to)) == 0 ||
+		    !uuid_equal(h->tenant_id, r->tenant_id) ||
+		    !uuid_equal(h->user_id, r->user_id))
+			continue;
+		o = model_add(m, &m->outbox, sizeof(*o));
+		o->tenant_id = r->tenant_id;
+		o->webhook_id = h->id;
+		o->event_id = c->commit_id;
+		o->event = run_outbox_name(c->to);
+		o->ref = run_outbox_ref(m->arena, c);
+		o->next_at = o->created_at = c->now_us;
+	}
+}
+
+static void
 commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 {
 	struct model_thread *t = model_thread(m, c->thread_id);
@@ -628,6 +652,7 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	for (int i = 0; i < c->n_items_new; i++)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
+	outbox_add(m, r, c);
 	model_unblock(m, r, c);
 }
 

@@ -164,7 +164,7 @@ coerced(const char *schema, const char *in, const char *out)
 {
 	struct json_object *s = json(schema), *v = json(in), *got;
 
-	got = answer_coerce(s, v);
+	got = answer_coerce(s, v, NULL);
 	if (strcmp(json_text(got), out) != 0)
 		tap_note("%s by %s gives %s, not %s", in, schema,
 		    json_text(got), out);
@@ -217,6 +217,8 @@ test_scalars(void)
 		    "\"true\"", "true" },
 		{ "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]}",
 		    "\"7\"", "\"7\"" },
+		/* One of them takes it as it is. */
+		{ "{\"anyOf\":[{\"type\":\"integer\"},{}]}", "\"7\"", "\"7\"" },
 		{ "{}", "\"7\"", "\"7\"" },
 	};
 
@@ -265,6 +267,39 @@ test_references(void)
 	    "{\"v\":\"4\"}", "{\"v\":\"4\"}");
 }
 
+/* So does what leads everywhere again and again. */
+static void
+test_circles(void)
+{
+	static const char
+	    schema[] = "{\"anyOf\":[{\"$ref\":\"#\"},{\"$ref\":\"#\"},"
+		       "{\"$ref\":\"#\"},{\"$ref\":\"#\"}]}";
+
+	coerced(schema, "{\"v\":\"4\"}", "{\"v\":\"4\"}");
+	coerced("{\"allOf\":[{\"$ref\":\"#\"},{\"$ref\":\"#\"},"
+		"{\"$ref\":\"#\"}]}",
+	    "{\"v\":[\"4\",\"5\"]}", "{\"v\":[\"4\",\"5\"]}");
+}
+
+/* What a form has not changed is what it was. */
+static void
+test_unchanged(void)
+{
+	struct json_object *was = json("{\"n\":5,\"s\":\"5\",\"b\":true,"
+				       "\"o\":{\"x\":[1,null]},\"l\":[1]}");
+	struct json_object *v = json("{\"n\":\"5\",\"s\":\"5\",\"b\":\"true\","
+				     "\"o\":\"{\\\"x\\\":[1,null]}\","
+				     "\"l\":[\"1\",\"2\"],\"m\":\"5\"}");
+	struct json_object *got = answer_coerce(NULL, v, was);
+
+	CU_ASSERT_STRING_EQUAL(json_text(got),
+	    "{\"n\":5,\"s\":\"5\",\"b\":true,\"o\":{\"x\":[1,null]},"
+	    "\"l\":[1,\"2\"],\"m\":\"5\"}");
+	json_object_put(got);
+	json_object_put(v);
+	json_object_put(was);
+}
+
 int
 main(void)
 {
@@ -275,6 +310,8 @@ main(void)
 		{ "strings become what the schema wants", test_scalars },
 		{ "so do lists and objects", test_containers },
 		{ "references", test_references },
+		{ "schemas in circles", test_circles },
+		{ "what has not changed", test_unchanged },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {

@@ -184,6 +184,17 @@ test_log(void)
 	free(path);
 }
 
+static void
+test_clock(void)
+{
+	CU_ASSERT_EQUAL(failpoint_clock_us(), 0);
+	failpoint_clock_set(61000000);
+	CU_ASSERT_EQUAL(failpoint_clock_us(), 61000000);
+	failpoint_clear();
+	CU_ASSERT_EQUAL(failpoint_clock_us(), 61000000);
+	failpoint_clock_set(0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -195,6 +206,7 @@ main(int argc, char **argv)
 		{ "actions", test_actions },
 		{ "stop", test_stop },
 		{ "log", test_log },
+		{ "clock", test_clock },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {

@@ -81,6 +81,9 @@ test_problems(void)
 		{ "server.trusted_proxies=proxy",
 		    "server.trusted_proxies: expected an address such as "
 		    "10.0.0.7 or 10.0.0.0/8, got 'proxy'" },
+		{ "webhooks.allow=http://x:80",
+		    "webhooks.allow: expected host:port such as "
+		    "10.0.0.7:8080, got 'http://x:80'" },
 		{ "server.demo_dir=/no/such",
 		    "server.demo_dir: there is no folder '/no/such'" },
 		{ "plugins.dirs=/no/such",
@@ -132,8 +135,10 @@ test_samples(void)
 	static const char *const files[][2] = { { "10-server", "server" },
 		{ "20-store", "" }, { "20-store", "store" },
 		{ "30-auth", "auth" }, { "40-models", "models" },
-		{ "50-runs", "runs" }, { "60-worker", "worker" },
-		{ "70-log", "log" }, { "80-plugins", "plugins" } };
+		{ "50-runs", "runs" }, { "55-queue", "queue" },
+		{ "60-worker", "worker" }, { "65-schedules", "schedules" },
+		{ "65-webhooks", "webhooks" }, { "70-log", "log" },
+		{ "80-plugins", "plugins" } };
 	const struct settings_section *s;
 	struct buf want = { 0 };
 	char *path, *text;
