@@ -24,6 +24,7 @@ struct engine;
 struct hook_rates;
 struct inbox_watch;
 struct live;
+struct queue;
 struct run_store;
 struct sched;
 struct seal;
@@ -40,6 +41,7 @@ struct app {
 	struct http_server *server;
 	struct auth *auth; /* keys, throttle: shared */
 	struct engine *engine; /* runs of this loop */
+	struct queue *queue; /* as this loop sees it */
 	struct bus *bus; /* shared */
 	struct live *live; /* shared */
 	struct stream_poll *poll; /* of this loop's streams, or NULL */

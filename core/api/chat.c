@@ -21,6 +21,7 @@ chat_ctx_of(struct http_req *req)
 		.plug = app->plug,
 		.engine = app->engine,
 		.bus = app->bus,
+		.queue = app->queue,
 		.arena = http_arena(req),
 		.correlation_id = http_correlation_id(req),
 		.traceparent = http_traceparent(req),
@@ -41,6 +42,7 @@ stream_ctx_of(struct app *app, const struct principal *who)
 		.plug = app->plug,
 		.engine = app->engine,
 		.bus = app->bus,
+		.queue = app->queue,
 		.who = *who,
 		.notify_cancel = cancel_notify_all,
 		.notify_arg = app };
@@ -134,16 +136,25 @@ chat_session_get(struct http_req *req)
 {
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *thread = NULL, *items = NULL, *queue = NULL;
+	const char *branch = http_query(req, "branch");
 	struct error err = { 0 };
+	struct uuid leaf = { 0 };
 	struct page page;
 	int64_t next = 0;
 	enum as_status st;
 
+	if (branch == NULL)
+		branch = "active";
 	st = page_read(req, &page, &err);
+	if (st == AS_OK && strcmp(branch, "active") != 0 &&
+	    strcmp(branch, "all") != 0)
+		st = error_field(&err, "branch", "is active or all");
 	if (st == AS_OK)
 		st = thread_get(&ctx, path_id(req), &thread, &err);
+	if (st == AS_OK && strcmp(branch, "active") == 0)
+		(void)jget_uuid(thread, "active_leaf", &leaf);
 	if (st == AS_OK)
-		st = thread_messages(&ctx, path_id(req), page.after_int,
+		st = thread_messages(&ctx, path_id(req), leaf, page.after_int,
 		    page.limit, &items, &next, &err);
 	if (st == AS_OK)
 		st = run_queue(&ctx, path_id(req), &queue, &err);
@@ -180,9 +191,29 @@ send_body(struct http_req *req, struct chat_message *m,
 	return AS_OK;
 }
 
+static enum as_status
+place_read(struct json_object *body, struct chat_place *place,
+    struct error *err)
+{
+	bool after = json_object_object_get_ex(body, "parent_id", NULL);
+
+	memset(place, 0, sizeof(*place));
+	if (jget_uuid(body, "edit_of", &place->message_id)) {
+		place->how = CHAT_EDIT;
+		if (after)
+			return error_field(err, "parent_id",
+			    "is that of edit_of already");
+	} else if (after) {
+		place->how = CHAT_AFTER;
+		(void)jget_uuid(body, "parent_id", &place->message_id);
+	}
+	return AS_OK;
+}
+
 void
 chat_message_post(struct http_req *req)
 {
+	struct chat_place place;
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *body, *answer = NULL;
 	struct error err = { 0 };
@@ -192,7 +223,9 @@ chat_message_post(struct http_req *req)
 
 	st = send_body(req, &m, &body, &err);
 	if (st == AS_OK)
-		st = chat_send(&ctx, path_id(req), &m, &sent, &err);
+		st = place_read(body, &place, &err);
+	if (st == AS_OK)
+		st = chat_send_at(&ctx, path_id(req), &m, &place, &sent, &err);
 	if (st == AS_OK)
 		st = chat_sent_json(&ctx, &sent, &answer, &err);
 	if (st != AS_OK)

@@ -47,13 +47,18 @@ void toolkits_list(struct http_req *req);
 void toolkit_read(struct http_req *req);
 void toolkit_tools(struct http_req *req);
 
-/* chat.c, events.c, runs.c, ws.c */
+/* branches.c, chat.c, events.c, runs.c, ws.c */
 SUSPENDS void chat_sessions_list(struct http_req *req);
 SUSPENDS void chat_sessions_create(struct http_req *req);
 SUSPENDS void chat_session_get(struct http_req *req);
 SUSPENDS void chat_message_post(struct http_req *req);
 SUSPENDS void chat_interactive_stream(struct http_req *req);
 SUSPENDS void chat_session_events(struct http_req *req);
+SUSPENDS void chat_branches_get(struct http_req *req);
+SUSPENDS void chat_leaf_put(struct http_req *req);
+SUSPENDS void chat_history_get(struct http_req *req);
+SUSPENDS void chat_history_fork(struct http_req *req);
+SUSPENDS void chat_message_again(struct http_req *req);
 SUSPENDS void runs_list(struct http_req *req);
 SUSPENDS void run_get(struct http_req *req);
 SUSPENDS void run_events(struct http_req *req);

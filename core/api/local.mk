@@ -8,6 +8,7 @@ libapi_la_SOURCES = \
 	core/api/api.h \
 	core/api/app.h \
 	core/api/auth_api.c \
+	core/api/branches.c \
 	core/api/chat.c \
 	core/api/chat_ctx.h \
 	core/api/events.c \
@@ -31,6 +32,7 @@ libapi_la_SOURCES = \
 	core/api/schemas.c \
 	core/api/schemas.h \
 	core/api/schemas_ambient.c \
+	core/api/schemas_branches.c \
 	core/api/schemas_hooks.c \
 	core/api/schemas_impl.h \
 	core/api/schemas_inbox.c \

@@ -437,12 +437,15 @@ static const struct schema_row table[] = {
 }) },
 { "Thread", "{\"type\":\"object\",\"required\":[\"id\",\"user_id\","
 	"\"agent_id\",\"title\",\"status\",\"head_seq\",\"active_run_id\","
-	"\"created_at\",\"updated_at\"],\"properties\":{"
+	"\"active_leaf\",\"created_at\",\"updated_at\"],\"properties\":{"
 	"\"id\":" ID ",\"user_id\":" ID ",\"agent_id\":" ID ","
 	"\"title\":" JSON({ "type": "string" }) ","
 	"\"status\":" JSON({ "enum": ["idle", "busy", "waiting", "error"] }) ","
 	"\"head_seq\":" JSON({ "type": "integer" }) ","
 	"\"active_run_id\":" ID_OR_NULL ","
+	"\"active_leaf\":{\"type\":[\"string\",\"null\"],"
+	"\"format\":\"uuid\",\"description\":"
+	"\"null: the thread has one branch only.\"},"
 	"\"created_at\":" TIME ",\"updated_at\":" TIME "}}" },
 { "ThreadFull", JSON({
 	"allOf": [
@@ -486,7 +489,11 @@ static const struct schema_row table[] = {
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
 		    "description": "Repeats are answered with what the first one made." },
-		"multitask": { "$ref": "Multitask" }
+		"multitask": { "$ref": "Multitask" },
+		"edit_of": { "type": ["string", "null"], "format": "uuid",
+		    "description": "A message of mine: this one stands beside it." },
+		"parent_id": { "type": ["string", "null"], "format": "uuid",
+		    "description": "The message that this one follows; null: none. Without it, the leaf that is looked at." }
 	},
 	"examples": [{ "content": "What is 17 * 23?" }]
 }) },
@@ -509,7 +516,7 @@ static const struct schema_row table[] = {
 	"required": ["type"],
 	"properties": {
 		"type": { "enum": ["text", "reasoning", "tool_call",
-		    "tool_result"] },
+		    "tool_result", "summary"] },
 		"text": { "type": "string" },
 		"id": { "type": "string" },
 		"name": { "type": "string" },
@@ -572,9 +579,13 @@ static const struct schema_row table[] = {
 	"\"agent_id\",\"kind\",\"status\",\"model\",\"step\",\"head_run_seq\","
 	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
 	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
-	"\"started_at\",\"completed_at\",\"multitask\",\"position\"],"
-	"\"properties\":{"
+	"\"started_at\",\"completed_at\",\"class\",\"multitask\","
+	"\"position\",\"est_wait_ms\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
+	"\"class\":" JSON({ "enum": ["priority", "standard", "bulk"] }) ","
+	"\"position\":" JSON({ "type": ["integer", "null"], "description":
+	    "From 1: of a blocked run among those that wait for its thread; of a queued one, if it is asked for by itself, among those that wait for a slot." }) ","
+	"\"est_wait_ms\":" JSON({ "type": ["integer", "null"] }) ","
 	"\"kind\":" JSON({ "enum": ["interactive", "ambient", "subagent",
 	    "replay"] }) ","
 	"\"status\":{\"enum\":" RUN_STATES "},"
@@ -591,9 +602,7 @@ static const struct schema_row table[] = {
 	"\"created_at\":" TIME ",\"started_at\":" TIME_OR_NULL ","
 	"\"completed_at\":" TIME_OR_NULL ","
 	"\"multitask\":" JSON({ "type": ["string", "null"],
-	    "description": "As asked for with its message." }) ","
-	"\"position\":" JSON({ "type": ["integer", "null"],
-	    "description": "Among those that wait for the thread, from 1." })
+	    "description": "As asked for with its message." })
 	"}}" },
 { "RunPage", PAGE("Run") },
 { "RunsQuery", QUERY(LIMIT "," CURSOR ",\"thread_id\":" ID
@@ -670,7 +679,8 @@ static const struct schema_row table[] = {
 	    "message_created", "message_start", "message_delta",
 	    "reasoning_delta", "message_reset", "message_end", "tool_call",
 	    "tool_progress", "tool_result", "hitl_request", "hitl_resolved",
-	    "checkpoint", "breaker", "error", "ping", "pong"] }) ","
+	    "checkpoint", "compaction", "breaker", "error", "ping",
+	    "pong"] }) ","
 	"\"seq\":" JSON({ "type": "integer" }) ","
 	"\"run_seq\":" JSON({ "type": "integer" }) ","
 	"\"run_id\":" ID ",\"ts\":" TIME ","
@@ -681,6 +691,9 @@ static const struct schema_row table[] = {
 	"\"service\":" JSON({ "type": "string", "description":
 	    "Whose breaker it is." }) ","
 	"\"reason\":" JSON({ "type": ["string", "null"] }) ","
+	"\"position\":" JSON({ "type": "integer", "description":
+	    "Of a blocked or a queued run; of the latter again, live, when the wait has changed." }) ","
+	"\"est_wait_ms\":" JSON({ "type": ["integer", "null"] }) ","
 	"\"in_ms\":" JSON({ "type": "integer", "description":
 	    "Of waiting_timer: after this it goes on by itself." }) ","
 	"\"error\":" JSON({ "type": "object", "description":
@@ -704,6 +717,13 @@ static const struct schema_row table[] = {
 	"\"effect\":" JSON({ "type": "string" }) ","
 	"\"idempotency_key\":" JSON({ "type": "string" }) ","
 	"\"needs_approval\":" JSON({ "type": "boolean" }) ","
+	"\"left_out\":" JSON({ "type": "integer", "description":
+	    "Of compaction: messages that its summary stands for." }) ","
+	"\"kept\":" JSON({ "type": "integer" }) ","
+	"\"tokens\":" JSON({ "type": "integer" }) ","
+	"\"window\":" JSON({ "type": "integer" }) ","
+	"\"summarised\":" JSON({ "type": "boolean", "description":
+	    "false: the model could not, they are left out with a note." }) ","
 	"\"result\":" JSON({ "description": "What the tool gave." }) ","
 	"\"is_error\":" JSON({ "type": "boolean" }) ","
 	"\"duration_ms\":" JSON({ "type": "integer" }) ","
@@ -766,7 +786,8 @@ static const struct schema_row table[] = {
 
 /* The tables of all rooms; each ends with a row without a name. */
 static const struct schema_row *const rooms[] = { table, api_schemas_ambient,
-	api_schemas_inbox, api_schemas_schedules, api_schemas_hooks };
+	api_schemas_inbox, api_schemas_schedules, api_schemas_hooks,
+	api_schemas_branches };
 
 static const struct schema_row *
 row_at(size_t i)

@@ -11,6 +11,7 @@ struct schema_row {
 
 /* One table a room; listed in schemas.c. */
 extern const struct schema_row api_schemas_ambient[];
+extern const struct schema_row api_schemas_branches[];
 extern const struct schema_row api_schemas_inbox[];
 extern const struct schema_row api_schemas_schedules[];
 extern const struct schema_row api_schemas_hooks[];

@@ -5,6 +5,7 @@
 
 #include "core/agent/agent.h"
 #include "core/base/failpoint.h"
+#include "core/chat/queue.h"
 #include "core/chat/send.h"
 #include "core/run/wire.h"
 
@@ -111,11 +112,17 @@ start_once(const struct starting *s, struct ambient_started *out,
 	const struct chat_ctx *ctx = s->ctx;
 	struct event_list events = { 0 };
 	struct run_create c = { .events = &events };
-	enum as_status st;
+	struct queue_place place;
+	enum as_status st = queue_admit(ctx->queue, s->t->tenant_id,
+	    s->t->class, &place, err);
 
+	if (st != AS_OK)
+		return st;
+	if (place.position == 1 && engine_has_slot(ctx->engine))
+		place.est_wait_ms = 0;
 	create_fill(s, &c);
 	run_message_created(&events, &c.message, c.thread_id, c.run_id);
-	event_list_add_status(&events, RUN_QUEUED, "created", NULL, NULL);
+	chat_queued_event(&events, &place);
 	FAILPOINT("ambient.pre_commit");
 	st = run_store_create(ctx->runs, &c, err);
 	if (st == AS_OK) {

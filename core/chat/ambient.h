@@ -28,7 +28,8 @@ struct ambient_started {
 
 /*
  * Thread, first message and queued run in one transaction.  NOT_FOUND,
- * AGENT_NOT_READY, VALIDATION_FAILED; the context's principal is not asked.
+ * AGENT_NOT_READY, VALIDATION_FAILED, RATE_LIMITED with nothing stored; the
+ * context's principal is not asked.
  */
 SUSPENDS enum as_status ambient_start(const struct chat_ctx *ctx,
     const struct ambient_task *t, struct ambient_started *out,

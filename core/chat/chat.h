@@ -18,6 +18,7 @@
 #define CHAT_TITLE_LEN 60 /* characters of the first message */
 
 struct json_object;
+struct queue;
 
 /* What a chat operation needs of its loop and its request. */
 struct chat_ctx {
@@ -26,6 +27,7 @@ struct chat_ctx {
 	struct plug *plug;
 	struct engine *engine;
 	struct bus *bus;
+	struct queue *queue; /* of this loop, or NULL: without limits */
 	struct arena *arena;
 	struct principal who;
 	const char *correlation_id;
@@ -56,11 +58,12 @@ SUSPENDS enum as_status thread_get(const struct chat_ctx *ctx, struct uuid id,
 
 /*
  * Messages before the one with `before` (0: the newest), at most limit and about
- * 4 MiB, oldest first.  *next is the sequence to go on with, 0 at the beginning.
+ * 4 MiB, oldest first: of the path to leaf, or all of them, of every branch, if
+ * it is nil.  *next is the sequence to go on with, 0 at the beginning.
  */
 SUSPENDS enum as_status thread_messages(const struct chat_ctx *ctx,
-    struct uuid id, int64_t before, int64_t limit, struct json_object **items,
-    int64_t *next, struct error *err);
+    struct uuid id, struct uuid leaf, int64_t before, int64_t limit,
+    struct json_object **items, int64_t *next, struct error *err);
 
 /* ---- Sending ------------------------------------------------------- */
 
@@ -73,8 +76,31 @@ struct chat_message {
 	enum run_multitask multitask; /* 0: enqueue */
 };
 
+/* Where in the tree of messages a run begins. */
+enum chat_how {
+	CHAT_AT_LEAF = 0,
+	CHAT_EDIT, /* beside message_id, a question */
+	CHAT_AFTER, /* below message_id; nil: a new beginning */
+	CHAT_AGAIN, /* without a message: its question, or that before it */
+	CHAT_FORK /* without a message, after message_id; see fork.h */
+};
+
+struct chat_place {
+	enum chat_how how;
+	struct uuid message_id;
+	bool beside; /* the thread's leaf stays */
+	const char *dedup; /* NULL, or what makes a repeat the same run */
+	/* Of a fork: */
+	const char *fork_mode; /* NULL: it is none */
+	struct uuid forked_from, checkpoint_id;
+	const struct run_message *like; /* what its message is instead of */
+	const struct run_tool *tools; /* that its leaf asks for */
+	int n_tools;
+};
+
 struct chat_sent {
-	struct uuid run_id, message_id;
+	struct uuid run_id;
+	struct uuid message_id; /* that it answers */
 	int64_t seq_before; /* head of the thread before this message */
 	bool replayed; /* the client_message_id was known already */
 };
@@ -90,6 +116,13 @@ struct chat_sent {
 SUSPENDS enum as_status chat_send(const struct chat_ctx *ctx, struct uuid id,
     const struct chat_message *message, struct chat_sent *out,
     struct error *err);
+/*
+ * The same elsewhere in the tree; content NULL where no message is made.  Only
+ * what is said at the leaf waits for another run: THREAD_BUSY.
+ */
+SUSPENDS enum as_status chat_send_at(const struct chat_ctx *ctx, struct uuid id,
+    const struct chat_message *message, const struct chat_place *place,
+    struct chat_sent *out, struct error *err);
 SUSPENDS enum as_status chat_sent_json(const struct chat_ctx *ctx,
     const struct chat_sent *sent, struct json_object **out, struct error *err);
 

@@ -323,6 +323,7 @@ requeue(const struct decision *d, struct error *err)
 	c.heads = thread.heads;
 	c.heads.run_seq = 0;
 	c.message.sequence = thread.heads.msg_seq;
+	c.branch.leaf = c.branch.before = thread.leaf;
 	if (!run_is_alone(c.kind))
 		c.deadline_at = c.now_us +
 				engine_limits(ctx->engine)->max_wall_ms * 1000;

@@ -3,6 +3,7 @@
 
 #include "core/base/json.h"
 #include "core/chat/chat.h"
+#include "core/chat/queue.h"
 #include "core/run/wire.h"
 
 /* Runs as people and admins see them. */
@@ -11,8 +12,8 @@
 	"id, thread_id, agent_id, kind, status, model, step, head_seq, error," \
 	" correlation_id, created_by_user_id, checkpoint_ns, checkpoint_id," \
 	" cancel_requested_at, usage, created_at, started_at, completed_at," \
-	" multitask, CASE WHEN block_pos IS NOT NULL THEN (SELECT count(*)" \
-	" FROM runs b WHERE b.thread_id = runs.thread_id" \
+	" class, multitask, CASE WHEN block_pos IS NOT NULL THEN" \
+	" (SELECT count(*) FROM runs b WHERE b.thread_id = runs.thread_id" \
 	" AND b.block_pos <= runs.block_pos) END"
 
 /*
@@ -60,11 +61,13 @@ run_json(const struct rows *r, int i)
 	jput_time(o, "created_at", rows_int(r, i, 15));
 	jput_time(o, "started_at", rows_int(r, i, 16));
 	jput_time(o, "completed_at", rows_int(r, i, 17));
-	jput_str(o, "multitask", rows_text(r, i, 18));
-	if (rows_is_null(r, i, 19))
+	jput_str(o, "class", run_class_name((int)rows_int(r, i, 18)));
+	jput_str(o, "multitask", rows_text(r, i, 19));
+	if (rows_is_null(r, i, 20))
 		jput_null(o, "position");
 	else
-		jput_int(o, "position", rows_int(r, i, 19));
+		jput_int(o, "position", rows_int(r, i, 20));
+	jput_null(o, "est_wait_ms");
 	return o;
 }
 
@@ -154,6 +157,20 @@ run_row(const struct chat_ctx *ctx, struct uuid id, struct rows **r,
 	return st;
 }
 
+/* Of a run that is asked for by itself, since it takes a look of its own. */
+static SUSPENDS void
+place_put(const struct chat_ctx *ctx, struct uuid id, struct json_object *o)
+{
+	struct queue_place p;
+
+	queue_place(ctx->queue, id, &p);
+	if (!p.waits)
+		return;
+	jput_int(o, "position", p.position);
+	if (p.est_wait_ms >= 0)
+		jput_int(o, "est_wait_ms", p.est_wait_ms);
+}
+
 SUSPENDS enum as_status
 run_read(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
     struct error *err)
@@ -163,6 +180,9 @@ run_read(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
 
 	if (st == AS_OK)
 		*out = run_json(r, 0);
+	if (st == AS_OK &&
+	    strcmp(rows_text(r, 0, 4), run_status_name(RUN_QUEUED)) == 0)
+		place_put(ctx, id, *out);
 	rows_free(r);
 	return st;
 }

@@ -5,8 +5,11 @@
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/chat/fork.h"
+#include "core/chat/queue.h"
 #include "core/chat/send.h"
 #include "core/chat/send_impl.h"
+#include "core/run/run_branch.h"
 #include "core/run/wire.h"
 
 /*
@@ -29,28 +32,42 @@ static void
 message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 {
 	chat_message_fill(s->ctx, m, s->content, now_us);
+	if (s->place->like != NULL)
+		fork_message(s->ctx, s->place->like, m);
 	m->id = s->message_id;
 	m->client_message_id = s->client_message_id;
 }
 
-/* It is said now. */
+/* It is said now, and here. */
 static void
-message_place(struct sending *s, struct run_message *m)
+place_fill(struct sending *s, struct run_create *c)
 {
-	m->parent_id = s->thread.last_message_id;
-	m->state = "final";
-	m->sequence = s->thread.heads.msg_seq;
+	c->dedup = s->place->dedup;
+	c->forked_from = s->spot.forked_from;
+	c->branch = s->spot.branch;
+	c->fork = s->spot.fork;
+	fork_tools(s->ctx, s->place, s->agent, c);
+	c->message.sequence = s->thread.heads.msg_seq;
+	if (s->content != NULL)
+		c->message.parent_id = s->spot.parent_id;
 }
 
 static void
 events_fill(struct sending *s, struct event_list *events,
-    const struct run_message *m, bool owned, struct uuid answer_id)
+    const struct run_create *c, bool owned, struct uuid answer_id,
+    const struct queue_place *place)
 {
-	run_message_created(events, m, s->thread.id, s->run_id);
-	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
-	    owned ? "started" : "created", NULL, NULL);
-	if (owned)
-		run_message_started(events, answer_id, 1, s->model);
+	if (!uuid_is_nil(c->message.id))
+		run_message_created(events, &c->message, s->thread.id,
+		    s->run_id);
+	for (int i = 0; i < c->fork.n_tools; i++)
+		run_tool_intended(events, &c->fork.tools[i], false);
+	if (!owned) {
+		chat_queued_event(events, place);
+		return;
+	}
+	event_list_add_status(events, RUN_RUNNING, "started", NULL, NULL);
+	run_message_started(events, answer_id, 1, s->model);
 }
 
 static SUSPENDS void
@@ -85,7 +102,28 @@ send_fill(struct sending *s, struct run_create *c, struct event_list *events)
 	c->deadline_at = c->now_us +
 			 engine_limits(ctx->engine)->max_wall_ms * 1000;
 	c->events = events;
-	message_fill(s, &c->message, c->now_us);
+	if (s->content != NULL)
+		message_fill(s, &c->message, c->now_us);
+}
+
+static SUSPENDS enum as_status
+create(struct sending *s, const struct run_create *c, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	enum as_status st;
+
+	if (run_create_forks(c))
+		FAILPOINT("fork.pre_commit");
+	FAILPOINT("api.create.pre_commit");
+	st = run_store_create(ctx->runs, c, err);
+	if (st == AS_OK && run_create_forks(c))
+		FAILPOINT("fork.post_commit");
+	if (st == AS_OK) {
+		FAILPOINT("api.create.post_commit");
+		engine_publish(ctx->bus, s->thread.id, s->run_id, &c->heads,
+		    c->events, c->now_us);
+	}
+	return st;
 }
 
 static SUSPENDS enum as_status
@@ -93,26 +131,26 @@ send_once(struct sending *s, struct error *err)
 {
 	const struct chat_ctx *ctx = s->ctx;
 	struct engine *e = ctx->engine;
-	bool owned = engine_has_slot(e);
+	/* Who begins with calls begins as one that goes on. */
+	bool owned = s->place->n_tools == 0 && engine_has_slot(e);
 	struct work *w = NULL;
 	struct uuid answer_id = engine_new_id(e);
 	struct event_list events = { 0 };
 	struct run_create c = { .owner_epoch = owned ? engine_epoch(e) : 0 };
+	struct queue_place place = { 0 };
 	enum as_status st;
 
 	send_fill(s, &c, &events);
-	c.title = chat_title_from(ctx->arena, s->content);
-	message_place(s, &c.message);
-	events_fill(s, &events, &c.message, owned, answer_id);
+	if (!owned && (st = queue_admit(ctx->queue, c.tenant_id, c.class,
+			   &place, err)) != AS_OK)
+		return st;
+	c.title = s->content != NULL ? chat_title_from(ctx->arena, s->content)
+				     : "";
+	place_fill(s, &c);
+	events_fill(s, &events, &c, owned, answer_id, &place);
 	if (owned)
 		w = engine_expect(e, &c);
-	FAILPOINT("api.create.pre_commit");
-	st = run_store_create(ctx->runs, &c, err);
-	if (st == AS_OK) {
-		FAILPOINT("api.create.post_commit");
-		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
-		    &events, c.now_us);
-	}
+	st = create(s, &c, err);
 	if (st == AS_OK && owned)
 		run_begin(s, w, answer_id);
 	else if (owned)
@@ -123,6 +161,28 @@ send_once(struct sending *s, struct error *err)
 	return st;
 }
 
+/* The same for a run without a message of its own. */
+static SUSPENDS enum as_status
+find_repeat(struct sending *s, struct chat_sent *out, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	struct run_claim run;
+	struct run_state state;
+	enum as_status st = run_store_by_dedup(ctx->runs, ctx->who.user_id,
+	    s->thread.agent_id, s->place->dedup, &run, err);
+
+	if (st != AS_OK || uuid_is_nil(run.run_id))
+		return st;
+	out->replayed = true;
+	out->run_id = run.run_id;
+	st = run_store_state(ctx->runs, run.run_id, ctx->arena, &state, err);
+	if (st == AS_OK)
+		out->message_id = uuid_is_nil(state.branch.leaf)
+				      ? s->thread.last_message_id
+				      : state.branch.leaf;
+	return st;
+}
+
 /* Was it sent before under this client_message_id?  Then that is the answer. */
 static SUSPENDS enum as_status
 find_replay(struct sending *s, struct chat_sent *out, struct error *err)
@@ -130,6 +190,8 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	int64_t seq = 1;
 	enum as_status st;
 
+	if (s->place->dedup != NULL)
+		return find_repeat(s, out, err);
 	if (s->client_message_id == NULL)
 		return AS_OK;
 	st = run_store_by_client_id(s->ctx->runs, s->thread.id,
@@ -137,6 +199,18 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
 	out->seq_before = seq - 1;
 	return st;
+}
+
+static SUSPENDS enum as_status
+send_here(struct sending *s, struct chat_sent *out, struct error *err)
+{
+	enum as_status st = branch_spot(s->ctx, &s->thread, s->place,
+	    s->message_id, &s->spot, err);
+
+	if (st != AS_OK)
+		return st;
+	out->message_id = s->spot.question_id;
+	return send_once(s, err);
 }
 
 static SUSPENDS enum as_status
@@ -155,11 +229,13 @@ send_try(struct sending *s, struct uuid id, struct chat_sent *out,
 		return st;
 	out->seq_before = s->thread.heads.seq;
 	out->run_id = s->run_id = engine_new_id(ctx->engine);
-	out->message_id = s->message_id = engine_new_id(ctx->engine);
+	if (s->content != NULL)
+		s->message_id = engine_new_id(ctx->engine);
+	out->message_id = s->message_id;
 	if (!uuid_is_nil(s->thread.active_run_id))
 		return send_behind(s, err);
 	if (s->thread.n_blocked == 0)
-		return send_once(s, err);
+		return send_here(s, out, err);
 	/* It is free, and yet somebody waits: a crash has left it so. */
 	engine_unstall(ctx->engine);
 	return AS_CONFLICT;
@@ -209,17 +285,30 @@ chat_send(const struct chat_ctx *ctx, struct uuid id,
     const struct chat_message *message, struct chat_sent *out,
     struct error *err)
 {
+	static const struct chat_place leaf;
+
+	return chat_send_at(ctx, id, message, &leaf, out, err);
+}
+
+SUSPENDS enum as_status
+chat_send_at(const struct chat_ctx *ctx, struct uuid id,
+    const struct chat_message *message, const struct chat_place *place,
+    struct chat_sent *out, struct error *err)
+{
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = chat_text_check("content", message->content,
-	    message->len, err);
+	enum as_status st = AS_OK;
 
 	MUST(err != NULL);
+	if (message->content != NULL)
+		st = chat_text_check("content", message->content, message->len,
+		    err);
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;
 	s->content = message->content;
 	s->client_message_id = message->client_message_id;
 	s->multitask = message->multitask != 0 ? message->multitask
 					       : RUN_ENQUEUE;
+	s->place = place;
 	if (st == AS_OK)
 		st = send_tries(s, id, out, err);
 	if (st == AS_OK)
@@ -230,7 +319,7 @@ chat_send(const struct chat_ctx *ctx, struct uuid id,
 
 SQL(USER_MESSAGE,
     "SELECT id, sequence, content, parts, client_message_id, parent_id, state,"
-    " created_at, thread_id FROM messages WHERE id = $1");
+    " created_at, thread_id, role, run_id FROM messages WHERE id = $1");
 
 SUSPENDS enum as_status
 chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
@@ -238,7 +327,7 @@ chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
 {
 	struct sql_arg args[] = { SQL_UUID(sent->message_id) };
 	struct json_object *run = NULL;
-	struct run_message m = { .role = "user" };
+	struct run_message m = { 0 };
 	struct buf b = { 0 };
 	struct rows *r = NULL;
 	enum as_status st;
@@ -255,9 +344,10 @@ chat_sent_json(const struct chat_ctx *ctx, const struct chat_sent *sent,
 		m.parent_id = rows_uuid(r, 0, 5);
 		m.state = rows_text(r, 0, 6);
 		m.created_at = rows_int(r, 0, 7);
+		m.role = rows_text(r, 0, 9);
 		*out = jobj();
 		run_message_write(&b, NULL, &m, rows_uuid(r, 0, 8),
-		    sent->run_id);
+		    rows_uuid(r, 0, 10));
 		jput(*out, "message", json_raw(buf_take(&b)));
 		jput(*out, "run", json_object_get(run));
 	} else if (st == AS_OK)

@@ -25,6 +25,10 @@ SUSPENDS enum as_status chat_agent_load(const struct chat_ctx *ctx,
     struct agent **out, char model[CHAT_MODEL_LEN], struct error *err);
 /* The start of the first message, cut at a character. */
 const char *chat_title_from(struct arena *arena, const char *content);
+/* run_status: it waits from now on, at this place. */
+struct queue_place;
+void chat_queued_event(struct event_list *events,
+    const struct queue_place *place);
 /* A user's message of this text; id, parent and sequence are the caller's. */
 void chat_message_fill(const struct chat_ctx *ctx, struct run_message *m,
     const char *content, int64_t now_us);

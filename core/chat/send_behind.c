@@ -166,6 +166,10 @@ send_behind(struct sending *s, struct error *err)
 		return st;
 	if (!run_is_open(run.status))
 		return AS_CONFLICT;
+	/* Nobody knows yet what the leaf will be, nor whether that place is. */
+	if (s->place->how != CHAT_AT_LEAF &&
+	    run.status != RUN_RECOVERABLE_ERROR)
+		return busy(s, err);
 	if (s->multitask == RUN_REJECT)
 		return run.status == RUN_WAITING_HUMAN ? waits_for_human(s, err)
 						       : busy(s, err);

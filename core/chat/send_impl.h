@@ -4,7 +4,8 @@
 
 /* Shared by send.c and send_behind.c. */
 
-#include "core/chat/chat.h"
+#include "core/chat/branch.h"
+#include "core/chat/send.h"
 
 struct sending {
 	const struct chat_ctx *ctx;
@@ -13,8 +14,10 @@ struct sending {
 	struct arena *arena; /* of the agent; the run takes it */
 	const char *content, *client_message_id;
 	enum run_multitask multitask;
-	char model[256];
+	char model[CHAT_MODEL_LEN];
 	struct uuid run_id, message_id;
+	const struct chat_place *place;
+	struct branch_spot spot;
 };
 
 /* All but the message's place in the history, and its events. */

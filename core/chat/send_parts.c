@@ -3,6 +3,7 @@
 
 #include "core/agent/agent.h"
 #include "core/base/text.h"
+#include "core/chat/queue.h"
 #include "core/chat/send.h"
 #include "core/run/wire.h"
 
@@ -64,6 +65,20 @@ chat_title_from(struct arena *arena, const char *content)
 		n++;
 	}
 	return arena_strndup(arena, content, (size_t)(end - content));
+}
+
+void
+chat_queued_event(struct event_list *events, const struct queue_place *place)
+{
+	struct buf b = { 0 };
+
+	if (!place->waits) {
+		event_list_add_status(events, RUN_QUEUED, "created", NULL,
+		    NULL);
+		return;
+	}
+	event_queued_write(&b, "created", place->position, place->est_wait_ms);
+	event_list_add(events, "run_status", &b);
 }
 
 void

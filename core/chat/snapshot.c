@@ -53,12 +53,13 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
     struct json_object *thread, struct snapshot *out)
 {
 	struct json_object *messages = NULL, *run = NULL, *open = NULL, *o;
-	struct uuid run_id;
+	struct uuid run_id, leaf = { 0 };
 	int64_t next;
 	enum as_status st;
 
-	st = thread_messages(ctx, c->thread_id, 0, SNAPSHOT_MESSAGES, &messages,
-	    &next, NULL);
+	(void)jget_uuid(thread, "active_leaf", &leaf);
+	st = thread_messages(ctx, c->thread_id, leaf, 0, SNAPSHOT_MESSAGES,
+	    &messages, &next, NULL);
 	if (st == AS_OK && jget_uuid(thread, "active_run_id", &run_id) &&
 	    (st = run_read(ctx, run_id, &run, NULL)) == AS_OK)
 		st = run_store_open_message(ctx->runs, false, c->thread_id,
@@ -69,6 +70,10 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 		json_object_put(run);
 		json_object_put(messages);
 		return st;
+	}
+	if (strcmp(jget_str(run, "status", ""), "queued") == 0) {
+		out->queued_id = run_id;
+		out->est_wait_ms = jget_int(run, "est_wait_ms", 0);
 	}
 	o = frame_start("snapshot");
 	jput_int(o, "snapshot_seq", out->seq);

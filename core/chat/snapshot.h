@@ -18,6 +18,8 @@ struct snapshot {
 	struct uuid message_id; /* being written; nil: none */
 	int attempt; /* of it */
 	int64_t text_pos; /* of it, in the snapshot */
+	struct uuid queued_id; /* the run, if it waits for a slot; or nil */
+	int64_t est_wait_ms; /* of it, as the snapshot says */
 };
 
 SUSPENDS enum as_status snapshot_read(const struct stream_config *c,

@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/chat/pump.h"
+#include "core/chat/queue.h"
 #include "core/chat/snapshot.h"
 #include "core/chat/stream_poll.h"
 
@@ -23,6 +24,7 @@ struct stream {
 	struct stream_config c;
 	struct bus_sub *sub;
 	struct stream_head head;
+	struct queue_watch queued; /* of the run that waits for a slot */
 	int64_t cursor;
 	struct uuid message_id; /* that is being written; nil: none */
 	int64_t text_pos;
@@ -76,6 +78,43 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 		memset(&s->message_id, 0, sizeof(s->message_id));
 }
 
+/* Live: where a run stands is no part of what has happened. */
+static void
+on_place(struct queue_watch *w, const struct queue_place *p)
+{
+	struct stream *s = container_of(w, struct stream, queued);
+	struct buf body = { 0 };
+	struct rcbuf *frame;
+
+	if (s->p.reader.pending(s->p.arg) > STREAM_HIGH_WATER)
+		return;
+	event_queued_write(&body, "waiting", p->position, p->est_wait_ms);
+	frame = event_frame("run_status", 0, 0, w->run_id,
+	    engine_now_us(s->c.ctx.engine), body.data);
+	buf_free(&body);
+	pump_send(&s->p, "run_status", -1, frame);
+	rcbuf_unref(frame);
+}
+
+/* Follows which run waits for a slot. */
+static void
+note_queued(struct stream *s, const char *type, struct uuid run_id,
+    const struct rcbuf *frame)
+{
+	int64_t told;
+
+	if (strcmp(type, "run_status") != 0)
+		return;
+	if (strstr(frame->data, "\"state\":\"queued\"") == NULL) {
+		if (uuid_equal(run_id, s->queued.run_id))
+			queue_unwatch(&s->queued);
+		return;
+	}
+	told = frame_int(frame, "\"est_wait_ms\":", 0);
+	s->queued.fn = on_place;
+	queue_watch(s->c.ctx.queue, &s->queued, run_id, told);
+}
+
 /*
  * run_status ends the stream of a run.  One that says that the run is parked
  * is the last only if it is the newest: a log may go on after it.
@@ -101,6 +140,7 @@ send_durable(struct stream *s, int64_t seq, int64_t run_seq, struct uuid run_id,
 {
 	s->cursor = s->c.by_run ? run_seq : seq;
 	note_message(s, type, frame);
+	note_queued(s, type, run_id, frame);
 	pump_send(&s->p, type, s->cursor, frame);
 	if (s->p.closed)
 		return false;
@@ -351,6 +391,11 @@ stream_begin(struct stream *s)
 		s->message_id = snap.message_id;
 		s->attempt = snap.attempt;
 		s->text_pos = snap.text_pos;
+		if (!uuid_is_nil(snap.queued_id)) {
+			s->queued.fn = on_place;
+			queue_watch(s->c.ctx.queue, &s->queued, snap.queued_id,
+			    snap.est_wait_ms);
+		}
 		pump_send(&s->p, "snapshot", s->cursor, snap.frame);
 	}
 	snapshot_clear(&snap);
@@ -389,6 +434,7 @@ stream_stop(struct pump *p)
 
 	bus_unsubscribe(s->sub);
 	stream_poll_leave(&s->head);
+	queue_unwatch(&s->queued);
 }
 
 static void

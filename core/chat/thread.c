@@ -10,7 +10,7 @@
 
 #define THREAD_COLUMNS \
 	"id, user_id, agent_id, title, status, head_seq, active_run_id," \
-	" created_at, updated_at"
+	" created_at, updated_at, active_leaf"
 
 static struct json_object *
 thread_json(const struct rows *r, int row)
@@ -29,6 +29,10 @@ thread_json(const struct rows *r, int row)
 		jput_uuid(o, "active_run_id", rows_uuid(r, row, 6));
 	jput_time(o, "created_at", rows_int(r, row, 7));
 	jput_time(o, "updated_at", rows_int(r, row, 8));
+	if (rows_is_null(r, row, 9))
+		jput_null(o, "active_leaf");
+	else
+		jput_uuid(o, "active_leaf", rows_uuid(r, row, 9));
 	return o;
 }
 
@@ -108,10 +112,12 @@ thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
 
 #define PAGE_CHARS (4 * 1024 * 1024) /* of content and parts */
 
-#define MESSAGES_OF \
-	"SELECT m.id, m.run_id, m.sequence, m.role, m.content, m.parts," \
+#define MESSAGE_COLUMNS \
+	"m.id, m.run_id, m.sequence, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
-	" m.parent_id, m.usage, m.created_at FROM messages m JOIN threads t" \
+	" m.parent_id, m.usage, m.created_at"
+#define MESSAGES_OF \
+	"SELECT " MESSAGE_COLUMNS " FROM messages m JOIN threads t" \
 	" ON t.id = m.thread_id"
 #define OF_THREAD \
 	" WHERE m.thread_id = $1 AND t.tenant_id = $2 AND t.user_id = $3"
@@ -134,6 +140,23 @@ SQL(MESSAGES_STAGED,
     MESSAGES_OF " JOIN runs r ON r.id = m.run_id" OF_THREAD
 		" AND m.state = 'staged' AND r.thread_id = $1"
 		" AND r.block_pos IS NOT NULL ORDER BY r.block_pos");
+
+/* The same upwards from $7; what is not before $4 is only walked over. */
+#define IS_BEFORE "CASE WHEN m.sequence < $4 THEN "
+
+SQL(PATH_PAGE,
+    "WITH RECURSIVE path (at, parent_id, n, total, size) AS (SELECT m.id,"
+    " m.parent_id, " IS_BEFORE "1 ELSE 0 END, CAST(0 AS bigint),"
+    " " IS_BEFORE "length(m.content) + length(m.parts) ELSE 0 END"
+    " FROM messages m JOIN threads t ON t.id = m.thread_id WHERE m.id = $7"
+    " AND m.thread_id = $1 AND t.tenant_id = $2 AND t.user_id = $3"
+    " UNION ALL SELECT m.id, m.parent_id, path.n + " IS_BEFORE "1 ELSE 0 END,"
+    " path.total + path.size, " IS_BEFORE "length(m.content) +"
+    " length(m.parts) ELSE 0 END FROM path JOIN messages m"
+    " ON m.id = path.parent_id WHERE path.n < $5 AND"
+    " path.total + path.size < $6) SELECT " MESSAGE_COLUMNS " FROM path"
+    " JOIN messages m ON m.id = path.at WHERE m.sequence < $4"
+    " ORDER BY m.sequence DESC");
 
 static struct json_object *
 message_json(const struct rows *r, int i, struct uuid thread_id)
@@ -159,24 +182,27 @@ message_json(const struct rows *r, int i, struct uuid thread_id)
 }
 
 SUSPENDS enum as_status
-thread_messages(const struct chat_ctx *ctx, struct uuid id, int64_t before,
-    int64_t limit, struct json_object **items, int64_t *next, struct error *err)
+thread_messages(const struct chat_ctx *ctx, struct uuid id, struct uuid leaf,
+    int64_t before, int64_t limit, struct json_object **items, int64_t *next,
+    struct error *err)
 {
+	bool all = uuid_is_nil(leaf);
 	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
 		SQL_UUID(ctx->who.user_id),
 		SQL_INT(before > 0 ? before : INT64_MAX), SQL_INT(limit),
-		SQL_INT(PAGE_CHARS) };
+		SQL_INT(PAGE_CHARS), SQL_UUID(leaf) };
 	struct rows *r = NULL;
 	enum as_status st;
 	int n;
 
-	st = store_query(ctx->store, &MESSAGE_PAGE, args, 6, &r, err);
+	st = store_query(ctx->store, all ? &MESSAGE_PAGE : &PATH_PAGE, args,
+	    all ? 6 : 7, &r, err);
 	if (st != AS_OK)
 		return st;
 	n = rows_count(r);
 	/* The sequence has no gaps and begins with 1. */
 	*next = n > 0 ? rows_int(r, n - 1, 2) : 0;
-	if (*next == 1)
+	if (*next == 1 || (!all && n > 0 && rows_is_null(r, n - 1, 10)))
 		*next = 0;
 	*items = jarr();
 	for (int i = n - 1; i >= 0; i--)

@@ -13,7 +13,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node_beat.c core/cmd/node_claim.c \
 	core/cmd/node_command.c core/cmd/node_crumb.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
-	core/cmd/node_loop.c core/cmd/node_plug.c \
+	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \
 	core/cmd/node_report.c core/cmd/node_sched.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
 	core/cmd/plugin.c \

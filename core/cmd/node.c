@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/live.h"
+#include "core/chat/queue.h"
 #include "core/hook/rate.h"
 #include "core/hook/sender.h"
 #include "core/loop/crumb.h"
@@ -194,6 +195,7 @@ loop_thread(void *arg)
 
 	loop_run(l->app.loop);
 	api_gauges_stop(l->gauges);
+	queue_stop(l->app.queue);
 	loop_drain(l->app.loop);
 	atomic_fetch_sub(&l->node->n_others, 1);
 	return NULL;
@@ -295,12 +297,14 @@ node_run(const struct node_parts *parts)
 	} else
 		n->exit_code = 1;
 	api_gauges_stop(node_first(n)->gauges);
+	queue_stop(node_first(n)->app.queue);
 	node_watch_stop(n);
 	loop_drain(node_first(n)->app.loop);
 	store_lock_free(n->lock);
 	pool_free(n->pool);
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
+	node_metrics_free(n);
 	crumb_close();
 	plug_free(n->plug);
 	live_free(n->live);

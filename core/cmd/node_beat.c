@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/desk.h"
+#include "core/chat/queue.h"
 #include "core/run/breaker_store.h"
 #include "core/run/run_store.h"
 #include "core/store/store_lock.h"
@@ -28,6 +29,7 @@
 #define SILENCE_MORE_MS 250 /* than a beat, for a beat that is late */
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
+#define GAUGES_MS 2000
 #define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
 #define LAST_POLL_MS 20
@@ -125,6 +127,7 @@ beat_fiber(void *arg)
 		next_ms = AGAIN_MS;
 	if (!n->left)
 		timer_in(n, &n->beat, next_ms);
+	queue_refresh(node_app(n)->queue, GAUGES_MS);
 }
 
 /* ---- Reaper -------------------------------------------------------- */

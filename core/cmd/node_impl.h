@@ -80,6 +80,7 @@ struct node {
 	uint16_t port;
 	int signal_fd;
 	int hung; /* loop that keeps the heart from beating; -1 */
+	struct route_table *metrics; /* of a worker; NULL: it has no port */
 	struct fiber_ref start;
 	bool stopping, started;
 	bool left; /* the epoch is given up */
@@ -94,6 +95,12 @@ node_first(struct node *n)
 
 /* To the log and to standard error; the exit code is 1. */
 void node_fail(struct node *n, const char *what, struct error *err);
+
+/* ---- node_metrics.c ------------------------------------------------ */
+
+/* A worker's own port, if it is to have one; on the first loop. */
+enum as_status node_metrics_listen(struct node *n, struct error *err);
+void node_metrics_free(struct node *n); /* after the listener */
 
 /* ---- node_loop.c --------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 
 #include "core/api/seats.h"
 #include "core/base/clock.h"
+#include "core/chat/queue.h"
 #include "core/chat/stream_poll.h"
 #include "core/hook/sender.h"
 #include "core/inbox/watch.h"
@@ -33,6 +34,24 @@ node_lists_make(struct node *n)
 	    &n->p.settings->webhooks.allow);
 }
 
+static struct queue *
+queue_make(struct node *n, struct app *app)
+{
+	const struct queue_settings *s = &n->p.settings->queue;
+	struct queue_config c = { .loop = app->loop,
+		.store = app->store,
+		.max_tenant = s->max_tenant,
+		.max = s->max };
+
+	return queue_new(&c);
+}
+
+static void
+slot_used(void *arg, struct uuid agent_id, int class, int64_t ms)
+{
+	queue_learn(arg, agent_id, class, ms);
+}
+
 void
 node_loop_make(struct node *n, struct node_loop *l)
 {
@@ -44,6 +63,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->store = store_new(n->p.db, app->loop);
 	app->runs = run_store_new(app->store);
 	app->poll = stream_poll_new(app->loop, app->store);
+	app->queue = queue_make(n, app);
 	app->http = http_client_new(app->loop);
 	app->auth = n->p.auth;
 	app->bus = n->bus;
@@ -76,6 +96,8 @@ engine_make(struct node *n, struct app *app)
 		.breakers = n->breakers,
 		.desk = n->desk,
 		.env = node_env_engine(&n->env),
+		.slot_used = slot_used,
+		.slot_arg = app->queue,
 		.epoch = n->executes ? n->epoch : 0,
 		.limits = {
 		    .max_steps = s->runs.max_steps,
@@ -83,6 +105,7 @@ engine_make(struct node *n, struct app *app)
 		    .max_cost_micros = (int64_t)(s->runs.max_cost * 1e6),
 		    .prices = &s->models.prices,
 		    .model_tries = s->models.tries,
+		    .windows = &s->models.windows,
 		    .max_wall_ms = s->runs.max_wall,
 		    .ambient_steps = s->runs.ambient_steps,
 		    .ambient_wall_ms = s->runs.ambient_wall,
@@ -91,6 +114,7 @@ engine_make(struct node *n, struct app *app)
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
 		    .max_output = (size_t)s->runs.max_output,
+		    .compact_percent = s->runs.compact_percent,
 		    .slots = (int)slots,
 		    .reserved = (int)(slots * q->reserved / 100),
 		    .weight = { q->weight_priority, q->weight_standard,
@@ -164,8 +188,15 @@ node_loop_serve(struct node *n, struct node_loop *l)
 	if (l == node_first(n) && n->p.seal != NULL)
 		sender_make(n, &l->app);
 	node_pulse_start(l);
-	if (n->p.api == NULL) /* a worker listens to nobody */
+	l->gauges = api_gauges_start(&l->app, (int)(l - n->loops));
+	if (n->p.api == NULL) {
+		if (l == node_first(n) &&
+		    node_metrics_listen(n, &err) != AS_OK) {
+			node_fail(n, "listener", &err);
+			l->failed = true;
+		}
 		return;
+	}
 	if (listen_here(n, &l->app, &err) != AS_OK) {
 		node_fail(n, "listener", &err);
 		l->failed = true;
@@ -173,7 +204,6 @@ node_loop_serve(struct node *n, struct node_loop *l)
 	}
 	if (l == node_first(n))
 		n->port = http_server_port(l->app.server);
-	l->gauges = api_gauges_start(&l->app, (int)(l - n->loops));
 }
 
 void
@@ -192,6 +222,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	inbox_watch_free(app->inbox);
 	bus_leave(n->bus, app->loop);
 	stream_poll_free(app->poll);
+	queue_free(app->queue);
 	run_store_free(app->runs);
 	store_free(app->store);
 	loop_free(app->loop);

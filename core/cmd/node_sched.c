@@ -15,6 +15,7 @@ node_sched_start(struct node *n)
 		    .runs = app->runs,
 		    .plug = app->plug,
 		    .engine = app->engine,
+		    .queue = app->queue,
 		    .bus = app->bus,
 		    .traceparent = "",
 		    .notify_cancel = cancel_notify_all,

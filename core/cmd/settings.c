@@ -135,6 +135,10 @@ static const struct as_field model_fields[] = {
 	AS_LIST(struct model_settings, prices, 0, 1000, 0,
 	    "Dollars a million tokens, \"provider/model=INPUT,OUTPUT\"; "
 	    "a model that is not listed costs nothing."),
+	AS_LIST(struct model_settings, windows, 0, 1000, 0,
+	    "Tokens that a model can be told at once, "
+	    "\"provider/model=TOKENS\", "
+	    "where its provider does not say."),
 	AS_END
 };
 
@@ -154,6 +158,9 @@ static const struct as_field run_fields[] = {
 	    "Tools that one step calls at the same time."),
 	AS_SIZE(struct run_settings, max_output, 256 << 10, 1 << 10, 64 << 20,
 	    0, "Largest result of a tool; what is longer is cut."),
+	AS_INT(struct run_settings, compact_percent, 75, 0, 95, 0,
+	    "How much of its window a model may be told before the older part "
+	    "is summarised; 0: never."),
 	AS_INT(struct run_settings, ambient_steps, 200, 1, 1000, 0,
 	    "The same as max_steps of runs that nobody watches."),
 	AS_MS(struct run_settings, ambient_wall, 21600000, 1000, 86400000, 0,
@@ -211,6 +218,11 @@ static const struct as_field worker_fields[] = {
 	AS_MS(struct worker_settings, grace, 10000, 100, 600000, 0,
 	    "How long whoever executes a run may take to end it when it is "
 	    "cancelled; then another one ends it."),
+	AS_STR(struct worker_settings, metrics_host, "127.0.0.1", 0,
+	    "Address on which `agent-studio worker` answers /metrics, /healthz "
+	    "and /readyz; a server has them on its own port."),
+	AS_INT(struct worker_settings, metrics_port, 0, 0, 65535, 0,
+	    "Its port; 0: it listens to nobody."),
 	AS_END
 };
 

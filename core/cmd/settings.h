@@ -57,6 +57,7 @@ struct model_settings {
 	int64_t call_timeout;
 	int64_t tries;
 	struct as_list prices;
+	struct as_list windows;
 };
 
 struct run_settings {
@@ -67,6 +68,7 @@ struct run_settings {
 	int64_t tool_timeout;
 	int64_t parallel_tools;
 	int64_t max_output; /* bytes of one tool result */
+	int64_t compact_percent;
 	int64_t ambient_steps;
 	int64_t ambient_wall;
 	int64_t ambient_patience;
@@ -88,6 +90,8 @@ struct worker_settings {
 	int64_t beat;
 	bool lock; /* the advisory lock */
 	int64_t grace; /* of a cancel */
+	const char *metrics_host;
+	int64_t metrics_port; /* 0: none */
 };
 
 struct schedule_settings {

@@ -11,6 +11,7 @@
 #include "core/run/approval.h"
 #include "core/run/builtin.h"
 #include "core/run/call.h"
+#include "core/run/compact.h"
 #include "core/run/history.h"
 #include "core/run/mutant.h"
 #include "core/run/prompt.h"
@@ -385,23 +386,6 @@ why_word(enum as_chat_why why)
 
 /* ---- Intents ------------------------------------------------------- */
 
-static void
-intent_event(struct work_commit *wc, const struct run_tool *t)
-{
-	struct buf b = { 0 };
-
-	jw_open(&b, NULL);
-	jw_str(&b, "tool_call_id", t->call_id);
-	jw_str(&b, "name", t->tool);
-	jw_raw(&b, "args", t->args);
-	jw_str(&b, "effect", run_effect_word(t->effect));
-	jw_str(&b, "idempotency_key", t->idem_key);
-	jw_bool(&b, "needs_approval",
-	    strcmp(t->state, "awaiting_approval") == 0);
-	jw_close(&b);
-	event_list_add(&wc->events, "tool_call", &b);
-}
-
 /* Is it begun at once, or does a person come first? */
 static const char *
 intent_state(const struct work *w, const struct run_tool *t,
@@ -460,7 +444,8 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	if (strcmp(t->effect, "K") == 0 && info->key_valid_ms > 0)
 		t->key_until = wc->c.now_us + info->key_valid_ms * 1000;
 	t->deadline_us = wc->c.now_us + ms * 1000;
-	intent_event(wc, t);
+	run_tool_intended(&wc->events, t,
+	    strcmp(t->state, "awaiting_approval") == 0);
 }
 
 /* ---- The commit ---------------------------------------------------- */
@@ -693,6 +678,8 @@ work_answer(struct work *w)
 
 	if (!limits_hold(w) || !breaker_lets(w))
 		return WORK_ENDED;
+	if (work_compact(w))
+		return WORK_GOES_ON;
 	a = answer_new(w);
 	live_begin(w->e->c.live, w->thread_id, w->run_id, w->message_id,
 	    (int)w->state.fence);

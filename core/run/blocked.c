@@ -32,6 +32,7 @@ work_fill_clear(struct work_commit *wc)
 	wc->c.unblocks = NULL;
 	wc->c.n_unblocks = 0;
 	wc->c.unstaged = NULL;
+	memset(&wc->c.branch, 0, sizeof(wc->c.branch));
 	if (wc->n_own_events >= 0)
 		event_list_truncate(&wc->events, wc->n_own_events);
 }
@@ -58,7 +59,11 @@ static struct uuid
 last_that_counts(const struct work *w, const struct work_commit *wc)
 {
 	static const struct uuid none;
+	const struct run_branch *b = &w->state.branch;
 
+	/* Who works beside the leaf leaves it where it was. */
+	if (!uuid_is_nil(b->leaf) && (b->beside || wc->c.void_messages))
+		return b->before;
 	if (!wc->c.void_messages)
 		return wc->c.n_messages > 0
 			   ? wc->messages[wc->c.n_messages - 1].id
@@ -81,6 +86,19 @@ place(struct work_commit *wc, const struct run_blocked *b, int64_t sequence,
 	m->sequence = sequence;
 	m->parent_id = parent_id;
 	return m;
+}
+
+/* A run that begins behind the leaf of a thread; nil if that is linear. */
+static struct run_branch
+branch_at(const struct work *w, const struct run_message *m)
+{
+	struct run_branch b = { .beside = false };
+
+	if (!uuid_is_nil(w->state.thread_leaf)) {
+		b.leaf = m->id;
+		b.before = m->parent_id;
+	}
+	return b;
 }
 
 static int64_t
@@ -131,6 +149,7 @@ work_fill_next(struct work *w, struct work_commit *wc, struct error *err)
 		    wc->c.heads.msg_seq + wc->c.n_messages,
 		    last_that_counts(w, wc)),
 		.events = unblock_events(wc, 1) };
+	u->branch = branch_at(w, u->message);
 	queued_events(wc->unblock_events, u->message, w->thread_id, u->run_id);
 	wc->c.unblocks = u;
 	wc->c.n_unblocks = 1;
@@ -329,8 +348,11 @@ fill_start(struct work *w, struct work_commit *wc, struct error *err)
 		return st;
 	if (n == 0 || !uuid_equal(list[0].run_id, w->run_id))
 		return error_set(err, ERR_CANCELED, "another run is next");
-	m = place(wc, &list[0], wc->c.heads.msg_seq, w->last_id);
+	m = place(wc, &list[0], wc->c.heads.msg_seq,
+	    uuid_is_nil(w->state.thread_leaf) ? w->last_id
+					      : w->state.thread_leaf);
 	wc->c.unstaged = m;
+	wc->c.branch = branch_at(w, m);
 	queued_events(&wc->events, m, w->thread_id, w->run_id);
 	return AS_OK;
 }

@@ -11,6 +11,7 @@
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
+#include "core/run/what_if.h"
 
 /*
  * The fiber of one tool call: may it be made, has it perhaps been made before,
@@ -320,6 +321,8 @@ call_main(void *arg)
 	    !json_object_is_type(args, json_type_object))
 		st = error_field(&c->err, "",
 		    "arguments are not a JSON object");
+	else if (what_if_holds(w, &c->row))
+		st = what_if_answer(c, args);
 	else if (strcmp(c->row.tool, PROMPT_REMEMBER) == 0)
 		st = call_remember(c, args);
 	else if (strcmp(c->row.tool, BUILTIN_ASK) == 0 &&

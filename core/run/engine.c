@@ -294,6 +294,9 @@ work_main(void *arg)
 		work_leave(w, st);
 	fiber_correlation_set(NULL);
 	error_clear(&err);
+	if (w->e->c.slot_used != NULL && st == AS_OK && !w->lost)
+		w->e->c.slot_used(w->e->c.slot_arg, w->state.agent_id, w->class,
+		    (int64_t)(loop_now_ms(w->e->c.loop) - w->begun_ms));
 	work_free(w);
 }
 
@@ -327,6 +330,7 @@ work_start(struct work *w, struct arena *arena, struct error *err)
 	char id[UUID_TEXT], name[32];
 
 	w->arena = arena;
+	w->begun_ms = loop_now_ms(loop);
 	w->wall_end_ms = loop_now_ms(loop) +
 			 (uint64_t)w->e->c.limits.max_wall_ms;
 	uuid_format(w->run_id, id);
@@ -368,7 +372,11 @@ engine_expect(struct engine *e, const struct run_create *c)
 		.deadline_at = c->deadline_at,
 		.created_at = c->now_us,
 		.heads = { c->heads.seq + c->events->n, c->events->n,
-		    c->heads.msg_seq + 1 },
+		    c->heads.msg_seq + (uuid_is_nil(c->message.id) ? 0 : 1) },
+		.branch = c->branch,
+		.leaf = c->branch.leaf,
+		.forked_from = c->forked_from,
+		.fork_mode = c->fork.mode,
 		.model = c->model,
 		.correlation_id = c->correlation_id,
 		.traceparent = c->traceparent,
@@ -426,6 +434,7 @@ engine_begin(struct work *w, struct uuid message_id, struct agent *agent,
 	s->model = arena_strdup(arena, s->model);
 	s->correlation_id = arena_strdup(arena, s->correlation_id);
 	s->traceparent = arena_strdup(arena, s->traceparent);
+	s->fork_mode = arena_strdup(arena, s->fork_mode);
 	return work_start(w, arena, err);
 }
 

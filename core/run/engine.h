@@ -40,6 +40,8 @@ struct engine_limits {
 	int64_t tool_timeout_ms; /* where the tool says nothing */
 	int parallel_tools;
 	size_t max_output; /* bytes of a tool's result */
+	int64_t compact_percent; /* of a window: see compact.h; 0: never */
+	const struct as_list *windows; /* see limits.h; borrowed */
 	int slots; /* runs at once on this loop */
 	int reserved; /* of them for class priority alone */
 	int64_t weight[RUN_CLASSES]; /* see run_claim_ask */
@@ -74,6 +76,10 @@ struct engine_config {
 	struct desk *desk; /* the same; NULL: this engine is alone */
 	struct engine_env env;
 	struct engine_limits limits;
+	/* A run has used a slot for so long; NULL: nobody wants to know. */
+	void (
+	    *slot_used)(void *arg, struct uuid agent_id, int class, int64_t ms);
+	void *slot_arg;
 	int64_t epoch; /* of this process; 0: this engine claims nothing */
 };
 

@@ -126,6 +126,22 @@ event_list_add_status(struct event_list *l, enum run_status state,
 	event_list_add(l, "run_status", &b);
 }
 
+void
+event_queued_write(struct buf *b, const char *reason, int64_t position,
+    int64_t est_wait_ms)
+{
+	jw_open(b, NULL);
+	jw_str(b, "status", "running");
+	jw_str(b, "state", run_status_name(RUN_QUEUED));
+	jw_str(b, "reason", reason);
+	jw_int(b, "position", position);
+	if (est_wait_ms >= 0)
+		jw_int(b, "est_wait_ms", est_wait_ms);
+	else
+		jw_null(b, "est_wait_ms");
+	jw_close(b);
+}
+
 struct rcbuf *
 event_delta_frame(const char *type, struct uuid run_id, struct uuid message_id,
     int64_t attempt, int64_t offset, const char *text, size_t len)

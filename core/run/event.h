@@ -39,6 +39,10 @@ void event_list_add_status(struct event_list *l, enum run_status state,
     const char *reason, const struct error *error,
     const struct run_usage *usage);
 
+/* The members of a run_status `queued`; est_wait_ms -1: nobody knows. */
+void event_queued_write(struct buf *b, const char *reason, int64_t position,
+    int64_t est_wait_ms);
+
 /* message_delta or reasoning_delta: text is whole UTF-8 characters. */
 struct rcbuf *event_delta_frame(const char *type, struct uuid run_id,
     struct uuid message_id, int64_t attempt, int64_t offset, const char *text,

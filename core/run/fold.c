@@ -125,7 +125,8 @@ fold_one(struct folding *f, const struct fold_event *e, struct json_object *o,
 		return on_status(f, e, o, err);
 	if (strcmp(e->type, "checkpoint") == 0)
 		return on_checkpoint(f->r, e, o, err);
-	if (strcmp(e->type, "message_end") == 0)
+	if (strcmp(e->type, "message_end") == 0 ||
+	    strcmp(e->type, "compaction") == 0)
 		on_usage(f->r, jget(o, "usage"));
 	return AS_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/run/compact.h"
 
 /*
  * Rows are read once in order.  When an assistant's message has calls, the
@@ -181,24 +182,56 @@ add_results(struct json_object *out, const struct run_history_row *rows, int n,
 	}
 }
 
+static void
+add_row(struct json_object *out, const struct run_history_row *rows, int n,
+    int i)
+{
+	struct json_object *parts = parts_of(&rows[i]);
+
+	add_plain(out, &rows[i], parts);
+	if (has_calls(parts))
+		add_results(out, rows, n, i, parts);
+	json_object_put(parts);
+}
+
+/* Results stand with their calls, summaries at the start. */
+static bool
+is_left_out(struct json_object *out, const struct run_history_row *rows, int n,
+    int i)
+{
+	return strcmp(rows[i].role, "tool") == 0 ||
+	       strcmp(rows[i].role, "system") == 0 ||
+	       !may_follow(out, rows[i].role) || was_redone(rows, n, i);
+}
+
+static void
+add_summary(struct json_object *out, const char *text)
+{
+	struct buf b = { 0 };
+
+	buf_printf(&b, "What came before in this conversation:\n%s", text);
+	json_object_array_add(content_for(out, "system"), text_part(b.data));
+	buf_free(&b);
+}
+
 struct json_object *
 history_build(const char *system, const struct run_history_row *rows, int n)
 {
-	struct json_object *out = jarr(), *parts;
+	struct json_object *out = jarr();
+	struct compact_view v;
 
+	compact_view(&v, rows, n);
 	if (system != NULL && system[0] != '\0')
 		json_object_array_add(content_for(out, "system"),
 		    text_part(system));
-	for (int i = 0; i < n; i++) {
-		if (strcmp(rows[i].role, "tool") == 0 ||
-		    !may_follow(out, rows[i].role) || was_redone(rows, n, i))
-			continue;
-		parts = parts_of(&rows[i]);
-		add_plain(out, &rows[i], parts);
-		if (has_calls(parts))
-			add_results(out, rows, n, i, parts);
-		json_object_put(parts);
-	}
+	if (v.summary != NULL)
+		add_summary(out, v.summary);
+	if (v.question >= 0)
+		add_row(out, rows, n, v.question);
+	for (int i = v.from; i < n; i++)
+		if (!is_left_out(out, rows, n, i))
+			add_row(out, rows, n, i);
+	json_object_put(v.parts);
 	return out;
 }
 

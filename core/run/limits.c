@@ -147,6 +147,22 @@ run_repeats(const struct run_history_row *rows, int n, struct uuid run_id)
 	return repeats;
 }
 
+/* ---- Windows ------------------------------------------------------- */
+
+int64_t
+run_window(const struct as_list *windows, const char *model)
+{
+	size_t len = model != NULL ? strlen(model) : 0;
+	const char *p;
+
+	for (size_t i = 0; windows != NULL && len > 0 && i < windows->n; i++) {
+		p = windows->items[i];
+		if (strncmp(p, model, len) == 0 && p[len] == '=')
+			return strtoll(p + len + 1, NULL, 10);
+	}
+	return 0;
+}
+
 /* ---- Money --------------------------------------------------------- */
 
 int64_t

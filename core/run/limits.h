@@ -50,6 +50,12 @@ bool run_limits_hold(const struct engine_limits *l,
 int run_repeats(const struct run_history_row *rows, int n, struct uuid run_id);
 
 /*
+ * Tokens that a model can be told at once, by "provider/model=TOKENS"; 0: it is
+ * not listed.
+ */
+int64_t run_window(const struct as_list *windows, const char *model);
+
+/*
  * Micro-dollars of a model call.  prices: "provider/model=IN,OUT" in dollars a
  * million tokens, which is micro-dollars a token; a model without one is free.
  */

@@ -11,6 +11,7 @@ librun_la_SOURCES = \
 	core/run/breaker_store.c core/run/breaker_store.h \
 	core/run/builtin.c core/run/builtin.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
+	core/run/compact.c core/run/compact.h core/run/compact_plan.c \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/expire.c \
@@ -31,6 +32,7 @@ librun_la_SOURCES = \
 	core/run/run.c core/run/run.h \
 	core/run/respond.c \
 	core/run/run_block.c core/run/run_block.h \
+	core/run/run_branch.c core/run/run_branch.h \
 	core/run/run_claim.c core/run/run_inbox.c core/run/run_node.c \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
@@ -42,6 +44,7 @@ librun_la_SOURCES = \
 	core/run/settle.c \
 	core/run/slots.c \
 	core/run/tools.c \
+	core/run/what_if.c core/run/what_if.h \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h \
 	core/run/world.c core/run/world.h
@@ -61,6 +64,10 @@ tests_unit_t_fold_LDADD = librun.la libbase.la $(TEST_LIBS)
 check_PROGRAMS += tests/unit/t_history
 tests_unit_t_history_SOURCES = tests/unit/t_history.c
 tests_unit_t_history_LDADD = librun.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_compact
+tests_unit_t_compact_SOURCES = tests/unit/t_compact.c
+tests_unit_t_compact_LDADD = librun.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_limits
 tests_unit_t_limits_SOURCES = tests/unit/t_limits.c

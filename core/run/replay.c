@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/ask.h"
+#include "core/run/compact.h"
 #include "core/run/replay_impl.h"
 
 /*
@@ -58,6 +59,7 @@ keep_message(struct replay *r, const struct run_message *m)
 		.content = arena_strdup(r->arena, m->content),
 		.parts = arena_strdup(r->arena, m->parts),
 		.tool_call_id = arena_strdup(r->arena, m->tool_call_id),
+		.usage = arena_strdup(r->arena, m->usage),
 		.state = arena_strdup(r->arena, m->state),
 		.run_id = r->now.id,
 		.step = m->step,
@@ -289,13 +291,13 @@ replay_state(void *arg, struct uuid run_id, struct arena *arena,
 }
 
 static SUSPENDS enum as_status
-replay_history(void *arg, struct uuid thread_id, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+replay_history(void *arg, struct uuid thread_id, struct uuid leaf,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
 {
 	struct replay *r = arg;
 
-	(void)thread_id, (void)next_sequence, (void)err;
+	(void)thread_id, (void)leaf, (void)next_sequence, (void)err;
 	r->moves++;
 	*n = r->n_said;
 	*out = arena_alloc(arena, (size_t)r->n_said * sizeof(**out) + 1);
@@ -465,6 +467,7 @@ engine_for(struct replay *r, struct loop *loop, struct bus *bus,
 		    .tool_timeout_ms = 3600000,
 		    .parallel_tools = r->rec.parallel,
 		    .max_output = SIZE_MAX / 2, /* it is cut already */
+		    .compact_percent = COMPACT_ALWAYS, /* see world_window */
 		    .slots = 1 },
 	};
 
@@ -479,12 +482,30 @@ keep_question(struct replay *r)
 		.role = m->role,
 		.content = m->content,
 		.parts = m->parts,
+		.tool_call_id = m->tool_call_id,
 		.state = "final",
 		.sequence = m->sequence };
 
 	keep_message(r, &question);
 	r->now.heads.msg_seq++;
 	r->next = 1;
+}
+
+/* The calls that a fork begins with. */
+static void
+keep_first_tools(struct replay *r)
+{
+	for (int i = 0; i < r->rec.n_tools; i++) {
+		struct run_tool *t;
+
+		if (r->rec.tools[i].step != 0)
+			continue;
+		t = &r->tools[r->n_tools++];
+		*t = r->rec.tools[i];
+		t->id = uuid_v7();
+		t->state = "planned";
+		t->result = t->error_code = t->resolution = NULL;
+	}
 }
 
 /* The run as it was when it had been created. */
@@ -519,6 +540,7 @@ state_init(struct replay *r)
 		keep_question(r);
 	r->tools = arena_alloc(r->arena,
 	    (size_t)(r->rec.n_tools + WORK_CALLS_MAX) * sizeof(*r->tools));
+	keep_first_tools(r);
 }
 
 /* Nothing here waits for the outside, so something must happen all the time. */

@@ -11,7 +11,7 @@
 /* ---- replay_record.c: what is stored of the run -------------------- */
 
 struct record_message {
-	struct uuid id;
+	struct uuid id, parent_id;
 	const char *role, *content, *parts, *tool_call_id, *state, *usage;
 	int64_t step, ordinal, sequence, created_at;
 	/*
@@ -39,8 +39,8 @@ struct record {
 	int64_t sequence; /* of the run's first message */
 	struct record_message *messages;
 	int n_messages;
-	bool
-	    has_question; /* the first one is the user's; else taken up again */
+	/* The first one was there at the start; else it takes a run up again. */
+	bool has_question;
 	struct run_tool *tools;
 	int n_tools;
 	bool *asked; /* of each: there is an item of a person for it */

@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/run/builtin.h"
 #include "core/run/replay_impl.h"
+#include "core/run/run_branch.h"
 
 /*
  * Reads all that is stored of a run before any of it is played, and finds out
@@ -30,7 +31,7 @@ read_of_run(struct store *store, struct sql *sql, struct uuid run_id,
 
 SQL(RECORD_MESSAGES,
     "SELECT id, role, content, parts, tool_call_id, state, usage, step,"
-    " ordinal, sequence, created_at FROM messages WHERE run_id = $1"
+    " ordinal, sequence, created_at, parent_id FROM messages WHERE run_id = $1"
     " ORDER BY sequence");
 
 SQL(RECORD_FORKED,
@@ -76,19 +77,31 @@ load_messages(struct record *rec, struct store *store, struct arena *arena,
 		m->ordinal = rows_int(r, i, 8);
 		m->sequence = rows_int(r, i, 9);
 		m->created_at = rows_int(r, i, 10);
+		m->parent_id = rows_uuid(r, i, 11);
 	}
 	rows_free(r);
-	rec->has_question = rec->n_messages > 0 &&
-			    strcmp(rec->messages[0].role, "user") == 0;
+	rec->has_question = rec->n_messages > 0 && rec->messages[0].step == 0;
 	if (st == AS_OK && !rec->has_question)
 		st = forked_check(rec, store, err);
 	return st;
 }
 
 SQL(RECORD_BEFORE,
-    "SELECT id, role, content, parts, tool_call_id, state, run_id, step,"
-    " sequence FROM messages WHERE thread_id = $1 AND sequence < $2"
-    " AND state IN ('final', 'interrupted') ORDER BY sequence DESC LIMIT $3");
+    "SELECT * FROM (SELECT " RUN_HISTORY_COLUMNS " FROM messages"
+    " WHERE thread_id = $1 AND sequence < $2 AND " RUN_COUNTS(
+	"messages") " ORDER BY sequence DESC LIMIT $3) b ORDER BY sequence");
+
+/* The path to what the run answers, without its own question. */
+static SUSPENDS enum as_status
+path_before(struct record *rec, struct store *store, struct rows **r,
+    struct error *err)
+{
+	const struct run_branch *b = &rec->state.branch;
+	struct uuid leaf = rec->has_question ? rec->messages[0].parent_id
+					     : b->leaf;
+
+	return run_branch_rows(store, rec->state.thread_id, leaf, r, err);
+}
 
 static SUSPENDS enum as_status
 load_before(struct record *rec, struct store *store, struct arena *arena,
@@ -100,15 +113,17 @@ load_before(struct record *rec, struct store *store, struct arena *arena,
 		SQL_INT(RUN_HISTORY_ROWS) };
 	struct run_history_row *h;
 	struct rows *r = NULL;
-	enum as_status st = store_query(store, &RECORD_BEFORE, args, 3, &r,
-	    err);
+	enum as_status st = uuid_is_nil(rec->state.branch.leaf)
+				? store_query(store, &RECORD_BEFORE, args, 3,
+				      &r, err)
+				: path_before(rec, store, &r, err);
 	int n = rows_count(r);
 
 	rec->n_before = n;
 	rec->sequence = args[1].v.i;
 	rec->before = arena_alloc(arena, (size_t)n * sizeof(*h) + 1);
 	for (int i = 0; i < n; i++) {
-		h = &rec->before[n - 1 - i];
+		h = &rec->before[i];
 		h->id = rows_uuid(r, i, 0);
 		h->role = text_in(arena, r, i, 1);
 		h->content = text_in(arena, r, i, 2);
@@ -118,6 +133,7 @@ load_before(struct record *rec, struct store *store, struct arena *arena,
 		h->run_id = rows_uuid(r, i, 6);
 		h->step = rows_int(r, i, 7);
 		h->sequence = rows_int(r, i, 8);
+		h->usage = text_in(arena, r, i, 9);
 	}
 	rows_free(r);
 	return st;

@@ -237,6 +237,57 @@ say_partial(struct replay *r, const struct record_message *m,
 	return error_set(err, ERR_UPSTREAM_UNAVAILABLE, "it broke off");
 }
 
+/* The summary that was made at this step, or NULL. */
+static const struct record_message *
+summary_next(const struct replay *r)
+{
+	const struct record_message *m = &r->rec.messages[r->next];
+
+	return r->next < r->rec.n_messages && strcmp(m->role, "system") == 0
+		   ? m
+		   : NULL;
+}
+
+/* Known only where the record has a summary, so that it is made there. */
+static int64_t
+world_window(void *arg, const char *model)
+{
+	struct replay *r = arg;
+	const struct record_message *m = summary_next(r);
+	struct json_object *parts = NULL;
+	int64_t window = 0;
+
+	(void)model;
+	if (m != NULL &&
+	    json_parse(m->parts, strlen(m->parts), &parts, NULL) == AS_OK)
+		window = jget_int(json_object_array_get_idx(parts, 0), "window",
+		    0);
+	json_object_put(parts);
+	return window;
+}
+
+static enum as_status
+say_summary(const struct record_message *m, const struct plug_sink *sink,
+    struct plug_chat_end *end, struct error *err)
+{
+	struct json_object *parts = NULL;
+	struct run_usage u;
+	bool summarised = false;
+
+	if (json_parse(m->parts, strlen(m->parts), &parts, NULL) == AS_OK)
+		summarised = jget_bool(json_object_array_get_idx(parts, 0),
+		    "summarised", false);
+	json_object_put(parts);
+	run_usage_parse(&u, m->usage);
+	end->input = u.input;
+	end->output = u.output;
+	end->cached = u.cached;
+	end->reasoning = u.reasoning;
+	return summarised ? say(sink, AS_DELTA_TEXT, 0, m->content)
+			  : error_set(err, ERR_UPSTREAM_UNAVAILABLE,
+				"there was no summary");
+}
+
 static SUSPENDS enum as_status
 world_chat(void *arg, const struct plug_caller *who, const char *model,
     struct json_object *messages, struct json_object *tools,
@@ -248,6 +299,8 @@ world_chat(void *arg, const struct plug_caller *who, const char *model,
 
 	(void)who, (void)model, (void)messages, (void)tools;
 	r->moves++;
+	if (summary_next(r) != NULL)
+		return say_summary(summary_next(r), sink, end, err);
 	if (r->next < rec->n_messages &&
 	    record_is_partial(&rec->messages[r->next]))
 		return say_partial(r, &rec->messages[r->next], sink, err);
@@ -488,5 +541,6 @@ replay_world_init(struct replay *r)
 		.tool = world_tool,
 		.chat = world_chat,
 		.call = world_call,
-		.verify = world_verify };
+		.verify = world_verify,
+		.window = world_window };
 }

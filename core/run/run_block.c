@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/run/run_branch.h"
 #include "core/run/run_store_impl.h"
 
 /*
@@ -170,14 +171,18 @@ run_commit_frees_thread(const struct run_commit *c)
 	return c->from != RUN_BLOCKED && !run_holds_thread(c->to);
 }
 
-SQL(LEAVE_QUEUE, "UPDATE runs SET block_pos = NULL WHERE id = $1"
+SQL(LEAVE_QUEUE, "UPDATE runs SET block_pos = NULL,"
+		 " branch_leaf = COALESCE($3, branch_leaf),"
+		 " branch_before = COALESCE($4, branch_before) WHERE id = $1"
 		 " AND last_commit_id = $2");
 
 SQL(UNBLOCK_RUN,
     "UPDATE runs SET status = $4, holds_thread = $5, block_pos = NULL,"
     " head_seq = $6, fence = fence + $7, version = version + 1,"
     " updated_at = $8, completed_at = $9,"
-    " deadline_at = COALESCE($10, deadline_at) WHERE id = $3"
+    " deadline_at = COALESCE($10, deadline_at),"
+    " branch_leaf = COALESCE($12, branch_leaf),"
+    " branch_before = COALESCE($13, branch_before) WHERE id = $3"
     " AND status = 'blocked' AND head_seq = $11 AND" IF_OURS);
 
 SQL(GIVE_THREAD, "UPDATE threads SET active_run_id = $3 WHERE id = $4"
@@ -219,7 +224,9 @@ add_unblock(struct batch *b, const struct run_commit *c,
 	    SQL_TEXT(run_status_name(u->to)), SQL_BOOL(goes_on),
 	    SQL_INT(u->run_seq + u->events->n), SQL_INT(goes_on ? 0 : 1),
 	    SQL_INT(c->now_us), sql_time(goes_on ? 0 : c->now_us),
-	    sql_time(u->deadline_at), SQL_INT(u->run_seq));
+	    sql_time(u->deadline_at), SQL_INT(u->run_seq),
+	    sql_uuid_or_null(u->branch.leaf),
+	    sql_uuid_or_null(u->branch.before));
 	if (goes_on) {
 		BATCH_ADD(b, &GIVE_THREAD, run, commit, of,
 		    SQL_UUID(c->thread_id));
@@ -236,6 +243,25 @@ SQL(HEAD_BACK,
     " WHERE id = $3 AND EXISTS (SELECT 1 FROM checkpoints c"
     " WHERE c.run_id = $1) AND" IF_OURS);
 
+/* In a thread with branches that is where the person looks again. */
+SQL(HEAD_BACK_TO, "UPDATE threads SET head_checkpoint_id = " RUN_CHECKPOINT_AT_4
+		  " WHERE id = $3 AND EXISTS (SELECT 1 FROM checkpoints c"
+		  " WHERE c.run_id = $1) AND" IF_OURS);
+
+static void
+add_head_back(struct batch *b, const struct run_commit *c)
+{
+	struct sql_arg args[] = { SQL_UUID(c->run_id), SQL_UUID(c->commit_id),
+		SQL_UUID(c->thread_id), SQL_UUID(c->back_to) };
+
+	if (c->beside)
+		return; /* it has never moved */
+	if (uuid_is_nil(c->back_to))
+		batch_add(b, &HEAD_BACK, args, 3);
+	else
+		batch_add(b, &HEAD_BACK_TO, args, 4);
+}
+
 bool
 run_block_concerns(const struct run_commit *c)
 {
@@ -248,11 +274,11 @@ run_block_add(struct batch *b, const struct run_commit *c)
 	int64_t seq = c->heads.seq + c->events->n;
 
 	if (c->void_messages)
-		BATCH_ADD(b, &HEAD_BACK, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id), SQL_UUID(c->thread_id));
+		add_head_back(b, c);
 	if (c->from == RUN_BLOCKED)
 		BATCH_ADD(b, &LEAVE_QUEUE, SQL_UUID(c->run_id),
-		    SQL_UUID(c->commit_id));
+		    SQL_UUID(c->commit_id), sql_uuid_or_null(c->branch.leaf),
+		    sql_uuid_or_null(c->branch.before));
 	if (c->from == RUN_BLOCKED && run_holds_thread(c->to))
 		BATCH_ADD(b, &GIVE_THREAD, SQL_UUID(c->run_id),
 		    SQL_UUID(c->commit_id), SQL_UUID(c->run_id),

@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
+#include "core/run/run_branch.h"
 #include "core/run/run_store_impl.h"
 
 /* What the engine reads before it decides; see run_store.h. */
@@ -33,7 +34,13 @@ SQL(RUN_STATE,
     " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
     " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
     " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
-    " r.kind, r.class, r.origin, r.multitask, t.active_run_id," QUEUE_OF_R
+    " r.kind, r.class, r.origin,"
+    " r.branch_leaf, r.branch_before, r.beside,"
+    " CASE WHEN r.branch_leaf IS NOT NULL THEN COALESCE((SELECT m.id FROM"
+    " messages m WHERE m.run_id = r.id AND m.state IN ('final', 'interrupted')"
+    " ORDER BY m.sequence DESC LIMIT 1), r.branch_leaf) END,"
+    " r.forked_from_run, r.fork_mode,"
+    " r.multitask, t.active_run_id, t.active_leaf," QUEUE_OF_R
     " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
 
 static const char *
@@ -84,11 +91,18 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->kind = text_in(arena, r, 0, 30);
 	s->class = (int)rows_int(r, 0, 31);
 	s->origin = text_in(arena, r, 0, 32);
-	s->multitask = text_in(arena, r, 0, 33);
-	s->active_run_id = rows_uuid(r, 0, 34);
-	s->n_blocked = rows_int(r, 0, 35);
-	s->n_steers = rows_int(r, 0, 36);
-	s->next_multitask = text_in(arena, r, 0, 37);
+	s->branch.leaf = rows_uuid(r, 0, 33);
+	s->branch.before = rows_uuid(r, 0, 34);
+	s->branch.beside = rows_bool(r, 0, 35);
+	s->leaf = rows_uuid(r, 0, 36);
+	s->forked_from = rows_uuid(r, 0, 37);
+	s->fork_mode = text_in(arena, r, 0, 38);
+	s->multitask = text_in(arena, r, 0, 39);
+	s->active_run_id = rows_uuid(r, 0, 40);
+	s->thread_leaf = rows_uuid(r, 0, 41);
+	s->n_blocked = rows_int(r, 0, 42);
+	s->n_steers = rows_int(r, 0, 43);
+	s->next_multitask = text_in(arena, r, 0, 44);
 }
 
 SUSPENDS enum as_status
@@ -114,9 +128,10 @@ run_sql_state(void *arg, struct uuid run_id, struct arena *arena,
 
 SQL(THREAD_STATE,
     "SELECT id, tenant_id, user_id, agent_id, active_run_id, head_seq,"
-    " next_msg_seq, now_us(), title <> '', (SELECT m.id FROM messages m"
-    " WHERE m.thread_id = threads.id AND m.state IN ('final', 'interrupted')"
-    " ORDER BY m.sequence DESC LIMIT 1), (SELECT count(*)" WAITING_FOR(
+    " next_msg_seq, now_us(), title <> '', COALESCE(active_leaf, (SELECT m.id"
+    " FROM messages m WHERE m.thread_id = threads.id AND m.state IN"
+    " ('final', 'interrupted') ORDER BY m.sequence DESC LIMIT 1)),"
+    " active_leaf, (SELECT count(*)" WAITING_FOR(
 	"threads.id") ") FROM threads WHERE id = $1 AND tenant_id = $2 AND "
 		      "user_id = $3");
 
@@ -148,21 +163,19 @@ run_sql_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 		out->now_us = rows_int(r, 0, 7);
 		out->has_title = rows_bool(r, 0, 8);
 		out->last_message_id = rows_uuid(r, 0, 9);
-		out->n_blocked = rows_int(r, 0, 10);
+		out->leaf = rows_uuid(r, 0, 10);
+		out->n_blocked = rows_int(r, 0, 11);
 	}
 	rows_free(r);
 	return st;
 }
 
-#define COUNTS "thread_id = $1 AND state IN ('final', 'interrupted')"
+#define COUNTS "thread_id = $1 AND " RUN_COUNTS("messages")
 
 /* The newest, so many and so long at most, but from the last question on. */
-#define HISTORY_COLUMNS \
-	"id, role, content, parts, tool_call_id, state, run_id, step, " \
-	"sequence"
-
 SQL(HISTORY,
-    "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS " AND sequence >="
+    "SELECT " RUN_HISTORY_COLUMNS " FROM messages WHERE " COUNTS
+    " AND sequence >="
     " (SELECT MIN(x.sequence) FROM (SELECT b.sequence FROM"
     " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence DESC) AS total"
     " FROM (SELECT sequence, length(content) + length(parts) AS size"
@@ -174,7 +187,7 @@ SQL(HISTORY,
 /* Most threads are short; those need no adding up. */
 #define SHORT_ROWS 32
 
-SQL(HISTORY_SHORT, "SELECT " HISTORY_COLUMNS " FROM messages WHERE " COUNTS
+SQL(HISTORY_SHORT, "SELECT " RUN_HISTORY_COLUMNS " FROM messages WHERE " COUNTS
 		   " ORDER BY sequence");
 
 static bool
@@ -208,9 +221,9 @@ history_rows(struct store *store, struct uuid thread_id, int64_t next_sequence,
 }
 
 SUSPENDS enum as_status
-run_sql_history(void *arg, struct uuid thread_id, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+run_sql_history(void *arg, struct uuid thread_id, struct uuid leaf,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
 {
 	struct store *store = arg;
 	struct run_history_row *h;
@@ -219,7 +232,9 @@ run_sql_history(void *arg, struct uuid thread_id, int64_t next_sequence,
 
 	*out = NULL;
 	*n = 0;
-	st = history_rows(store, thread_id, next_sequence, &r, err);
+	st = uuid_is_nil(leaf)
+		 ? history_rows(store, thread_id, next_sequence, &r, err)
+		 : run_branch_rows(store, thread_id, leaf, &r, err);
 	if (st != AS_OK)
 		return st;
 	*n = rows_count(r);
@@ -235,6 +250,7 @@ run_sql_history(void *arg, struct uuid thread_id, int64_t next_sequence,
 		h->run_id = rows_uuid(r, i, 6);
 		h->step = rows_int(r, i, 7);
 		h->sequence = rows_int(r, i, 8);
+		h->usage = text_in(arena, r, i, 9);
 	}
 	rows_free(r);
 	return AS_OK;

@@ -26,6 +26,7 @@ static const struct run_store_ops sql_ops = {
 	.release = run_sql_release,
 	.state = run_sql_state,
 	.thread = run_sql_thread,
+	.switch_leaf = run_sql_switch,
 	.history = run_sql_history,
 	.tools = run_sql_tools,
 	.asked = run_sql_asked,
@@ -163,12 +164,21 @@ run_store_thread(struct run_store *rs, struct uuid thread_id,
 }
 
 SUSPENDS enum as_status
-run_store_history(struct run_store *rs, struct uuid thread_id,
+run_store_switch(struct run_store *rs, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
+    struct error *err)
+{
+	return rs->ops->switch_leaf(rs->arg, thread_id, tenant_id, user_id,
+	    leaf, err);
+}
+
+SUSPENDS enum as_status
+run_store_history(struct run_store *rs, struct uuid thread_id, struct uuid leaf,
     int64_t next_sequence, struct arena *arena, struct run_history_row **out,
     int *n, struct error *err)
 {
-	return rs->ops->history(rs->arg, thread_id, next_sequence, arena, out,
-	    n, err);
+	return rs->ops->history(rs->arg, thread_id, leaf, next_sequence, arena,
+	    out, n, err);
 }
 
 SUSPENDS enum as_status

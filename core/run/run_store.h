@@ -105,6 +105,27 @@ SUSPENDS enum as_status run_store_thread_create(struct run_store *rs,
 
 /* ---- Create -------------------------------------------------------- */
 
+/*
+ * A run of a thread with branches: what its model is told is the path from the
+ * root to a leaf and not the whole thread.  leaf nil: there are no branches.
+ */
+struct run_branch {
+	struct uuid leaf; /* at the start: the question, or what is answered
+			     anew */
+	struct uuid before; /* the thread's leaf, and again after a rollback */
+	bool beside; /* a fork that the thread's leaf does not follow */
+};
+
+/* The checkpoint that a fork begins with; its id is that of the run. */
+struct run_fork {
+	struct uuid checkpoint_id; /* that it goes on from, or nil */
+	const char *mode; /* see run_state; NULL: a branch and no fork */
+	const char *manifest; /* JSON; NULL: no fork */
+	uint8_t hash[32];
+	const struct run_tool *tools; /* that its leaf asks for: planned */
+	int n_tools;
+};
+
 struct run_create {
 	struct uuid run_id, thread_id, agent_id, tenant_id, user_id;
 	const char *model, *correlation_id, *traceparent;
@@ -112,6 +133,8 @@ struct run_create {
 	struct run_message message; /* the user's; nil id: none */
 	struct uuid
 	    forked_from; /* the run that this one takes up again, or nil */
+	struct run_branch branch;
+	struct run_fork fork;
 	struct run_heads heads; /* of the thread; run_seq 0 */
 	bool new_thread; /* it is made here; heads 0, 0, 1 */
 	const char *kind; /* interactive ambient subagent replay; NULL: the
@@ -158,6 +181,8 @@ struct run_unblock {
 	const struct event_list *events; /* of this run */
 	/* Its own, with the place that it gets in the history. */
 	const struct run_message *message;
+	/* To queued, in a thread with branches: it answers at the leaf. */
+	struct run_branch branch;
 };
 
 struct run_commit {
@@ -201,9 +226,16 @@ struct run_commit {
 	int n_unblocks;
 	/* From blocked to queued: the place of its message in the history. */
 	const struct run_message *unstaged;
+	struct run_branch branch; /* as in run_unblock */
 	struct uuid checkpoint_id; /* nil: none */
+	struct uuid checkpoint_parent; /* nil: the head of the thread */
 	const char *checkpoint_manifest;
 	uint8_t checkpoint_hash[32];
+	struct uuid leaf; /* of the thread from now on; nil: unchanged */
+	/* With void_messages: the thread's head is again that of this message;
+	   nil: what it was before the first checkpoint of the run. */
+	struct uuid back_to;
+	bool beside; /* the thread's head does not follow */
 	const char *usage; /* JSON of the run, NULL: unchanged */
 	int64_t tokens, cost_micros; /* that this commit adds */
 	const char *error_code,
@@ -368,10 +400,16 @@ struct run_state {
 	int64_t attempt, version, cost_micros;
 	int64_t crash_count, crash_step;
 	uint8_t checkpoint_hash[32]; /* zero: none yet */
+	struct run_branch branch;
+	struct uuid leaf; /* of its path now; nil: the thread is linear */
+	struct uuid forked_from; /* a run, or nil */
+	/* live; what_if and the tools that it calls all the same; or NULL */
+	const char *fork_mode;
 	struct run_usage usage;
 	int64_t now_us; /* the store's clock at the read */
 	const char *multitask; /* NULL: not asked for */
 	struct uuid active_run_id; /* of the thread */
+	struct uuid thread_leaf; /* the same; nil: it has no branches */
 	/* Blocked runs of the thread at heads.seq, and how many of them steer. */
 	int64_t n_blocked, n_steers;
 	const char *next_multitask; /* of the first one, or NULL */
@@ -384,7 +422,8 @@ SUSPENDS enum as_status run_store_state(struct run_store *rs,
 
 struct thread_state {
 	struct uuid id, tenant_id, user_id, agent_id, active_run_id;
-	struct uuid last_message_id;
+	struct uuid last_message_id; /* of the branch that is looked at */
+	struct uuid leaf; /* the same if there are branches, else nil */
 	struct run_heads heads;
 	int64_t now_us;
 	int64_t n_blocked; /* runs that wait for it */
@@ -399,21 +438,32 @@ SUSPENDS enum as_status run_store_thread(struct run_store *rs,
 struct run_history_row {
 	struct uuid id;
 	const char *role, *content, *parts, *tool_call_id, *state;
+	const char *usage; /* JSON, or NULL */
 	struct uuid run_id;
 	int64_t step, sequence;
 };
+
+/*
+ * The thread's leaf is this message, which has to be one of it that counts.
+ * AS_CONFLICT: a run is at work, or it is not.
+ */
+SUSPENDS enum as_status run_store_switch(struct run_store *rs,
+    struct uuid thread_id, struct uuid tenant_id, struct uuid user_id,
+    struct uuid leaf, struct error *err);
 
 #define RUN_HISTORY_ROWS 1000
 #define RUN_HISTORY_CHARS (4 * 1024 * 1024) /* of content and parts */
 
 /*
- * The thread's newest messages that count, oldest first, in the arena; always
- * those from the last user's message on.  next_sequence: the thread's head as
- * the caller knows it; a hint that a short thread needs less.
+ * The newest messages that count of the path to leaf, or of a whole thread
+ * without branches if it is nil; oldest first, in the arena; always those from
+ * the last user's message on.  next_sequence: the thread's head as the caller
+ * knows it; a hint that a short thread needs less.
  */
 SUSPENDS enum as_status run_store_history(struct run_store *rs,
-    struct uuid thread_id, int64_t next_sequence, struct arena *arena,
-    struct run_history_row **out, int *n, struct error *err);
+    struct uuid thread_id, struct uuid leaf, int64_t next_sequence,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err);
 
 /* Tool calls of one step of a run, by ordinal, in the arena. */
 SUSPENDS enum as_status run_store_tools(struct run_store *rs,

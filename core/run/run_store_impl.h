@@ -54,8 +54,11 @@ struct run_store_ops {
 	SUSPENDS enum as_status (*thread)(void *arg, struct uuid thread_id,
 	    struct uuid tenant_id, struct uuid user_id,
 	    struct thread_state *out, struct error *err);
+	SUSPENDS enum as_status (*switch_leaf)(void *arg, struct uuid thread_id,
+	    struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
+	    struct error *err);
 	SUSPENDS enum as_status (*history)(void *arg, struct uuid thread_id,
-	    int64_t next_sequence, struct arena *arena,
+	    struct uuid leaf, int64_t next_sequence, struct arena *arena,
 	    struct run_history_row **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*tools)(void *arg, struct uuid run_id,
 	    int64_t step, struct arena *arena, struct run_tool **out, int *n,
@@ -91,8 +94,8 @@ struct run_store {
 };
 
 /*
- * The body in SQL: run_store_sql.c, run_claim.c, run_inbox.c, run_node.c,
- * run_queue.c, run_read.c; arg is a store.
+ * The body in SQL: run_store_sql.c, run_branch.c, run_claim.c, run_inbox.c,
+ * run_node.c, run_queue.c, run_read.c; arg is a store.
  */
 SUSPENDS enum as_status run_sql_thread_create(void *arg, struct uuid id,
     struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,
@@ -135,9 +138,12 @@ SUSPENDS enum as_status run_sql_state(void *arg, struct uuid run_id,
 SUSPENDS enum as_status run_sql_thread(void *arg, struct uuid thread_id,
     struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
     struct error *err);
+SUSPENDS enum as_status run_sql_switch(void *arg, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
+    struct error *err);
 SUSPENDS enum as_status run_sql_history(void *arg, struct uuid thread_id,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err);
+    struct uuid leaf, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_tools(void *arg, struct uuid run_id,
     int64_t step, struct arena *arena, struct run_tool **out, int *n,
     struct error *err);

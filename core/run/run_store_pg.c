@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
 #include "core/base/text.h"
+#include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
@@ -232,12 +233,28 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 	return st;
 }
 
+/* The same for the first statement of several. */
+static SUSPENDS enum as_status
+guarded_batch(struct store *store, struct batch *b, struct error *err)
+{
+	struct rows **rows = arena_alloc(b->arena,
+	    (size_t)b->n * sizeof(struct rows *));
+	enum as_status st = store_batch(store, b->calls, b->n, rows, err);
+
+	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
+		st = error_set(err, ERR_CONFLICT, "the row has moved on");
+	for (int i = 0; i < b->n; i++)
+		rows_free(rows[i]);
+	return st;
+}
+
 /* ---- Create -------------------------------------------------------- */
 
 /* Both give a row only if the thread is as the caller believes. */
 #define TAKE_THREAD \
 	"UPDATE threads SET status = 'busy'," \
 	" active_run_id = $2, head_seq = $22, next_msg_seq = $36," \
+	" active_leaf = COALESCE($43, active_leaf)," \
 	" version = version + 1, updated_at = $5," \
 	" title = CASE WHEN title = '' THEN $23 ELSE title END" \
 	" WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1" \
@@ -245,8 +262,8 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 #define NEW_THREAD \
 	"INSERT INTO threads (id, tenant_id, user_id, agent_id, title," \
 	" status, active_run_id, head_seq, next_msg_seq, version," \
-	" created_at, updated_at) VALUES ($1, $42, $28, $24, $23, 'busy'," \
-	" $2, $22, $36, 2, $5, $5)"
+	" created_at, updated_at, active_leaf) VALUES ($1, $42, $28, $24," \
+	" $23, 'busy', $2, $22, $36, 2, $5, $5, $43)"
 
 #define CREATE_WITH(thread) \
 	"WITH t AS (" thread " RETURNING id, tenant_id, user_id)," \
@@ -255,10 +272,11 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 	" created_by_user_id, root_run_id, checkpoint_ns, step, head_seq," \
 	" fence, version, last_commit_id, owner_epoch, attempt," \
 	" deadline_at, model, created_at, updated_at, started_at," \
-	" holds_thread, forked_from_run, origin, dedup, multitask)" \
+	" holds_thread, forked_from_run, origin, dedup, branch_leaf," \
+	" branch_before, multitask)" \
 	" SELECT $2, t.tenant_id, t.id, t.user_id, $24, $37, $38," \
 	" $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32," \
-	" $33, $5, $5, $34, TRUE, $35, $40, $41, $43 FROM t" \
+	" $33, $5, $5, $34, TRUE, $35, $40, $41, $44, $45, $46 FROM t" \
 	" RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence)," \
 	" m AS (" MESSAGE_FROM ")," \
 	" e AS (" EVENTS_FROM ")," \
@@ -271,9 +289,9 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD) };
 static struct sql CREATE_NEW = { .postgres = CREATE_WITH(NEW_THREAD) };
 
-#define CREATE_ARGS (COMMON_ARGS + 22)
+#define CREATE_ARGS (COMMON_ARGS + 25)
 
-/* $22 to $43 */
+/* $22 to $46 */
 static void
 create_args(const struct run_create *c, struct sql_arg *args)
 {
@@ -301,10 +319,30 @@ create_args(const struct run_create *c, struct sql_arg *args)
 		SQL_TEXT(c->origin),
 		SQL_TEXT(c->dedup),
 		SQL_UUID(c->tenant_id),
+		sql_uuid_or_null(run_create_leaf(c)),
+		sql_uuid_or_null(c->branch.leaf),
+		sql_uuid_or_null(c->branch.before),
 		SQL_TEXT(c->multitask),
 	};
 
 	memcpy(args, list, sizeof(list));
+}
+
+/* The statement of the create, then what run_branch.c adds to it. */
+static SUSPENDS enum as_status
+guarded_fork(struct store *store, const struct run_create *c,
+    const struct sql_arg *args, struct error *err)
+{
+	struct batch b;
+	enum as_status st;
+
+	batch_init(&b);
+	batch_add(&b, &CREATE, args, CREATE_ARGS);
+	run_branch_add_fork(&b, c);
+	run_branch_add_head(&b, c);
+	st = guarded_batch(store, &b, err);
+	batch_fini(&b);
+	return st;
 }
 
 SUSPENDS enum as_status
@@ -322,8 +360,11 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, &message);
 	create_args(c, args + COMMON_ARGS);
-	st = guarded(store, c->new_thread ? &CREATE_NEW : &CREATE, args,
-	    CREATE_ARGS, err);
+	if (run_create_forks(c))
+		st = guarded_fork(store, c, args, err);
+	else
+		st = guarded(store, c->new_thread ? &CREATE_NEW : &CREATE, args,
+		    CREATE_ARGS, err);
 	events_free(&events);
 	return st;
 }
@@ -354,22 +395,24 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" model = COALESCE($50, model)," \
 	" budget = COALESCE($51, budget)," \
 	" deadline_at = COALESCE($52, deadline_at)" \
-	" FROM l WHERE runs.id = $2 AND thread_id = l.id" \
+	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
 	" AND status = $37 AND step = $38" \
 	" AND runs.head_seq = $3 - 1 AND fence = $39" \
 	" AND l.head_seq = $4 - 1 AND $53 IN (0, version)" \
-	" RETURNING runs.id, tenant_id, thread_id, step," \
+	" RETURNING runs.id, tenant_id, runs.thread_id, step," \
 	" checkpoint_ns, fence, l.head_checkpoint_id AS parent" more ")," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
 	" status = COALESCE($46, status)," \
 	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
-	" head_checkpoint_id = COALESCE($28, head_checkpoint_id)" \
+	" head_checkpoint_id = COALESCE($56, head_checkpoint_id)," \
+	" active_leaf = COALESCE($54, active_leaf)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
 	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
 	" tenant_id, parent_id, run_id, step, source, manifest," \
 	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $28, r.tenant_id, r.parent, r.id, r.step, 'loop', $43, $44, $5" \
+	" $28, r.tenant_id, COALESCE($55, r.parent), r.id, r.step, 'loop', " \
+	"$43, $44, $5" \
 	" FROM r WHERE $28 IS NOT NULL)," \
 	" m AS (" messages ")," \
 	" e AS (" EVENTS_FROM ")," parts \
@@ -383,7 +426,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($57 AS json)) AS m (id uuid," \
+	" FROM r, json_to_recordset(CAST($60 AS json)) AS m (id uuid," \
 	" sequence bigint, step bigint, ordinal bigint, role text," \
 	" content text, parts text, tool_name text, tool_call_id text," \
 	" state text, client_message_id text, parent_id uuid, usage text," \
@@ -397,7 +440,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
 	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($54 AS " \
+	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($57 AS " \
 	"json)) AS x" \
 	" (id uuid, step bigint, ordinal bigint, call_id text," \
 	" idem_key text, tool text, version text, effect text," \
@@ -409,21 +452,21 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" completed_at = CASE WHEN x.ends THEN $5 END," \
 	" resolution = x.resolution, idem_key = x.idem_key," \
 	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset(CAST($55 AS json)) AS x" \
+	" FROM r, json_to_recordset(CAST($58 AS json)) AS x" \
 	" (id uuid, state text, result text, sha text, error_code text," \
 	" resolution text, idem_key text, deadline bigint, ends bool)" \
 	" WHERE i.id = x.id AND i.run_id = r.id" \
 	" AND (i.completed_at IS NULL OR i.state = 'unknown'))," \
 	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $56 AND messages.run_id = r.id),"
+	" WHERE $59 AND messages.run_id = r.id),"
 
 /* Who wants to hear of a run's end, as run_outbox_add does it. */
 #define OUTBOX_FROM \
 	" o AS (INSERT INTO outbox (tenant_id, kind, dest, ref, webhook_id," \
-	" event_id, next_at, created_at) SELECT r.tenant_id, 'webhook', $54," \
-	" $55, w.id, $22, $5, $5 FROM r JOIN webhooks w" \
+	" event_id, next_at, created_at) SELECT r.tenant_id, 'webhook', $57," \
+	" $58, w.id, $22, $5, $5 FROM r JOIN webhooks w" \
 	" ON w.tenant_id = r.tenant_id AND w.user_id = r.user_id" \
-	" WHERE NOT w.paused AND (w.event_mask & $56) <> 0),"
+	" WHERE NOT w.paused AND (w.event_mask & $59) <> 0),"
 
 static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "",
 				       "") };
@@ -432,14 +475,15 @@ static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
 static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
 				       OUTBOX_FROM, ", runs.user_id") };
 
-#define PLAIN_ARGS (COMMON_ARGS + 32)
+#define PLAIN_ARGS (COMMON_ARGS + 35)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
 #define TELLS_ARGS (PLAIN_ARGS + 3)
 
-/* $22 to $53 */
+/* $22 to $56 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
+	static const struct uuid none;
 	bool ends = !run_is_open(c->to);
 	struct run_heads after = run_commit_heads(c);
 	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
@@ -475,6 +519,9 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(c->budget),
 		sql_time(c->deadline_at),
 		SQL_INT(c->version),
+		sql_uuid_or_null(c->leaf),
+		sql_uuid_or_null(c->checkpoint_parent),
+		sql_uuid_or_null(c->beside ? none : c->checkpoint_id),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -485,7 +532,6 @@ static SUSPENDS enum as_status
 guarded_more(struct store *store, const struct run_commit *c,
     const struct sql_arg *args, struct error *err)
 {
-	struct rows **rows;
 	struct batch b;
 	enum as_status st;
 
@@ -494,17 +540,12 @@ guarded_more(struct store *store, const struct run_commit *c,
 	if (run_store_parks(c))
 		run_store_park_add(&b, c);
 	run_outbox_add(&b, c);
-	rows = arena_alloc(b.arena, (size_t)b.n * sizeof(struct rows *));
-	st = store_batch(store, b.calls, b.n, rows, err);
-	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
-		st = error_set(err, ERR_CONFLICT, "the row has moved on");
-	for (int i = 0; i < b.n; i++)
-		rows_free(rows[i]);
+	st = guarded_batch(store, &b, err);
 	batch_fini(&b);
 	return st;
 }
 
-/* $54 to $56 as well, if it tells of the run's end. */
+/* $57 to $59 as well, if it tells of the run's end. */
 static SUSPENDS enum as_status
 commit_plain(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)
@@ -523,7 +564,7 @@ commit_plain(struct store *store, const struct run_commit *c,
 	return st;
 }
 
-/* $54 to $57 as well */
+/* $57 to $60 as well */
 static SUSPENDS enum as_status
 commit_lists(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/run/batch.h"
 #include "core/run/run_block.h"
+#include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
@@ -86,6 +87,8 @@ run_sql_thread_create(void *arg, struct uuid id, struct uuid tenant_id,
 SQL(TAKE_THREAD,
     "UPDATE threads SET status = 'busy', active_run_id = $2, head_seq = $5,"
     " next_msg_seq = $10, version = version + 1, updated_at = $6,"
+    " active_leaf = COALESCE($11, active_leaf),"
+    " head_checkpoint_id = COALESCE($12, head_checkpoint_id),"
     " title = CASE WHEN title = '' THEN $7 ELSE title END"
     " WHERE id = $1 AND active_run_id IS NULL AND head_seq = $3"
     " AND next_msg_seq = $4 AND tenant_id = $8 AND user_id = $9");
@@ -101,10 +104,11 @@ SQL(INSERT_RUN,
     " root_run_id, checkpoint_ns, step, head_seq, fence, version,"
     " last_commit_id, owner_epoch, attempt, deadline_at, model, created_at,"
     " updated_at, started_at, holds_thread, forked_from_run, origin, dedup,"
+    " forked_from_checkpoint, branch_leaf, branch_before, beside, fork_mode,"
     " multitask)"
     " VALUES ($1, $2, $3, $4, $5, $17, $18, $6, $7, $8, $4, $1, '',"
     " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16, $19,"
-    " $20, $21)");
+    " $20, $21, $22, $23, $24, $25, $26)");
 
 SQL(INSERT_JOB,
     "INSERT INTO jobs (kind, class, run_id, tenant_id, run_at, enqueued_at,"
@@ -126,7 +130,11 @@ add_run(struct batch *b, const struct run_create *c)
 	    SQL_INT(c->deadline_at), SQL_TEXT(c->model), SQL_INT(c->now_us),
 	    since, sql_uuid_or_null(c->forked_from),
 	    SQL_TEXT(run_create_kind(c)), SQL_INT(c->class),
-	    SQL_TEXT(c->origin), SQL_TEXT(c->dedup), SQL_TEXT(c->multitask));
+	    SQL_TEXT(c->origin), SQL_TEXT(c->dedup),
+	    sql_uuid_or_null(c->fork.checkpoint_id),
+	    sql_uuid_or_null(c->branch.leaf),
+	    sql_uuid_or_null(c->branch.before), SQL_BOOL(c->branch.beside),
+	    SQL_TEXT(c->fork.mode), SQL_TEXT(c->multitask));
 	BATCH_ADD(b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
 	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since,
 	    SQL_INT(c->class), SQL_INT(run_create_at(c)));
@@ -149,7 +157,9 @@ add_thread(struct batch *b, const struct run_create *c)
 		    SQL_UUID(c->run_id), SQL_INT(c->heads.seq),
 		    SQL_INT(c->heads.msg_seq), head, SQL_INT(c->now_us),
 		    SQL_TEXT(c->title), SQL_UUID(c->tenant_id),
-		    SQL_UUID(c->user_id), next);
+		    SQL_UUID(c->user_id), next,
+		    sql_uuid_or_null(run_create_leaf(c)),
+		    sql_uuid_or_null(run_create_head(c)));
 }
 
 SUSPENDS enum as_status
@@ -168,6 +178,8 @@ run_sql_create(void *arg, const struct run_create *c, struct error *err)
 	batch_init(&b);
 	add_thread(&b, c);
 	add_run(&b, c);
+	if (run_create_forks(c))
+		run_branch_add_fork(&b, c);
 	if (!uuid_is_nil(c->message.id))
 		add_message(&b, &o, &c->message);
 	add_events(&b, &o, &c->heads, c->events);
@@ -201,14 +213,15 @@ SQL(GUARD_RUN,
 SQL(INSERT_CHECKPOINT,
     "INSERT INTO checkpoints (thread_id, ns, checkpoint_id, tenant_id,"
     " parent_id, run_id, step, source, manifest, state_hash, created_at)"
-    " VALUES ($1, '', $2, $3, (SELECT t.head_checkpoint_id FROM threads t"
-    " WHERE t.id = $1), $4, $5, 'loop', $6, $7, $8)");
+    " VALUES ($1, '', $2, $3, COALESCE($9, (SELECT t.head_checkpoint_id"
+    " FROM threads t WHERE t.id = $1)), $4, $5, 'loop', $6, $7, $8)");
 
 SQL(MOVE_THREAD,
     "UPDATE threads SET head_seq = $2, next_msg_seq = $3, updated_at = $4,"
     " version = version + 1, status = COALESCE($7, status),"
     " active_run_id = CASE WHEN $5 = 1 THEN NULL ELSE active_run_id END,"
-    " head_checkpoint_id = COALESCE($6, head_checkpoint_id) WHERE id = $1");
+    " head_checkpoint_id = COALESCE($6, head_checkpoint_id),"
+    " active_leaf = COALESCE($8, active_leaf) WHERE id = $1");
 
 SQL(INSERT_TOOL,
     "INSERT INTO tool_invocations (id, tenant_id, run_id, ns, step, ordinal,"
@@ -305,13 +318,13 @@ add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 		    SQL_UUID(c->checkpoint_id), SQL_UUID(o->tenant_id),
 		    SQL_UUID(o->run_id), SQL_INT(o->step),
 		    SQL_TEXT(c->checkpoint_manifest),
-		    SQL_BYTES(c->checkpoint_hash, HASH_LEN),
-		    SQL_INT(o->now_us));
+		    SQL_BYTES(c->checkpoint_hash, HASH_LEN), SQL_INT(o->now_us),
+		    sql_uuid_or_null(c->checkpoint_parent));
 	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id), SQL_INT(after.seq),
 	    SQL_INT(after.msg_seq), SQL_INT(o->now_us),
 	    SQL_INT(run_commit_frees_thread(c) ? 1 : 0),
-	    sql_uuid_or_null(c->checkpoint_id),
-	    SQL_TEXT(run_commit_thread_status(c)));
+	    c->beside ? SQL_NULL : sql_uuid_or_null(c->checkpoint_id),
+	    SQL_TEXT(run_commit_thread_status(c)), sql_uuid_or_null(c->leaf));
 }
 
 SUSPENDS enum as_status

@@ -77,6 +77,23 @@ run_message_reset(struct event_list *events, struct uuid message_id,
 }
 
 void
+run_tool_intended(struct event_list *events, const struct run_tool *t,
+    bool needs_approval)
+{
+	struct buf b = { 0 };
+
+	jw_open(&b, NULL);
+	jw_str(&b, "tool_call_id", t->call_id);
+	jw_str(&b, "name", t->tool);
+	jw_raw(&b, "args", t->args);
+	jw_str(&b, "effect", run_effect_word(t->effect));
+	jw_str(&b, "idempotency_key", t->idem_key);
+	jw_bool(&b, "needs_approval", needs_approval);
+	jw_close(&b);
+	event_list_add(events, "tool_call", &b);
+}
+
+void
 run_part_text(struct buf *parts, const char *type, const char *text, size_t len)
 {
 	jw_open(parts, NULL);

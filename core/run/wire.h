@@ -28,6 +28,10 @@ void run_message_started(struct event_list *events, struct uuid message_id,
 void run_message_reset(struct event_list *events, struct uuid message_id,
     int64_t attempt);
 
+/* tool_call: the intent of a call. */
+void run_tool_intended(struct event_list *events, const struct run_tool *t,
+    bool needs_approval);
+
 const char *run_effect_word(const char *letter); /* "P" -> "none" */
 const char *run_effect_letter(enum as_effect effect);
 

@@ -48,8 +48,8 @@ work_reload_history(struct work *w, struct error *err)
 	for (int i = 0;; i++) {
 		error_clear(err);
 		st = run_store_history(w->e->c.runs, w->thread_id,
-		    w->state.heads.msg_seq, fresh, &w->history, &w->n_history,
-		    err);
+		    w->state.leaf, w->state.heads.msg_seq, fresh, &w->history,
+		    &w->n_history, err);
 		if (!work_wait_retry(w, st, i))
 			break;
 	}
@@ -272,6 +272,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	c->step = w->state.step;
 	c->heads = w->state.heads;
 	c->attempt = w->state.attempt;
+	c->beside = w->state.branch.beside;
 	c->bump_fence = w->takes_over;
 	c->events = &wc->events;
 	c->now_us = engine_now_us(w->e);
@@ -361,6 +362,9 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 	hash_end(&w->chain, c->checkpoint_hash);
 	w->chain = before; /* until it is written */
 	c->checkpoint_id = engine_new_id(w->e);
+	c->checkpoint_parent = w->state.checkpoint_id;
+	if (w->state.branch.beside && uuid_is_nil(c->checkpoint_parent))
+		c->checkpoint_parent = w->run_id; /* of the fork */
 	jw_open(&body, NULL);
 	jw_int(&body, "messages", c->heads.msg_seq + c->n_messages - 1);
 	jw_close(&body);
@@ -385,6 +389,8 @@ state_apply(struct work *w, const struct run_commit *c)
 	w->state.n_blocked -= c->n_unblocks;
 	if (c->n_messages > 0)
 		w->last_id = c->messages[c->n_messages - 1].id;
+	if (c->n_messages > 0 && !uuid_is_nil(w->state.leaf))
+		w->state.leaf = w->last_id;
 	w->state.step += c->advance ? 1 : 0;
 	w->state.fence += c->bump_fence ? 1 : 0;
 	w->state.attempt = c->attempt;
@@ -407,6 +413,8 @@ state_apply(struct work *w, const struct run_commit *c)
 		const struct run_message *m = c->unblocks[i].message;
 
 		w->last_id = m->id;
+		if (!uuid_is_nil(w->state.leaf))
+			w->state.leaf = w->last_id;
 		chain_add(w, m->role, m->parts);
 	}
 }
@@ -418,6 +426,7 @@ work_state_look(struct work *w, const struct run_state *now)
 	w->state.status = now->status;
 	w->state.cancel_mode = now->cancel_mode;
 	w->state.active_run_id = now->active_run_id;
+	w->state.thread_leaf = now->thread_leaf;
 	w->state.n_blocked = now->n_blocked;
 	w->state.n_steers = now->n_steers;
 	w->state.next_multitask = now->next_multitask;
@@ -460,6 +469,30 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 }
 
 /*
+ * The person goes on looking at what this run says, and at what the next one is
+ * asked.
+ */
+static void
+commit_leaf(const struct work *w, struct run_commit *c)
+{
+	const struct run_branch *b = &w->state.branch;
+
+	c->leaf = (struct uuid){ 0 };
+	if (!uuid_is_nil(b->leaf) && !b->beside) {
+		if (c->void_messages)
+			c->leaf = c->back_to = b->before;
+		else if (c->n_messages > 0)
+			c->leaf = c->messages[c->n_messages - 1].id;
+		else if (c->n_unblocks > 0 && c->unblocks[0].to != RUN_QUEUED)
+			c->leaf = c->unblocks[c->n_unblocks - 1].message->id;
+	}
+	if (!uuid_is_nil(c->branch.leaf))
+		c->leaf = c->branch.leaf;
+	if (c->n_unblocks > 0 && !uuid_is_nil(c->unblocks[0].branch.leaf))
+		c->leaf = c->unblocks[0].branch.leaf;
+}
+
+/*
  * Its messages keep their numbers: who holds the thread alone gives them.  Not
  * so what depends on the runs that wait.
  */
@@ -476,7 +509,10 @@ commit_try(struct work *w, struct work_commit *wc, struct error *err)
 		st = wc->fill(w, wc, err);
 		wc->filled_at = st == AS_OK ? c->heads.seq : -1;
 	}
-	return st == AS_OK ? run_store_commit(w->e->c.runs, c, err) : st;
+	if (st != AS_OK)
+		return st;
+	commit_leaf(w, c);
+	return run_store_commit(w->e->c.runs, c, err);
 }
 
 SUSPENDS enum as_status

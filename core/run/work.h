@@ -54,6 +54,7 @@ struct work {
 	const char *model;
 	struct run_budget granted;
 	uint64_t wall_end_ms; /* loop clock */
+	uint64_t begun_ms; /* the same */
 	/* For the next commit. */
 	int64_t spent_tokens, spent_micros;
 	bool has_spent;

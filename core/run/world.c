@@ -78,6 +78,41 @@ world_verify(void *arg, const struct plug_caller *who, const char *tool,
 	return plug_tool_verify(p->plug, who, tool, args, result, err);
 }
 
+static int64_t
+world_window(void *arg, const char *model)
+{
+	struct plugin_world *p = arg;
+	const struct plug_model_info *info = model != NULL
+						 ? plug_model_find(p->plug,
+						       model)
+						 : NULL;
+
+	return info != NULL ? info->window : 0;
+}
+
+SQL(RECORDED,
+    "SELECT result FROM tool_invocations WHERE run_id = $1 AND tool = $2"
+    " AND args_hash = $3 AND state = 'succeeded' AND result IS NOT NULL"
+    " ORDER BY step DESC, ordinal DESC LIMIT 1");
+
+static SUSPENDS enum as_status
+world_recorded(void *arg, struct uuid run_id, const char *tool,
+    const uint8_t args_hash[32], struct arena *arena, const char **out,
+    struct error *err)
+{
+	struct plugin_world *p = arg;
+	struct sql_arg args[] = { SQL_UUID(run_id), SQL_TEXT(tool),
+		SQL_BYTES(args_hash, 32) };
+	struct rows *r = NULL;
+	enum as_status st = store_query(p->store, &RECORDED, args, 3, &r, err);
+
+	*out = NULL;
+	if (st == AS_OK && rows_count(r) == 1)
+		*out = arena_strdup(arena, rows_text(r, 0, 0));
+	rows_free(r);
+	return st;
+}
+
 struct world *
 world_new(struct plug *plug, struct store *store)
 {
@@ -92,7 +127,9 @@ world_new(struct plug *plug, struct store *store)
 		.tool = world_tool,
 		.chat = world_chat,
 		.call = world_call,
-		.verify = world_verify };
+		.verify = world_verify,
+		.recorded = world_recorded,
+		.window = world_window };
 	return &p->w;
 }
 

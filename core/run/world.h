@@ -42,6 +42,15 @@ struct world {
 	    const struct plug_caller *who, const char *tool,
 	    struct json_object *args, struct json_object **result,
 	    struct error *err);
+	/* Tokens that the model can be told at once; 0: nobody knows. */
+	int64_t (*window)(void *arg, const char *model);
+	/*
+	 * What this tool has answered to the same arguments (their hash) in
+	 * that run, in the arena; NULL: nothing.  No such member: nothing.
+	 */
+	SUSPENDS enum as_status (*recorded)(void *arg, struct uuid run_id,
+	    const char *tool, const uint8_t args_hash[32], struct arena *arena,
+	    const char **out, struct error *err);
 };
 
 /* The plugins and this loop's store, both of which outlive it. */

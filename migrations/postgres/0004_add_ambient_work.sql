@@ -114,6 +114,15 @@ CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
 DROP INDEX jobs_leased;
 CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
 
+-- How long a run of an agent uses a slot, a moving average; the nil agent: all.
+CREATE TABLE run_times (
+	agent_id uuid NOT NULL,
+	class integer NOT NULL,
+	est_ms bigint NOT NULL,
+	updated_at bigint NOT NULL,
+	PRIMARY KEY (agent_id, class)
+);
+
 -- Schedules -------------------------------------------------------------
 
 -- When it is looked at: next_at and what its jitter adds.
@@ -220,5 +229,18 @@ CREATE UNIQUE INDEX runs_thread_id_block_pos_key ON runs (thread_id, block_pos)
 	WHERE block_pos IS NOT NULL;
 
 -- Branches and time travel ----------------------------------------------
+
+-- threads.active_leaf is NULL as long as a thread has one branch only: then its
+-- messages in the order of their sequence are the path.
+-- The message at which the path of a run on a branch begins: its question, or
+-- what it answers anew; NULL: the thread had no branches then.
+ALTER TABLE runs ADD COLUMN branch_leaf UUID;
+-- Where the thread's leaf was before; it is there again after a rollback.
+ALTER TABLE runs ADD COLUMN branch_before UUID;
+-- The thread's leaf does not follow this run.
+ALTER TABLE runs ADD COLUMN beside BOOLEAN NOT NULL DEFAULT FALSE;
+-- live, what_if: how a fork treats effects, after what_if the tools that are
+-- called all the same; NULL: it is no fork.
+ALTER TABLE runs ADD COLUMN fork_mode TEXT;
 
 -- Subagents -------------------------------------------------------------

@@ -95,6 +95,15 @@ CREATE INDEX jobs_ready ON jobs (class, tenant_id, run_at, id)
 DROP INDEX jobs_leased;
 CREATE INDEX jobs_leased ON jobs (owner_epoch, tenant_id) WHERE state = 1;
 
+-- How long a run of an agent uses a slot, a moving average; the nil agent: all.
+CREATE TABLE run_times (
+	agent_id BLOB NOT NULL,
+	class INTEGER NOT NULL,
+	est_ms INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (agent_id, class)
+);
+
 -- Schedules -------------------------------------------------------------
 
 -- When it is looked at: next_at and what its jitter adds.
@@ -206,5 +215,18 @@ CREATE UNIQUE INDEX runs_thread_id_block_pos_key ON runs (thread_id, block_pos)
 	WHERE block_pos IS NOT NULL;
 
 -- Branches and time travel ----------------------------------------------
+
+-- threads.active_leaf is NULL as long as a thread has one branch only: then its
+-- messages in the order of their sequence are the path.
+-- The message at which the path of a run on a branch begins: its question, or
+-- what it answers anew; NULL: the thread had no branches then.
+ALTER TABLE runs ADD COLUMN branch_leaf BLOB;
+-- Where the thread's leaf was before; it is there again after a rollback.
+ALTER TABLE runs ADD COLUMN branch_before BLOB;
+-- The thread's leaf does not follow this run.
+ALTER TABLE runs ADD COLUMN beside INTEGER NOT NULL DEFAULT 0;
+-- live, what_if: how a fork treats effects, after what_if the tools that are
+-- called all the same; NULL: it is no fork.
+ALTER TABLE runs ADD COLUMN fork_mode TEXT;
 
 -- Subagents -------------------------------------------------------------

@@ -38,7 +38,7 @@ parser.add_argument('--agents', type=int, default=10000)
 parser.add_argument('names', nargs='*')
 options = parser.parse_args()
 NAMES = ['fiber', 'start', 'get', 'chat', 'engine', 'takeover', 'parked',
-         'token', 'respond', 'sockets']
+         'token', 'respond', 'sockets', 'queue']
 for name in options.names:
     if name not in NAMES:
         sys.exit(f'bench: unknown name {name}; there are {" ".join(NAMES)}')
@@ -852,6 +852,50 @@ def bench_sockets():
     stop(warm)
     host.stop()
     stop(stub)
+
+
+def overload_rows(store, url):
+    env = dict(os.environ, AGENT_STUDIO=str(BUILD / 'agent-studio'),
+               AGENT_STUDIO_CONF=CONF)
+    if url:
+        env.update(AGENT_STUDIO_STORE='postgres', TEST_POSTGRES_URL=url)
+    program = pathlib.Path(__file__).with_name('overload.mjs')
+    text = subprocess.run(['node', program, str(max(options.seconds * 4, 20))],
+                          env=env, check=True, capture_output=True,
+                          text=True).stdout
+    for what, value, limit, good in json.loads(text):
+        row(f'{what}, {store}', value, limit, good if limit else None,
+            '4 x standard, 5 % priority' if limit else '')
+
+
+def waiting_memory(store, url):
+    """What the host keeps of a request that waits: its rows are elsewhere."""
+    n, warm = 10000, 1000
+    stub, port = stub_model(3600000000)
+    host = chat_host(f'queue-{store}', port, url, 'worker.slots=1',
+                     'server.loops=1', f'queue.max_tenant={n + warm}')
+    token = host.sign_up(f'q{random.random()}@example.org')['access_token']
+    agent = request(host.port, 'POST', '/api/agents/',
+                    {'name': 'Stub', 'model_name': 'openai/stub'}, token)
+    c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
+    for i in range(warm + n):
+        if i == warm:
+            before = host.memory('Pss')
+        request(host.port, 'POST', f'/api/agents/{agent["id"]}/ambient-test',
+                {'task': 'wait'}, token, c)
+    each = (host.memory('Pss') - before) / n
+    c.close()
+    row(f'a request that waits, of {n:,}, {store}, PSS', f'{each:.0f} B',
+        '512 B', each <= 512)
+    host.process.kill()
+    host.stop()
+    stop(stub)
+
+
+def bench_queue():
+    for store, url in (('SQLite', None), ('PostgreSQL', POSTGRES)):
+        overload_rows(store, url)
+        waiting_memory(store, url)
 
 
 def main():

@@ -15,4 +15,4 @@ tests_bench_run_load_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 bench-programs: $(EXTRA_PROGRAMS)
 .PHONY: bench-programs
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/bench.py
+EXTRA_DIST += tests/bench/bench.py tests/bench/overload.mjs

@@ -140,6 +140,52 @@ test("models and toolkits", async () => {
 	await call("GET", "/api/toolkits/{slug}/", { path: { slug: "no" }, status: 404 });
 });
 
+async function ended(id) {
+	let last = 0;
+	for (let over = false; !over;) {
+		const { items } = await call("GET", "/api/runs/{id}/events",
+			{ path: { id }, query: `?wait=10&after=${last}` });
+		last = items.at(-1)?.run_seq ?? last;
+		over = items.some((e) => e.type === "run_status" && e.status === "end");
+	}
+}
+
+async function forks(path, session) {
+	const history = `${session}/history`;
+	const { items } = await call("GET", history, { path });
+	const asked = { ...path, cid: items.at(-1).id };
+	const { run } = await call("POST", `${history}/{cid}/fork`,
+		{ path: asked, body: { mode: "what_if" } });
+	await ended(run.id);
+	await call("POST", `${history}/{cid}/fork`,
+		{ path: asked, body: { mode: "replay" } });
+	await call("POST", `${history}/{cid}/fork`,
+		{ path: asked, status: 400, body: { mode: "live", content: "x" } });
+	await call("POST", `${history}/{cid}/fork`,
+		{ path: { ...path, cid: path.id }, status: 404, body: { mode: "live" } });
+	await call("GET", history, { path });
+}
+
+async function branches(path) {
+	const session = "/api/chat/sessions/{id}";
+	const { messages } = await call("GET", session, { path });
+	const mid = messages[0].id;
+	const { run } = await call("POST",
+		`${session}/messages/{mid}/regenerate`,
+		{ path: { ...path, mid }, status: 202 });
+	await ended(run.id);
+	await call("POST", `${session}/messages/{mid}/regenerate`,
+		{ path: { ...path, mid: path.id }, status: 404 });
+	const { items: [fork] } = await call("GET", `${session}/branches`, { path });
+	assert.equal(fork.siblings.length, 2);
+	await call("PUT", `${session}/active_leaf`,
+		{ path, body: { message_id: fork.siblings[0].id } });
+	await call("PUT", `${session}/active_leaf`,
+		{ path, status: 404, body: { message_id: path.id } });
+	await call("GET", session, { path, query: "?branch=all" });
+	await forks(path, session);
+}
+
 test("threads, messages, runs and events", async () => {
 	const agent = await call("POST", "/api/agents/",
 		{ status: 201, body: { name: "x", toolkits: ["calculator"] } });
@@ -149,16 +195,11 @@ test("threads, messages, runs and events", async () => {
 	const sent = await call("POST", "/api/chat/sessions/{id}", { path, status: 202,
 		body: { content: "What is 6 * 7?", client_message_id: "m" } });
 	const run = { id: sent.run.id };
-	let last = 0;
-	for (let ended = false; !ended;) {
-		const { items } = await call("GET", "/api/runs/{id}/events",
-			{ path: run, query: `?wait=10&after=${last}` });
-		last = items.at(-1)?.run_seq ?? last;
-		ended = items.some((e) => e.type === "run_status" && e.status === "end");
-	}
+	await ended(run.id);
 	await call("GET", "/api/runs/{id}/events",
 		{ path: run, status: 400, query: "?after=999" });
 	await call("GET", "/api/chat/sessions/{id}/events", { path });
+	await branches(path);
 	const full = await call("GET", "/api/chat/sessions/{id}", { path });
 	assert.equal(full.messages.length, 4);
 	await call("GET", "/api/chat/sessions", { query: `?agent_id=${agent.id}` });

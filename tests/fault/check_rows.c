@@ -61,12 +61,25 @@ check_checkpoints(struct check *c)
 	    " AND NOT EXISTS (SELECT 1 FROM checkpoints k JOIN runs s ON s.id"
 	    " = k.run_id WHERE k.thread_id = c.thread_id AND k.ns = c.ns AND"
 	    " k.parent_id = c.checkpoint_id AND s.status <> 'rolled_back')"
+	    " AND NOT EXISTS (SELECT 1 FROM checkpoints f WHERE f.thread_id ="
+	    " c.thread_id AND f.source = 'fork')"
 	    " GROUP BY c.thread_id, c.ns HAVING count(*) > 1");
+	check_no_row(c, "I5", "two checkpoints after one, and none is a fork",
+	    "SELECT c.parent_id FROM checkpoints c JOIN runs r ON r.id ="
+	    " c.run_id WHERE c.source = 'loop' AND c.parent_id IS NOT NULL AND"
+	    " r.status <> 'rolled_back' GROUP BY c.thread_id, c.ns,"
+	    " c.parent_id HAVING count(*) > 1");
+	check_no_row(c, "I5", "a run on a branch without its fork",
+	    "SELECT r.id FROM runs r WHERE (r.beside OR r.fork_mode IS NOT"
+	    " NULL) AND NOT EXISTS (SELECT 1 FROM checkpoints k WHERE"
+	    " k.checkpoint_id = r.id AND k.run_id = r.id AND k.source ="
+	    " 'fork')");
 	check_no_row(c, "I5", "the head of a thread is no head",
 	    "SELECT t.id FROM threads t WHERE t.head_checkpoint_id IS NOT NULL"
 	    " AND (EXISTS (SELECT 1 FROM checkpoints k JOIN runs r ON r.id ="
-	    " k.run_id WHERE k.thread_id = t.id AND k.parent_id ="
-	    " t.head_checkpoint_id AND r.status <> 'rolled_back') OR NOT EXISTS"
+	    " k.run_id WHERE k.thread_id = t.id AND k.source = 'loop' AND"
+	    " r.status <> 'rolled_back' AND k.parent_id ="
+	    " t.head_checkpoint_id) OR NOT EXISTS"
 	    " (SELECT 1 FROM checkpoints k WHERE k.thread_id = t.id AND"
 	    " k.checkpoint_id = t.head_checkpoint_id))");
 }
@@ -79,7 +92,6 @@ struct history {
 	char thread[UUID_TEXT];
 	char *open[CALLS_MAX]; /* calls without a result */
 	int n_open;
-	int64_t n; /* messages so far */
 };
 
 static void
@@ -132,15 +144,8 @@ history_result(struct check *c, struct history *h, const char *call_id)
 static void
 history_message(struct check *c, struct history *h, const struct rows *r, int i)
 {
-	const char *role = rows_text(r, i, 1), *state = rows_text(r, i, 4);
+	const char *role = rows_text(r, i, 1);
 
-	if (rows_int(r, i, 0) != ++h->n) {
-		check_broken(c, "I11", "thread %s: message %lld is number %lld",
-		    h->thread, (long long)h->n, (long long)rows_int(r, i, 0));
-		h->n = rows_int(r, i, 0);
-	}
-	if (strcmp(state, "final") != 0 && strcmp(state, "interrupted") != 0)
-		return;
 	if (strcmp(role, "tool") == 0) {
 		history_result(c, h,
 		    rows_is_null(r, i, 3) ? "" : rows_text(r, i, 3));
@@ -152,41 +157,128 @@ history_message(struct check *c, struct history *h, const struct rows *r, int i)
 }
 
 static void
-check_thread(struct check *c, struct uuid id, int64_t next, const char *status)
+check_numbers(struct check *c, const char *thread, const struct rows *r,
+    int64_t next)
 {
-	struct sql_arg args[] = { SQL_UUID(id) };
-	struct history h = { .n = 0 };
-	struct rows *r = check_query(c,
-	    "SELECT sequence, role, parts, tool_call_id, state FROM messages"
-	    " WHERE thread_id = $1 AND sequence > 0 ORDER BY sequence",
-	    args, 1);
+	int64_t n = 0;
 
-	uuid_format(id, h.thread);
 	for (int i = 0; i < rows_count(r); i++)
-		history_message(c, &h, r, i);
-	rows_free(r);
-	if (h.n != next - 1)
+		if (rows_int(r, i, 0) != ++n) {
+			check_broken(c, "I11",
+			    "thread %s: message %lld is number %lld", thread,
+			    (long long)n, (long long)rows_int(r, i, 0));
+			n = rows_int(r, i, 0);
+		}
+	if (n != next - 1)
 		check_broken(c, "I11",
-		    "thread %s: %lld messages, the next is number %lld",
-		    h.thread, (long long)h.n, (long long)next);
-	/* A run that waits for somebody may have calls that wait with it. */
-	if (status == NULL || check_is_terminal(status))
+		    "thread %s: %lld messages, the next is number %lld", thread,
+		    (long long)n, (long long)next);
+}
+
+static bool
+is_counted(const struct rows *r, int i)
+{
+	const char *state = rows_text(r, i, 4);
+
+	return strcmp(state, "final") == 0 || strcmp(state, "interrupted") == 0;
+}
+
+/* Its place before i; -1: it is the first; -2: it is not there. */
+static int
+parent_of(const struct rows *r, int i)
+{
+	if (rows_is_null(r, i, 6))
+		return -1;
+	for (int k = i - 1; k >= 0; k--)
+		if (uuid_equal(rows_uuid(r, k, 5), rows_uuid(r, i, 6)))
+			return k;
+	return -2;
+}
+
+/* One branch from its root to a leaf, as a model would be told it. */
+static void
+check_path(struct check *c, const char *thread, const struct rows *r,
+    const int *parents, int leaf, bool ended)
+{
+	int *path = xcalloc((size_t)leaf + 1, sizeof(*path)), n = 0;
+	struct history h = { .n_open = 0 };
+
+	strcpy(h.thread, thread);
+	for (int i = leaf; i >= 0; i = parents[i])
+		path[n++] = i;
+	while (n > 0)
+		history_message(c, &h, r, path[--n]);
+	if (ended)
 		history_end(c, &h, "its end");
 	while (h.n_open > 0)
 		history_drop(&h, 0);
+	free(path);
+}
+
+static void
+check_branches(struct check *c, const char *thread, const struct rows *r,
+    bool linear, bool ended)
+{
+	size_t size = (size_t)rows_count(r) + 1;
+	int *parents = xcalloc(size, sizeof(*parents)), leaves = 0;
+	bool *has_child = xcalloc(size, sizeof(*has_child));
+
+	for (int i = 0; i < rows_count(r); i++) {
+		if (!is_counted(r, i))
+			continue;
+		parents[i] = parent_of(r, i);
+		if (parents[i] == -2 ||
+		    (parents[i] >= 0 && !is_counted(r, parents[i])))
+			check_broken(c, "I11",
+			    "thread %s: what message %d follows is not there",
+			    thread, i + 1);
+		if (parents[i] >= 0)
+			has_child[parents[i]] = true;
+	}
+	for (int i = 0; i < rows_count(r); i++)
+		if (is_counted(r, i) && !has_child[i]) {
+			leaves++;
+			check_path(c, thread, r, parents, i, ended);
+		}
+	if (linear && leaves > 1)
+		check_broken(c, "I11", "thread %s: %d branches, no active leaf",
+		    thread, leaves);
+	free(parents);
+	free(has_child);
+}
+
+static void
+check_thread(struct check *c, struct uuid id, int64_t next, const char *status,
+    bool linear)
+{
+	struct sql_arg args[] = { SQL_UUID(id) };
+	char thread[UUID_TEXT];
+	struct rows *r = check_query(c,
+	    "SELECT sequence, role, parts, tool_call_id, state, id, parent_id"
+	    " FROM messages WHERE thread_id = $1 AND sequence > 0"
+	    " ORDER BY sequence",
+	    args, 1);
+
+	uuid_format(id, thread);
+	check_numbers(c, thread, r, next);
+	/* A run that waits for somebody may have calls that wait with it. */
+	check_branches(c, thread, r, linear,
+	    status == NULL || check_is_terminal(status));
+	rows_free(r);
 }
 
 static void
 check_messages(struct check *c)
 {
 	struct rows *r = check_query(c,
-	    "SELECT t.id, t.next_msg_seq, r.status FROM threads t LEFT JOIN"
+	    "SELECT t.id, t.next_msg_seq, r.status, t.active_leaf"
+	    " FROM threads t LEFT JOIN"
 	    " runs r ON r.id = t.active_run_id",
 	    NULL, 0);
 
 	for (int i = 0; i < rows_count(r); i++)
 		check_thread(c, rows_uuid(r, i, 0), rows_int(r, i, 1),
-		    rows_text(r, i, 2));
+		    rows_text(r, i, 2), rows_is_null(r, i, 3));
 	rows_free(r);
 	check_no_row(c, "I11", "a message without a place that does not wait",
 	    "SELECT m.id FROM messages m JOIN runs r ON r.id = m.run_id WHERE"
@@ -195,6 +287,11 @@ check_messages(struct check *c)
 	check_no_row(c, "I13", "a place in a queue without a blocked run",
 	    "SELECT id FROM runs WHERE (block_pos IS NOT NULL) <>"
 	    " (status = 'blocked')");
+	check_no_row(c, "I11", "the active leaf of a thread is none of it",
+	    "SELECT t.id FROM threads t WHERE t.active_leaf IS NOT NULL AND"
+	    " NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = t.active_leaf"
+	    " AND m.thread_id = t.id AND m.state IN ('final',"
+	    " 'interrupted'))");
 }
 
 void

@@ -25,7 +25,7 @@ import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
 import { shown } from "./drill.mjs";
-import { ended, poll, within, World } from "./world.mjs";
+import { ended, PARKED, poll, within, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
 const HITS_MAX = 5; // of one point that are tried
@@ -65,6 +65,7 @@ function someOf(n, max) {
 // ---- Stories ----------------------------------------------------------------
 
 const KEY = "a key of the client";
+const KEY_OF_TASK = "a-key-of-the-client";
 const AHEAD_US = 61000000; // of a schedule that is due each minute
 
 const LATER = "another key of the client";
@@ -77,6 +78,24 @@ const plots = {
 		begin: (story, server) => story.say(server, "do it all", KEY),
 		again: (story, server) => story.say(server, "do it all", KEY),
 		content: "do it all",
+	},
+	// A task that nobody watches, repeated until it is accepted, once.
+	task: {
+		begin: (story, server) => story.task(server, "hello", KEY_OF_TASK),
+		async again(story, server) {
+			// The minute after which the key of a dead request is free.
+			await story.statement("UPDATE idempotency_keys SET expires_at = 1" +
+				" WHERE state = 'in_progress'");
+			await poll(async () => (await story.task(server, "hello",
+				KEY_OF_TASK))?.status === 202, "a task's acceptance");
+		},
+		async end(story, server) {
+			const { status } = await story.task(server, "hello", KEY_OF_TASK);
+			const n = await story.statement("SELECT count(*) FROM runs" +
+				" WHERE kind = 'ambient'");
+			if (status !== 202 || n !== "1")
+				throw new Error(`a repeated task: ${status}, ${n} runs`);
+		},
 	},
 	// Calls that wait for approval, answered one after the other; one of them
 	// is made with other arguments.
@@ -196,6 +215,66 @@ const schedules = (story) =>
 const clocked = (story, server, method, rest, body) =>
 	api(server, method, story.schedule + rest, { token: story.token, body });
 
+// The run after n others has ended, or waits for somebody.
+const restAfter = (story, n) => story.until((f) => {
+	const over = (e) => e.type === "run_status" &&
+		(e.status === "end" || PARKED.includes(e.state));
+	const ids = [...new Set(story.seen.filter(over).map((e) => e.run_id))];
+	return over(f) && ids.length > n && ids.at(-1) === f.run_id;
+}, "the run's end");
+
+// A thread that goes on from its only checkpoint.
+plots.fork = {
+	content: "only talk",
+	rest: (story) => restAfter(story, 1),
+	async begin(story, server) {
+		await story.say(server, "only talk", KEY);
+		await story.rest();
+		const { body } = await api(server, "GET",
+			`/api/chat/sessions/${story.thread}/history`,
+			{ token: story.token });
+		story.from = body.items.at(-1).id;
+		return plots.fork.again(story, server);
+	},
+	// Its key is held for a minute by the request that died with a server.
+	async again(story, server) {
+		const fork = () => api(server, "POST", "/api/chat/sessions/" +
+			`${story.thread}/history/${story.from}/fork`, {
+			token: story.token, headers: { "idempotency-key": "the-fork" },
+			body: { mode: "live", content: "do it all", make_head: true },
+		});
+		const end = Date.now() + 90000;
+
+		for (let answer; Date.now() < end;) {
+			answer = await fork().catch(() => null);
+			if (answer?.body.code !== "IDEMPOTENCY_IN_PROGRESS")
+				return answer;
+			await new Promise((done) => {
+				setTimeout(done, 1000 * answer.body.retry_after);
+			});
+		}
+		return null;
+	},
+};
+
+// The third of three long messages does not fit beside the first two.
+const long = (i) => `only talk ${i} ${"word ".repeat(800)}`;
+
+plots.compact = {
+	content: long(3),
+	rest: (story) => restAfter(story, 2),
+	settings: ['models.windows=["openai/stub=2000"]'],
+	async begin(story, server) {
+		for (const i of [1, 2]) {
+			const said = await story.say(server, long(i), `${KEY} ${i}`);
+			await story.rest(said.body.run.id);
+		}
+		story.late = true;
+		return plots.compact.again(story, server);
+	},
+	again: (story, server) => story.late && story.say(server, long(3), KEY),
+};
+
 // Where a server dies before the one that the fault is meant for starts.
 const earlier = {
 	"claim.post": "tool.pre_call=kill,nth=3",
@@ -208,17 +287,22 @@ function plotOf(point) {
 		return "supersede";
 	if (point === "park.blocked")
 		return "aside";
-	if (/^(sched|ambient)\./.test(point))
+	if (point.startsWith("ambient."))
+		return "task";
+	if (point.startsWith("sched."))
 		return "clock";
 	if (/^(interrupt|respond)\./.test(point))
 		return "ask";
-	return point.startsWith("cancel.") ? "stop" : "talk";
+	if (point.startsWith("cancel."))
+		return "stop";
+	return /^(fork|compact)\./.exec(point)?.[1] ?? "talk";
 }
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
 async function countHits(world, plot) {
 	const story = await world.story(`count-${plot}`);
+	story.settings = plots[plot].settings;
 	const server = await story.start();
 
 	await story.listen(server);
@@ -349,6 +433,7 @@ async function play(c, world) {
 	const story = await world.story(`${c.action}-${c.point}-${c.nth}`);
 
 	c.folder = story.name;
+	story.settings = plots[plotOf(c.point)].settings;
 	try {
 		await tell(c, story);
 		const { broken, figures } = await story.check();

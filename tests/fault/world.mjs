@@ -324,12 +324,30 @@ export class Story extends Talk {
 			this.servers.push(server);
 			spawned?.(server);
 		};
-		const options = this.world.options(this.name, { set,
-			data: this.data, database: this.database, env: {
+		const options = this.world.options(this.name, {
+			set: [...this.settings ?? [], ...set], data: this.data, database: this.database, env: {
 				AGENT_STUDIO_FAILPOINT_LOG: this.hits,
 				AGENT_STUDIO_FAILPOINT_SOCKET: socket, ...env } });
 
 		return start({ ...options, spawned: remember });
+	}
+
+	// A task for the agent under a key of the client's; who has an answer looks
+	// at its thread from then on.  null: no answer came.
+	async task(server, text, key) {
+		const { token, world } = this;
+		const answer = await api(server, "POST",
+			`/api/agents/${world.scene.agent.id}/ambient-test`, { token,
+				body: { task: text }, headers: { "idempotency-key": key } })
+			.catch(() => null);
+
+		if (answer?.status !== 202 || answer.body.thread.id === this.thread)
+			return answer;
+		this.leave();
+		this.thread = answer.body.thread.id;
+		this.cursor = 0;
+		await this.read(server);
+		return answer;
 	}
 
 	// A process that executes runs on the database of a server of this story.
@@ -359,6 +377,17 @@ export class Story extends Talk {
 	// One value of the story's database, as text.
 	async ask(text) {
 		return (await this.world.sql(text, this.database)).stdout.trim();
+	}
+
+	// One statement on the story's database, on both stores; its one value.
+	async statement(text) {
+		if (this.database)
+			return this.ask(text);
+		return (await run("python3", ["-c", "import sqlite3, sys\n" +
+			"c = sqlite3.connect(sys.argv[1], timeout=20)\n" +
+			"r = c.execute(sys.argv[2]).fetchone()\nc.commit()\n" +
+			"print(r[0] if r else '')",
+		`${this.data}/agent-studio.db`, text])).stdout.trim();
 	}
 
 	// PostgreSQL closes all connections to this story's database.

@@ -236,8 +236,8 @@ messages(void)
 	const char *text;
 	int64_t next;
 
-	MUST(thread_messages(&bed.ctx, bed.thread_id, 0, 100, &items, &next,
-		 &bed.err) == AS_OK);
+	MUST(thread_messages(&bed.ctx, bed.thread_id, (struct uuid){ 0 }, 0,
+		 100, &items, &next, &bed.err) == AS_OK);
 	text = json_text(items);
 	MUST(json_parse(text, strlen(text), &read, NULL) == AS_OK);
 	json_object_put(items);

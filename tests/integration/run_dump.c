@@ -86,26 +86,28 @@ put_h(struct buf *b, const void *p, size_t len)
 static const struct {
 	const char *name, *types, *columns;
 } tables[] = {
-	{ "threads", "uutuiiui",
-	    "id, active_run_id, status, head_checkpoint_id, head_seq,"
+	{ "threads", "uutuuiiui",
+	    "id, active_run_id, status, head_checkpoint_id, active_leaf, "
+	    "head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuutbiiiiiiiiiiiiiiiittttttttttiti",
+	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiitttttttttttiti",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
-	    " agent_id, status, holds_thread, step, head_seq, fence, version,"
+	    " agent_id, forked_from_checkpoint, branch_leaf, branch_before,"
+	    " status, holds_thread, beside, step, head_seq, fence, version,"
 	    " owner_epoch, attempt, next_attempt_at, deadline_at, used_tokens,"
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
 	    " error_code, error, model, budget, correlation_id, kind, origin,"
-	    " dedup, class, multitask, block_pos" },
+	    " dedup, fork_mode, class, multitask, block_pos" },
 	{ "messages", "uuuuiiittttttttti",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
 	    " content, parts, tool_name, tool_call_id, state,"
 	    " client_message_id, usage, model, created_at" },
 	{ "run_events", "uuiiiitt",
 	    "run_id, thread_id, run_seq, seq, step, fence, type, payload" },
-	{ "checkpoints", "uuuuith",
-	    "thread_id, checkpoint_id, parent_id, run_id, step, manifest,"
-	    " state_hash" },
+	{ "checkpoints", "uuuuitth",
+	    "thread_id, checkpoint_id, parent_id, run_id, step, source,"
+	    " manifest, state_hash" },
 	{ "tool_invocations", "uuiiiiiiitttttttttt",
 	    "id, run_id, step, ordinal, fence, started_at, completed_at,"
 	    " dispatch_deadline, key_valid_until, tool_call_id, idem_key, tool,"
@@ -216,7 +218,7 @@ thread_line(const void *row, struct buf *b)
 
 	UUIDS(b, t->id, t->active_run_id);
 	TEXTS(b, t->status);
-	UUIDS(b, t->head_checkpoint_id);
+	UUIDS(b, t->head_checkpoint_id, t->active_leaf);
 	INTS(b, t->head_seq, t->next_msg_seq);
 	UUIDS(b, t->user_id);
 	INTS(b, t->version);
@@ -228,15 +230,17 @@ run_line(const void *row, struct buf *b)
 	const struct model_run *r = row;
 
 	UUIDS(b, r->id, r->thread_id, r->last_commit_id, r->checkpoint_id,
-	    r->forked_from, r->agent_id);
+	    r->forked_from, r->agent_id, r->forked_at, r->branch.leaf,
+	    r->branch.before);
 	TEXTS(b, run_status_name(r->status));
-	INTS(b, run_holds_thread(r->status), r->step, r->head_seq, r->fence,
-	    r->version, r->owner_epoch, r->attempt, r->next_attempt_at,
-	    r->deadline_at, r->tokens, r->cost_micros, r->crash_count,
-	    r->crash_step, r->cancel_requested_at, r->created_at, r->started_at,
-	    r->completed_at);
+	INTS(b, run_holds_thread(r->status), r->branch.beside, r->step,
+	    r->head_seq, r->fence, r->version, r->owner_epoch, r->attempt,
+	    r->next_attempt_at, r->deadline_at, r->tokens, r->cost_micros,
+	    r->crash_count, r->crash_step, r->cancel_requested_at,
+	    r->created_at, r->started_at, r->completed_at);
 	TEXTS(b, r->cancel_mode, r->usage, r->error_code, r->error, r->model,
-	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup);
+	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup,
+	    r->fork_mode);
 	INTS(b, r->class);
 	TEXTS(b, r->multitask);
 	INTS(b, r->block_pos);
@@ -272,7 +276,7 @@ checkpoint_line(const void *row, struct buf *b)
 
 	UUIDS(b, k->thread_id, k->id, k->parent_id, k->run_id);
 	INTS(b, k->step);
-	TEXTS(b, k->manifest);
+	TEXTS(b, k->source, k->manifest);
 	put_h(b, k->hash, sizeof(k->hash));
 }
 

@@ -530,8 +530,9 @@ assert_pages(void)
 	} while (n > 0);
 	CU_ASSERT_EQUAL(seq, N_LONG * 7);
 	do {
-		MUST(thread_messages(&bed.ctx, bed.thread_id, before, 100,
-			 &items, &before, &bed.err) == AS_OK);
+		MUST(
+		    thread_messages(&bed.ctx, bed.thread_id, (struct uuid){ 0 },
+			before, 100, &items, &before, &bed.err) == AS_OK);
 		n = (int)json_object_array_length(items);
 		CU_ASSERT_TRUE(n > 0 && n < N_LONG * 2);
 		n_messages += n;

@@ -332,9 +332,18 @@ events_make(struct event_list *l, int n)
 	}
 }
 
+static struct uuid
+some_message(struct uuid thread_id)
+{
+	const struct model_message *m = any(&model->messages);
+
+	return m != NULL && uuid_equal(m->thread_id, thread_id) ? m->m.id
+								: new_id();
+}
+
 static void
-message_make(struct run_message *m, const char *role, int64_t sequence,
-    int64_t step, int64_t ordinal)
+message_make(struct run_message *m, struct uuid thread_id, const char *role,
+    int64_t sequence, int64_t step, int64_t ordinal)
 {
 	m->id = new_id();
 	m->role = role;
@@ -350,7 +359,39 @@ message_make(struct run_message *m, const char *role, int64_t sequence,
 	m->sequence = sequence;
 	m->created_at = now_us;
 	if (one_in(2))
-		m->parent_id = new_id();
+		m->parent_id = some_message(thread_id);
+}
+
+/* It goes on from any message, with or without the thread's leaf. */
+static void
+branch_make(struct run_create *c, struct run_tool *tool, char key[40])
+{
+	c->branch.leaf = one_in(2) && !uuid_is_nil(c->message.id)
+			     ? c->message.id
+			     : some_message(c->thread_id);
+	c->branch.before = some_message(c->thread_id);
+	if (one_in(2))
+		return;
+	c->branch.beside = one_in(2);
+	c->fork.manifest = "{\"messages\":2}";
+	c->fork.mode = one_in(2) ? "live" : NULL;
+	snprintf(key, 40, "fork-%u", (unsigned)n_ids);
+	*tool = (struct run_tool){ .id = new_id(),
+		.ordinal = below(3),
+		.call_id = "call_1",
+		.idem_key = key,
+		.tool = "t_K",
+		.version = "1",
+		.args = "{}",
+		.effect = "K",
+		.state = "planned",
+		.key_until = one_in(2) ? now_us : 0 };
+	c->fork.tools = tool;
+	c->fork.n_tools = one_in(2) ? 1 : 0;
+	if (one_in(2))
+		c->fork.checkpoint_id = new_id();
+	for (int b = 0; b < 32; b++)
+		c->fork.hash[b] = (uint8_t)below(256);
 }
 
 static const char *
@@ -395,7 +436,8 @@ run_begins(void)
 {
 	const struct model_thread *t = any(&model->threads);
 	struct event_list events = { 0 };
-	char client_id[16], dedup[16];
+	struct run_tool tool;
+	char client_id[16], key[40], dedup[16];
 	struct run_create c = { .run_id = new_id(),
 		.thread_id = t->id,
 		.agent_id = agent_id,
@@ -418,7 +460,8 @@ run_begins(void)
 		c.forked_from = new_id();
 	else {
 		snprintf(client_id, sizeof(client_id), "c%u", below(40));
-		message_make(&c.message, "user", c.heads.msg_seq, 0, 0);
+		message_make(&c.message, c.thread_id, "user", c.heads.msg_seq,
+		    0, 0);
 		c.message.client_message_id = one_in(3) ? client_id : NULL;
 		if (c.new_thread)
 			c.multitask = "enqueue";
@@ -427,6 +470,8 @@ run_begins(void)
 		else
 			c.multitask = one_in(2) ? "enqueue" : NULL;
 	}
+	if (c.block_pos == 0 && one_in(3) && !c.new_thread)
+		branch_make(&c, &tool, key);
 	events_make(&events, 1 + (int)below(3));
 	snprintf(what, sizeof(what), "create%s",
 	    c.block_pos != 0 ? ", blocked" : "");
@@ -637,6 +682,13 @@ place_make(struct commit *k, struct run_message *m, const struct model_run *r)
 	m->parent_id = new_id();
 }
 
+static struct run_branch
+some_branch(const struct run_commit *c, const struct run_message *m)
+{
+	return (struct run_branch){ .leaf = m->id,
+		.before = some_message(c->thread_id) };
+}
+
 /* A blocked one is cancelled, or its thread is free and it begins. */
 static void
 blocked_make(struct commit *k, const struct model_run *r)
@@ -654,6 +706,8 @@ blocked_make(struct commit *k, const struct model_run *r)
 	c->void_messages = false;
 	place_make(k, &k->placed[0], r);
 	c->unstaged = &k->placed[0];
+	if (one_in(2))
+		c->branch = some_branch(c, c->unstaged);
 }
 
 static void
@@ -675,6 +729,8 @@ unblock_make(struct commit *k, const struct model_run *r, enum run_status to)
 		.deadline_at = one_in(2) ? now_us + 77 : 0,
 		.events = &k->unblock_events[i],
 		.message = m };
+	if (to == RUN_QUEUED && one_in(2))
+		k->unblocks[i].branch = some_branch(c, m);
 	c->unblocks = k->unblocks;
 	c->n_unblocks++;
 }
@@ -776,9 +832,9 @@ commit_fill(struct commit *k, const struct model_run *r)
 	c->messages = k->messages;
 	c->n_messages = (int)below(3);
 	for (int i = 0; i < c->n_messages; i++)
-		message_make(&k->messages[i], i == 0 ? "assistant" : "tool",
-		    t->next_msg_seq + i, r->step + 1,
-		    one_in(10) ? 0 : (int64_t)n_ids);
+		message_make(&k->messages[i], t->id,
+		    i == 0 ? "assistant" : "tool", t->next_msg_seq + i,
+		    r->step + 1, one_in(10) ? 0 : (int64_t)n_ids);
 	/* Whoever voids a run's messages writes no others that count. */
 	for (int i = 0; c->void_messages && i < c->n_messages; i++)
 		k->messages[i].state = "rolled_back";
@@ -786,10 +842,17 @@ commit_fill(struct commit *k, const struct model_run *r)
 	items_make(k);
 	if (one_in(2))
 		checkpoint_make(c);
+	if (one_in(4))
+		c->checkpoint_parent = new_id();
+	c->beside = one_in(4);
+	if (one_in(4))
+		c->leaf = some_message(t->id);
 	if (r->status == RUN_BLOCKED)
 		blocked_make(k, r);
 	else
 		unblocks_make(k);
+	if (c->void_messages && one_in(2))
+		c->back_to = some_message(t->id);
 }
 
 static SUSPENDS void
@@ -868,6 +931,17 @@ late(void)
 		t.idem_key = "another";
 	snprintf(what, sizeof(what), "late");
 	ON_BOTH(run_store_late(rs, old->run_id, &t, now_us, &err), err);
+}
+
+static SUSPENDS void
+switches(void)
+{
+	const struct model_thread *t = any(&model->threads);
+	struct uuid leaf = some_message(t->id);
+	struct uuid who = one_in(9) ? agent_id : user_id;
+
+	snprintf(what, sizeof(what), "switch");
+	ON_BOTH(run_store_switch(rs, t->id, tenant, who, leaf, &err), err);
 }
 
 static SUSPENDS void
@@ -986,6 +1060,9 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(memcmp(s[0].checkpoint_hash, s[1].checkpoint_hash, 32),
 	    0);
 	CU_ASSERT_TRUE(uuid_equal(s[0].last_commit_id, s[1].last_commit_id));
+	CU_ASSERT_TRUE(uuid_equal(s[0].leaf, s[1].leaf));
+	CU_ASSERT_EQUAL(s[0].branch.beside, s[1].branch.beside);
+	CU_ASSERT_TRUE(uuid_equal(s[0].thread_leaf, s[1].thread_leaf));
 	CU_ASSERT_TRUE(uuid_equal(s[0].active_run_id, s[1].active_run_id));
 	CU_ASSERT_EQUAL(s[0].n_blocked, s[1].n_blocked);
 	CU_ASSERT_EQUAL(s[0].n_steers, s[1].n_steers);
@@ -1044,6 +1121,7 @@ static SUSPENDS void
 reads_thread(struct arena *arena)
 {
 	struct uuid id = threads[below((uint32_t)n_threads)];
+	struct uuid leaf = one_in(2) ? some_message(id) : (struct uuid){ 0 };
 	struct run_history_row *rows[2];
 	struct uuid who = one_in(9) ? agent_id : user_id;
 	struct thread_state t[2];
@@ -1057,8 +1135,9 @@ reads_thread(struct arena *arena)
 	CU_ASSERT_EQUAL(t[0].has_title, t[1].has_title);
 	CU_ASSERT_TRUE(uuid_equal(t[0].active_run_id, t[1].active_run_id));
 	CU_ASSERT_TRUE(uuid_equal(t[0].last_message_id, t[1].last_message_id));
-	ON_BOTH(run_store_history(rs, id, t[0].heads.msg_seq, arena, &rows[i_],
-		    &n[i_], &err),
+	CU_ASSERT_TRUE(uuid_equal(t[0].leaf, t[1].leaf));
+	ON_BOTH(run_store_history(rs, id, leaf, t[0].heads.msg_seq, arena,
+		    &rows[i_], &n[i_], &err),
 	    err);
 	same_count(n[0], n[1]);
 	for (int i = 0; i < n[0] && !parted; i++) {
@@ -1154,7 +1233,9 @@ one_operation(void)
 		node_changes();
 	else if (dice < 87)
 		charges();
-	else if (dice < 88 && model->nodes.n < EPOCHS)
+	else if (dice < 88)
+		switches();
+	else if (dice < 89 && model->nodes.n < EPOCHS)
 		node_joins();
 	else if (dice < 90)
 		hook_changes();

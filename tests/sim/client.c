@@ -17,6 +17,18 @@
 #define CROWD_MS 5000 /* between two letters of the crowd, at most */
 #define CROWD_TRIES 4
 
+/* People of three classes and two tenants, each with a thread. */
+#define N_TENANTS 2
+
+static struct uuid
+tenant_of(int thread)
+{
+	struct uuid id = letter_tenant;
+
+	id.b[14] = (uint8_t)(thread % N_TENANTS);
+	return id;
+}
+
 /* ---- One person ---------------------------------------------------- */
 
 struct client {
@@ -44,7 +56,7 @@ client_try(struct client *c, struct letter *l)
 	n->n_users++;
 	l->node = n;
 	fiber_deadline_set(loop_now_ms(c->sim->loop) + 10000);
-	st = letter_send(l, c->sim->threads[c->thread]);
+	st = letter_send(l, c->sim->threads[c->thread], tenant_of(c->thread));
 	fiber_deadline_set(0);
 	n->n_users--;
 	return st;
@@ -96,7 +108,8 @@ client_main(void *arg)
 	struct letter l;
 
 	while (s->n_runs < SIM_RUNS) {
-		l = (struct letter){ .multitask = RUN_ENQUEUE };
+		l = (struct letter){ .class = c->thread % RUN_CLASSES,
+			.multitask = RUN_ENQUEUE };
 		if (fiber_sleep(rng_below(&c->rng, THINK_MS)) != FIBER_WOKEN ||
 		    !client_sends(c, &l))
 			break;
@@ -129,6 +142,7 @@ crowd_main(void *arg)
 			break;
 		if (rng_chance(&c->rng, 500))
 			c->thread = (int)rng_below(&c->rng, SIM_THREADS);
+		l.class = c->thread % RUN_CLASSES;
 		snprintf(l.client_id, sizeof(l.client_id), "x%d", i);
 		for (int k = 0; k < CROWD_TRIES && is_patient(c); k++) {
 			st = client_try(c, &l);
@@ -291,7 +305,7 @@ clients_start(struct sim *s)
 	for (int i = 0; i < SIM_THREADS; i++) {
 		s->threads[i] = sim_id(s);
 		MUST(run_store_thread_create(&s->model->store, s->threads[i],
-			 letter_tenant, letter_user, letter_agent, "",
+			 tenant_of(i), letter_user, letter_agent, "",
 			 NULL) == AS_OK);
 		s->readers[i] = bus_subscribe(s->bus, s->threads[i],
 		    oracle_frame, s);

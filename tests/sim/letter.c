@@ -54,8 +54,10 @@ create_fill(struct letter *l, struct run_create *c, struct event_list *events)
 	*c = (struct run_create){ .run_id = l->run_id,
 		.thread_id = l->thread.id,
 		.agent_id = l->thread.agent_id,
-		.tenant_id = letter_tenant,
+		.tenant_id = l->thread.tenant_id,
 		.user_id = letter_user,
+		.kind = l->class == 0 ? "interactive" : "ambient",
+		.class = l->class,
 		.model = "sim/sim",
 		.correlation_id = "sim",
 		.traceparent = "",
@@ -74,7 +76,8 @@ letter_create(struct letter *l)
 {
 	struct engine *e = l->node->engine;
 	struct event_list events = { 0 };
-	bool owned = engine_has_slot(e);
+	/* Who chats does not wait for a slot that is free. */
+	bool owned = l->class == 0 && engine_has_slot(e);
 	struct work *w = NULL;
 	struct run_create c;
 	enum as_status st;
@@ -180,13 +183,13 @@ letter_behind(struct letter *l)
 }
 
 SUSPENDS enum as_status
-letter_send(struct letter *l, struct uuid thread_id)
+letter_send(struct letter *l, struct uuid thread_id, struct uuid tenant_id)
 {
 	struct run_store *link = &l->node->link;
 	enum as_status st;
 	int64_t seq = 0;
 
-	st = run_store_thread(link, thread_id, letter_tenant, letter_user,
+	st = run_store_thread(link, thread_id, tenant_id, letter_user,
 	    &l->thread, NULL);
 	if (st == AS_OK)
 		st = run_store_by_client_id(link, thread_id, l->client_id,

@@ -11,6 +11,7 @@
 
 struct letter {
 	struct sim_node *node;
+	int class;
 	struct thread_state thread;
 	enum run_multitask multitask;
 	struct uuid run_id, message_id, answer_id;
@@ -23,6 +24,7 @@ extern const struct uuid letter_tenant, letter_user, letter_agent;
  * One try over the node.  AS_OK: it is accepted, its run is run_id.  AS_BUSY:
  * another run holds the thread, and this one may not wait for it.
  */
-SUSPENDS enum as_status letter_send(struct letter *l, struct uuid thread_id);
+SUSPENDS enum as_status letter_send(struct letter *l, struct uuid thread_id,
+    struct uuid tenant_id);
 
 #endif

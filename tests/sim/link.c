@@ -25,6 +25,7 @@ enum request_kind {
 	REQ_REAP,
 	REQ_RELEASE,
 	REQ_CHARGE,
+	REQ_SWITCH,
 	REQ_STATE,
 	REQ_THREAD,
 	REQ_HISTORY,
@@ -84,6 +85,8 @@ request_write(struct model *m, const struct request *r, struct error *err)
 		return ops->reap(m, r->i, r->flag, r->j, r->n, err);
 	case REQ_CHARGE:
 		return ops->charge(m, r->a, err);
+	case REQ_SWITCH:
+		return ops->switch_leaf(m, r->a, r->b, r->c, r->d, err);
 	default:
 		return ops->release(m, r->i, r->a, r->b, err);
 	}
@@ -100,7 +103,8 @@ request_read(struct model *m, const struct request *r, struct error *err)
 	case REQ_THREAD:
 		return ops->thread(m, r->a, r->b, r->c, r->out, err);
 	case REQ_HISTORY:
-		return ops->history(m, r->a, r->i, r->arena, r->out, r->n, err);
+		return ops->history(m, r->a, r->b, r->i, r->arena, r->out, r->n,
+		    err);
 	case REQ_TOOLS:
 		return ops->tools(m, r->a, r->i, r->arena, r->out, r->n, err);
 	case REQ_ASKED:
@@ -507,12 +511,13 @@ link_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 }
 
 static SUSPENDS enum as_status
-link_history(void *arg, struct uuid thread_id, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+link_history(void *arg, struct uuid thread_id, struct uuid leaf,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
 {
 	struct request r = { .kind = REQ_HISTORY,
 		.a = thread_id,
+		.b = leaf,
 		.i = next_sequence,
 		.arena = arena,
 		.out = out,
@@ -670,6 +675,19 @@ link_effects(void *arg, struct uuid run_id, struct arena *arena,
 	return request_run(arg, &r, err);
 }
 
+static SUSPENDS enum as_status
+link_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,
+    struct uuid user_id, struct uuid leaf, struct error *err)
+{
+	struct request r = { .kind = REQ_SWITCH,
+		.a = thread_id,
+		.b = tenant_id,
+		.c = user_id,
+		.d = leaf };
+
+	return request_run(arg, &r, err);
+}
+
 /* Locks of nodes are not simulated: see model_store.c. */
 const struct run_store_ops link_ops = {
 	.thread_create = link_thread_create,
@@ -687,6 +705,7 @@ const struct run_store_ops link_ops = {
 	.release = link_release,
 	.state = link_state,
 	.thread = link_thread,
+	.switch_leaf = link_switch,
 	.history = link_history,
 	.tools = link_tools,
 	.open_message = link_open_message,

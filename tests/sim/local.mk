@@ -5,7 +5,8 @@ SIM_SOURCES = \
 	tests/sim/fault.c \
 	tests/sim/letter.c tests/sim/letter.h \
 	tests/sim/link.c \
-	tests/sim/model_block.c tests/sim/model_inbox.c \
+	tests/sim/model_block.c tests/sim/model_branch.c \
+	tests/sim/model_inbox.c \
 	tests/sim/model_read.c \
 	tests/sim/model_claim.c \
 	tests/sim/model_store.c tests/sim/model_store.h \
@@ -35,7 +36,8 @@ check_PROGRAMS += tests/integration/t_run_store_model
 tests_integration_t_run_store_model_SOURCES = \
 	tests/integration/t_run_store_model.c \
 	tests/integration/run_dump.c tests/integration/run_dump.h \
-	tests/sim/model_block.c tests/sim/model_claim.c tests/sim/model_inbox.c \
+	tests/sim/model_block.c tests/sim/model_branch.c \
+	tests/sim/model_claim.c tests/sim/model_inbox.c \
 	tests/sim/model_read.c tests/sim/model_store.c \
 	tests/sim/model_store.h tests/sim/model_write.c
 tests_integration_t_run_store_model_LDADD = tests/libstoreenv.la $(CORE_LIBS) \

@@ -171,6 +171,15 @@ thread_give(struct model *m, struct uuid thread_id, struct uuid run_id)
 }
 
 static void
+branch_set(struct model_run *r, const struct run_branch *b)
+{
+	if (!uuid_is_nil(b->leaf))
+		r->branch.leaf = b->leaf;
+	if (!uuid_is_nil(b->before))
+		r->branch.before = b->before;
+}
+
+static void
 run_unblock(struct model *m, const struct run_commit *c,
     const struct run_unblock *u, int64_t seq)
 {
@@ -186,6 +195,7 @@ run_unblock(struct model *m, const struct run_commit *c,
 	r->completed_at = goes_on ? 0 : c->now_us;
 	if (u->deadline_at != 0)
 		r->deadline_at = u->deadline_at;
+	branch_set(r, &u->branch);
 	if (goes_on) {
 		thread_give(m, c->thread_id, r->id);
 		model_job_add(m, r, c->now_us, c->now_us);
@@ -199,15 +209,21 @@ run_unblock(struct model *m, const struct run_commit *c,
 static void
 head_back(struct model *m, const struct run_commit *c)
 {
-	for (int i = 0; i < m->checkpoints.n; i++) {
+	const struct model_checkpoint *first = NULL;
+
+	for (int i = m->checkpoints.n - 1; i >= 0; i--) {
 		const struct model_checkpoint *k = m->checkpoints.rows[i];
 
-		if (!uuid_equal(k->run_id, c->run_id))
-			continue;
-		model_thread(m, c->thread_id)
-		    ->head_checkpoint_id = k->parent_id;
-		return;
+		if (uuid_equal(k->run_id, c->run_id) &&
+		    (first == NULL || k->step <= first->step))
+			first = k;
 	}
+	if (first == NULL || c->beside)
+		return;
+	model_thread(m, c->thread_id)
+	    ->head_checkpoint_id = uuid_is_nil(c->back_to)
+				       ? first->parent_id
+				       : model_checkpoint_at(m, c->back_to);
 }
 
 void
@@ -217,8 +233,10 @@ model_unblock(struct model *m, struct model_run *r, const struct run_commit *c)
 
 	if (c->void_messages)
 		head_back(m, c);
-	if (c->from == RUN_BLOCKED)
+	if (c->from == RUN_BLOCKED) {
 		r->block_pos = 0;
+		branch_set(r, &c->branch);
+	}
 	if (c->from == RUN_BLOCKED && run_holds_thread(c->to))
 		thread_give(m, c->thread_id, r->id);
 	if (c->unstaged != NULL)

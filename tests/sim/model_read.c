@@ -101,21 +101,18 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 	state_numbers(r, out);
 	state_texts(r, arena, out);
 	state_hash(m, out);
+	out->branch = r->branch;
+	out->leaf = model_leaf_of(m, r);
+	out->forked_from = r->forked_from;
+	out->fork_mode = arena_strdup(arena, r->fork_mode);
 	out->now_us = model_now_us(m);
 	out->heads.seq = t->head_seq;
 	out->heads.run_seq = r->head_seq;
 	out->heads.msg_seq = t->next_msg_seq;
 	out->active_run_id = t->active_run_id;
+	out->thread_leaf = t->active_leaf;
 	state_queue(m, r, arena, out);
 	return AS_OK;
-}
-
-static bool
-message_counts(const struct model_message *m, struct uuid thread_id)
-{
-	return uuid_equal(m->thread_id, thread_id) &&
-	       (strcmp(m->m.state, "final") == 0 ||
-		   strcmp(m->m.state, "interrupted") == 0);
 }
 
 enum as_status
@@ -143,40 +140,18 @@ model_read_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	for (int i = 0; i < m->messages.n; i++) {
 		const struct model_message *row = m->messages.rows[i];
 
-		if (message_counts(row, thread_id) && row->m.sequence > last) {
+		if (model_counts(row, thread_id) && row->m.sequence > last) {
 			last = row->m.sequence;
 			out->last_message_id = row->m.id;
 		}
 	}
+	out->leaf = t->active_leaf;
+	if (!uuid_is_nil(t->active_leaf))
+		out->last_message_id = t->active_leaf;
 	return AS_OK;
 }
 
 /* ---- History ------------------------------------------------------- */
-
-static int
-sequence_order(const void *a, const void *b)
-{
-	const struct model_message *const *x = a, *const *y = b;
-
-	return ((*x)->m.sequence > (*y)->m.sequence) -
-	       ((*x)->m.sequence < (*y)->m.sequence);
-}
-
-/* Those that count, by sequence. */
-static struct model_message **
-messages_of(const struct model *m, struct uuid thread_id, struct arena *arena,
-    int *n)
-{
-	struct model_message **all = arena_alloc(arena,
-	    (size_t)m->messages.n * sizeof(struct model_message *) + 1);
-
-	*n = 0;
-	for (int i = 0; i < m->messages.n; i++)
-		if (message_counts(m->messages.rows[i], thread_id))
-			all[(*n)++] = m->messages.rows[i];
-	qsort(all, (size_t)*n, sizeof(struct model_message *), sequence_order);
-	return all;
-}
 
 /* Where a history begins: so many and so long, but with the last question. */
 static int
@@ -198,12 +173,13 @@ history_from(struct model_message **all, int n)
 }
 
 enum as_status
-model_read_history(void *arg, struct uuid thread_id, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err)
+model_read_history(void *arg, struct uuid thread_id, struct uuid leaf,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err)
 {
 	int all_n, from;
-	struct model_message **all = messages_of(arg, thread_id, arena, &all_n);
+	struct model_message **all = model_path(arg, thread_id, leaf, arena,
+	    &all_n);
 
 	(void)next_sequence, (void)err;
 	from = history_from(all, all_n);
@@ -222,6 +198,7 @@ model_read_history(void *arg, struct uuid thread_id, int64_t next_sequence,
 		h->run_id = row->run_id;
 		h->step = row->m.step;
 		h->sequence = row->m.sequence;
+		h->usage = arena_strdup(arena, row->m.usage);
 	}
 	return AS_OK;
 }

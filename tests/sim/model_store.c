@@ -489,6 +489,7 @@ const struct run_store_ops model_ops = {
 	.release = release,
 	.state = model_read_state,
 	.thread = model_read_thread,
+	.switch_leaf = model_switch,
 	.history = model_read_history,
 	.tools = model_read_tools,
 	.asked = model_asked,

@@ -21,14 +21,16 @@ struct model_list {
 
 struct model_thread {
 	struct uuid id, tenant_id, user_id, agent_id;
-	struct uuid active_run_id, head_checkpoint_id;
+	struct uuid active_run_id, head_checkpoint_id, active_leaf;
 	const char *title, *status;
 	int64_t head_seq, next_msg_seq, version;
 };
 
 struct model_run {
 	struct uuid id, thread_id, tenant_id, user_id, agent_id;
-	struct uuid last_commit_id, checkpoint_id, forked_from;
+	struct uuid last_commit_id, checkpoint_id, forked_from, forked_at;
+	struct run_branch branch;
+	const char *fork_mode;
 	enum run_status status;
 	int64_t step, head_seq, fence, version, owner_epoch, attempt;
 	int64_t next_attempt_at, deadline_at, tokens, cost_micros;
@@ -58,7 +60,7 @@ struct model_event {
 struct model_checkpoint {
 	struct uuid id, parent_id, thread_id, run_id;
 	int64_t step;
-	const char *manifest;
+	const char *source, *manifest;
 	uint8_t hash[32];
 };
 
@@ -167,6 +169,21 @@ struct model_event *model_event(const struct model *m, struct uuid thread_id,
 /* The newest one with this key, or NULL. */
 struct model_tool *model_tool(const struct model *m, const char *idem_key);
 
+/* ---- Between model_store.c, model_write.c, model_read.c, model_branch.c */
+
+/* Where the thread's leaf and head checkpoint are after a create. */
+void model_branch_create(struct model *m, struct model_thread *t,
+    struct model_run *r, const struct run_create *c);
+void model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
+    int64_t now_us, const struct run_tool *t);
+/* The newest checkpoint on the path to this message, or nil. */
+struct uuid model_checkpoint_at(const struct model *m, struct uuid leaf);
+bool model_counts(const struct model_message *row, struct uuid thread_id);
+/* Where a run's path ends now; nil: its thread was linear. */
+struct uuid model_leaf_of(const struct model *m, const struct model_run *r);
+/* Those that count of the path to leaf, all if it is nil; by sequence. */
+struct model_message **model_path(const struct model *m, struct uuid thread_id,
+    struct uuid leaf, struct arena *arena, int *n);
 /* ---- Between the files of the model -------------------------------- */
 
 /* Takes the jobs that come next (model_claim.c). */
@@ -201,9 +218,12 @@ enum as_status model_read_state(void *arg, struct uuid run_id,
 enum as_status model_read_thread(void *arg, struct uuid thread_id,
     struct uuid tenant_id, struct uuid user_id, struct thread_state *out,
     struct error *err);
+enum as_status model_switch(void *arg, struct uuid thread_id,
+    struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
+    struct error *err);
 enum as_status model_read_history(void *arg, struct uuid thread_id,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err);
+    struct uuid leaf, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err);
 enum as_status model_read_tools(void *arg, struct uuid run_id, int64_t step,
     struct arena *arena, struct run_tool **out, int *n, struct error *err);
 enum as_status model_open_message(void *arg, bool by_run, struct uuid id,

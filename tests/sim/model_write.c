@@ -138,6 +138,7 @@ model_run_add(struct model *m, const struct run_create *c)
 	r->user_id = c->user_id;
 	r->agent_id = c->agent_id;
 	r->forked_from = c->forked_from;
+	r->branch = c->branch;
 	r->status = owned ? RUN_RUNNING : RUN_QUEUED;
 	if (c->block_pos != 0)
 		r->status = RUN_BLOCKED;
@@ -254,6 +255,7 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	if (t->title[0] == '\0')
 		t->title = arena_strdup(m->arena, c->title);
 	r = model_run_add(m, c);
+	model_branch_create(m, t, r, c);
 	if (n > 0)
 		model_message_add(m, t->id, r->id, &c->message);
 	model_events_add(m, r, r->fence, &c->heads, c->events);
@@ -412,7 +414,9 @@ checkpoint_add(struct model *m, const struct model_run *r,
 	struct model_checkpoint *k = model_add(m, &m->checkpoints, sizeof(*k));
 
 	k->id = c->checkpoint_id;
-	k->parent_id = t->head_checkpoint_id;
+	k->parent_id = uuid_is_nil(c->checkpoint_parent) ? t->head_checkpoint_id
+							 : c->checkpoint_parent;
+	k->source = "loop";
 	k->thread_id = t->id;
 	k->run_id = r->id;
 	k->step = r->step;
@@ -432,20 +436,22 @@ thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 	t->status = status != NULL ? status : t->status;
 	if (run_commit_frees_thread(c) && m->mutant != MODEL_UNLOCK_LATER)
 		t->active_run_id = (struct uuid){ 0 };
-	if (!uuid_is_nil(c->checkpoint_id))
+	if (!uuid_is_nil(c->checkpoint_id) && !c->beside)
 		t->head_checkpoint_id = c->checkpoint_id;
+	if (!uuid_is_nil(c->leaf))
+		t->active_leaf = c->leaf;
 }
 
-static void
-tool_add(struct model *m, struct uuid run_id, int64_t fence,
-    const struct run_commit *c, const struct run_tool *new)
+void
+model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
+    int64_t now_us, const struct run_tool *new)
 {
 	struct model_tool *row = model_add(m, &m->tools, sizeof(*row));
 	struct run_tool *t = &row->t;
 
 	row->run_id = run_id;
 	row->fence = fence;
-	row->started_at = c->now_us;
+	row->started_at = now_us;
 	*t = *new;
 	t->call_id = arena_strdup(m->arena, new->call_id);
 	t->idem_key = arena_strdup(m->arena, new->idem_key);
@@ -640,7 +646,7 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		model_message_add(m, t->id, r->id, &c->messages[i]);
 	model_events_add(m, r, fence, &c->heads, c->events);
 	for (int i = 0; i < c->n_tools_new; i++)
-		tool_add(m, r->id, fence, c, &c->tools_new[i]);
+		model_tool_add(m, r->id, fence, c->now_us, &c->tools_new[i]);
 	for (int i = 0; i < c->n_tools_done; i++)
 		tool_finish(m, c, &c->tools_done[i]);
 	if (c->void_messages)

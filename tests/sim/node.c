@@ -132,7 +132,10 @@ engine_make(struct sim_node *n)
 		    .tool_timeout_ms = 4000,
 		    .parallel_tools = 2,
 		    .max_output = 4096,
-		    .slots = 1 },
+		    .slots = 2,
+		    .reserved = 1,
+		    .weight = { 4, 2, 1 },
+		    .promote_us = { 0, 500000, 2000000 } },
 	};
 
 	n->engine = engine_new(&c);

@@ -23,3 +23,22 @@ export function rows(server, text) {
 		: ["python3", "-c", READ, join(server.data, "agent-studio.db"), text];
 	return JSON.parse(execFileSync(program, list, { encoding: "utf8" }));
 }
+
+// Statements, one after the other; on SQLite beside the server.
+export function change(server, ...statements) {
+	const text = statements.join(";\n") + ";";
+	if (server.database)
+		execFileSync("psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d",
+			databaseUrl(server.admin, server.database), "-c", text]);
+	else
+		execFileSync("python3", ["-c", "import sqlite3, sys\n" +
+			"c = sqlite3.connect(sys.argv[1], timeout=20)\n" +
+			"c.executescript('BEGIN;' + sys.argv[2] + 'COMMIT;')",
+		join(server.data, "agent-studio.db"), text]);
+}
+
+// An id as it stands in a statement of this store.
+export function id(server, text) {
+	return server.database ? `'${text}'`
+		: `x'${text.replaceAll("-", "")}'`;
+}
