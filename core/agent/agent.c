@@ -61,6 +61,7 @@ agent_from_row(struct arena *arena, const struct rows *r, int row,
 	a->updated_at = rows_int(r, row, 17);
 	a->text.fallback_models = arena_strdup(arena, rows_text(r, row, 18));
 	a->text.approval = arena_strdup(arena, rows_text(r, row, 19));
+	a->text.builtins = arena_strdup(arena, rows_text(r, row, 20));
 }
 
 static void
@@ -85,6 +86,7 @@ agent_parse(struct arena *arena, struct agent *a)
 	a->memory = agent_parse_text(arena, a->text.memory);
 	a->toolkits = agent_parse_text(arena, a->text.toolkits);
 	a->fallback_models = agent_parse_text(arena, a->text.fallback_models);
+	a->builtins = agent_parse_text(arena, a->text.builtins);
 	a->approval = agent_parse_text(arena, a->text.approval);
 	a->suggested_task_prompts = agent_parse_text(arena,
 	    a->text.task_prompts);
@@ -254,6 +256,7 @@ agent_encode(struct buf *b, const struct agent *a)
 	encode_str(b, "system_prompt", a->system_prompt);
 	encode_str(b, "model_name", a->model_name);
 	encode_raw(b, "fallback_models", a->text.fallback_models);
+	encode_raw(b, "builtins", a->text.builtins);
 	encode_raw(b, "memory", a->text.memory);
 	encode_str(b, "agent_state", a->state);
 	encode_raw(b, "toolkits", a->text.toolkits);

@@ -21,7 +21,7 @@ struct plug;
 /* The JSON members of an agent as they are stored: compact text. */
 struct agent_text {
 	const char *memory, *toolkits, *task_prompts, *job_prompts;
-	const char *fallback_models, *approval;
+	const char *fallback_models, *approval, *builtins;
 };
 
 struct agent {
@@ -30,6 +30,7 @@ struct agent {
 	const char *model_name; /* NULL: the default at each run */
 	struct json_object *memory; /* {"enabled", "facts": [..]} */
 	struct json_object *fallback_models; /* array of "provider/model" */
+	struct json_object *builtins; /* array of names of built-in tools */
 	struct json_object *approval; /* see core/run/approval.h */
 	const char *state; /* draft ready paused error */
 	struct json_object *toolkits; /* array of slugs */

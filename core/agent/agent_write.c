@@ -21,19 +21,19 @@ SQL(agent_insert,
     "INSERT INTO agents (id, tenant_id, user_id, name, description, purpose,"
     " system_prompt, model_name, memory, agent_state, toolkits,"
     " suggested_task_prompts, suggested_job_prompts, is_public,"
-    " fallback_models, approval, version, created_at, updated_at) VALUES ($1,"
-    " $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1,"
-    " now_us(), now_us())"
+    " fallback_models, approval, builtins, version, created_at, updated_at)"
+    " VALUES ($1,"
+    " $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+    " 1, now_us(), now_us())"
     " RETURNING created_at");
 SQL(agent_write,
     "UPDATE agents SET name = $4, description = $5, purpose = $6,"
     " system_prompt = $7, model_name = $8, memory = $9, agent_state = $10,"
     " toolkits = $11, suggested_task_prompts = $12,"
     " suggested_job_prompts = $13, is_public = $14, fallback_models = $15,"
-    " approval = $16,"
-    " version = version + 1,"
+    " approval = $16, builtins = $17, version = version + 1,"
     " updated_at = now_us() WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
-    " AND version = $17 AND deleted_at IS NULL RETURNING updated_at");
+    " AND version = $18 AND deleted_at IS NULL RETURNING updated_at");
 /* If the write was a miss, the version is another writer's and is there. */
 SQL(agent_version_insert,
     "INSERT INTO agent_versions (agent_id, version, definition, created_by,"
@@ -116,6 +116,7 @@ agent_from_doc(struct arena *arena, struct json_object *doc, struct agent *a)
 	a->system_prompt = doc_str(arena, doc, "system_prompt", "");
 	a->model_name = doc_str(arena, doc, "model_name", NULL);
 	a->text.fallback_models = doc_json(arena, doc, "fallback_models");
+	a->text.builtins = doc_json(arena, doc, "builtins");
 	a->text.approval = doc_approval(arena, doc);
 	a->text.memory = doc_memory(arena, doc);
 	a->state = doc_str(arena, doc, "agent_state", "ready");
@@ -257,7 +258,7 @@ doc_readonly(struct json_object *doc, struct json_object *old,
 
 /* ---- Statements ---------------------------------------------------- */
 
-#define AGENT_ARGS 16
+#define AGENT_ARGS 17
 
 static void
 agent_args(const struct agent *a, struct sql_arg args[AGENT_ARGS])
@@ -278,6 +279,7 @@ agent_args(const struct agent *a, struct sql_arg args[AGENT_ARGS])
 	args[13] = SQL_BOOL(a->is_public);
 	args[14] = SQL_TEXT(a->text.fallback_models);
 	args[15] = SQL_TEXT(a->text.approval);
+	args[16] = SQL_TEXT(a->text.builtins);
 }
 
 /* What of the agent was written, without what the row says of itself. */

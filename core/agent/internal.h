@@ -10,7 +10,7 @@
 	"id, tenant_id, user_id, name, description, purpose, system_prompt," \
 	" model_name, memory, agent_state, toolkits, suggested_task_prompts," \
 	" suggested_job_prompts, is_public, version, deleted_at, created_at," \
-	" updated_at, fallback_models, approval"
+	" updated_at, fallback_models, approval, builtins"
 
 /* AGENT_COLUMNS of a row; text in the arena, JSON not parsed. */
 void agent_from_row(struct arena *arena, const struct rows *r, int row,

@@ -228,10 +228,17 @@ static const struct schema_row table[] = {
 		"questions": { "type": ["boolean", "null"], "default": null }
 	}
 }) },
+{ "Builtins", JSON({
+	"type": "array",
+	"description": "Built-in tools that the agent has beside its toolkits; remember comes with its memory. An agent that works alone has them all.",
+	"uniqueItems": true,
+	"items": { "enum": ["write_todos", "task"] },
+	"default": []
+}) },
 { "Agent", JSON({
 	"type": "object",
 	"required": ["id", "user_id", "name", "description", "purpose",
-	    "system_prompt", "model_name", "fallback_models", "memory",
+	    "system_prompt", "model_name", "fallback_models", "builtins", "memory",
 	    "agent_state",
 	    "toolkits", "approval", "suggested_task_prompts",
 	    "suggested_job_prompts", "is_public", "version", "created_at", "updated_at"],
@@ -245,6 +252,7 @@ static const struct schema_row table[] = {
 		"system_prompt": { "type": "string" },
 		"model_name": { "type": ["string", "null"] },
 		"fallback_models": { "$ref": "ModelNames" },
+		"builtins": { "$ref": "Builtins" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"] },
 		"toolkits": { "$ref": "Slugs" },
@@ -274,6 +282,7 @@ static const struct schema_row table[] = {
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200, "default": null },
 		"fallback_models": { "$ref": "ModelNames" },
+		"builtins": { "$ref": "Builtins" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused"],
 		    "default": "ready" },
@@ -305,6 +314,7 @@ static const struct schema_row table[] = {
 		"model_name": { "type": ["string", "null"], "minLength": 1,
 		    "maxLength": 200, "default": null },
 		"fallback_models": { "$ref": "ModelNames" },
+		"builtins": { "$ref": "Builtins" },
 		"memory": { "$ref": "Memory" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error"],
 		    "default": "ready" },
@@ -353,6 +363,8 @@ static const struct schema_row table[] = {
 		    "maxLength": 200 },
 		"fallback_models": { "anyOf": [{ "type": "null" },
 		    { "$ref": "ModelNames" }] },
+		"builtins": { "anyOf": [{ "type": "null" },
+		    { "$ref": "Builtins" }] },
 		"memory": { "$ref": "MemoryPatch" },
 		"agent_state": { "enum": ["draft", "ready", "paused", "error",
 		    null] },
@@ -580,7 +592,8 @@ static const struct schema_row table[] = {
 	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
 	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
 	"\"started_at\",\"completed_at\",\"class\",\"multitask\","
-	"\"position\",\"est_wait_ms\"],\"properties\":{"
+	"\"position\",\"est_wait_ms\",\"parent_run_id\",\"root_run_id\","
+	"\"pending_subagents\",\"todos\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
 	"\"class\":" JSON({ "enum": ["priority", "standard", "bulk"] }) ","
 	"\"position\":" JSON({ "type": ["integer", "null"], "description":
@@ -602,8 +615,22 @@ static const struct schema_row table[] = {
 	"\"created_at\":" TIME ",\"started_at\":" TIME_OR_NULL ","
 	"\"completed_at\":" TIME_OR_NULL ","
 	"\"multitask\":" JSON({ "type": ["string", "null"],
-	    "description": "As asked for with its message." })
-	"}}" },
+	    "description": "As asked for with its message." }) ","
+	"\"parent_run_id\":" ID_OR_NULL ",\"root_run_id\":" ID ","
+	"\"pending_subagents\":" JSON({ "type": "integer", "minimum": 0 }) ","
+	"\"todos\":" JSON({ "$ref": "Todos" }) "}}" },
+{ "Todos", JSON({
+	"type": "array",
+	"description": "What the agent has planned, as it has last said with write_todos.",
+	"items": {
+		"type": "object",
+		"required": ["content", "status"],
+		"properties": {
+			"content": { "type": "string" },
+			"status": { "enum": ["pending", "in_progress", "completed"] }
+		}
+	}
+}) },
 { "RunPage", PAGE("Run") },
 { "RunsQuery", QUERY(LIMIT "," CURSOR ",\"thread_id\":" ID
 	",\"agent_id\":" ID ",\"status\":{\"enum\":" RUN_STATES "}") },

@@ -7,8 +7,9 @@
 #include "core/base/mem.h"
 
 /*
- * A hash table by thread id behind one mutex, held for a few copies only.
- * An entry has one writer, the run and attempt that began last.
+ * A hash table by thread id behind one mutex, held for a few copies only.  A
+ * thread has an entry for each run that writes, its own and its subagents'; an
+ * entry has one writer, the attempt that began last.
  */
 
 #define N_SLOTS 1024
@@ -35,14 +36,21 @@ live_new(void)
 }
 
 static struct live_entry **
-entry_at(struct live *l, struct uuid thread_id)
+slot_of(struct live *l, struct uuid thread_id)
 {
 	unsigned h = thread_id.b[12] | (unsigned)thread_id.b[13] << 8;
-	struct live_entry **p;
 
 	h ^= (unsigned)thread_id.b[14] << 4 ^ thread_id.b[15];
-	p = &l->slots[h % N_SLOTS];
-	while (*p != NULL && !uuid_equal((*p)->thread_id, thread_id))
+	return &l->slots[h % N_SLOTS];
+}
+
+static struct live_entry **
+entry_at(struct live *l, struct uuid thread_id, struct uuid run_id)
+{
+	struct live_entry **p = slot_of(l, thread_id);
+
+	while (*p != NULL && (!uuid_equal((*p)->thread_id, thread_id) ||
+				 !uuid_equal((*p)->run_id, run_id)))
 		p = &(*p)->next;
 	return p;
 }
@@ -78,8 +86,8 @@ live_begin(struct live *l, struct uuid thread_id, struct uuid run_id,
 	struct live_entry **p, *e;
 
 	pthread_mutex_lock(&l->mu);
-	entry_drop(entry_at(l, thread_id));
-	p = entry_at(l, thread_id);
+	entry_drop(entry_at(l, thread_id, run_id));
+	p = entry_at(l, thread_id, run_id);
 	e = *p = xcalloc(1, sizeof(*e));
 	e->thread_id = thread_id;
 	e->run_id = run_id;
@@ -103,7 +111,7 @@ live_append(struct live *l, struct uuid thread_id, struct uuid run_id,
 	bool mine;
 
 	pthread_mutex_lock(&l->mu);
-	e = *entry_at(l, thread_id);
+	e = *entry_at(l, thread_id, run_id);
 	if ((mine = is_of(e, run_id, attempt))) {
 		m->topic = thread_id;
 		m->run_id = e->run_id;
@@ -123,7 +131,7 @@ live_end(struct live *l, struct uuid thread_id, struct uuid run_id, int attempt)
 	struct live_entry **p;
 
 	pthread_mutex_lock(&l->mu);
-	p = entry_at(l, thread_id);
+	p = entry_at(l, thread_id, run_id);
 	if (is_of(*p, run_id, attempt))
 		entry_drop(p);
 	pthread_mutex_unlock(&l->mu);
@@ -137,11 +145,12 @@ live_get(struct live *l, struct uuid thread_id, struct uuid message_id,
 	bool found = false;
 
 	pthread_mutex_lock(&l->mu);
-	e = *entry_at(l, thread_id);
-	if (e != NULL &&
-	    (uuid_is_nil(message_id) ||
-		uuid_equal(e->message_id, message_id)) &&
-	    (int64_t)e->text.len > from) {
+	e = *slot_of(l, thread_id);
+	while (e != NULL && (!uuid_equal(e->thread_id, thread_id) ||
+				(!uuid_is_nil(message_id) &&
+				    !uuid_equal(e->message_id, message_id))))
+		e = e->next;
+	if (e != NULL && (int64_t)e->text.len > from) {
 		memset(out, 0, sizeof(*out));
 		out->run_id = e->run_id;
 		out->message_id = e->message_id;

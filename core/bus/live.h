@@ -27,14 +27,14 @@ struct live_text {
 struct live *live_new(void);
 void live_free(struct live *l);
 
-/* A message begins (again); what was there of that thread is forgotten. */
+/* A message begins (again); what was there of that run is forgotten. */
 void live_begin(struct live *l, struct uuid thread_id, struct uuid run_id,
     struct uuid message_id, int attempt);
 
 /*
  * Appends whole characters and fills topic, run_id, message_id, attempt and
  * offset of m, to be published.  False: somebody else writes there by now, or
- * nobody.  Who has lost the thread can neither add to nor end what the next
+ * nobody.  Who has lost the run can neither add to nor end what the next
  * one writes.
  */
 bool live_append(struct live *l, struct uuid thread_id, struct uuid run_id,

@@ -156,7 +156,7 @@ place_find(const struct chat_ctx *ctx, struct uuid thread,
 {
 	struct run_history_row *rows;
 	int n, open;
-	enum as_status st = run_store_history(ctx->runs, thread, c->leaf,
+	enum as_status st = run_store_history(ctx->runs, thread, "", c->leaf,
 	    INT64_MAX, ctx->arena, &rows, &n, err);
 
 	if (st != AS_OK)

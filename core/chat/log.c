@@ -11,7 +11,7 @@
 
 /* At most $3 events, and no more than fill a page, but at least one. */
 #define LOG_PAGE(id, at) \
-	"SELECT seq, run_seq, run_id, type, payload, created_at" \
+	"SELECT seq, run_seq, run_id, type, payload, created_at, ns" \
 	" FROM run_events WHERE " id " = $1 AND " at " > $2 AND " at " <=" \
 	" (SELECT MAX(b.at) FROM (SELECT a.at, SUM(a.size) OVER" \
 	" (ORDER BY a.at) - a.size AS before_it FROM (SELECT " at " AS at," \
@@ -46,8 +46,9 @@ log_read(struct store *store, enum log_of of, struct uuid id, int64_t after,
 		e->run_seq = rows_int(r, i, 1);
 		e->run_id = rows_uuid(r, i, 2);
 		snprintf(e->type, sizeof(e->type), "%s", rows_text(r, i, 3));
-		e->frame = event_frame(e->type, e->seq, e->run_seq, e->run_id,
-		    rows_int(r, i, 5), rows_text(r, i, 4));
+		e->frame = event_frame_ns(e->type, e->seq, e->run_seq,
+		    e->run_id, rows_text(r, i, 6), rows_int(r, i, 5),
+		    rows_text(r, i, 4));
 	}
 	rows_free(r);
 	return AS_OK;

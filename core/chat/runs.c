@@ -14,7 +14,8 @@
 	" cancel_requested_at, usage, created_at, started_at, completed_at," \
 	" class, multitask, CASE WHEN block_pos IS NOT NULL THEN" \
 	" (SELECT count(*) FROM runs b WHERE b.thread_id = runs.thread_id" \
-	" AND b.block_pos <= runs.block_pos) END"
+	" AND b.block_pos <= runs.block_pos) END," \
+	" parent_run_id, root_run_id, pending_children, todos"
 
 /*
  * Mine, or of my tenant if I am an admin; written so that the primary key is
@@ -68,6 +69,13 @@ run_json(const struct rows *r, int i)
 	else
 		jput_int(o, "position", rows_int(r, i, 20));
 	jput_null(o, "est_wait_ms");
+	put_id_or_null(o, "parent_run_id", rows_uuid(r, i, 21));
+	jput_uuid(o, "root_run_id", rows_uuid(r, i, 22));
+	jput_int(o, "pending_subagents", rows_int(r, i, 23));
+	if (rows_is_null(r, i, 24))
+		jput(o, "todos", jarr());
+	else
+		jput_json(o, "todos", rows_text(r, i, 24));
 	return o;
 }
 

@@ -64,6 +64,16 @@ frame_int(const struct rcbuf *frame, const char *key, int64_t otherwise)
 	return at != NULL ? strtoll(at + strlen(key), NULL, 10) : otherwise;
 }
 
+/* A subagent's text is in its own stream; the thread's has its messages. */
+static bool
+is_foreign(const struct stream *s, const struct rcbuf *frame)
+{
+	const char *ns = s->c.by_run ? NULL : strstr(frame->data, EVENT_NS);
+	const char *ts = ns != NULL ? strstr(frame->data, ",\"ts\":") : NULL;
+
+	return ts != NULL && ns < ts; /* in its head, not in its body */
+}
+
 /* Follows which message is being written. */
 static void
 note_message(struct stream *s, const char *type, const struct rcbuf *frame)
@@ -71,6 +81,8 @@ note_message(struct stream *s, const char *type, const struct rcbuf *frame)
 	bool start = strcmp(type, "message_start") == 0 ||
 		     strcmp(type, "message_reset") == 0;
 
+	if (is_foreign(s, frame))
+		return;
 	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id)) {
 		s->text_pos = 0;
 		s->attempt = (int)frame_int(frame, "\"attempt\":", 1);
@@ -174,7 +186,7 @@ send_text(struct stream *s)
 static bool
 lacks_text(const struct stream *s, const char *type, const struct rcbuf *frame)
 {
-	return strcmp(type, "message_end") == 0 &&
+	return strcmp(type, "message_end") == 0 && !is_foreign(s, frame) &&
 	       !uuid_is_nil(s->message_id) &&
 	       frame_int(frame, "\"length\":", 0) > s->text_pos;
 }
@@ -340,7 +352,8 @@ page_send(struct stream *s, int *n)
 	got = *n;
 	for (int i = 0; !s->p.closed && generation == s->generation && i < got;
 	     i++) {
-		if (strcmp(events[i].type, "message_end") == 0)
+		if (strcmp(events[i].type, "message_end") == 0 &&
+		    !is_foreign(s, events[i].frame))
 			send_rest(s, events, i, got);
 		if (s->p.closed ||
 		    !send_durable(s, events[i].seq, events[i].run_seq,

@@ -127,11 +127,11 @@ thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
  * place in the history.
  */
 SQL(MESSAGE_PAGE, MESSAGES_OF OF_THREAD
-    " AND m.sequence < $4 AND m.sequence >="
+    " AND m.ns = '' AND m.sequence < $4 AND m.sequence >="
     " (SELECT MIN(b.sequence) FROM (SELECT a.sequence, SUM(a.size) OVER"
     " (ORDER BY a.sequence DESC) - a.size AS before_it FROM (SELECT sequence,"
     " length(content) + length(parts) AS size FROM messages"
-    " WHERE thread_id = $1 AND sequence < $4 AND sequence > 0"
+    " WHERE thread_id = $1 AND ns = '' AND sequence < $4 AND sequence > 0"
     " ORDER BY sequence DESC LIMIT $5)"
     " a) b WHERE b.before_it < $6) ORDER BY m.sequence DESC");
 

@@ -113,6 +113,8 @@ engine_make(struct node *n, struct app *app)
 		    .call_timeout_ms = s->models.call_timeout,
 		    .tool_timeout_ms = s->runs.tool_timeout,
 		    .parallel_tools = (int)s->runs.parallel_tools,
+		    .subagents = (int)s->runs.subagents,
+		    .subagent_depth = (int)s->runs.subagent_depth,
 		    .max_output = (size_t)s->runs.max_output,
 		    .compact_percent = s->runs.compact_percent,
 		    .slots = (int)slots,

@@ -67,6 +67,7 @@ struct run_settings {
 	int64_t max_wall;
 	int64_t tool_timeout;
 	int64_t parallel_tools;
+	int64_t subagents, subagent_depth;
 	int64_t max_output; /* bytes of one tool result */
 	int64_t compact_percent;
 	int64_t ambient_steps;

@@ -182,7 +182,7 @@ answer_main(void *arg)
 	fiber_deadline_set(loop_now_ms(w->e->c.loop) + ms);
 	fiber_correlation_set(w->state.correlation_id);
 	work_caller(w, &who);
-	run_idem_key(w->run_id, "", w->state.step, 0, 0, key);
+	run_idem_key(w->run_id, w->state.ns, w->state.step, 0, 0, key);
 	who.idem_key = key;
 	who.attempt = (int)w->state.fence;
 	FAILPOINT("llm.pre_send");
@@ -394,8 +394,8 @@ intent_state(const struct work *w, const struct run_tool *t,
 	if (builtin_asks(w, t->tool, args))
 		return "parked";
 	if (info != NULL && call_is_offered(w, info) &&
-	    approval_needed(w->agent->approval, w->state.kind, info, t->tool,
-		t->effect))
+	    approval_needed(w->agent->approval, w->state.root_kind, info,
+		t->tool, t->effect))
 		return "awaiting_approval";
 	return "started";
 }
@@ -405,7 +405,11 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
     const struct answer_call *c, int ordinal)
 {
 	const struct world *world = w->e->c.world;
-	const struct plug_tool_info *info = world->tool(world->arg, c->name);
+	const struct builtin *own = builtin_find(w, c->name);
+	const struct plug_tool_info *info = own == NULL
+						? world->tool(world->arg,
+						      c->name)
+						: NULL;
 	int64_t ms = info != NULL && info->timeout_ms > 0
 			 ? info->timeout_ms
 			 : w->e->c.limits.tool_timeout_ms;
@@ -414,7 +418,8 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	struct buf text = { 0 };
 	struct hash h;
 
-	run_idem_key(w->run_id, "", w->state.step + 1, ordinal, 0, key);
+	run_idem_key(w->run_id, w->state.ns, w->state.step + 1, ordinal, 0,
+	    key);
 	t->id = c->id;
 	t->step = w->state.step + 1;
 	t->ordinal = ordinal;
@@ -424,7 +429,8 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	t->version = info != NULL ? info->version : "";
 	t->effect = info != NULL
 			? run_effect_letter(plug_tool_effect(info, args))
-			: "P";
+		    : own != NULL ? own->effect
+				  : "P";
 	/* What is no object is kept as the model said it: a JSON string. */
 	if (args != NULL)
 		t->args = arena_strdup(wc->arena, json_text(args));

@@ -159,7 +159,7 @@ work_fill_next(struct work *w, struct work_commit *wc, struct error *err)
 void
 work_unblocked(struct work *w, const struct run_commit *c)
 {
-	struct run_heads heads = { c->heads.seq + c->events->n, 0, 0 };
+	struct run_heads heads = { run_commit_unblock_seq(c), 0, 0 };
 	bool any = false;
 
 	for (int i = 0; i < c->n_unblocks; i++) {
@@ -300,7 +300,9 @@ let_by(struct work *w)
 SUSPENDS void
 work_heed(struct work *w)
 {
-	if (w->cancel || w->lost || w->drain || w->state.status != RUN_RUNNING)
+	/* Nobody talks to a subagent; its root is told. */
+	if (w->cancel || w->lost || w->drain || w->state.ns[0] != '\0' ||
+	    w->state.status != RUN_RUNNING)
 		return;
 	if (is_interrupted(w))
 		let_by(w);
@@ -398,8 +400,6 @@ stalled_mend(struct engine *e, const struct run_stalled *s)
 	else
 		st = engine_cancel(e, s->active_run_id, rollback, &how, &asked,
 		    NULL);
-	if (asked)
-		engine_notify_cancel(e, s->active_run_id);
 	if (st != AS_OK)
 		return;
 	uuid_format(s->thread_id, id);

@@ -3,19 +3,36 @@
 #define CORE_RUN_BUILTIN_H
 
 /*
- * Tools that the engine itself has, beside those of plugins (and remember, see
- * prompt.h).  A question is no call: its row is `parked` from the beginning,
- * and a person's answer becomes its result.
+ * The tools that the engine has itself.  They reach nothing outside, so they
+ * need no plugin; what they do is written with their result, or, for `task`,
+ * is a run of its own.  A question is no call: its row is `parked` from the
+ * beginning, and a person's answer becomes its result.  Private to core/run.
  */
 
-#include "core/run/work.h"
+#include "core/run/call.h"
 
 #define BUILTIN_ASK "ask_human" /* {"question", "choices"?} */
 
-/* Adds those that this run has to what its model is offered. */
+struct builtin {
+	const char *name, *doc;
+	const char *schema; /* JSON, of its arguments */
+	const char *effect; /* P N */
+	/* May this run use it? */
+	bool (*offered)(const struct work *w);
+	/* NULL: it begins a subagent, see child.c. */
+	SUSPENDS enum as_status (
+	    *call)(struct call *c, struct json_object *args);
+};
+
+/* NULL: none of that name; in a replay, where all is recorded, there is none. */
+const struct builtin *builtin_find(const struct work *w, const char *name);
+/* Those that this run may use, for its model. */
 void builtin_offer(const struct work *w, struct json_object *tools);
-/* Does this run have it, and are the arguments a question? */
+/* Is it a question, does this run have that, and are these its arguments? */
 bool builtin_asks(const struct work *w, const char *tool,
+    struct json_object *args);
+/* On the call's fiber. */
+SUSPENDS enum as_status builtin_call(const struct builtin *b, struct call *c,
     struct json_object *args);
 
 #endif

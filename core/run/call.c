@@ -8,7 +8,6 @@
 #include "core/run/approval.h"
 #include "core/run/builtin.h"
 #include "core/run/mutant.h"
-#include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
 #include "core/run/what_if.h"
@@ -39,7 +38,10 @@ call_end(struct call *c, enum as_status st)
 		c->outcome = st == AS_OK ? "succeeded" : "failed";
 	c->done = true;
 	c->t->n_running--;
-	run_count_tool(call_tool(c) != NULL ? c->row.tool : "other",
+	run_count_tool(call_tool(c) != NULL ||
+			       builtin_find(w, c->row.tool) != NULL
+			   ? c->row.tool
+			   : "other",
 	    c->outcome);
 	fiber_correlation_set(NULL);
 	fiber_wake(w->wait);
@@ -49,25 +51,6 @@ bool
 call_effect_is(const struct call *c, const char *letter)
 {
 	return strcmp(c->row.effect, letter) == 0;
-}
-
-static SUSPENDS enum as_status
-call_remember(struct call *c, struct json_object *args)
-{
-	struct work *w = c->t->w;
-	const char *fact = jget_str(args, "fact", "");
-	enum as_status st;
-
-	if (!jget_bool(w->agent->memory, "enabled", false))
-		return error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
-		    PROMPT_REMEMBER);
-	if (fact[0] == '\0')
-		return error_field(&c->err, "fact", "is required");
-	st = w->e->c.world->remember(w->e->c.world->arg, w->agent->id, fact,
-	    &c->err);
-	if (st == AS_OK)
-		c->result = json_object_new_string("Remembered.");
-	return st;
 }
 
 bool
@@ -306,6 +289,7 @@ call_main(void *arg)
 {
 	struct call *c = arg;
 	struct work *w = c->t->w;
+	const struct builtin *b = builtin_find(w, c->row.tool);
 	struct json_object *args = NULL;
 	struct plug_caller who;
 	enum as_status st;
@@ -323,11 +307,8 @@ call_main(void *arg)
 		    "arguments are not a JSON object");
 	else if (what_if_holds(w, &c->row))
 		st = what_if_answer(c, args);
-	else if (strcmp(c->row.tool, PROMPT_REMEMBER) == 0)
-		st = call_remember(c, args);
-	else if (strcmp(c->row.tool, BUILTIN_ASK) == 0 &&
-		 approval_may_ask(w->agent->approval, w->state.kind))
-		st = error_field(&c->err, "question", "is required");
+	else if (b != NULL)
+		st = builtin_call(b, c, args);
 	else if (!call_is_offered(w, call_tool(c)))
 		st = error_set(&c->err, ERR_NOT_FOUND, "no tool named '%s'",
 		    c->row.tool);

@@ -20,6 +20,7 @@ struct call {
 	struct error err;
 	struct json_object *result;
 	const char *outcome; /* succeeded failed unknown cancelled skipped */
+	const char *todos; /* JSON: the list that it has written, or NULL */
 	int tries;
 	int64_t sender_until_us; /* of whoever may have sent it before */
 	bool asks; /* a person has to answer first */
@@ -27,6 +28,7 @@ struct call {
 	bool recorded; /* its result is in the row, its message is missing */
 	bool sent; /* by us, and not refused for certain */
 	bool pausing; /* until its next try */
+	bool spawns; /* it is a subagent's work: see child.h */
 	bool begun, done;
 	bool taken; /* stands in the commit that is under way */
 	bool written;

@@ -131,6 +131,8 @@ call_result(struct call *c, struct work_commit *wc)
 	m->tool_name = c->row.tool;
 	m->tool_call_id = c->row.call_id;
 	m->parts = work_result_parts(wc, c->row.call_id, text, c->st != AS_OK);
+	if (c->todos != NULL && c->st == AS_OK)
+		wc->c.todos = c->todos;
 	result_event(c, wc, text);
 	work_message_created(w, wc, m);
 }

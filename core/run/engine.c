@@ -8,6 +8,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/run/child.h"
 #include "core/run/history.h"
 #include "core/run/item_bell.h"
 #include "core/run/run_store_impl.h"
@@ -90,14 +91,22 @@ engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
     const struct run_heads *before, const struct event_list *events,
     int64_t now_us)
 {
+	engine_publish_ns(bus, thread_id, run_id, "", before, events, now_us);
+}
+
+void
+engine_publish_ns(struct bus *bus, struct uuid thread_id, struct uuid run_id,
+    const char *ns, const struct run_heads *before,
+    const struct event_list *events, int64_t now_us)
+{
 	FAILPOINT("publish.pre");
 	for (int i = 0; i < events->n; i++) {
 		struct bus_msg m = { .topic = thread_id, .run_id = run_id };
 
 		m.seq = before->seq + i + 1;
 		m.run_seq = before->run_seq + i + 1;
-		m.frame = event_frame(events->items[i].type, m.seq, m.run_seq,
-		    run_id, now_us, events->items[i].body);
+		m.frame = event_frame_ns(events->items[i].type, m.seq,
+		    m.run_seq, run_id, ns, now_us, events->items[i].body);
 		bus_publish(bus, &m);
 		rcbuf_unref(m.frame);
 	}
@@ -197,7 +206,9 @@ work_loop(struct work *w, bool announced)
 		work_heed(w);
 		if (w->lost)
 			break;
-		if (w->cancel)
+		if (w->cancel && !child_end_all(w))
+			end = WORK_ENDED;
+		else if (w->cancel)
 			end = (work_finish_cancel(w, NULL, 0), WORK_ENDED);
 		else if (w->drain)
 			end = (work_yield(w), WORK_ENDED);
@@ -378,6 +389,8 @@ engine_expect(struct engine *e, const struct run_create *c)
 		.forked_from = c->forked_from,
 		.fork_mode = c->fork.mode,
 		.model = c->model,
+		.ns = "",
+		.root_kind = run_create_kind(c),
 		.correlation_id = c->correlation_id,
 		.traceparent = c->traceparent,
 		.kind = run_create_kind(c),

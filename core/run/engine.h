@@ -39,6 +39,7 @@ struct engine_limits {
 	int64_t call_timeout_ms; /* of a model */
 	int64_t tool_timeout_ms; /* where the tool says nothing */
 	int parallel_tools;
+	int subagents, subagent_depth; /* of one answer; of the root 0 */
 	size_t max_output; /* bytes of a tool's result */
 	int64_t compact_percent; /* of a window: see compact.h; 0: never */
 	const struct as_list *windows; /* see limits.h; borrowed */
@@ -156,7 +157,8 @@ SUSPENDS enum as_status engine_end(struct engine *e, struct uuid run_id,
 /*
  * Asks for the end of a run that holds its thread or waits for it: its owner is
  * told by its row, others end at once as by engine_end.  Harmless when it has
- * ended.  *asked: its row says cancelling now, whoever works on it may be woken.
+ * ended.  One with subagents ends behind them.  *asked: its row says cancelling
+ * now; whoever works on it in this engine is woken.
  */
 SUSPENDS enum as_status engine_cancel(struct engine *e, struct uuid run_id,
     bool rollback, const struct engine_resume *how, bool *asked,
@@ -214,6 +216,10 @@ SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
 void engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
     const struct run_heads *before, const struct event_list *events,
     int64_t now_us);
+/* The same for a run with a name space: a subagent. */
+void engine_publish_ns(struct bus *bus, struct uuid thread_id,
+    struct uuid run_id, const char *ns, const struct run_heads *before,
+    const struct event_list *events, int64_t now_us);
 
 /* A run of this store is due in wait_ms: claim then. */
 void engine_due(struct engine *e, int64_t wait_ms);

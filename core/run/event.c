@@ -83,6 +83,13 @@ struct rcbuf *
 event_frame(const char *type, int64_t seq, int64_t run_seq, struct uuid run_id,
     int64_t ts_us, const char *body)
 {
+	return event_frame_ns(type, seq, run_seq, run_id, "", ts_us, body);
+}
+
+struct rcbuf *
+event_frame_ns(const char *type, int64_t seq, int64_t run_seq,
+    struct uuid run_id, const char *ns, int64_t ts_us, const char *body)
+{
 	char ts[TEXT_TIME_LEN];
 	struct buf b = { 0 };
 
@@ -93,6 +100,10 @@ event_frame(const char *type, int64_t seq, int64_t run_seq, struct uuid run_id,
 	}
 	if (seq > 0 || !uuid_is_nil(run_id))
 		add_id(&b, ",\"run_id\":\"", run_id);
+	if (ns[0] != '\0') {
+		buf_add_str(&b, EVENT_NS);
+		buf_add_json_str(&b, ns, strlen(ns));
+	}
 	if (seq > 0) {
 		text_time(ts, ts_us);
 		buf_add_str(&b, ",\"ts\":\"");

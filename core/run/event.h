@@ -30,9 +30,15 @@ void event_list_add(struct event_list *l, const char *type, struct buf *body);
 void event_list_clear(struct event_list *l);
 void event_list_truncate(struct event_list *l, int n); /* keeps the first n */
 
+#define EVENT_NS ",\"ns\":" /* in the head of a subagent's frames */
+
 /* A frame; seq and run_seq 0: a live one. */
 struct rcbuf *event_frame(const char *type, int64_t seq, int64_t run_seq,
     struct uuid run_id, int64_t ts_us, const char *body);
+
+/* The same of a subagent's run: ns is its name space, "" of any other. */
+struct rcbuf *event_frame_ns(const char *type, int64_t seq, int64_t run_seq,
+    struct uuid run_id, const char *ns, int64_t ts_us, const char *body);
 
 /* run_status with status running|end derived from the state. */
 void event_list_add_status(struct event_list *l, enum run_status state,

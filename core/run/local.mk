@@ -12,6 +12,7 @@ librun_la_SOURCES = \
 	core/run/builtin.c core/run/builtin.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
 	core/run/compact.c core/run/compact.h core/run/compact_plan.c \
+	core/run/child.c core/run/child.h \
 	core/run/engine.c core/run/engine.h \
 	core/run/event.c core/run/event.h \
 	core/run/expire.c \
@@ -39,6 +40,7 @@ librun_la_SOURCES = \
 	core/run/run_metrics.c core/run/run_metrics.h \
 	core/run/run_outbox.c core/run/run_outbox.h \
 	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \
+	core/run/run_store_child.c core/run/run_store_child.h \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/settle.c \

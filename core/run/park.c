@@ -216,6 +216,10 @@ work_park(struct work *w, const struct error *why, const char *text, size_t len)
 	bool open = w->message_open;
 	struct work_commit wc;
 
+	if (!uuid_is_nil(w->state.parent_run_id)) { /* its parent decides */
+		work_fail(w, why, text, len);
+		return;
+	}
 	log_warn("run", "run needs a decision: %s: %s", error_name(why->code),
 	    why->detail);
 	work_commit_init(w, &wc);

@@ -6,12 +6,6 @@
 
 /* See prompt.h. */
 
-static const char remember_schema[] =
-    "{\"type\":\"object\",\"additionalProperties\":false,"
-    "\"required\":[\"fact\"],\"properties\":{\"fact\":{\"type\":\"string\","
-    "\"minLength\":1,\"maxLength\":500,\"description\":"
-    "\"One fact in one sentence, in words that make sense later.\"}}}";
-
 /* The built-in graph `ambient`, as far as a model has to know of it. */
 static const char alone_text[] =
     "\n\nYou work on this task alone: nobody reads along, and nobody answers "
@@ -63,7 +57,7 @@ tool_add(struct json_object *out, const char *name, const char *doc,
 struct json_object *
 prompt_tools(struct plug *plug, const struct agent *a)
 {
-	struct json_object *out = jarr(), *schema = NULL;
+	struct json_object *out = jarr();
 	const struct plug_tool_info *t;
 	const char *slug;
 
@@ -75,12 +69,5 @@ prompt_tools(struct plug *plug, const struct agent *a)
 			tool_add(out, t->name, t->doc,
 			    json_copy(t->input_schema));
 	}
-	if (jget_bool(a->memory, "enabled", false) &&
-	    json_parse(remember_schema, sizeof(remember_schema) - 1, &schema,
-		NULL) == AS_OK)
-		tool_add(out, PROMPT_REMEMBER,
-		    "Keep a fact about the user or the task for later "
-		    "conversations.",
-		    schema);
 	return out;
 }

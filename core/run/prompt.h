@@ -11,8 +11,6 @@
 #include "core/agent/agent.h"
 #include "core/plug/plug.h"
 
-#define PROMPT_REMEMBER "remember" /* the built-in tool of agents with memory */
-
 /* alone: nobody watches.  malloc()ed. */
 char *prompt_system(const struct agent *a, bool alone);
 /* [{name, description, input_schema}], in the order of the agent's toolkits. */

@@ -291,13 +291,13 @@ replay_state(void *arg, struct uuid run_id, struct arena *arena,
 }
 
 static SUSPENDS enum as_status
-replay_history(void *arg, struct uuid thread_id, struct uuid leaf,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err)
+replay_history(void *arg, struct uuid thread_id, const char *ns,
+    struct uuid leaf, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err)
 {
 	struct replay *r = arg;
 
-	(void)thread_id, (void)leaf, (void)next_sequence, (void)err;
+	(void)thread_id, (void)ns, (void)leaf, (void)next_sequence, (void)err;
 	r->moves++;
 	*n = r->n_said;
 	*out = arena_alloc(arena, (size_t)r->n_said * sizeof(**out) + 1);
@@ -528,6 +528,9 @@ state_init(struct replay *r)
 		.created_at = r->rec.state.created_at,
 		.heads = { 1, 1, r->rec.sequence },
 		.model = r->rec.state.model,
+		.ns = r->rec.state.ns,
+		.kind = r->rec.state.kind,
+		.root_kind = r->rec.state.root_kind,
 		.budget = "{\"repeats\":1000000000}",
 		.correlation_id = r->rec.state.correlation_id,
 		.traceparent = r->rec.state.traceparent,

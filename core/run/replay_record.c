@@ -88,7 +88,7 @@ load_messages(struct record *rec, struct store *store, struct arena *arena,
 
 SQL(RECORD_BEFORE,
     "SELECT * FROM (SELECT " RUN_HISTORY_COLUMNS " FROM messages"
-    " WHERE thread_id = $1 AND sequence < $2 AND " RUN_COUNTS(
+    " WHERE thread_id = $1 AND sequence < $2 AND ns = $4 AND " RUN_COUNTS(
 	"messages") " ORDER BY sequence DESC LIMIT $3) b ORDER BY sequence");
 
 /* The path to what the run answers, without its own question. */
@@ -110,11 +110,11 @@ load_before(struct record *rec, struct store *store, struct arena *arena,
 	struct sql_arg args[] = { SQL_UUID(rec->state.thread_id),
 		SQL_INT(rec->n_messages > 0 ? rec->messages[0].sequence
 					    : rec->state.heads.msg_seq),
-		SQL_INT(RUN_HISTORY_ROWS) };
+		SQL_INT(RUN_HISTORY_ROWS), SQL_TEXT(rec->state.ns) };
 	struct run_history_row *h;
 	struct rows *r = NULL;
 	enum as_status st = uuid_is_nil(rec->state.branch.leaf)
-				? store_query(store, &RECORD_BEFORE, args, 3,
+				? store_query(store, &RECORD_BEFORE, args, 4,
 				      &r, err)
 				: path_before(rec, store, &r, err);
 	int n = rows_count(r);
@@ -206,7 +206,7 @@ load_asked(struct record *rec, struct store *store, struct arena *arena,
 }
 
 SQL(RECORD_CHECKPOINTS,
-    "SELECT step, state_hash FROM checkpoints WHERE run_id = $1 AND ns = ''"
+    "SELECT step, state_hash FROM checkpoints WHERE run_id = $1"
     " AND source = 'loop' ORDER BY step");
 
 static SUSPENDS enum as_status

@@ -3,7 +3,6 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
-#include "core/run/prompt.h"
 #include "core/run/replay_impl.h"
 
 /*
@@ -416,6 +415,18 @@ stopped_meanwhile(const struct replay *r, const struct run_tool *call)
 	return false;
 }
 
+/*
+ * It waited for subagents when it was cancelled.  They ended first, each with a
+ * result; how the run itself ended then is not part of any step.
+ */
+static bool
+ended_waiting(const struct replay *r, const struct run_tool *t)
+{
+	return t != NULL && strcmp(t->tool, "task") == 0 &&
+	       replay_ends_cancelled(r) &&
+	       record_checkpoint_at(&r->rec, t->step + 1) == NULL;
+}
+
 static SUSPENDS enum as_status
 play_call(struct replay *r, const struct run_tool *call,
     struct json_object **result, struct error *err)
@@ -426,9 +437,10 @@ play_call(struct replay *r, const struct run_tool *call,
 
 	if (st != AS_OK)
 		return st;
-	if (t == NULL || t->result == NULL ||
+	if (t == NULL || t->result == NULL || ended_waiting(r, t) ||
 	    (record_is_cut(t) && !replay_ends_cancelled(r))) {
-		r->stuck = t != NULL && t->result != NULL;
+		r->stuck = t != NULL && t->result != NULL &&
+			   !ended_waiting(r, t);
 		replay_over(r);
 		return error_set(err, ERR_UNAVAILABLE, "the record ends here");
 	}
@@ -457,46 +469,6 @@ world_call(void *arg, const struct plug_caller *who, const char *tool,
 		if (strcmp(r->tools[i].idem_key, who->idem_key) == 0)
 			return play_call(r, &r->tools[i], result, err);
 	return error_set(err, ERR_INTERNAL, "%s was never asked for", tool);
-}
-
-/* The engine's own tool names no call: it is the first of its words left. */
-static struct run_tool *
-remember_call(struct replay *r, const char *fact)
-{
-	struct json_object *args;
-	bool same;
-
-	for (int i = 0; i < r->n_tools; i++) {
-		struct run_tool *t = &r->tools[i];
-
-		if (t->step != r->now.step || t->effect == NULL ||
-		    strcmp(t->tool, PROMPT_REMEMBER) != 0 ||
-		    json_parse(t->args, strlen(t->args), &args, NULL) != AS_OK)
-			continue;
-		same = strcmp(jget_str(args, "fact", ""), fact) == 0;
-		json_object_put(args);
-		if (same)
-			return t;
-	}
-	return NULL;
-}
-
-static SUSPENDS enum as_status
-world_remember(void *arg, struct uuid agent_id, const char *fact,
-    struct error *err)
-{
-	struct replay *r = arg;
-	struct run_tool *t = remember_call(r, fact);
-	struct json_object *result = NULL;
-	enum as_status st;
-
-	(void)agent_id;
-	if (t == NULL)
-		return error_set(err, ERR_INTERNAL, "nothing was kept here");
-	t->effect = NULL; /* taken */
-	st = play_call(r, t, &result, err);
-	json_object_put(result);
-	return st;
 }
 
 /* Asked only of a call whose outcome shall stay unknown. */
@@ -536,7 +508,7 @@ replay_world_init(struct replay *r)
 	agent_allow_all(r);
 	r->world = (struct world){ .arg = r,
 		.agent = world_agent,
-		.remember = world_remember,
+		.replays = true,
 		.offer = world_offer,
 		.tool = world_tool,
 		.chat = world_chat,

@@ -139,14 +139,25 @@ run_block_create(struct store *store, const struct run_create *c,
 
 /* ---- Commit -------------------------------------------------------- */
 
+int64_t
+run_commit_unblock_seq(const struct run_commit *c)
+{
+	int64_t seq = c->heads.seq + c->events->n;
+
+	for (int i = 0; i < c->n_children; i++)
+		seq += c->children[i].events->n;
+	return seq + (c->tell.events != NULL ? c->tell.events->n : 0);
+}
+
 struct run_heads
 run_commit_heads(const struct run_commit *c)
 {
 	struct run_heads h = c->heads;
 
-	h.seq += c->events->n;
+	h.seq = run_commit_unblock_seq(c);
 	h.run_seq += c->events->n;
-	h.msg_seq += c->n_messages + (c->unstaged != NULL ? 1 : 0);
+	h.msg_seq += c->n_messages + c->n_children +
+		     (c->unstaged != NULL ? 1 : 0);
 	for (int i = 0; i < c->n_unblocks; i++) {
 		h.seq += c->unblocks[i].events->n;
 		h.msg_seq++;
@@ -154,10 +165,17 @@ run_commit_heads(const struct run_commit *c)
 	return h;
 }
 
+static bool
+is_root(const struct run_commit *c)
+{
+	return run_commit_ns(c)[0] == '\0';
+}
+
+/* A subagent moves the heads of its logs, and nothing else. */
 const char *
 run_commit_thread_status(const struct run_commit *c)
 {
-	if (c->from == RUN_BLOCKED && !run_holds_thread(c->to))
+	if (!is_root(c) || (c->from == RUN_BLOCKED && !run_holds_thread(c->to)))
 		return NULL;
 	for (int i = 0; i < c->n_unblocks; i++)
 		if (c->unblocks[i].to == RUN_QUEUED)
@@ -168,7 +186,7 @@ run_commit_thread_status(const struct run_commit *c)
 bool
 run_commit_frees_thread(const struct run_commit *c)
 {
-	return c->from != RUN_BLOCKED && !run_holds_thread(c->to);
+	return is_root(c) && c->from != RUN_BLOCKED && !run_holds_thread(c->to);
 }
 
 SQL(LEAVE_QUEUE, "UPDATE runs SET block_pos = NULL,"
@@ -254,7 +272,7 @@ add_head_back(struct batch *b, const struct run_commit *c)
 	struct sql_arg args[] = { SQL_UUID(c->run_id), SQL_UUID(c->commit_id),
 		SQL_UUID(c->thread_id), SQL_UUID(c->back_to) };
 
-	if (c->beside)
+	if (c->beside || !is_root(c))
 		return; /* it has never moved */
 	if (uuid_is_nil(c->back_to))
 		batch_add(b, &HEAD_BACK, args, 3);
@@ -271,7 +289,7 @@ run_block_concerns(const struct run_commit *c)
 void
 run_block_add(struct batch *b, const struct run_commit *c)
 {
-	int64_t seq = c->heads.seq + c->events->n;
+	int64_t seq = run_commit_unblock_seq(c);
 
 	if (c->void_messages)
 		add_head_back(b, c);

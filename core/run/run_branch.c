@@ -90,7 +90,7 @@ SQL(SWITCH, "UPDATE threads SET active_leaf = $4, version = version + 1,"
 	    " WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
 	    " AND active_run_id IS NULL AND active_leaf IS NOT NULL"
 	    " AND EXISTS (SELECT 1 FROM messages m WHERE m.id = $4"
-	    " AND m.thread_id = $1 AND " RUN_COUNTS("m") ")");
+	    " AND m.thread_id = $1 AND m.ns = '' AND " RUN_COUNTS("m") ")");
 
 SUSPENDS enum as_status
 run_sql_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,

@@ -52,7 +52,8 @@ run_outbox_mask(const char *name)
 bool
 run_outbox_tells(const struct run_commit *c)
 {
-	return c->from != c->to && run_outbox_name(c->to) != NULL;
+	return c->from != c->to && run_commit_ns(c)[0] == '\0' &&
+	       run_outbox_name(c->to) != NULL;
 }
 
 const char *

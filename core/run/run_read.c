@@ -40,13 +40,32 @@ SQL(RUN_STATE,
     " messages m WHERE m.run_id = r.id AND m.state IN ('final', 'interrupted')"
     " ORDER BY m.sequence DESC LIMIT 1), r.branch_leaf) END,"
     " r.forked_from_run, r.fork_mode,"
+    " r.checkpoint_ns, r.pending_children, r.parent_run_id,"
+    " r.parent_call_id, p.status, p.head_seq, p.pending_children, p.budget,"
+    " p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = r.root_run_id),"
     " r.multitask, t.active_run_id, t.active_leaf," QUEUE_OF_R
-    " FROM runs r JOIN threads t ON t.id = r.thread_id WHERE r.id = $1");
+    " FROM runs r JOIN threads t ON t.id = r.thread_id"
+    " LEFT JOIN runs p ON p.id = r.parent_run_id WHERE r.id = $1");
 
 static const char *
 text_in(struct arena *arena, const struct rows *rows, int row, int col)
 {
 	return arena_strdup(arena, rows_text(rows, row, col));
+}
+
+static void
+family_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
+{
+	s->ns = text_in(arena, r, 0, 39);
+	s->pending_children = rows_int(r, 0, 40);
+	s->parent_run_id = rows_uuid(r, 0, 41);
+	s->parent_call_id = rows_uuid(r, 0, 42);
+	s->parent.status = run_status_by_name(rows_text(r, 0, 43));
+	s->parent.run_seq = rows_int(r, 0, 44);
+	s->parent.pending_children = rows_int(r, 0, 45);
+	s->parent.budget = text_in(arena, r, 0, 46);
+	s->parent.ns = text_in(arena, r, 0, 47);
+	s->root_kind = text_in(arena, r, 0, 48);
 }
 
 static void
@@ -97,12 +116,13 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->leaf = rows_uuid(r, 0, 36);
 	s->forked_from = rows_uuid(r, 0, 37);
 	s->fork_mode = text_in(arena, r, 0, 38);
-	s->multitask = text_in(arena, r, 0, 39);
-	s->active_run_id = rows_uuid(r, 0, 40);
-	s->thread_leaf = rows_uuid(r, 0, 41);
-	s->n_blocked = rows_int(r, 0, 42);
-	s->n_steers = rows_int(r, 0, 43);
-	s->next_multitask = text_in(arena, r, 0, 44);
+	family_from_row(s, r, arena);
+	s->multitask = text_in(arena, r, 0, 49);
+	s->active_run_id = rows_uuid(r, 0, 50);
+	s->thread_leaf = rows_uuid(r, 0, 51);
+	s->n_blocked = rows_int(r, 0, 52);
+	s->n_steers = rows_int(r, 0, 53);
+	s->next_multitask = text_in(arena, r, 0, 54);
 }
 
 SUSPENDS enum as_status
@@ -129,9 +149,10 @@ run_sql_state(void *arg, struct uuid run_id, struct arena *arena,
 SQL(THREAD_STATE,
     "SELECT id, tenant_id, user_id, agent_id, active_run_id, head_seq,"
     " next_msg_seq, now_us(), title <> '', COALESCE(active_leaf, (SELECT m.id"
-    " FROM messages m WHERE m.thread_id = threads.id AND m.state IN"
-    " ('final', 'interrupted') ORDER BY m.sequence DESC LIMIT 1)),"
-    " active_leaf, (SELECT count(*)" WAITING_FOR(
+    " FROM messages m WHERE m.thread_id = threads.id AND m.ns = ''"
+    " AND m.state IN ('final', 'interrupted')"
+    " ORDER BY m.sequence DESC LIMIT 1)), active_leaf,"
+    " (SELECT count(*)" WAITING_FOR(
 	"threads.id") ") FROM threads WHERE id = $1 AND tenant_id = $2 AND "
 		      "user_id = $3");
 
@@ -170,25 +191,30 @@ run_sql_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	return st;
 }
 
-#define COUNTS "thread_id = $1 AND " RUN_COUNTS("messages")
+#define COUNTS(ns_is) \
+	"thread_id = $1 AND ns = " ns_is " AND " RUN_COUNTS("messages")
 
 /* The newest, so many and so long at most, but from the last question on. */
 SQL(HISTORY,
-    "SELECT " RUN_HISTORY_COLUMNS " FROM messages WHERE " COUNTS
-    " AND sequence >="
-    " (SELECT MIN(x.sequence) FROM (SELECT b.sequence FROM"
-    " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence DESC) AS total"
-    " FROM (SELECT sequence, length(content) + length(parts) AS size"
-    " FROM messages WHERE " COUNTS " ORDER BY sequence DESC LIMIT $2) a) b"
-    " WHERE b.total <= $3 UNION ALL SELECT u.sequence FROM"
-    " (SELECT sequence FROM messages WHERE " COUNTS " AND role = 'user'"
-    " ORDER BY sequence DESC LIMIT 1) u) x) ORDER BY sequence");
+    "SELECT " RUN_HISTORY_COLUMNS " FROM messages WHERE " COUNTS(
+	"$4") " AND sequence >="
+	      " (SELECT MIN(x.sequence) FROM (SELECT b.sequence FROM"
+	      " (SELECT a.sequence, SUM(a.size) OVER (ORDER BY a.sequence "
+	      "DESC) AS total"
+	      " FROM (SELECT sequence, length(content) + length(parts) AS size"
+	      " FROM messages WHERE " COUNTS(
+		  "$4") " ORDER BY sequence DESC LIMIT $2) a) b"
+			" WHERE b.total <= $3 UNION ALL SELECT u.sequence FROM"
+			" (SELECT sequence FROM messages WHERE " COUNTS(
+			    "$4") " AND role = 'user'"
+				  " ORDER BY sequence DESC LIMIT 1) u) x) "
+				  "ORDER BY sequence");
 
 /* Most threads are short; those need no adding up. */
 #define SHORT_ROWS 32
 
-SQL(HISTORY_SHORT, "SELECT " RUN_HISTORY_COLUMNS " FROM messages WHERE " COUNTS
-		   " ORDER BY sequence");
+SQL(HISTORY_SHORT, "SELECT " RUN_HISTORY_COLUMNS
+		   " FROM messages WHERE " COUNTS("$2") " ORDER BY sequence");
 
 static bool
 is_too_long(const struct rows *r)
@@ -204,26 +230,28 @@ is_too_long(const struct rows *r)
 }
 
 static SUSPENDS enum as_status
-history_rows(struct store *store, struct uuid thread_id, int64_t next_sequence,
-    struct rows **r, struct error *err)
+history_rows(struct store *store, struct uuid thread_id, const char *ns,
+    int64_t next_sequence, struct rows **r, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(thread_id),
-		SQL_INT(RUN_HISTORY_ROWS), SQL_INT(RUN_HISTORY_CHARS) };
+		SQL_INT(RUN_HISTORY_ROWS), SQL_INT(RUN_HISTORY_CHARS),
+		SQL_TEXT(ns) };
+	struct sql_arg few[] = { args[0], args[3] };
 	enum as_status st;
 
 	if (next_sequence <= SHORT_ROWS) {
-		st = store_query(store, &HISTORY_SHORT, args, 1, r, err);
+		st = store_query(store, &HISTORY_SHORT, few, 2, r, err);
 		if (st != AS_OK || !is_too_long(*r))
 			return st;
 		rows_free(*r);
 	}
-	return store_query(store, &HISTORY, args, 3, r, err);
+	return store_query(store, &HISTORY, args, 4, r, err);
 }
 
 SUSPENDS enum as_status
-run_sql_history(void *arg, struct uuid thread_id, struct uuid leaf,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err)
+run_sql_history(void *arg, struct uuid thread_id, const char *ns,
+    struct uuid leaf, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err)
 {
 	struct store *store = arg;
 	struct run_history_row *h;
@@ -233,7 +261,7 @@ run_sql_history(void *arg, struct uuid thread_id, struct uuid leaf,
 	*out = NULL;
 	*n = 0;
 	st = uuid_is_nil(leaf)
-		 ? history_rows(store, thread_id, next_sequence, &r, err)
+		 ? history_rows(store, thread_id, ns, next_sequence, &r, err)
 		 : run_branch_rows(store, thread_id, leaf, &r, err);
 	if (st != AS_OK)
 		return st;
@@ -325,8 +353,10 @@ run_sql_effects(void *arg, struct uuid run_id, struct arena *arena,
 #define OPEN_EVENTS \
 	" AND type IN ('message_start', 'message_reset', 'message_end')"
 
-SQL(OPEN_IN_THREAD, "SELECT type, payload FROM run_events WHERE thread_id = $1 "
-		    "AND seq <= $2" OPEN_EVENTS " ORDER BY seq DESC LIMIT 1");
+/* Of the thread's own messages: those of subagents are only shown as a whole. */
+SQL(OPEN_IN_THREAD,
+    "SELECT type, payload FROM run_events WHERE thread_id = $1 AND ns = ''"
+    " AND seq <= $2" OPEN_EVENTS " ORDER BY seq DESC LIMIT 1");
 
 SQL(OPEN_IN_RUN, "SELECT type, payload FROM run_events WHERE run_id = $1 AND "
 		 "run_seq <= $2" OPEN_EVENTS " ORDER BY run_seq DESC LIMIT 1");

@@ -21,6 +21,7 @@ static const struct run_store_ops sql_ops = {
 	.node_doom = run_sql_node_doom,
 	.held = run_sql_held,
 	.cancelling = run_sql_cancelling,
+	.children = run_sql_children,
 	.next_due = run_sql_next_due,
 	.charge = run_sql_charge,
 	.release = run_sql_release,
@@ -173,12 +174,12 @@ run_store_switch(struct run_store *rs, struct uuid thread_id,
 }
 
 SUSPENDS enum as_status
-run_store_history(struct run_store *rs, struct uuid thread_id, struct uuid leaf,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err)
+run_store_history(struct run_store *rs, struct uuid thread_id, const char *ns,
+    struct uuid leaf, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err)
 {
-	return rs->ops->history(rs->arg, thread_id, leaf, next_sequence, arena,
-	    out, n, err);
+	return rs->ops->history(rs->arg, thread_id, ns, leaf, next_sequence,
+	    arena, out, n, err);
 }
 
 SUSPENDS enum as_status
@@ -231,6 +232,13 @@ run_store_cancelling(struct run_store *rs, int64_t epoch,
     struct run_cancelling **out, int *n, struct error *err)
 {
 	return rs->ops->cancelling(rs->arg, epoch, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_children(struct run_store *rs, struct uuid run_id,
+    struct run_claim **out, int *n, struct error *err)
+{
+	return rs->ops->children(rs->arg, run_id, out, n, err);
 }
 
 SUSPENDS enum as_status

@@ -185,9 +185,32 @@ struct run_unblock {
 	struct run_branch branch;
 };
 
+/* A subagent: a run that the commit of another one begins. */
+struct run_child {
+	struct uuid run_id, agent_id;
+	struct uuid call_id; /* the invocation that waits for it */
+	const char *ns; /* of its messages, events and checkpoints */
+	const char *model, *budget;
+	int64_t deadline_at;
+	struct run_message message; /* its task */
+	struct event_list *events;
+};
+
+/* The last word of a subagent: what its commit writes into its parent. */
+struct run_tell {
+	struct uuid run_id; /* of the parent; nil: nobody waits */
+	struct run_tool call; /* id, state, result, error_code */
+	const char *budget; /* of the parent; NULL: unchanged */
+	int64_t run_seq; /* head of the parent's log, as believed */
+	bool last; /* no other subagent is at work: the parent is queued */
+	struct event_list *events; /* of the parent */
+	const char *parent_ns; /* of those */
+};
+
 struct run_commit {
 	struct uuid run_id, thread_id, tenant_id;
 	struct uuid commit_id; /* names this write for the indeterminate case */
+	const char *ns; /* of a subagent, for what it writes; NULL, "": none */
 	/* Beliefs. */
 	enum run_status from;
 	int64_t fence;
@@ -221,14 +244,19 @@ struct run_commit {
 	const char *response_type, *response; /* response: JSON */
 	struct uuid responded_by;
 	const char *dead_reason; /* not NULL: a dead letter is kept */
-	/* Their events follow those of this run, in this order. */
+	const struct run_child *children;
+	int n_children;
+	struct run_tell tell;
+	const char *todos; /* JSON; NULL: unchanged */
+	/* Their events follow all the others, in this order. */
 	const struct run_unblock *unblocks;
 	int n_unblocks;
 	/* From blocked to queued: the place of its message in the history. */
 	const struct run_message *unstaged;
 	struct run_branch branch; /* as in run_unblock */
 	struct uuid checkpoint_id; /* nil: none */
-	struct uuid checkpoint_parent; /* nil: the head of the thread */
+	/* Its own last one; nil: the head of the thread, or none of a subagent. */
+	struct uuid checkpoint_parent;
 	const char *checkpoint_manifest;
 	uint8_t checkpoint_hash[32];
 	struct uuid leaf; /* of the thread from now on; nil: unchanged */
@@ -255,8 +283,13 @@ struct run_commit {
 SUSPENDS enum as_status run_store_commit(struct run_store *rs,
     const struct run_commit *c, struct error *err);
 
-/* The heads of the thread after this commit; of the run: run_seq. */
+/*
+ * The heads of the thread after this commit, since all that it writes is
+ * numbered; of the run: run_seq.
+ */
 struct run_heads run_commit_heads(const struct run_commit *c);
+/* The thread's head before the first event of its unblocks. */
+int64_t run_commit_unblock_seq(const struct run_commit *c);
 /* Its status after it; NULL: as it was. */
 const char *run_commit_thread_status(const struct run_commit *c);
 /* Does nothing of this run hold it any more? */
@@ -270,6 +303,13 @@ bool run_commit_frees_thread(const struct run_commit *c);
 SUSPENDS enum as_status run_store_late(struct run_store *rs, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err);
 
+const char *run_commit_ns(const struct run_commit *c); /* never NULL */
+bool run_commit_holds(const struct run_commit *c); /* its thread, from now on */
+/*
+ * Does it need a job at run_at?  Also one whose subagents are to end before it
+ * does: whoever claims it sees to that.
+ */
+bool run_commit_queues(const struct run_commit *c);
 /*
  * Answers to items of a run that does not wait for them now: all are written,
  * or, if one is not pending any more or the run waits or has ended, none
@@ -376,6 +416,10 @@ struct run_cancelling {
 SUSPENDS enum as_status run_store_cancelling(struct run_store *rs,
     int64_t epoch, struct run_cancelling **out, int *n, struct error *err);
 
+/* The subagents of a run that are open.  *out is malloc()ed. */
+SUSPENDS enum as_status run_store_children(struct run_store *rs,
+    struct uuid run_id, struct run_claim **out, int *n, struct error *err);
+
 /* In how many microseconds the next job that waits is ready; -1: none waits. */
 SUSPENDS enum as_status run_store_next_due(struct run_store *rs, int64_t *in_us,
     struct error *err);
@@ -413,6 +457,15 @@ struct run_state {
 	/* Blocked runs of the thread at heads.seq, and how many of them steer. */
 	int64_t n_blocked, n_steers;
 	const char *next_multitask; /* of the first one, or NULL */
+	const char *ns; /* "": a root */
+	const char *root_kind;
+	int64_t pending_children;
+	struct uuid parent_run_id, parent_call_id; /* nil: a root */
+	struct { /* as they were read together with heads */
+		enum run_status status;
+		int64_t run_seq, pending_children;
+		const char *budget, *ns;
+	} parent;
 };
 
 /* Strings live in the arena. */
@@ -455,15 +508,16 @@ SUSPENDS enum as_status run_store_switch(struct run_store *rs,
 #define RUN_HISTORY_CHARS (4 * 1024 * 1024) /* of content and parts */
 
 /*
- * The newest messages that count of the path to leaf, or of a whole thread
- * without branches if it is nil; oldest first, in the arena; always those from
- * the last user's message on.  next_sequence: the thread's head as the caller
- * knows it; a hint that a short thread needs less.
+ * The newest messages that count of the path to leaf, or, if it is nil, of a
+ * thread's name space without branches (ns "": the thread itself); oldest
+ * first, in the arena; always those from the last user's message on.
+ * next_sequence: the thread's head as the caller knows it; a hint that a short
+ * thread needs less.
  */
 SUSPENDS enum as_status run_store_history(struct run_store *rs,
-    struct uuid thread_id, struct uuid leaf, int64_t next_sequence,
-    struct arena *arena, struct run_history_row **out, int *n,
-    struct error *err);
+    struct uuid thread_id, const char *ns, struct uuid leaf,
+    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
+    int *n, struct error *err);
 
 /* Tool calls of one step of a run, by ordinal, in the arena. */
 SUSPENDS enum as_status run_store_tools(struct run_store *rs,

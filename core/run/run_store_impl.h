@@ -43,6 +43,8 @@ struct run_store_ops {
 	    struct run_claim **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*cancelling)(void *arg, int64_t epoch,
 	    struct run_cancelling **out, int *n, struct error *err);
+	SUSPENDS enum as_status (*children)(void *arg, struct uuid run_id,
+	    struct run_claim **out, int *n, struct error *err);
 	SUSPENDS enum as_status (
 	    *next_due)(void *arg, int64_t *in_us, struct error *err);
 	SUSPENDS enum as_status (
@@ -58,8 +60,9 @@ struct run_store_ops {
 	    struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
 	    struct error *err);
 	SUSPENDS enum as_status (*history)(void *arg, struct uuid thread_id,
-	    struct uuid leaf, int64_t next_sequence, struct arena *arena,
-	    struct run_history_row **out, int *n, struct error *err);
+	    const char *ns, struct uuid leaf, int64_t next_sequence,
+	    struct arena *arena, struct run_history_row **out, int *n,
+	    struct error *err);
 	SUSPENDS enum as_status (*tools)(void *arg, struct uuid run_id,
 	    int64_t step, struct arena *arena, struct run_tool **out, int *n,
 	    struct error *err);
@@ -127,6 +130,8 @@ SUSPENDS enum as_status run_sql_held(void *arg, int64_t epoch,
     struct run_claim **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_cancelling(void *arg, int64_t epoch,
     struct run_cancelling **out, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_children(void *arg, struct uuid run_id,
+    struct run_claim **out, int *n, struct error *err);
 SUSPENDS enum as_status run_sql_next_due(void *arg, int64_t *in_us,
     struct error *err);
 SUSPENDS enum as_status run_sql_charge(void *arg, struct uuid run_id,
@@ -142,8 +147,9 @@ SUSPENDS enum as_status run_sql_switch(void *arg, struct uuid thread_id,
     struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
     struct error *err);
 SUSPENDS enum as_status run_sql_history(void *arg, struct uuid thread_id,
-    struct uuid leaf, int64_t next_sequence, struct arena *arena,
-    struct run_history_row **out, int *n, struct error *err);
+    const char *ns, struct uuid leaf, int64_t next_sequence,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err);
 SUSPENDS enum as_status run_sql_tools(void *arg, struct uuid run_id,
     int64_t step, struct arena *arena, struct run_tool **out, int *n,
     struct error *err);

@@ -146,7 +146,7 @@ add_job(struct batch *b, const struct run_commit *c)
 				 ? arena_printf(b->arena, "[%s]", c->error)
 				 : "[]"),
 		    SQL_INT(c->now_us));
-	if (c->to == RUN_QUEUED || c->to == RUN_WAITING_TIMER)
+	if (run_commit_queues(c))
 		BATCH_ADD(b, &JOB_AGAIN, run, commit, SQL_INT(c->run_at),
 		    SQL_INT(c->now_us));
 	else if (c->to == RUN_CANCELLING)

@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
+#include "core/run/run_store_child.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 
@@ -30,7 +31,7 @@
 	" step, ns, type, fence, payload, created_at)" \
 	" SELECT r.id, $3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id," \
 	" r.step, r.checkpoint_ns, e.type, r.fence, e.body, $5" \
-	" FROM r, unnest(CAST($6 AS text[]), CAST($7 AS text[]))" \
+	" FROM r, unnest($6::text[], $7::text[])" \
 	" WITH ORDINALITY e (type, body, n)"
 
 #define MESSAGES_INTO \
@@ -403,16 +404,17 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" checkpoint_ns, fence, l.head_checkpoint_id AS parent" more ")," \
 	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
 	" updated_at = $5, version = version + 1," \
-	" status = COALESCE($46, status)," \
-	" active_run_id = CASE WHEN $42 THEN NULL ELSE active_run_id END," \
+	" status = COALESCE($46, threads.status)," \
+	" active_run_id = CASE WHEN $42 THEN active_run_id END," \
 	" head_checkpoint_id = COALESCE($56, head_checkpoint_id)," \
 	" active_leaf = COALESCE($54, active_leaf)" \
 	" FROM r WHERE threads.id = r.thread_id)," \
 	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
 	" tenant_id, parent_id, run_id, step, source, manifest," \
 	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $28, r.tenant_id, COALESCE($55, r.parent), r.id, r.step, 'loop', " \
-	"$43, $44, $5" \
+	" $28, r.tenant_id, CASE WHEN r.checkpoint_ns = ''" \
+	" THEN COALESCE($55, r.parent) ELSE $55 END," \
+	" r.id, r.step, 'loop', $43, $44, $5" \
 	" FROM r WHERE $28 IS NOT NULL)," \
 	" m AS (" messages ")," \
 	" e AS (" EVENTS_FROM ")," parts \
@@ -479,17 +481,25 @@ static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
 #define COMMIT_ARGS (PLAIN_ARGS + 4)
 #define TELLS_ARGS (PLAIN_ARGS + 3)
 
+/* Does it write more than the statement of the commit does? */
+static bool
+is_more(const struct run_commit *c)
+{
+	return run_store_parks(c) || run_store_has_child(c) ||
+	       run_outbox_tells(c);
+}
+
 /* $22 to $56 */
 static void
 plain_args(const struct run_commit *c, struct sql_arg *args)
 {
 	static const struct uuid none;
-	bool ends = !run_is_open(c->to);
+	bool ends = !run_is_open(c->to), root = run_commit_ns(c)[0] == '\0';
 	struct run_heads after = run_commit_heads(c);
 	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
 		SQL_UUID(c->commit_id),
 		SQL_TEXT(run_status_name(c->to)),
-		SQL_BOOL(run_holds_thread(c->to)),
+		SQL_BOOL(run_commit_holds(c)),
 		SQL_INT(c->advance ? 1 : 0),
 		SQL_INT(c->bump_fence ? 1 : 0),
 		SQL_INT(c->heads.run_seq + c->events->n),
@@ -507,7 +517,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_INT(c->fence),
 		SQL_INT(after.seq),
 		SQL_INT(after.msg_seq),
-		SQL_BOOL(run_commit_frees_thread(c)),
+		SQL_BOOL(!run_commit_frees_thread(c)),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
 		SQL_BOOL(run_has_owner(c->to)),
@@ -521,7 +531,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_INT(c->version),
 		sql_uuid_or_null(c->leaf),
 		sql_uuid_or_null(c->checkpoint_parent),
-		sql_uuid_or_null(c->beside ? none : c->checkpoint_id),
+		sql_uuid_or_null(c->beside || !root ? none : c->checkpoint_id),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -537,6 +547,7 @@ guarded_more(struct store *store, const struct run_commit *c,
 
 	batch_init(&b);
 	batch_add(&b, &COMMIT_LISTS, args, COMMIT_ARGS);
+	run_store_child_add(&b, c);
 	if (run_store_parks(c))
 		run_store_park_add(&b, c);
 	run_outbox_add(&b, c);
@@ -579,9 +590,8 @@ commit_lists(struct store *store, const struct run_commit *c,
 	args[PLAIN_ARGS + 1] = SQL_TEXT(tools_done.data);
 	args[PLAIN_ARGS + 2] = SQL_BOOL(c->void_messages);
 	args[PLAIN_ARGS + 3] = SQL_TEXT(messages.data);
-	st = run_store_parks(c) || run_outbox_tells(c)
-		 ? guarded_more(store, c, args, err)
-		 : guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
+	st = is_more(c) ? guarded_more(store, c, args, err)
+			: guarded(store, &COMMIT_LISTS, args, COMMIT_ARGS, err);
 	buf_free(&messages);
 	buf_free(&tools_new);
 	buf_free(&tools_done);
@@ -595,7 +605,7 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	static const struct run_message none;
 	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
 		     c->n_tools_done == 0 && !c->void_messages &&
-		     !run_store_parks(c);
+		     !run_store_parks(c) && !run_store_has_child(c);
 	struct event_arrays events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;

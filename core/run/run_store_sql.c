@@ -6,6 +6,7 @@
 #include "core/run/run_block.h"
 #include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
+#include "core/run/run_store_child.h"
 #include "core/run/run_store_impl.h"
 #include "core/run/run_store_park.h"
 #include "core/run/run_store_pg.h"
@@ -26,19 +27,20 @@ struct origin {
 	struct uuid run_id, thread_id, tenant_id;
 	int64_t step, fence;
 	int64_t now_us;
+	const char *ns;
 };
 
 SQL(INSERT_EVENT,
     "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id,"
     " step, ns, type, fence, payload, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $9, $10)");
+    " VALUES ($1, $2, $3, $4, $5, $6, $11, $7, $8, $9, $10)");
 
 SQL(INSERT_MESSAGE,
     "INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id, ns,"
     " step, ordinal, role, content, parts, tool_name, tool_call_id, state,"
     " client_message_id, parent_id, usage, model, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-    " $15, $16, $17, $18)");
+    " VALUES ($1, $2, $3, $4, $5, $19, $6, $7, $8, $9, $10, $11, $12, $13,"
+    " $14, $15, $16, $17, $18)");
 
 static void
 add_events(struct batch *b, const struct origin *o,
@@ -50,7 +52,7 @@ add_events(struct batch *b, const struct origin *o,
 		    SQL_INT(heads->seq + 1 + i), SQL_UUID(o->tenant_id),
 		    SQL_INT(o->step), SQL_TEXT(events->items[i].type),
 		    SQL_INT(o->fence), SQL_TEXT(events->items[i].body),
-		    SQL_INT(o->now_us));
+		    SQL_INT(o->now_us), SQL_TEXT(o->ns));
 }
 
 static void
@@ -63,7 +65,8 @@ add_message(struct batch *b, const struct origin *o,
 	    SQL_TEXT(m->content), SQL_TEXT(m->parts), SQL_TEXT(m->tool_name),
 	    SQL_TEXT(m->tool_call_id), SQL_TEXT(m->state),
 	    SQL_TEXT(m->client_message_id), sql_uuid_or_null(m->parent_id),
-	    SQL_TEXT(m->usage), SQL_TEXT(m->model), SQL_INT(m->created_at));
+	    SQL_TEXT(m->usage), SQL_TEXT(m->model), SQL_INT(m->created_at),
+	    SQL_TEXT(o->ns));
 }
 
 /* ---- Create -------------------------------------------------------- */
@@ -167,7 +170,7 @@ run_sql_create(void *arg, const struct run_create *c, struct error *err)
 {
 	struct store *store = arg;
 	struct origin o = { c->run_id, c->thread_id, c->tenant_id, 0,
-		c->owner_epoch != 0 ? 1 : 0, c->now_us };
+		c->owner_epoch != 0 ? 1 : 0, c->now_us, "" };
 	struct batch b;
 	enum as_status st;
 
@@ -213,9 +216,11 @@ SQL(GUARD_RUN,
 SQL(INSERT_CHECKPOINT,
     "INSERT INTO checkpoints (thread_id, ns, checkpoint_id, tenant_id,"
     " parent_id, run_id, step, source, manifest, state_hash, created_at)"
-    " VALUES ($1, '', $2, $3, COALESCE($9, (SELECT t.head_checkpoint_id"
-    " FROM threads t WHERE t.id = $1)), $4, $5, 'loop', $6, $7, $8)");
+    " VALUES ($1, $9, $2, $3, CASE WHEN $9 = '' THEN COALESCE($10,"
+    " (SELECT t.head_checkpoint_id FROM threads t WHERE t.id = $1))"
+    " ELSE $10 END, $4, $5, 'loop', $6, $7, $8)");
 
+/* A subagent moves the heads of its logs, and nothing else. */
 SQL(MOVE_THREAD,
     "UPDATE threads SET head_seq = $2, next_msg_seq = $3, updated_at = $4,"
     " version = version + 1, status = COALESCE($7, status),"
@@ -228,8 +233,8 @@ SQL(INSERT_TOOL,
     " tool_call_id, idem_key, tool, tool_version, effect, args_hash, args,"
     " state, fence, attempt, created_at, started_at, dispatch_deadline, "
     "key_valid_until)"
-    " VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-    " 1, $15, $15, $16, $17)");
+    " VALUES ($1, $2, $3, $18, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+    " $14, 1, $15, $15, $16, $17)");
 
 SQL(FINISH_TOOL,
     "UPDATE tool_invocations SET state = $3, result = $4, result_sha = $5,"
@@ -249,7 +254,7 @@ add_guard(struct batch *b, const struct run_commit *c)
 	bool ends = !run_is_open(c->to);
 
 	BATCH_ADD(b, &GUARD_RUN, SQL_UUID(c->run_id), SQL_UUID(c->commit_id),
-	    SQL_TEXT(run_status_name(c->to)), SQL_BOOL(run_holds_thread(c->to)),
+	    SQL_TEXT(run_status_name(c->to)), SQL_BOOL(run_commit_holds(c)),
 	    SQL_INT(c->advance ? 1 : 0), SQL_INT(c->bump_fence ? 1 : 0),
 	    SQL_INT(c->heads.run_seq + c->events->n), SQL_INT(c->now_us),
 	    sql_uuid_or_null(c->checkpoint_id), SQL_TEXT(c->usage),
@@ -295,7 +300,8 @@ add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 		    SQL_TEXT(t->version), SQL_TEXT(t->effect),
 		    SQL_BYTES(t->args_hash, HASH_LEN), SQL_TEXT(t->args),
 		    SQL_TEXT(t->state), SQL_INT(o->fence), SQL_INT(o->now_us),
-		    SQL_INT(t->deadline_us), sql_time(t->key_until));
+		    SQL_INT(t->deadline_us), sql_time(t->key_until),
+		    SQL_TEXT(o->ns));
 	}
 	for (int i = 0; i < c->n_tools_done; i++) {
 		t = &c->tools_done[i];
@@ -312,6 +318,7 @@ static void
 add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 {
 	struct run_heads after = run_commit_heads(c);
+	bool root = o->ns[0] == '\0';
 
 	if (!uuid_is_nil(c->checkpoint_id))
 		BATCH_ADD(b, &INSERT_CHECKPOINT, SQL_UUID(o->thread_id),
@@ -319,11 +326,11 @@ add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 		    SQL_UUID(o->run_id), SQL_INT(o->step),
 		    SQL_TEXT(c->checkpoint_manifest),
 		    SQL_BYTES(c->checkpoint_hash, HASH_LEN), SQL_INT(o->now_us),
-		    sql_uuid_or_null(c->checkpoint_parent));
+		    SQL_TEXT(o->ns), sql_uuid_or_null(c->checkpoint_parent));
 	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id), SQL_INT(after.seq),
 	    SQL_INT(after.msg_seq), SQL_INT(o->now_us),
 	    SQL_INT(run_commit_frees_thread(c) ? 1 : 0),
-	    c->beside ? SQL_NULL : sql_uuid_or_null(c->checkpoint_id),
+	    root && !c->beside ? sql_uuid_or_null(c->checkpoint_id) : SQL_NULL,
 	    SQL_TEXT(run_commit_thread_status(c)), sql_uuid_or_null(c->leaf));
 }
 
@@ -333,7 +340,8 @@ run_sql_commit(void *arg, const struct run_commit *c, struct error *err)
 	struct store *store = arg;
 	struct origin o = { c->run_id, c->thread_id, c->tenant_id,
 		c->step + (c->advance ? 1 : 0),
-		c->fence + (c->bump_fence ? 1 : 0), c->now_us };
+		c->fence + (c->bump_fence ? 1 : 0), c->now_us,
+		run_commit_ns(c) };
 	struct batch b;
 	enum as_status st;
 
@@ -348,6 +356,7 @@ run_sql_commit(void *arg, const struct run_commit *c, struct error *err)
 	add_tools(&b, &o, c);
 	if (c->void_messages)
 		BATCH_ADD(&b, &VOID_MESSAGES, SQL_UUID(c->run_id));
+	run_store_child_add(&b, c);
 	if (run_store_parks(c))
 		run_store_park_add(&b, c);
 	else if (!run_is_open(c->to))

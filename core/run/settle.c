@@ -64,8 +64,10 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 	struct work *w;
 	enum as_status st = work_guest(e, run_id, &w, err);
 
+	/* One that waits for its subagents ends behind them: engine_cancel. */
 	if (st == AS_OK &&
-	    (!run_is_open(w->state.status) || run_has_owner(w->state.status)))
+	    (!run_is_open(w->state.status) || run_has_owner(w->state.status) ||
+		w->state.status == RUN_WAITING_CHILD))
 		st = moved_on(w, err);
 	w->takes_over = true;
 	if (st == AS_OK && (st = work_end(w, &end)) != AS_OK)
@@ -93,6 +95,7 @@ cancel_once(struct engine *e, const struct run_state *s, bool rollback,
 		.thread_id = s->thread_id,
 		.tenant_id = s->tenant_id,
 		.commit_id = engine_new_id(e),
+		.ns = s->ns,
 		.from = s->status,
 		.to = RUN_CANCELLING,
 		.fence = s->fence,
@@ -105,16 +108,20 @@ cancel_once(struct engine *e, const struct run_state *s, bool rollback,
 	};
 	enum as_status st;
 
-	if (s->status != RUN_RUNNING)
+	if (s->status != RUN_RUNNING && s->status != RUN_WAITING_CHILD)
 		return engine_end(e, s->id,
 		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, how, err);
+	c.run_at = c.now_us;
 	event_list_add_status(&events, c.to, how->reason, NULL, NULL);
 	FAILPOINT("cancel.pre_commit");
 	st = run_store_commit(e->c.runs, &c, err);
 	if (st == AS_OK) {
 		FAILPOINT("cancel.post_commit");
-		engine_publish(e->c.bus, s->thread_id, s->id, &s->heads,
-		    &events, c.now_us);
+		engine_publish_ns(e->c.bus, s->thread_id, s->id, s->ns,
+		    &s->heads, &events, c.now_us);
+		engine_notify_cancel(e, s->id);
+		if (run_commit_queues(&c))
+			engine_starve(e);
 		*asked = true;
 	}
 	event_list_clear(&events);

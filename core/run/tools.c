@@ -7,6 +7,8 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/ask.h"
+#include "core/run/builtin.h"
+#include "core/run/child.h"
 #include "core/run/mutant.h"
 #include "core/run/run_metrics.h"
 
@@ -201,6 +203,9 @@ call_from_row(struct call *c)
 {
 	const char *state = c->row.state;
 
+	const struct builtin *b = builtin_find(c->t->w, c->row.tool);
+
+	c->spawns = b != NULL && b->call == NULL;
 	c->resumed = strcmp(state, "started") == 0 && c->t->w->resumed;
 	c->sender_until_us = c->resumed ? c->row.deadline_us : 0;
 	c->asks = ask_waits(&c->row);
@@ -305,7 +310,7 @@ tools_begin(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
-		if (c->begun || (c->asks && !MUTANT(UNASKED)) ||
+		if (c->begun || c->spawns || (c->asks && !MUTANT(UNASKED)) ||
 		    t->n_running >= w->e->c.limits.parallel_tools)
 			continue;
 		c->begun = true;
@@ -501,6 +506,12 @@ tools_run(struct tools *t, struct error *err)
 		if (something_new(t)) {
 			st = results_commit(t, err);
 			if (st == AS_OK && (t->parked || all_written(t)))
+				return;
+			continue;
+		}
+		if (child_is_due(t) && !w->drain) {
+			st = child_spawn(t, err);
+			if (st == AS_OK && t->parked)
 				return;
 			continue;
 		}

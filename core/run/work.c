@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/failpoint.h"
@@ -6,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/child.h"
 #include "core/run/mutant.h"
 #include "core/run/run_metrics.h"
 #include "core/run/work.h"
@@ -47,7 +49,7 @@ work_reload_history(struct work *w, struct error *err)
 
 	for (int i = 0;; i++) {
 		error_clear(err);
-		st = run_store_history(w->e->c.runs, w->thread_id,
+		st = run_store_history(w->e->c.runs, w->thread_id, w->state.ns,
 		    w->state.leaf, w->state.heads.msg_seq, fresh, &w->history,
 		    &w->n_history, err);
 		if (!work_wait_retry(w, st, i))
@@ -267,6 +269,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	c->run_id = w->run_id;
 	c->thread_id = w->thread_id;
 	c->tenant_id = w->state.tenant_id;
+	c->ns = w->state.ns;
 	c->from = c->to = w->state.status;
 	c->fence = w->state.fence;
 	c->step = w->state.step;
@@ -285,6 +288,7 @@ work_commit_fini(struct work_commit *wc)
 {
 	work_fill_clear(wc);
 	event_list_clear(&wc->events);
+	event_list_clear(&wc->told);
 	arena_free(wc->arena);
 }
 
@@ -344,6 +348,18 @@ work_message_start(struct work *w, struct work_commit *wc)
 		    w->model);
 }
 
+static void
+checkpoint_manifest(struct work_commit *wc)
+{
+	struct run_commit *c = &wc->c;
+	struct buf body = { 0 };
+
+	jw_open(&body, NULL);
+	jw_int(&body, "messages", c->heads.msg_seq + c->n_messages - 1);
+	jw_close(&body);
+	c->checkpoint_manifest = work_text(wc, &body);
+}
+
 /*
  * The state of the interactive graph is its messages, so a checkpoint is their
  * head.  Its hash covers the one before and what every message since then says,
@@ -365,14 +381,12 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 	c->checkpoint_parent = w->state.checkpoint_id;
 	if (w->state.branch.beside && uuid_is_nil(c->checkpoint_parent))
 		c->checkpoint_parent = w->run_id; /* of the fork */
-	jw_open(&body, NULL);
-	jw_int(&body, "messages", c->heads.msg_seq + c->n_messages - 1);
-	jw_close(&body);
-	c->checkpoint_manifest = work_text(wc, &body);
+	checkpoint_manifest(wc);
 	text_hex(hex, c->checkpoint_hash, HASH_LEN);
 	jw_open(&body, NULL);
 	jw_uuid(&body, "checkpoint_id", c->checkpoint_id);
-	jw_str(&body, "ns", "");
+	if (w->state.ns[0] == '\0') /* a subagent's frame says it itself */
+		jw_str(&body, "ns", "");
 	jw_int(&body, "step", c->step + 1);
 	jw_str(&body, "state_hash", hex);
 	jw_close(&body);
@@ -387,6 +401,7 @@ state_apply(struct work *w, const struct run_commit *c)
 {
 	w->state.heads = run_commit_heads(c);
 	w->state.n_blocked -= c->n_unblocks;
+	w->state.pending_children += c->n_children;
 	if (c->n_messages > 0)
 		w->last_id = c->messages[c->n_messages - 1].id;
 	if (c->n_messages > 0 && !uuid_is_nil(w->state.leaf))
@@ -427,6 +442,7 @@ work_state_look(struct work *w, const struct run_state *now)
 	w->state.cancel_mode = now->cancel_mode;
 	w->state.active_run_id = now->active_run_id;
 	w->state.thread_leaf = now->thread_leaf;
+	w->state.parent = now->parent;
 	w->state.n_blocked = now->n_blocked;
 	w->state.n_steers = now->n_steers;
 	w->state.next_multitask = now->next_multitask;
@@ -515,10 +531,92 @@ commit_try(struct work *w, struct work_commit *wc, struct error *err)
 	return run_store_commit(w->e->c.runs, c, err);
 }
 
+/* The message_created of a message that has another number now. */
+static void
+event_renumber(struct event_list *events, const struct run_message *m,
+    struct uuid thread_id, struct uuid run_id)
+{
+	static const char start[] = "{\"message\":{\"id\":\"";
+	struct event_list fresh = { 0 };
+	char id[UUID_TEXT];
+
+	uuid_format(m->id, id);
+	for (int i = 0; i < events->n; i++) {
+		struct event *e = &events->items[i];
+
+		if (strcmp(e->type, "message_created") != 0 ||
+		    strncmp(e->body, start, sizeof(start) - 1) != 0 ||
+		    strncmp(e->body + sizeof(start) - 1, id, strlen(id)) != 0)
+			continue;
+		run_message_created(&fresh, m, thread_id, run_id);
+		free(e->body);
+		e->body = fresh.items[0].body;
+		free(fresh.items);
+		return;
+	}
+}
+
+/*
+ * Another run of the thread, a subagent or its parent, has written messages:
+ * ours come behind them.
+ */
+static void
+commit_renumber(struct work *w, struct work_commit *wc, int64_t before)
+{
+	int64_t by = wc->c.heads.msg_seq - before;
+
+	if (by == 0)
+		return;
+	for (int i = 0; i < wc->c.n_messages; i++) {
+		wc->messages[i].sequence += by;
+		event_renumber(&wc->events, &wc->messages[i], w->thread_id,
+		    w->run_id);
+	}
+	for (int i = 0; i < wc->c.n_children; i++) {
+		wc->children[i].message.sequence += by;
+		event_renumber(wc->children[i].events, &wc->children[i].message,
+		    w->thread_id, wc->children[i].run_id);
+	}
+	if (!uuid_is_nil(wc->c.checkpoint_id))
+		checkpoint_manifest(wc);
+}
+
+static void
+publish_to(struct work *w, struct work_commit *wc, struct uuid run_id,
+    const char *ns, struct run_heads *at, const struct event_list *events)
+{
+	engine_publish_ns(w->e->c.bus, w->thread_id, run_id, ns, at, events,
+	    wc->c.now_us);
+	at->seq += events->n;
+}
+
+/* In the order of their numbers. */
+static void
+commit_publish(struct work *w, struct work_commit *wc)
+{
+	const struct run_commit *c = &wc->c;
+	struct run_heads at = c->heads;
+
+	publish_to(w, wc, w->run_id, w->state.ns, &at, c->events);
+	for (int i = 0; i < c->n_children; i++) {
+		at.run_seq = 0;
+		publish_to(w, wc, c->children[i].run_id, c->children[i].ns, &at,
+		    c->children[i].events);
+	}
+	if (c->tell.events != NULL && c->tell.events->n > 0) {
+		at.run_seq = c->tell.run_seq;
+		publish_to(w, wc, c->tell.run_id, c->tell.parent_ns, &at,
+		    c->tell.events);
+	}
+	if (c->tell.last) /* it can go on, or end */
+		engine_starve(w->e);
+}
+
 SUSPENDS enum as_status
 work_commit(struct work *w, struct work_commit *wc, struct error *err)
 {
 	struct run_commit *c = &wc->c;
+	int64_t before;
 	enum as_status st;
 
 	c->commit_id = engine_new_id(w->e);
@@ -527,6 +625,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 		c->events, c->now_us));
 	for (int i = 0, failed = 0;; i++) {
 		error_clear(err);
+		child_tell(w, wc);
 		FAILPOINT("commit.pre_send");
 		st = commit_try(w, wc, err);
 		if (st == AS_OK || st == AS_CANCELED)
@@ -537,17 +636,20 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 			if (fiber_sleep(backoff_ms(w, i)) != FIBER_WOKEN)
 				break;
 		}
+		before = c->heads.msg_seq;
 		st = commit_resolve(w, c, err);
 		if (st != AS_BUSY)
 			break;
+		commit_renumber(w, wc, before);
 	}
 	if (st == AS_OK) {
 		FAILPOINT("commit.post_ack");
+		if (!uuid_is_nil(c->tell.run_id))
+			FAILPOINT("child.end");
 		if (!run_is_open(c->to))
 			run_count_end(c->to,
 			    (double)(c->now_us - w->state.created_at) / 1e6);
-		engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
-		    c->events, c->now_us);
+		commit_publish(w, wc);
 		work_unblocked(w, c);
 		state_apply(w, c);
 	} else if (st != AS_CONFLICT) {

@@ -89,6 +89,8 @@ struct work_commit {
 	struct run_message *messages;
 	struct run_tool *tools_new, *tools_done;
 	struct run_item *items;
+	struct run_child *children;
+	struct event_list told; /* of its parent: see child.h */
 	struct arena *arena;
 	/*
 	 * What is written to other runs of the thread depends on its head, so

@@ -33,6 +33,14 @@ world_remember(void *arg, struct uuid agent_id, const char *fact,
 	return agent_remember(p->store, agent_id, fact, err);
 }
 
+static bool
+world_model(void *arg, const char *name, char *out, size_t size)
+{
+	struct plugin_world *p = arg;
+
+	return plug_model_resolve(p->plug, name, out, size);
+}
+
 static struct json_object *
 world_offer(void *arg, const struct agent *a)
 {
@@ -122,6 +130,7 @@ world_new(struct plug *plug, struct store *store)
 	p->store = store;
 	p->w = (struct world){ .arg = p,
 		.agent = world_agent,
+		.model = world_model,
 		.remember = world_remember,
 		.offer = world_offer,
 		.tool = world_tool,

@@ -21,6 +21,13 @@ struct world {
 	/* By id alone, tombstones included; everything lives in the arena. */
 	SUSPENDS enum as_status (*agent)(void *arg, struct uuid id,
 	    struct arena *arena, struct agent **out, struct error *err);
+	/*
+	 * All that is called was called before, and this world knows what came
+	 * of it: the engine's own tools do nothing, they are asked for here.
+	 */
+	bool replays;
+	/* The full name of the model, of the default one if name is NULL. */
+	bool (*model)(void *arg, const char *name, char *out, size_t size);
 	/* Keeps a fact in the agent's memory. */
 	SUSPENDS enum as_status (*remember)(void *arg, struct uuid agent_id,
 	    const char *fact, struct error *err);

@@ -244,3 +244,10 @@ ALTER TABLE runs ADD COLUMN beside BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE runs ADD COLUMN fork_mode TEXT;
 
 -- Subagents -------------------------------------------------------------
+
+-- The call of its parent that a subagent is the answer to.
+ALTER TABLE runs ADD COLUMN parent_call_id uuid;
+-- JSON: what the agent has planned, as it has last said.
+ALTER TABLE runs ADD COLUMN todos TEXT;
+-- JSON: the built-in tools that the agent may use.
+ALTER TABLE agents ADD COLUMN builtins TEXT NOT NULL DEFAULT '[]';

@@ -230,3 +230,10 @@ ALTER TABLE runs ADD COLUMN beside INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN fork_mode TEXT;
 
 -- Subagents -------------------------------------------------------------
+
+-- The call of its parent that a subagent is the answer to.
+ALTER TABLE runs ADD COLUMN parent_call_id BLOB;
+-- JSON: what the agent has planned, as it has last said.
+ALTER TABLE runs ADD COLUMN todos TEXT;
+-- JSON: the built-in tools that the agent may use.
+ALTER TABLE agents ADD COLUMN builtins TEXT NOT NULL DEFAULT '[]';

@@ -286,7 +286,8 @@ live_event(struct check *c, struct live *l, const struct rows *r, int i)
 		    l->thread, (long long)l->n, (long long)rows_int(r, i, 0));
 		l->n = rows_int(r, i, 0);
 	}
-	if (strcmp(rows_text(r, i, 2), "run_status") != 0)
+	if (strcmp(rows_text(r, i, 2), "run_status") != 0 ||
+	    rows_text(r, i, 4)[0] != '\0') /* a subagent holds no thread */
 		return;
 	json_parse(text, strlen(text), &body, NULL);
 	state = jget_str(body, "state", "");
@@ -309,7 +310,7 @@ check_thread(struct check *c, struct uuid id, int64_t head)
 	struct sql_arg args[] = { SQL_UUID(id) };
 	struct live l = { .n = 0 };
 	struct rows *r = check_query(c,
-	    "SELECT e.seq, e.run_id, e.type, e.payload FROM run_events e"
+	    "SELECT e.seq, e.run_id, e.type, e.payload, e.ns FROM run_events e"
 	    " WHERE e.thread_id = $1 ORDER BY e.seq",
 	    args, 1);
 

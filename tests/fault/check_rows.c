@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -9,7 +10,13 @@
 static void
 check_ends(struct check *c)
 {
-	struct rows *r = check_query(c, "SELECT id, status FROM runs", NULL, 0);
+	/* Or one that it waits for is parked. */
+	struct rows *r = check_query(c,
+	    "SELECT id, status FROM runs p WHERE status <> 'waiting_child' OR"
+	    " NOT EXISTS (SELECT 1 FROM runs k WHERE k.parent_run_id = p.id"
+	    " AND k.status IN ('waiting_child', 'waiting_human',"
+	    " 'recoverable_error'))",
+	    NULL, 0);
 	char id[UUID_TEXT];
 
 	for (int i = 0; i < rows_count(r); i++) {
@@ -38,6 +45,29 @@ check_jobs(struct check *c)
 	    "SELECT r.id FROM runs r JOIN jobs j ON j.kind = 'run' AND"
 	    " j.run_id = r.id WHERE r.status IN ('running', 'cancelling')"
 	    " AND COALESCE(r.owner_epoch, 0) <> COALESCE(j.owner_epoch, 0)");
+}
+
+/* Who waits knows how many work for it, and has told each of its calls. */
+static void
+check_families(struct check *c)
+{
+	check_no_row(c, "I20", "a run that waits for others than there are",
+	    "SELECT p.id FROM runs p WHERE p.pending_children <> (SELECT"
+	    " count(*) FROM runs k WHERE k.parent_run_id = p.id AND"
+	    " k.completed_at IS NULL)");
+	check_no_row(c, "I20", "a subagent without a run that waits for it",
+	    "SELECT k.id FROM runs k LEFT JOIN runs p ON p.id ="
+	    " k.parent_run_id WHERE k.kind = 'subagent' AND (p.id IS NULL OR"
+	    " (k.completed_at IS NULL AND p.status NOT IN ('waiting_child',"
+	    " 'cancelling')))");
+	check_no_row(c, "I20", "a subagent that has ended and told nobody",
+	    "SELECT k.id FROM runs k WHERE k.parent_run_id IS NOT NULL AND"
+	    " k.completed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
+	    " tool_invocations i WHERE i.id = k.parent_call_id AND i.run_id ="
+	    " k.parent_run_id AND i.result IS NOT NULL)");
+	check_no_row(c, "I20", "two subagents for one call",
+	    "SELECT parent_call_id FROM runs WHERE parent_call_id IS NOT NULL"
+	    " GROUP BY parent_call_id HAVING count(*) > 1");
 }
 
 static void
@@ -156,23 +186,26 @@ history_message(struct check *c, struct history *h, const struct rows *r, int i)
 		history_calls(h, rows_text(r, i, 2));
 }
 
+/* They are numbered without a gap: as many as the last one's number. */
 static void
-check_numbers(struct check *c, const char *thread, const struct rows *r,
-    int64_t next)
+check_numbers(struct check *c, struct uuid id, int64_t next)
 {
-	int64_t n = 0;
+	struct sql_arg args[] = { SQL_UUID(id) };
+	struct rows *r = check_query(c,
+	    "SELECT count(*), COALESCE(max(sequence), 0) FROM messages"
+	    " WHERE thread_id = $1 AND sequence > 0",
+	    args, 1);
+	char text[UUID_TEXT];
 
-	for (int i = 0; i < rows_count(r); i++)
-		if (rows_int(r, i, 0) != ++n) {
-			check_broken(c, "I11",
-			    "thread %s: message %lld is number %lld", thread,
-			    (long long)n, (long long)rows_int(r, i, 0));
-			n = rows_int(r, i, 0);
-		}
-	if (n != next - 1)
+	uuid_format(id, text);
+	if (rows_int(r, 0, 0) != rows_int(r, 0, 1) ||
+	    rows_int(r, 0, 0) != next - 1)
 		check_broken(c, "I11",
-		    "thread %s: %lld messages, the next is number %lld", thread,
-		    (long long)n, (long long)next);
+		    "thread %s: %lld messages up to number %lld, the next is "
+		    "number %lld",
+		    text, (long long)rows_int(r, 0, 0),
+		    (long long)rows_int(r, 0, 1), (long long)next);
+	rows_free(r);
 }
 
 static bool
@@ -247,23 +280,37 @@ check_branches(struct check *c, const char *thread, const struct rows *r,
 	free(has_child);
 }
 
+/* A subagent has a history of its own, which has no branches. */
+static void
+check_history(struct check *c, struct uuid id, const char *ns, bool linear,
+    bool ended)
+{
+	struct sql_arg args[] = { SQL_UUID(id), SQL_TEXT(ns) };
+	char thread[UUID_TEXT];
+	struct rows *r = check_query(c,
+	    "SELECT sequence, role, parts, tool_call_id, state, id, parent_id"
+	    " FROM messages WHERE thread_id = $1 AND ns = $2 AND sequence > 0"
+	    " ORDER BY sequence",
+	    args, 2);
+
+	uuid_format(id, thread);
+	check_branches(c, thread, r, linear || ns[0] != '\0', ended);
+	rows_free(r);
+}
+
 static void
 check_thread(struct check *c, struct uuid id, int64_t next, const char *status,
     bool linear)
 {
 	struct sql_arg args[] = { SQL_UUID(id) };
-	char thread[UUID_TEXT];
-	struct rows *r = check_query(c,
-	    "SELECT sequence, role, parts, tool_call_id, state, id, parent_id"
-	    " FROM messages WHERE thread_id = $1 AND sequence > 0"
-	    " ORDER BY sequence",
-	    args, 1);
-
-	uuid_format(id, thread);
-	check_numbers(c, thread, r, next);
 	/* A run that waits for somebody may have calls that wait with it. */
-	check_branches(c, thread, r, linear,
-	    status == NULL || check_is_terminal(status));
+	bool ended = status == NULL || check_is_terminal(status);
+	struct rows *r = check_query(c,
+	    "SELECT DISTINCT ns FROM messages WHERE thread_id = $1", args, 1);
+
+	check_numbers(c, id, next);
+	for (int i = 0; i < rows_count(r); i++)
+		check_history(c, id, rows_text(r, i, 0), linear, ended);
 	rows_free(r);
 }
 
@@ -299,6 +346,7 @@ check_rows(struct check *c)
 {
 	check_ends(c);
 	check_jobs(c);
+	check_families(c);
 	check_checkpoints(c);
 	check_messages(c);
 }

@@ -115,6 +115,7 @@ log_read(struct check *c, struct hooks *h)
 {
 	struct rows *r = check_query(c,
 	    "SELECT run_id, payload FROM run_events WHERE type = 'run_status'"
+	    " AND ns = ''"
 	    " ORDER BY run_id, run_seq",
 	    NULL, 0);
 	char last[64 + UUID_TEXT] = "", now[64 + UUID_TEXT], id[UUID_TEXT];

@@ -123,6 +123,12 @@ const plots = {
 		rest: (story) => story.until(ended, "the run's end"),
 		content: "do it all",
 	},
+	// The same, and it is given to two subagents.
+	delegate: {
+		begin: (story, server) => story.say(server, "only delegate", KEY),
+		again: (story, server) => story.say(server, "only delegate", KEY),
+		content: "only delegate",
+	},
 	// A message, and a stop while a tool is at work.
 	stop: {
 		async begin(story, server) {
@@ -287,6 +293,8 @@ function plotOf(point) {
 		return "supersede";
 	if (point === "park.blocked")
 		return "aside";
+	if (point.startsWith("child."))
+		return "delegate";
 	if (point.startsWith("ambient."))
 		return "task";
 	if (point.startsWith("sched."))

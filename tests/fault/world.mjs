@@ -38,7 +38,7 @@ export const TOOLS = ["read", "put", "pay", "book", "send"];
 export const PARKED = ["waiting_human", "recoverable_error"];
 
 // All five at once, then an answer; a message that starts with "only TOOL" gets
-// that one, "only talk" none.  What ends with a number is about things of that
+// that one, "only talk" none, "only delegate" two subagents with one each.  What ends with a number is about things of that
 // number.
 function decide(messages) {
 	const at = messages.map((m) => m.role).lastIndexOf("user");
@@ -50,6 +50,10 @@ function decide(messages) {
 	const { content } = messages[at];
 	const text = Array.isArray(content) ? content.at(-1).text : content;
 	const [, only] = /^only (\w+)/.exec(text) ?? [];
+	if (only === "delegate")
+		return { text: "Others shall do that.", tool_calls: ["pay", "book"]
+			.map((t) => ({ name: "task",
+				args: { description: `only ${t}` } })) };
 	const [, number = ""] = /( \d+)$/.exec(text) ?? [];
 	if (only === "talk")
 		return { text: "That was said, and this is the answer to it." };
@@ -122,7 +126,8 @@ export class World {
 			await world.sql(`CREATE DATABASE ${world.database}`);
 		}
 		const server = await start(world.options("first"));
-		world.scene = await scene(server, { toolkits: ["witness"], ...agent });
+		world.scene = await scene(server, { toolkits: ["witness"],
+			builtins: ["task"], ...agent });
 		await server.stop();
 		return world;
 	}
@@ -236,7 +241,7 @@ export class Talk {
 
 	// The run, or the first one, has ended, or waits for somebody.
 	rest(runId) {
-		return this.until((f) => f.type === "run_status" &&
+		return this.until((f) => f.type === "run_status" && !f.ns &&
 			f.run_id === (runId ?? f.run_id) && (f.status === "end" || PARKED.includes(f.state)), "the run's end");
 	}
 

@@ -90,7 +90,7 @@ static const struct {
 	    "id, active_run_id, status, head_checkpoint_id, active_leaf, "
 	    "head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiitttttttttttiti",
+	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiitttttttttttitittuuui",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
 	    " agent_id, forked_from_checkpoint, branch_leaf, branch_before,"
 	    " status, holds_thread, beside, step, head_seq, fence, version,"
@@ -98,16 +98,18 @@ static const struct {
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
 	    " error_code, error, model, budget, correlation_id, kind, origin,"
-	    " dedup, fork_mode, class, multitask, block_pos" },
-	{ "messages", "uuuuiiittttttttti",
+	    " dedup, fork_mode, class, multitask, block_pos, checkpoint_ns, "
+	    "todos, parent_run_id,"
+	    " parent_call_id, root_run_id, pending_children" },
+	{ "messages", "uuuuiiitttttttttit",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
 	    " content, parts, tool_name, tool_call_id, state,"
-	    " client_message_id, usage, model, created_at" },
-	{ "run_events", "uuiiiitt",
-	    "run_id, thread_id, run_seq, seq, step, fence, type, payload" },
-	{ "checkpoints", "uuuuitth",
+	    " client_message_id, usage, model, created_at, ns" },
+	{ "run_events", "uuiiiittt",
+	    "run_id, thread_id, run_seq, seq, step, fence, type, payload, ns" },
+	{ "checkpoints", "uuuuittth",
 	    "thread_id, checkpoint_id, parent_id, run_id, step, source,"
-	    " manifest, state_hash" },
+	    " manifest, ns, state_hash" },
 	{ "tool_invocations", "uuiiiiiiitttttttttt",
 	    "id, run_id, step, ordinal, fence, started_at, completed_at,"
 	    " dispatch_deadline, key_valid_until, tool_call_id, idem_key, tool,"
@@ -233,17 +235,21 @@ run_line(const void *row, struct buf *b)
 	    r->forked_from, r->agent_id, r->forked_at, r->branch.leaf,
 	    r->branch.before);
 	TEXTS(b, run_status_name(r->status));
-	INTS(b, run_holds_thread(r->status), r->branch.beside, r->step,
-	    r->head_seq, r->fence, r->version, r->owner_epoch, r->attempt,
-	    r->next_attempt_at, r->deadline_at, r->tokens, r->cost_micros,
-	    r->crash_count, r->crash_step, r->cancel_requested_at,
-	    r->created_at, r->started_at, r->completed_at);
+	INTS(b, run_holds_thread(r->status) && r->ns[0] == '\0',
+	    r->branch.beside, r->step, r->head_seq, r->fence, r->version,
+	    r->owner_epoch, r->attempt, r->next_attempt_at, r->deadline_at,
+	    r->tokens, r->cost_micros, r->crash_count, r->crash_step,
+	    r->cancel_requested_at, r->created_at, r->started_at,
+	    r->completed_at);
 	TEXTS(b, r->cancel_mode, r->usage, r->error_code, r->error, r->model,
 	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup,
 	    r->fork_mode);
 	INTS(b, r->class);
 	TEXTS(b, r->multitask);
 	INTS(b, r->block_pos);
+	TEXTS(b, r->ns, r->todos);
+	UUIDS(b, r->parent_run_id, r->parent_call_id, r->root_run_id);
+	INTS(b, r->pending_children);
 }
 
 static void
@@ -257,6 +263,7 @@ message_line(const void *row, struct buf *b)
 	    m->m.tool_call_id, m->m.state, m->m.client_message_id, m->m.usage,
 	    m->m.model);
 	INTS(b, m->m.created_at);
+	TEXTS(b, m->ns);
 }
 
 static void
@@ -266,7 +273,7 @@ event_line(const void *row, struct buf *b)
 
 	UUIDS(b, e->run_id, e->thread_id);
 	INTS(b, e->run_seq, e->seq, e->step, e->fence);
-	TEXTS(b, e->type, e->body);
+	TEXTS(b, e->type, e->body, e->ns);
 }
 
 static void
@@ -276,7 +283,7 @@ checkpoint_line(const void *row, struct buf *b)
 
 	UUIDS(b, k->thread_id, k->id, k->parent_id, k->run_id);
 	INTS(b, k->step);
-	TEXTS(b, k->source, k->manifest);
+	TEXTS(b, k->source, k->manifest, k->ns);
 	put_h(b, k->hash, sizeof(k->hash));
 }
 

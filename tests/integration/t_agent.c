@@ -152,7 +152,7 @@ defaults(void *arg)
 	    "{\"enabled\":false,\"facts\":[]}");
 	CU_ASSERT_STRING_EQUAL(json_text(jget(o, "toolkits")), "[]");
 	CU_ASSERT_EQUAL(jget_int(o, "version", 0), 1);
-	CU_ASSERT_EQUAL(json_object_object_length(o), 18);
+	CU_ASSERT_EQUAL(json_object_object_length(o), 19);
 	json_object_put(o);
 }
 

@@ -487,8 +487,10 @@ struct commit {
 	struct run_message messages[3];
 	struct run_tool new[3], done[3];
 	struct run_item items[2];
+	struct run_child children[3];
+	struct event_list born[3], told;
 	struct run_answer answers[2];
-	char keys[4][40];
+	char keys[4][40], ns[3][64];
 	struct run_unblock unblocks[3];
 	struct run_message placed[3];
 	struct event_list unblock_events[3];
@@ -795,6 +797,67 @@ beliefs_twist(struct run_commit *c)
 	}
 }
 
+/* A run at work begins subagents, and waits. */
+static void
+children_make(struct commit *k, const struct model_run *r)
+{
+	struct run_commit *c = &k->c;
+	const struct model_tool *call;
+
+	if (r->status != RUN_RUNNING || r->pending_children > 0 || !one_in(4))
+		return;
+	c->to = RUN_WAITING_CHILD;
+	c->void_messages = false;
+	c->dead_reason = NULL;
+	c->children = k->children;
+	c->n_children = 1 + (int)below(3);
+	for (int i = 0; i < c->n_children; i++) {
+		struct run_child *d = &k->children[i];
+
+		snprintf(k->ns[i], sizeof(k->ns[i]), "task:%llu",
+		    (unsigned long long)n_ids);
+		call = any(&model->tools);
+		d->run_id = new_id();
+		d->agent_id = agent_id;
+		d->call_id = call != NULL ? call->t.id : new_id();
+		d->ns = k->ns[i];
+		d->model = one_in(2) ? "m" : NULL;
+		d->budget = one_in(2) ? "{\"steps\":-1}" : NULL;
+		d->deadline_at = now_us + 5;
+		d->events = &k->born[i];
+		events_make(&k->born[i], 1 + (int)below(3));
+		message_make(&d->message, r->thread_id, "user", 0, 0, 0);
+		d->message = (struct run_message){ .id = d->message.id,
+			.role = "user",
+			.content = d->message.content,
+			.parts = "[]",
+			.state = "final",
+			.created_at = now_us };
+	}
+}
+
+/* One that ends tells its parent. */
+static void
+tell_make(struct commit *k, const struct model_run *r)
+{
+	const struct model_run *p = model_run(model, r->parent_run_id);
+	struct run_tell *t = &k->c.tell;
+
+	if (p == NULL || run_is_open(k->c.to) || p->pending_children == 0 ||
+	    (p->status != RUN_WAITING_CHILD && p->status != RUN_CANCELLING))
+		return;
+	t->run_id = p->id;
+	t->call.id = r->parent_call_id;
+	t->call.state = one_in(2) ? "succeeded" : "failed";
+	t->call.result = words();
+	t->call.error_code = one_in(2) ? "CANCELED" : NULL;
+	t->budget = one_in(2) ? "{\"steps\":7}" : NULL;
+	t->run_seq = p->head_seq;
+	t->last = p->pending_children == 1;
+	t->events = &k->told;
+	events_make(&k->told, (int)below(2));
+}
+
 static void
 commit_fill(struct commit *k, const struct model_run *r)
 {
@@ -805,6 +868,8 @@ commit_fill(struct commit *k, const struct model_run *r)
 	c->thread_id = t->id;
 	c->tenant_id = r->tenant_id;
 	c->commit_id = new_id();
+	c->ns = r->ns;
+	c->todos = one_in(8) ? "[]" : NULL;
 	c->from = r->status;
 	c->to = some_end(r->status);
 	c->fence = r->fence;
@@ -847,9 +912,11 @@ commit_fill(struct commit *k, const struct model_run *r)
 	c->beside = one_in(4);
 	if (one_in(4))
 		c->leaf = some_message(t->id);
+	children_make(k, r);
+	tell_make(k, r);
 	if (r->status == RUN_BLOCKED)
 		blocked_make(k, r);
-	else
+	else if (r->ns[0] == '\0')
 		unblocks_make(k);
 	if (c->void_messages && one_in(2))
 		c->back_to = some_message(t->id);
@@ -874,8 +941,11 @@ commits(void)
 	    k->c.n_items_new, k->c.n_unblocks);
 	ON_BOTH(run_store_commit(rs, &k->c, &err), err);
 	event_list_clear(&k->events);
-	for (int i = 0; i < 3; i++)
+	event_list_clear(&k->told);
+	for (int i = 0; i < 3; i++) {
+		event_list_clear(&k->born[i]);
 		event_list_clear(&k->unblock_events[i]);
+	}
 	free(k);
 }
 
@@ -1057,6 +1127,14 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(s[0].now_us, s[1].now_us);
 	same_text(s[0].kind, s[1].kind);
 	CU_ASSERT_EQUAL(s[0].class, s[1].class);
+	CU_ASSERT_EQUAL(s[0].pending_children, s[1].pending_children);
+	CU_ASSERT_EQUAL(s[0].parent.status, s[1].parent.status);
+	CU_ASSERT_EQUAL(s[0].parent.run_seq, s[1].parent.run_seq);
+	CU_ASSERT_EQUAL(s[0].parent.pending_children,
+	    s[1].parent.pending_children);
+	CU_ASSERT_TRUE(uuid_equal(s[0].parent_call_id, s[1].parent_call_id));
+	if (s[0].ns != NULL && s[1].ns != NULL)
+		CU_ASSERT_STRING_EQUAL(s[0].ns, s[1].ns);
 	CU_ASSERT_EQUAL(memcmp(s[0].checkpoint_hash, s[1].checkpoint_hash, 32),
 	    0);
 	CU_ASSERT_TRUE(uuid_equal(s[0].last_commit_id, s[1].last_commit_id));
@@ -1136,7 +1214,7 @@ reads_thread(struct arena *arena)
 	CU_ASSERT_TRUE(uuid_equal(t[0].active_run_id, t[1].active_run_id));
 	CU_ASSERT_TRUE(uuid_equal(t[0].last_message_id, t[1].last_message_id));
 	CU_ASSERT_TRUE(uuid_equal(t[0].leaf, t[1].leaf));
-	ON_BOTH(run_store_history(rs, id, leaf, t[0].heads.msg_seq, arena,
+	ON_BOTH(run_store_history(rs, id, "", leaf, t[0].heads.msg_seq, arena,
 		    &rows[i_], &n[i_], &err),
 	    err);
 	same_count(n[0], n[1]);
@@ -1193,6 +1271,34 @@ reads_run(struct arena *arena)
 	CU_ASSERT_TRUE(uuid_equal(first[0].thread_id, first[1].thread_id));
 }
 
+/* Who works for a run, and what it has in its own name space. */
+static SUSPENDS void
+reads_family(struct arena *arena)
+{
+	const struct model_run *r = any(&model->runs);
+	struct run_claim *got[2] = { NULL, NULL };
+	struct run_history_row *rows[2];
+	int n[2] = { 0, 0 };
+
+	if (r == NULL)
+		return;
+	snprintf(what, sizeof(what), "subagents and their history");
+	ON_BOTH(run_store_children(rs, r->id, &got[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < 2 && n[i] > 0; i++)
+		qsort(got[i], (size_t)n[i], sizeof(*got[i]), claim_order);
+	for (int i = 0; i < n[0] && !parted; i++)
+		CU_ASSERT_TRUE(uuid_equal(got[0][i].run_id, got[1][i].run_id));
+	free(got[0]);
+	free(got[1]);
+	ON_BOTH(run_store_history(rs, r->thread_id, r->ns, (struct uuid){ 0 },
+		    INT64_MAX, arena, &rows[i_], &n[i_], &err),
+	    err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < n[0] && !parted; i++)
+		CU_ASSERT_TRUE(uuid_equal(rows[0][i].id, rows[1][i].id));
+}
+
 static SUSPENDS void
 reads(void)
 {
@@ -1202,6 +1308,7 @@ reads(void)
 	reads_thread(arena);
 	reads_run(arena);
 	reads_queue(arena);
+	reads_family(arena);
 	reads_asked(arena);
 	reads_overdue();
 	reads_node();
@@ -1320,6 +1427,8 @@ sequence(void *arg)
 {
 	(void)arg;
 	begin();
+	hook_changes(); /* or few ends would be told of */
+	hook_changes();
 	for (int i = 0; i < OPS && !parted; i++)
 		one_operation();
 	dumps_compare();

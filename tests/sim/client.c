@@ -278,8 +278,6 @@ client_cancel(struct sim *s, int thread, bool rollback)
 	n->n_users++;
 	sim_trace(s, "client %d cancels %s", thread, sim_short(id));
 	(void)engine_cancel(n->engine, id, rollback, &how, &asked, NULL);
-	if (asked)
-		engine_notify_cancel(n->engine, id);
 	n->n_users--;
 }
 

@@ -130,6 +130,33 @@ commit_texts(struct arena *a, struct run_commit *c)
 	text_copy(a, &c->error);
 	text_copy(a, &c->model);
 	text_copy(a, &c->budget);
+	text_copy(a, &c->ns);
+	text_copy(a, &c->todos);
+}
+
+static struct run_child *
+children_copy(struct arena *a, const struct run_child *children, int n)
+{
+	struct run_child *to = rows_copy(a, children, n, sizeof(*to));
+
+	for (struct run_child *k = to; k < to + n; k++) {
+		text_copy(a, &k->ns);
+		text_copy(a, &k->model);
+		text_copy(a, &k->budget);
+		message_texts(a, &k->message);
+		k->events = events_copy(a, k->events);
+	}
+	return to;
+}
+
+static void
+tell_copy(struct arena *a, struct run_tell *t)
+{
+	t->call = *run_tools_copy(a, &t->call, 1);
+	text_copy(a, &t->budget);
+	text_copy(a, &t->parent_ns);
+	if (t->events != NULL)
+		t->events = events_copy(a, t->events);
 }
 
 static struct run_message *
@@ -168,6 +195,9 @@ run_commit_copy(struct arena *a, const struct run_commit *c)
 	to->tools_new = run_tools_copy(a, c->tools_new, c->n_tools_new);
 	to->tools_done = run_tools_copy(a, c->tools_done, c->n_tools_done);
 	to->items_new = items_copy(a, c->items_new, c->n_items_new);
+	to->children = children_copy(a, c->children, c->n_children);
+	if (!uuid_is_nil(to->tell.run_id))
+		tell_copy(a, &to->tell);
 	to->answers = run_answers_copy(a, c->answers, c->n_answers);
 	return to;
 }

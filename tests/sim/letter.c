@@ -124,8 +124,6 @@ interrupt_active(struct letter *l)
 
 	(void)engine_cancel(l->node->engine, l->thread.active_run_id,
 	    l->multitask == RUN_ROLLBACK, &how, &asked, NULL);
-	if (asked)
-		engine_notify_cancel(l->node->engine, l->thread.active_run_id);
 }
 
 static SUSPENDS enum as_status

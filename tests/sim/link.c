@@ -37,6 +37,7 @@ enum request_kind {
 	REQ_BY_DEDUP,
 	REQ_HELD,
 	REQ_CANCELLING,
+	REQ_CHILDREN,
 	REQ_NEXT_DUE,
 	REQ_BLOCKED,
 	REQ_STALLED,
@@ -103,8 +104,8 @@ request_read(struct model *m, const struct request *r, struct error *err)
 	case REQ_THREAD:
 		return ops->thread(m, r->a, r->b, r->c, r->out, err);
 	case REQ_HISTORY:
-		return ops->history(m, r->a, r->b, r->i, r->arena, r->out, r->n,
-		    err);
+		return ops->history(m, r->a, r->text, r->b, r->i, r->arena,
+		    r->out, r->n, err);
 	case REQ_TOOLS:
 		return ops->tools(m, r->a, r->i, r->arena, r->out, r->n, err);
 	case REQ_ASKED:
@@ -121,6 +122,8 @@ request_read(struct model *m, const struct request *r, struct error *err)
 		return ops->held(m, r->i, r->out, r->n, err);
 	case REQ_CANCELLING:
 		return ops->cancelling(m, r->i, r->out, r->n, err);
+	case REQ_CHILDREN:
+		return ops->children(m, r->a, r->out, r->n, err);
 	case REQ_NEXT_DUE:
 		return ops->next_due(m, r->out, err);
 	case REQ_BLOCKED:
@@ -162,8 +165,8 @@ answer_drop(const struct request *r)
 	void **list = r->out;
 
 	if (r->kind != REQ_CLAIM && r->kind != REQ_HELD &&
-	    r->kind != REQ_CANCELLING && r->kind != REQ_STALLED &&
-	    r->kind != REQ_OVERDUE)
+	    r->kind != REQ_CANCELLING && r->kind != REQ_CHILDREN &&
+	    r->kind != REQ_STALLED && r->kind != REQ_OVERDUE)
 		return;
 	free(*list);
 	*list = NULL;
@@ -511,13 +514,14 @@ link_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 }
 
 static SUSPENDS enum as_status
-link_history(void *arg, struct uuid thread_id, struct uuid leaf,
+link_history(void *arg, struct uuid thread_id, const char *ns, struct uuid leaf,
     int64_t next_sequence, struct arena *arena, struct run_history_row **out,
     int *n, struct error *err)
 {
 	struct request r = { .kind = REQ_HISTORY,
 		.a = thread_id,
 		.b = leaf,
+		.text = ns,
 		.i = next_sequence,
 		.arena = arena,
 		.out = out,
@@ -594,6 +598,20 @@ link_held(void *arg, int64_t epoch, struct run_claim **out, int *n,
     struct error *err)
 {
 	struct request r = { .kind = REQ_HELD, .i = epoch, .out = out, .n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_children(void *arg, struct uuid run_id, struct run_claim **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_CHILDREN,
+		.a = run_id,
+		.out = out,
+		.n = n };
 
 	*out = NULL;
 	*n = 0;
@@ -713,6 +731,7 @@ const struct run_store_ops link_ops = {
 	.by_dedup = link_by_dedup,
 	.held = link_held,
 	.cancelling = link_cancelling,
+	.children = link_children,
 	.next_due = link_next_due,
 	.charge = link_charge,
 	.blocked = link_blocked,

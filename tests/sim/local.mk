@@ -6,6 +6,7 @@ SIM_SOURCES = \
 	tests/sim/letter.c tests/sim/letter.h \
 	tests/sim/link.c \
 	tests/sim/model_block.c tests/sim/model_branch.c \
+	tests/sim/model_child.c \
 	tests/sim/model_inbox.c \
 	tests/sim/model_read.c \
 	tests/sim/model_claim.c \
@@ -37,7 +38,8 @@ tests_integration_t_run_store_model_SOURCES = \
 	tests/integration/t_run_store_model.c \
 	tests/integration/run_dump.c tests/integration/run_dump.h \
 	tests/sim/model_block.c tests/sim/model_branch.c \
-	tests/sim/model_claim.c tests/sim/model_inbox.c \
+	tests/sim/model_child.c tests/sim/model_claim.c \
+	tests/sim/model_inbox.c \
 	tests/sim/model_read.c tests/sim/model_store.c \
 	tests/sim/model_store.h tests/sim/model_write.c
 tests_integration_t_run_store_model_LDADD = tests/libstoreenv.la $(CORE_LIBS) \

@@ -100,7 +100,7 @@ model_block(struct model *m, const struct run_create *c, struct error *err)
 	t->head_seq += c->events->n;
 	t->version++;
 	r = model_run_add(m, c);
-	model_message_add(m, t->id, r->id, &staged);
+	model_message_add(m, r, &staged);
 	model_events_add(m, r, 0, &c->heads, c->events);
 	told.run = r;
 	model_tell(m, &told);
@@ -192,6 +192,7 @@ run_unblock(struct model *m, const struct run_commit *c,
 	r->head_seq = u->run_seq + u->events->n;
 	r->fence += goes_on ? 0 : 1;
 	r->version++;
+	r->updated_at = c->now_us;
 	r->completed_at = goes_on ? 0 : c->now_us;
 	if (u->deadline_at != 0)
 		r->deadline_at = u->deadline_at;
@@ -218,7 +219,7 @@ head_back(struct model *m, const struct run_commit *c)
 		    (first == NULL || k->step <= first->step))
 			first = k;
 	}
-	if (first == NULL || c->beside)
+	if (first == NULL || c->beside || run_commit_ns(c)[0] != '\0')
 		return;
 	model_thread(m, c->thread_id)
 	    ->head_checkpoint_id = uuid_is_nil(c->back_to)
@@ -229,7 +230,7 @@ head_back(struct model *m, const struct run_commit *c)
 void
 model_unblock(struct model *m, struct model_run *r, const struct run_commit *c)
 {
-	int64_t seq = c->heads.seq + c->events->n;
+	int64_t seq = run_commit_unblock_seq(c);
 
 	if (c->void_messages)
 		head_back(m, c);

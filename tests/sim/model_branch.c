@@ -15,6 +15,13 @@ model_counts(const struct model_message *row, struct uuid thread_id)
 		   strcmp(row->m.state, "interrupted") == 0);
 }
 
+static bool
+counts_in(const struct model_message *row, struct uuid thread_id,
+    const char *ns)
+{
+	return model_counts(row, thread_id) && strcmp(row->ns, ns) == 0;
+}
+
 static struct model_message *
 message_find(const struct model *m, struct uuid id)
 {
@@ -47,6 +54,7 @@ model_branch_create(struct model *m, struct model_thread *t,
 	k->parent_id = c->fork.checkpoint_id;
 	k->thread_id = t->id;
 	k->run_id = r->id;
+	k->ns = r->ns;
 	k->source = "fork";
 	k->manifest = arena_strdup(m->arena, c->fork.manifest);
 	memcpy(k->hash, c->fork.hash, sizeof(k->hash));
@@ -113,7 +121,7 @@ model_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	if (t == NULL || row == NULL || !uuid_equal(t->tenant_id, tenant_id) ||
 	    !uuid_equal(t->user_id, user_id) ||
 	    !uuid_is_nil(t->active_run_id) || uuid_is_nil(t->active_leaf) ||
-	    !model_counts(row, thread_id))
+	    !counts_in(row, thread_id, ""))
 		return error_set(err, ERR_CONFLICT, "the thread has moved on");
 	t->active_leaf = leaf;
 	t->version++;
@@ -133,8 +141,8 @@ sequence_order(const void *a, const void *b)
 }
 
 struct model_message **
-model_path(const struct model *m, struct uuid thread_id, struct uuid leaf,
-    struct arena *arena, int *n)
+model_path(const struct model *m, struct uuid thread_id, const char *ns,
+    struct uuid leaf, struct arena *arena, int *n)
 {
 	struct model_message **all = arena_alloc(arena,
 	    (size_t)m->messages.n * sizeof(struct model_message *) + 1);
@@ -143,7 +151,7 @@ model_path(const struct model *m, struct uuid thread_id, struct uuid leaf,
 	*n = 0;
 	if (uuid_is_nil(leaf)) {
 		for (int i = 0; i < m->messages.n; i++)
-			if (model_counts(m->messages.rows[i], thread_id))
+			if (counts_in(m->messages.rows[i], thread_id, ns))
 				all[(*n)++] = m->messages.rows[i];
 	}
 	for (; row != NULL; row = message_find(m, row->m.parent_id))

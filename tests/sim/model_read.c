@@ -29,6 +29,27 @@ state_ids(const struct model_run *r, struct run_state *s)
 }
 
 static void
+state_family(const struct model *m, const struct model_run *r,
+    struct arena *arena, struct run_state *s)
+{
+	const struct model_run *p = model_run(m, r->parent_run_id);
+	const struct model_run *root = model_run(m, r->root_run_id);
+
+	s->ns = arena_strdup(arena, r->ns);
+	s->root_kind = root != NULL ? root->kind : NULL;
+	s->pending_children = r->pending_children;
+	s->parent_run_id = r->parent_run_id;
+	s->parent_call_id = r->parent_call_id;
+	if (p == NULL)
+		return;
+	s->parent.status = p->status;
+	s->parent.run_seq = p->head_seq;
+	s->parent.pending_children = p->pending_children;
+	s->parent.budget = arena_strdup(arena, p->budget);
+	s->parent.ns = arena_strdup(arena, p->ns);
+}
+
+static void
 state_numbers(const struct model_run *r, struct run_state *s)
 {
 	s->status = r->status;
@@ -100,6 +121,7 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 	state_ids(r, out);
 	state_numbers(r, out);
 	state_texts(r, arena, out);
+	state_family(m, r, arena, out);
 	state_hash(m, out);
 	out->branch = r->branch;
 	out->leaf = model_leaf_of(m, r);
@@ -140,7 +162,8 @@ model_read_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	for (int i = 0; i < m->messages.n; i++) {
 		const struct model_message *row = m->messages.rows[i];
 
-		if (model_counts(row, thread_id) && row->m.sequence > last) {
+		if (model_counts(row, thread_id) && row->ns[0] == '\0' &&
+		    row->m.sequence > last) {
 			last = row->m.sequence;
 			out->last_message_id = row->m.id;
 		}
@@ -173,12 +196,12 @@ history_from(struct model_message **all, int n)
 }
 
 enum as_status
-model_read_history(void *arg, struct uuid thread_id, struct uuid leaf,
-    int64_t next_sequence, struct arena *arena, struct run_history_row **out,
-    int *n, struct error *err)
+model_read_history(void *arg, struct uuid thread_id, const char *ns,
+    struct uuid leaf, int64_t next_sequence, struct arena *arena,
+    struct run_history_row **out, int *n, struct error *err)
 {
 	int all_n, from;
-	struct model_message **all = model_path(arg, thread_id, leaf, arena,
+	struct model_message **all = model_path(arg, thread_id, ns, leaf, arena,
 	    &all_n);
 
 	(void)next_sequence, (void)err;
@@ -263,6 +286,7 @@ model_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
 
 		if (!uuid_equal(by_run ? e->run_id : e->thread_id, id) ||
 		    (by_run ? e->run_seq : e->seq) > at ||
+		    (!by_run && e->ns[0] != '\0') ||
 		    strncmp(e->type, "message_", 8) != 0 ||
 		    strcmp(e->type, "message_created") == 0)
 			continue;

@@ -483,6 +483,7 @@ const struct run_store_ops model_ops = {
 	.node_doom = node_doom,
 	.held = held,
 	.cancelling = cancelling,
+	.children = model_children,
 	.next_due = next_due,
 	.charge = charge,
 	.reap = reap,

@@ -37,7 +37,10 @@ struct model_run {
 	int64_t crash_count, crash_step;
 	int64_t cancel_requested_at, created_at, started_at, completed_at;
 	const char *model, *correlation_id, *traceparent, *cancel_mode;
-	const char *budget, *usage, *error_code, *error;
+	const char *budget, *usage, *error_code, *error, *todos;
+	const char *ns;
+	struct uuid parent_run_id, parent_call_id, root_run_id;
+	int64_t pending_children, updated_at;
 	const char *kind, *origin, *dedup;
 	int class;
 	const char *multitask;
@@ -49,16 +52,18 @@ struct model_run {
 struct model_message {
 	struct run_message m;
 	struct uuid thread_id, run_id;
+	const char *ns;
 };
 
 struct model_event {
 	struct uuid thread_id, run_id;
 	int64_t seq, run_seq, step, fence;
-	const char *type, *body;
+	const char *type, *body, *ns;
 };
 
 struct model_checkpoint {
 	struct uuid id, parent_id, thread_id, run_id;
+	const char *ns;
 	int64_t step;
 	const char *source, *manifest;
 	uint8_t hash[32];
@@ -120,7 +125,8 @@ enum model_op {
 	MODEL_CLAIM,
 	MODEL_REAP,
 	MODEL_RELEASE,
-	MODEL_UNBLOCK /* a run that the commit of another one touches */
+	MODEL_UNBLOCK, /* a run that the commit of another one touches */
+	MODEL_TELL /* by the last word of a subagent, to its parent */
 };
 
 /* What an operation has just done to one run; 0 and NULL: not of this kind. */
@@ -183,7 +189,8 @@ bool model_counts(const struct model_message *row, struct uuid thread_id);
 struct uuid model_leaf_of(const struct model *m, const struct model_run *r);
 /* Those that count of the path to leaf, all if it is nil; by sequence. */
 struct model_message **model_path(const struct model *m, struct uuid thread_id,
-    struct uuid leaf, struct arena *arena, int *n);
+    const char *ns, struct uuid leaf, struct arena *arena, int *n);
+
 /* ---- Between the files of the model -------------------------------- */
 
 /* Takes the jobs that come next (model_claim.c). */
@@ -196,6 +203,26 @@ void model_tell(struct model *m, const struct model_change *c);
 int64_t model_now_us(const struct model *m);
 
 extern const struct run_store_ops model_ops;
+
+/* Of model_write.c, for what is written into other runs of the thread. */
+void model_message_add(struct model *m, const struct model_run *r,
+    const struct run_message *new);
+void model_events_add(struct model *m, const struct model_run *r, int64_t fence,
+    const struct run_heads *heads, const struct event_list *events);
+struct model_job *model_job_add(struct model *m, const struct model_run *r,
+    int64_t run_at, int64_t now_us);
+void model_tool_result(struct model *m, struct model_tool *row,
+    const struct run_tool *t);
+struct model_tool *model_tool_by_id(const struct model *m, struct uuid run_id,
+    struct uuid id);
+
+/* ---- model_child.c ------------------------------------------------- */
+
+/* Children, the parent's news, todos: behind all that is the run's own. */
+void model_child_write(struct model *m, struct model_run *r,
+    const struct run_commit *c);
+enum as_status model_children(void *arg, struct uuid run_id,
+    struct run_claim **out, int *n, struct error *err);
 
 enum as_status model_create(void *arg, const struct run_create *c,
     struct error *err);
@@ -222,8 +249,9 @@ enum as_status model_switch(void *arg, struct uuid thread_id,
     struct uuid tenant_id, struct uuid user_id, struct uuid leaf,
     struct error *err);
 enum as_status model_read_history(void *arg, struct uuid thread_id,
-    struct uuid leaf, int64_t next_sequence, struct arena *arena,
-    struct run_history_row **out, int *n, struct error *err);
+    const char *ns, struct uuid leaf, int64_t next_sequence,
+    struct arena *arena, struct run_history_row **out, int *n,
+    struct error *err);
 enum as_status model_read_tools(void *arg, struct uuid run_id, int64_t step,
     struct arena *arena, struct run_tool **out, int *n, struct error *err);
 enum as_status model_open_message(void *arg, bool by_run, struct uuid id,
@@ -256,13 +284,7 @@ int64_t model_n_blocked(const struct model *m, struct uuid thread_id,
     bool steers);
 
 /* model_write.c */
-struct model_job *model_job_add(struct model *m, const struct model_run *r,
-    int64_t run_at, int64_t now_us);
 struct model_run *model_run_add(struct model *m, const struct run_create *c);
-void model_message_add(struct model *m, struct uuid thread_id,
-    struct uuid run_id, const struct run_message *new);
-void model_events_add(struct model *m, const struct model_run *r, int64_t fence,
-    const struct run_heads *heads, const struct event_list *events);
 /* The constraint that these would violate, or NULL. */
 const char *model_messages_refused(const struct model *m, struct uuid thread_id,
     struct uuid run_id, const struct run_message *new, int n);

@@ -73,14 +73,15 @@ model_messages_refused(const struct model *m, struct uuid thread_id,
 }
 
 void
-model_message_add(struct model *m, struct uuid thread_id, struct uuid run_id,
+model_message_add(struct model *m, const struct model_run *r,
     const struct run_message *new)
 {
 	struct model_message *row = model_add(m, &m->messages, sizeof(*row));
 	struct run_message *to = &row->m;
 
-	row->thread_id = thread_id;
-	row->run_id = run_id;
+	row->thread_id = r->thread_id;
+	row->run_id = r->id;
+	row->ns = r->ns;
 	*to = *new;
 	to->role = arena_strdup(m->arena, new->role);
 	to->content = arena_strdup(m->arena, new->content);
@@ -105,6 +106,7 @@ model_events_add(struct model *m, const struct model_run *r, int64_t fence,
 		e->seq = heads->seq + 1 + i;
 		e->run_seq = heads->run_seq + 1 + i;
 		e->step = r->step;
+		e->ns = r->ns;
 		e->fence = fence;
 		e->type = events->items[i].type;
 		e->body = arena_strdup(m->arena, events->items[i].body);
@@ -119,7 +121,7 @@ thread_is_held(const struct model *m, struct uuid thread_id)
 	for (int i = 0; i < m->runs.n; i++) {
 		const struct model_run *r = m->runs.rows[i];
 
-		if (uuid_equal(r->thread_id, thread_id) &&
+		if (uuid_equal(r->thread_id, thread_id) && r->ns[0] == '\0' &&
 		    run_holds_thread(r->status))
 			return true;
 	}
@@ -154,6 +156,9 @@ model_run_add(struct model *m, const struct run_create *c)
 	r->model = arena_strdup(m->arena, c->model);
 	r->correlation_id = arena_strdup(m->arena, c->correlation_id);
 	r->traceparent = arena_strdup(m->arena, c->traceparent);
+	r->ns = "";
+	r->root_run_id = r->id;
+	r->updated_at = c->now_us;
 	r->kind = arena_strdup(m->arena, run_create_kind(c));
 	r->class = c->class;
 	r->origin = arena_strdup(m->arena, c->origin);
@@ -257,7 +262,7 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	r = model_run_add(m, c);
 	model_branch_create(m, t, r, c);
 	if (n > 0)
-		model_message_add(m, t->id, r->id, &c->message);
+		model_message_add(m, r, &c->message);
 	model_events_add(m, r, r->fence, &c->heads, c->events);
 	j = model_job_add(m, r, run_create_at(c), c->now_us);
 	j->state = c->owner_epoch != 0 ? 1 : 0;
@@ -286,8 +291,8 @@ guard_holds(const struct model *m, const struct model_run *r,
 	       t->head_seq == c->heads.seq;
 }
 
-static struct model_tool *
-tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
+struct model_tool *
+model_tool_by_id(const struct model *m, struct uuid run_id, struct uuid id)
 {
 	for (int i = 0; i < m->tools.n; i++) {
 		struct model_tool *t = m->tools.rows[i];
@@ -319,7 +324,7 @@ static struct model_tool *
 tool_to_finish(const struct model *m, const struct run_commit *c,
     const struct run_tool *t)
 {
-	struct model_tool *row = tool_by_id(m, c->run_id, t->id);
+	struct model_tool *row = model_tool_by_id(m, c->run_id, t->id);
 
 	if (row == NULL || (!tool_is_open(row) && !tool_is_ahead(&row->t)))
 		return NULL;
@@ -386,6 +391,7 @@ run_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	r->fence += c->bump_fence ? 1 : 0;
 	r->head_seq = c->heads.run_seq + c->events->n;
 	r->version++;
+	r->updated_at = c->now_us;
 	if (!uuid_is_nil(c->checkpoint_id))
 		r->checkpoint_id = c->checkpoint_id;
 	r->usage = keep(m, c->usage, r->usage);
@@ -414,9 +420,12 @@ checkpoint_add(struct model *m, const struct model_run *r,
 	struct model_checkpoint *k = model_add(m, &m->checkpoints, sizeof(*k));
 
 	k->id = c->checkpoint_id;
-	k->parent_id = uuid_is_nil(c->checkpoint_parent) ? t->head_checkpoint_id
-							 : c->checkpoint_parent;
+	if (!uuid_is_nil(c->checkpoint_parent) || r->ns[0] != '\0')
+		k->parent_id = c->checkpoint_parent;
+	else
+		k->parent_id = t->head_checkpoint_id;
 	k->source = "loop";
+	k->ns = r->ns;
 	k->thread_id = t->id;
 	k->run_id = r->id;
 	k->step = r->step;
@@ -434,12 +443,14 @@ thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 	t->next_msg_seq = after.msg_seq;
 	t->version++;
 	t->status = status != NULL ? status : t->status;
+	if (!uuid_is_nil(c->leaf))
+		t->active_leaf = c->leaf;
+	if (run_commit_ns(c)[0] != '\0')
+		return;
 	if (run_commit_frees_thread(c) && m->mutant != MODEL_UNLOCK_LATER)
 		t->active_run_id = (struct uuid){ 0 };
 	if (!uuid_is_nil(c->checkpoint_id) && !c->beside)
 		t->head_checkpoint_id = c->checkpoint_id;
-	if (!uuid_is_nil(c->leaf))
-		t->active_leaf = c->leaf;
 }
 
 void
@@ -463,8 +474,9 @@ model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
 	t->result = t->error_code = t->resolution = NULL;
 }
 
-static void
-tool_result(struct model *m, struct model_tool *row, const struct run_tool *t)
+void
+model_tool_result(struct model *m, struct model_tool *row,
+    const struct run_tool *t)
 {
 	row->n_results += t->result != NULL ? 1 : 0;
 	row->t.state = arena_strdup(m->arena, t->state);
@@ -480,7 +492,7 @@ tool_finish(struct model *m, const struct run_commit *c,
 
 	if (row == NULL)
 		return;
-	tool_result(m, row, t);
+	model_tool_result(m, row, t);
 	row->completed_at = strcmp(t->state, "started") == 0 || tool_is_ahead(t)
 				? 0
 				: c->now_us;
@@ -597,7 +609,7 @@ job_write(struct model *m, const struct model_run *r,
 
 	if (c->dead_reason != NULL && j != NULL)
 		dead_add(m, j, c);
-	if (c->to == RUN_QUEUED || c->to == RUN_WAITING_TIMER) {
+	if (run_commit_queues(c)) {
 		if (j == NULL)
 			j = model_job_add(m, r, c->run_at, c->now_us);
 		j->state = 0;
@@ -643,7 +655,7 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		checkpoint_add(m, r, t, c);
 	thread_move(m, t, c);
 	for (int i = 0; i < c->n_messages; i++)
-		model_message_add(m, t->id, r->id, &c->messages[i]);
+		model_message_add(m, r, &c->messages[i]);
 	model_events_add(m, r, fence, &c->heads, c->events);
 	for (int i = 0; i < c->n_tools_new; i++)
 		model_tool_add(m, r->id, fence, c->now_us, &c->tools_new[i]);
@@ -660,6 +672,37 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	job_write(m, r, c);
 	outbox_add(m, r, c);
 	model_unblock(m, r, c);
+	model_child_write(m, r, c);
+}
+
+/* Does the commit itself give this number to another message? */
+static bool
+is_numbered(const struct run_commit *c, int64_t sequence)
+{
+	for (int i = 0; i < c->n_messages; i++)
+		if (c->messages[i].sequence == sequence)
+			return true;
+	for (int i = 0; i < c->n_unblocks; i++)
+		if (c->unblocks[i].message->sequence == sequence)
+			return true;
+	return false;
+}
+
+static const char *
+children_refused(const struct model *m, const struct run_commit *c)
+{
+	const char *why = NULL;
+
+	for (int i = 0; i < c->n_children && why == NULL; i++) {
+		struct run_message first = c->children[i].message;
+
+		first.sequence = c->heads.msg_seq + c->n_messages + i;
+		if (is_numbered(c, first.sequence))
+			return "messages_thread_id_sequence_key";
+		why = model_messages_refused(m, c->thread_id,
+		    c->children[i].run_id, &first, 1);
+	}
+	return why;
 }
 
 enum as_status
@@ -682,6 +725,8 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 		why = tools_refused(m, c);
 	if (why == NULL)
 		why = model_unblock_refused(m, c);
+	if (why == NULL)
+		why = children_refused(m, c);
 	if (why != NULL)
 		return taken(err, why);
 	told.from = r->status;
@@ -701,7 +746,7 @@ model_late(void *arg, struct uuid run_id, const struct run_tool *t,
     int64_t now_us, struct error *err)
 {
 	struct model *m = arg;
-	struct model_tool *row = tool_by_id(m, run_id, t->id);
+	struct model_tool *row = model_tool_by_id(m, run_id, t->id);
 	struct model_change told = { .op = MODEL_LATE };
 	bool twice = m->mutant == MODEL_LATE_TWICE;
 
@@ -709,7 +754,7 @@ model_late(void *arg, struct uuid run_id, const struct run_tool *t,
 	    ((row->t.result != NULL || !tool_is_open(row)) && !twice))
 		return error_set(err, ERR_CONFLICT,
 		    "the result has come too late");
-	tool_result(m, row, t);
+	model_tool_result(m, row, t);
 	row->completed_at = now_us;
 	row->t.resolution = "late";
 	told.run = model_run(m, run_id);

@@ -23,7 +23,7 @@
 #define OWNED (IN(RUN_RUNNING) | IN(RUN_CANCELLING))
 #define WAITING \
 	(IN(RUN_WAITING_HUMAN) | IN(RUN_WAITING_TIMER) | \
-	    IN(RUN_WAITING_CHILD) | IN(RUN_RECOVERABLE_ERROR))
+	    IN(RUN_RECOVERABLE_ERROR))
 
 enum who {
 	BY_ANYBODY, /* who has read the row */
@@ -68,6 +68,14 @@ static const struct rule rules[] = {
 	    BY_OWNER, false },
 	{ "5b write of a cancel", MODEL_COMMIT, IN(RUN_CANCELLING),
 	    IN(RUN_CANCELLING), 0, -1, BY_OWNER, false },
+	{ "10 waits for subagents", MODEL_COMMIT, IN(RUN_RUNNING),
+	    IN(RUN_WAITING_CHILD), 0, 0, BY_OWNER, false },
+	{ "11 the last one has ended", MODEL_TELL, IN(RUN_WAITING_CHILD),
+	    IN(RUN_QUEUED), 0, 0, BY_ANYBODY, false },
+	{ "11 one of them has ended", MODEL_TELL, IN(RUN_WAITING_CHILD),
+	    IN(RUN_WAITING_CHILD), 0, 0, BY_ANYBODY, false },
+	{ "11 one of a cancel has ended", MODEL_TELL, IN(RUN_CANCELLING),
+	    IN(RUN_CANCELLING), 0, 0, BY_ANYBODY, false },
 	{ "9 retry later", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_WAITING_TIMER),
 	    0, -1, BY_OWNER, false },
 	{ "6 asks", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_WAITING_HUMAN), 0, -1,
@@ -104,6 +112,8 @@ static const struct rule rules[] = {
 	    IN(RUN_FAILED), 1, 0, BY_ANYBODY, false },
 	{ "17 cancel", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_CANCELLING), 0, 0,
 	    BY_ANYBODY, false },
+	{ "17 cancel behind subagents", MODEL_COMMIT, IN(RUN_WAITING_CHILD),
+	    IN(RUN_CANCELLING), 0, 0, BY_ANYBODY, false },
 	{ "18 cancelled", MODEL_COMMIT, IN(RUN_CANCELLING), IN(RUN_CANCELLED),
 	    0, -1, BY_OWNER, false },
 	{ "24 rolled back", MODEL_COMMIT, IN(RUN_CANCELLING),
@@ -243,11 +253,11 @@ thread_check(struct sim *s, const struct model_run *r)
 		const struct model_run *other = s->model->runs.rows[i];
 
 		n += uuid_equal(other->thread_id, t->id) &&
-		     run_holds_thread(other->status);
+		     other->ns[0] == '\0' && run_holds_thread(other->status);
 	}
 	if (n > 1)
 		sim_violate(s, "I13", "%d runs hold a thread", n);
-	if (run_holds_thread(r->status) != active)
+	if ((r->ns[0] == '\0' && run_holds_thread(r->status)) != active)
 		sim_violate(s, "I13", "%s is %s and %s its thread",
 		    sim_short(r->id), run_status_name(r->status),
 		    active ? "holds" : "does not hold");
@@ -263,6 +273,28 @@ turn_check(struct sim *s, const struct model_run *r)
 	if (first != NULL && first->block_pos < r->blocked_at)
 		sim_violate(s, "FIFO", "%s begins before %s", sim_short(r->id),
 		    sim_short(first->id));
+}
+
+/* Who waits knows how many work; who has ended has nobody at work for it. */
+static void
+family_check(struct sim *s, const struct model_run *r)
+{
+	int n = 0;
+
+	for (int i = 0; i < s->model->runs.n; i++) {
+		const struct model_run *k = s->model->runs.rows[i];
+
+		n += uuid_equal(k->parent_run_id, r->id) &&
+		     run_is_open(k->status);
+	}
+	if (r->pending_children != n)
+		sim_violate(s, "I20", "%s waits for %lld subagents, %d work",
+		    sim_short(r->id), (long long)r->pending_children, n);
+	if ((r->status == RUN_WAITING_CHILD && n == 0) ||
+	    (n > 0 && r->status != RUN_WAITING_CHILD &&
+		r->status != RUN_CANCELLING))
+		sim_violate(s, "I20", "%s is %s with %d subagents",
+		    sim_short(r->id), run_status_name(r->status), n);
 }
 
 static void
@@ -311,6 +343,8 @@ oracle_changed(void *arg, const struct model_change *c)
 	if (c->from == RUN_BLOCKED && c->run->status == RUN_QUEUED)
 		turn_check(s, c->run);
 	rule_check(s, c, r);
+	if (c->op == MODEL_COMMIT || c->op == MODEL_TELL)
+		family_check(s, c->run);
 	job_check(s, c->run);
 	thread_check(s, c->run);
 }
@@ -381,12 +415,6 @@ oracle_now(struct sim *s)
 /* ---- At the end ---------------------------------------------------- */
 
 static bool
-is_parked(enum run_status st)
-{
-	return st == RUN_RECOVERABLE_ERROR || st == RUN_WAITING_HUMAN;
-}
-
-static bool
 event_is_end(const struct model_event *e)
 {
 	return strcmp(e->type, "run_status") == 0 &&
@@ -446,6 +474,9 @@ run_checkpoints_check(struct sim *s, const struct model_run *r)
 
 		if (!uuid_equal(k->run_id, r->id))
 			continue;
+		if (r->ns[0] != '\0' && !uuid_equal(k->parent_id, last))
+			sim_violate(s, "I5",
+			    "a checkpoint's parent is not the one before");
 		if (k->step != ++n)
 			sim_violate(s, "I6", "%s: step %lld at %lld",
 			    sim_short(r->id), (long long)k->step, (long long)n);
@@ -505,6 +536,53 @@ message_at(const struct sim *s, struct uuid thread_id, int64_t sequence)
 	return NULL;
 }
 
+static const struct model_tool *
+tool_with_id(const struct sim *s, struct uuid id)
+{
+	for (int i = 0; i < s->model->tools.n; i++) {
+		const struct model_tool *t = s->model->tools.rows[i];
+
+		if (uuid_equal(t->t.id, id))
+			return t;
+	}
+	return NULL;
+}
+
+static const char *
+last_said(const struct sim *s, const struct model_run *r)
+{
+	const struct model_message *last = NULL;
+
+	for (int i = 0; i < s->model->messages.n; i++) {
+		const struct model_message *m = s->model->messages.rows[i];
+
+		if (uuid_equal(m->run_id, r->id) &&
+		    strcmp(m->m.role, "assistant") == 0 &&
+		    (last == NULL || m->m.sequence > last->m.sequence))
+			last = m;
+	}
+	return last != NULL ? last->m.content : "";
+}
+
+/* What its parent was told of a subagent, once, is how it has ended. */
+static void
+task_check(struct sim *s, const struct model_run *r)
+{
+	bool good = r->status == RUN_SUCCEEDED;
+	const struct model_tool *t;
+
+	if (uuid_is_nil(r->parent_run_id) || run_is_open(r->status))
+		return;
+	t = tool_with_id(s, r->parent_call_id);
+	if (t == NULL || t->t.result == NULL || t->n_results != 1)
+		sim_violate(s, "I20", "%s has ended, its parent was not told",
+		    sim_short(r->id));
+	else if (strcmp(t->t.state, good ? "succeeded" : "failed") != 0 ||
+		 (good && strcmp(t->t.result, last_said(s, r)) != 0))
+		sim_violate(s, "I20", "%s is %s, its parent was told '%s'",
+		    sim_short(r->id), run_status_name(r->status), t->t.result);
+}
+
 static void
 history_row(struct run_history_row *h, const struct model_message *m)
 {
@@ -555,7 +633,8 @@ thread_messages_check(struct sim *s, const struct model_thread *t)
 		m = message_at(s, t->id, i);
 		if (m == NULL)
 			sim_violate(s, "I11", "no message %lld", (long long)i);
-		else if (strcmp(m->m.state, "rolled_back") != 0)
+		else if (m->ns[0] == '\0' &&
+			 strcmp(m->m.state, "rolled_back") != 0)
 			history_row(&rows[n++], m);
 	}
 	history_check(s, rows, n);
@@ -584,7 +663,7 @@ thread_checkpoints_check(struct sim *s, const struct model_thread *t)
 		const struct model_checkpoint *k = s->model->checkpoints
 						       .rows[i];
 
-		if (!uuid_equal(k->thread_id, t->id))
+		if (!uuid_equal(k->thread_id, t->id) || k->ns[0] != '\0')
 			continue;
 		if (!uuid_equal(k->run_id, run))
 			side = head;
@@ -640,13 +719,14 @@ oracle_end(struct sim *s)
 	for (int i = 0; i < s->model->runs.n; i++) {
 		const struct model_run *r = s->model->runs.rows[i];
 
-		if (run_is_open(r->status) && !is_parked(r->status) &&
+		if (run_is_open(r->status) && !sim_is_parked(s, r) &&
 		    !sim_waits_too(s, r))
 			sim_violate(s, "I1", "%s is still %s", sim_short(r->id),
 			    run_status_name(r->status));
 		run_events_check(s, r);
 		run_checkpoints_check(s, r);
 		run_tools_check(s, r);
+		task_check(s, r);
 		job_check(s, r);
 		thread_check(s, r);
 	}

@@ -148,7 +148,9 @@ uint64_t sim_ms(const struct sim *s); /* since the start */
 struct uuid sim_id(struct sim *s);
 void sim_trace(struct sim *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* Blocked, behind a run that waits for a person. */
+/* It waits for somebody, or one of its subagents does. */
+bool sim_is_parked(const struct sim *s, const struct model_run *r);
+/* Blocked, behind one that waits for a person. */
 bool sim_waits_too(const struct sim *s, const struct model_run *r);
 /* The first one counts. */
 void sim_violate(struct sim *s, const char *what, const char *fmt, ...)

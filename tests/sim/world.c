@@ -8,6 +8,9 @@
 #include "core/run/wire.h"
 #include "tests/sim/node.h"
 
+#define TASK "task" /* the engine's own tool */
+#define TASK_SAYS "a task of the simulation"
+
 /*
  * Models and tools.
  *
@@ -141,6 +144,8 @@ witness_check(struct sim *s)
 		const struct model_tool *t = s->model->tools.rows[i];
 		const struct deed *d = deed_find(s->witness, t->t.idem_key);
 
+		if (strcmp(t->t.tool, TASK) == 0) /* see task_check */
+			continue;
 		if (strcmp(t->t.state, "succeeded") != 0 ||
 		    (t->t.resolution != NULL &&
 			(strcmp(t->t.resolution, "operator") == 0 ||
@@ -319,6 +324,7 @@ sim_verify(void *arg, const struct plug_caller *who, const char *tool,
 /* What a model sees of the conversation. */
 struct seen {
 	int n_users, n_turns; /* turns with tools since the last user */
+	bool is_task; /* it is a subagent's */
 };
 
 static const char *
@@ -375,6 +381,7 @@ history_look(struct sim *s, struct json_object *messages)
 		if (strcmp(role, "user") == 0) {
 			seen.n_users++;
 			seen.n_turns = 0;
+			seen.is_task = strstr(json_text(m), TASK_SAYS) != NULL;
 		} else if (strcmp(role, "assistant") == 0 && has_calls(m)) {
 			seen.n_turns++;
 			if (!calls_answered(m,
@@ -403,16 +410,21 @@ say(const struct plug_sink *sink, enum as_delta_type type, uint32_t index,
 
 static void
 calls_say(const struct sim *s, struct rng *r, const struct seen *seen,
-    const struct plug_sink *sink)
+    bool has_task, const struct plug_sink *sink)
 {
 	uint32_t n = 1 + rng_below(r, 3);
-	char name[16], args[32], id[48];
+	char name[16], args[64], id[48];
 
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "t_%c",
 		    letters[rng_below(r, sizeof(letters) - 1)]);
 		snprintf(args, sizeof(args), "{\"x\":%u}", rng_below(r, 1000));
-		if (s->approval != NULL && rng_chance(r, 200)) {
+		if (has_task && rng_chance(r, 200)) {
+			snprintf(name, sizeof(name), TASK);
+			snprintf(args, sizeof(args),
+			    "{\"description\":\"%s %u\"}", TASK_SAYS,
+			    rng_below(r, 1000));
+		} else if (s->approval != NULL && rng_chance(r, 200)) {
 			snprintf(name, sizeof(name), "ask_human");
 			snprintf(args, sizeof(args), "{\"question\":\"%u?\"}",
 			    rng_below(r, 1000));
@@ -465,7 +477,18 @@ wants_tools(const struct sim *s, const struct plug_caller *who,
 	struct rng r = { s->seed * 31 + who->thread_id.b[15] * 7 +
 			 (uint64_t)seen->n_users };
 
-	return seen->n_turns < (int)rng_below(&r, 5);
+	return seen->n_turns < (int)rng_below(&r, seen->is_task ? 3 : 5);
+}
+
+static bool
+has_tool(struct json_object *tools, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(tools); i++)
+		if (strcmp(jget_str(json_object_array_get_idx(tools, i), "name",
+			       ""),
+			name) == 0)
+			return true;
+	return false;
 }
 
 static int
@@ -488,7 +511,7 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 	enum as_status st = node_wait(n, 0, true, err);
 	struct seen seen;
 
-	(void)model, (void)tools;
+	(void)model;
 	if (st != AS_OK)
 		return st;
 	sim_trace(s, "node %d asks the model for %s attempt %d", n->index,
@@ -513,7 +536,7 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 	end->input = 10 * (int64_t)json_object_array_length(messages);
 	end->output = 5;
 	if (wants_tools(s, who, &seen)) {
-		calls_say(s, &r, &seen, sink);
+		calls_say(s, &r, &seen, has_tool(tools, TASK), sink);
 		end->why = AS_END_TOOLS;
 	}
 	return AS_OK;
@@ -538,6 +561,9 @@ sim_agent(void *arg, struct uuid id, struct arena *arena, struct agent **out,
 		json_object_array_add(agent.toolkits,
 		    json_object_new_string("t"));
 		agent.memory = jobj();
+		agent.builtins = jarr();
+		json_object_array_add(agent.builtins,
+		    json_object_new_string(TASK));
 	}
 	agent.id = id;
 	agent.approval = n->sim->approval;

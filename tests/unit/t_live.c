@@ -59,20 +59,15 @@ test_pieces(void)
 	live_free(l);
 }
 
-/* The old run's last breath comes when the next one has begun to write. */
+/* The last breath of who has lost the run, when the next one has begun. */
 static void
 test_successor(void)
 {
 	struct live *l = live_new();
 
-	live_begin(l, thread, old_run, message, 1);
-	CU_ASSERT_TRUE(append(l, old_run, 1, "old"));
 	live_begin(l, thread, new_run, message, 1);
 	CU_ASSERT_TRUE(append(l, new_run, 1, "new"));
 	CU_ASSERT_FALSE(append(l, old_run, 1, "late"));
-	live_end(l, thread, old_run, 1);
-	assert_text(l, 0, "new");
-	/* The same with two attempts of one run. */
 	live_begin(l, thread, new_run, message, 2);
 	CU_ASSERT_TRUE(append(l, new_run, 2, "newer"));
 	CU_ASSERT_FALSE(append(l, new_run, 1, "late"));
@@ -81,9 +76,34 @@ test_successor(void)
 	live_free(l); /* with what is in it */
 }
 
+/* Subagents write into one thread at the same time. */
+static void
+test_several(void)
+{
+	static const struct uuid other = { { [15] = 5 } };
+	struct live *l = live_new();
+	struct live_text t;
+
+	live_begin(l, thread, old_run, message, 1);
+	live_begin(l, thread, new_run, other, 1);
+	CU_ASSERT_TRUE(append(l, old_run, 1, "one"));
+	CU_ASSERT_TRUE(append(l, new_run, 1, "another"));
+	CU_ASSERT_TRUE(append(l, old_run, 1, " two"));
+	assert_text(l, 0, "one two");
+	CU_ASSERT_TRUE_FATAL(live_get(l, thread, other, 2, &t));
+	CU_ASSERT_TRUE(uuid_equal(t.run_id, new_run));
+	CU_ASSERT_EQUAL(t.text.len, 5);
+	buf_free(&t.text);
+	live_end(l, thread, new_run, 1);
+	CU_ASSERT_FALSE(live_get(l, thread, other, 0, &t));
+	assert_text(l, 0, "one two");
+	live_free(l);
+}
+
 static CU_TestInfo tests[] = {
 	{ "pieces follow one another", test_pieces },
 	{ "who is late changes nothing", test_successor },
+	{ "several write at once", test_several },
 	CU_TEST_INFO_NULL,
 };
 

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Subagents: a call of `task` is a run of its own in the same thread.  Its
+// parent waits for it without a slot, is told its last word or why there is
+// none, and takes it along when it is cancelled.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { log, messages, newThread, scene, script } from
+	"../support/chat.mjs";
+import { api, databaseUrl, start } from "../support/server.mjs";
+
+const folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
+const task = (description, more = {}) =>
+	({ name: "task", args: { description, ...more } });
+const sum = (expression) => ({ name: "calculator_evaluate", args: { expression } });
+
+const turns = [
+	{ match: "one please", tool_calls: [task("look at A")] },
+	{ match: "one please", text: "A was looked at." },
+	{ match: "look at A", text: "A is fine." },
+
+	{ match: "three please", tool_calls: [task("count B"), sum("6 * 7"),
+		task("count C"), { name: "task", args: {} }] },
+	{ match: "three please", text: "All counted." },
+	{ match: "count B", tool_calls: [sum("1 + 1")] },
+	{ match: "count B", text: "B is two." },
+	{ match: "count C", text: "C is three." },
+
+	{ match: "deep please", tool_calls: [task("level 1")] },
+	{ match: "deep please", text: "Deep enough." },
+	{ match: "level 1", tool_calls: [task("level 2")] },
+	{ match: "level 1", text: "one" },
+	{ match: "level 2", tool_calls: [task("level 3")] },
+	{ match: "level 2", text: "two" },
+	{ match: "level 3", tool_calls: [task("level 4")] },
+	{ match: "level 3", text: "three" },
+
+	{ match: "broken please", tool_calls: [task("fail for me")] },
+	{ match: "broken please", text: "It did not work." },
+	{ match: "fail for me", fail: { status: 401, message: "no key" } },
+
+	{ match: "slow please", tool_calls: [task("wait long X"),
+		task("wait long Y")] },
+	{ match: "slow please", text: "Never said." },
+	{ match: "wait long", delay_ms: 30000, text: "a b c" },
+
+	{ match: "many please", tool_calls: [1, 2, 3].map((i) =>
+		task(`one of many ${i}`)) },
+	{ match: "many please", text: "Too many." },
+
+	{ match: "stranger please", tool_calls: [task("x",
+		{ agent: "0192f0c1-2222-7000-8000-000000000000" })] },
+	{ match: "stranger please", text: "No such agent." },
+];
+
+let server, s;
+
+before(async () => {
+	server = await start({ set: [script(folder, turns), "runs.subagents=2",
+		"models.tries=1"] });
+	s = await scene(server, { builtins: ["task"] });
+});
+after(async () => {
+	await server?.stop();
+	rmSync(folder, { recursive: true });
+});
+
+const get = async (path) => {
+	const { status, body } = await api(server, "GET", path,
+		{ token: s.token });
+	assert.equal(status, 200, JSON.stringify(body));
+	return body;
+};
+const post = (path, body) => api(server, "POST", path,
+	{ token: s.token, body });
+
+// The run in a new thread, from its first word on.
+async function begin(content) {
+	const thread = await newThread(server, s.person, s.agent.id);
+	const { status, body } = await post(
+		`/api/chat/sessions/${thread.id}`, { content });
+	assert.equal(status, 202, JSON.stringify(body));
+	return { ...s, thread, run: body.run };
+}
+
+async function until(what, fn) {
+	const end = Date.now() + 20000;
+	for (;;) {
+		const value = await fn();
+		if (value)
+			return value;
+		assert.ok(Date.now() < end, `waited in vain: ${what}`);
+		await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+}
+
+const over = (t, id = t.run.id) => until("the end of a run", async () => {
+	const run = await get(`/api/runs/${id}`);
+	return run.completed_at ? run : null;
+});
+
+const family = async (t) =>
+	(await get(`/api/runs?thread_id=${t.thread.id}&limit=50`)).items
+		.filter((r) => r.kind === "subagent");
+
+const results = (list) => list.filter((m) => m.role === "tool")
+	.map((m) => m.content);
+
+test("its last word is the result, and its work is seen", async () => {
+	const t = await begin("one please");
+	const run = await over(t);
+	assert.equal(run.status, "succeeded");
+	assert.equal(run.pending_subagents, 0);
+
+	// The thread has its messages, not the subagent's.
+	const list = await messages(server, t);
+	assert.deepEqual(list.map((m) => m.role),
+		["user", "assistant", "tool", "assistant"]);
+	assert.deepEqual(results(list), ["A is fine."]);
+	assert.equal(list.at(-1).content, "A was looked at.");
+
+	const [child, ...none] = await family(t);
+	assert.deepEqual(none, []);
+	assert.equal(child.status, "succeeded");
+	assert.equal(child.parent_run_id, run.id);
+	assert.equal(child.root_run_id, run.id);
+	assert.match(child.checkpoint_ns, /^task:[0-9a-f-]{36}$/);
+
+	// The thread's log has both; a subagent's events say whose they are.
+	const all = await log(server, t);
+	const own = all.filter((e) => e.run_id === run.id);
+	const its = all.filter((e) => e.run_id === child.id);
+	assert.equal(own.length + its.length, all.length);
+	assert.ok(own.every((e) => !e.ns));
+	assert.ok(its.every((e) => e.ns === child.checkpoint_ns));
+	assert.ok(its.some((e) => e.type === "message_created"
+		&& e.message.content === "A is fine."));
+	assert.deepEqual(own.filter((e) => e.type === "run_status")
+		.map((e) => e.state), ["running", "waiting_child", "queued",
+		"running", "succeeded"]);
+});
+
+test("several work at once, behind the other tools", async () => {
+	const t = await begin("three please");
+	assert.equal((await over(t)).status, "succeeded");
+	const list = await messages(server, t);
+	const calls = list[1].parts.filter((p) => p.type === "tool_call");
+	const result = (i) => list.find((m) => m.role === "tool"
+		&& m.tool_call_id === calls[i].id).content;
+	assert.equal(result(0), "B is two.");
+	assert.match(result(1), /42/);
+	assert.equal(result(2), "C is three.");
+	assert.match(result(3), /^Error (VALIDATION_FAILED|LIMIT_REACHED)/);
+});
+
+test("they go so deep and no deeper", async () => {
+	const t = await begin("deep please");
+	assert.equal((await over(t)).status, "succeeded");
+	const kids = await family(t);
+	assert.deepEqual(kids.map((k) => k.checkpoint_ns.split("|").length).sort(),
+		[1, 2, 3]);
+	const events3 = (await log(server, t)).filter((e) =>
+		e.ns?.split("|").length === 3 && e.type === "tool_result");
+	assert.equal(events3.length, 1);
+	assert.equal(events3[0].error.code, "NOT_FOUND");
+});
+
+test("one that fails is a result that says so", async () => {
+	const t = await begin("broken please");
+	assert.equal((await over(t)).status, "succeeded");
+	const [child] = await family(t);
+	assert.equal(child.status, "failed");
+	assert.match(results(await messages(server, t))[0],
+		/^Error [A-Z_]+: the subagent ended as failed: /);
+});
+
+test("more than the limit are refused, the others work", async () => {
+	const t = await begin("many please");
+	assert.equal((await over(t)).status, "succeeded");
+	assert.equal((await family(t)).length, 2);
+	const refused = results(await messages(server, t))
+		.filter((text) => text.startsWith("Error"));
+	assert.deepEqual(refused, ["Error LIMIT_REACHED: an answer may begin "
+		+ "2 subagents"]);
+});
+
+test("an agent that one may not see is none", async () => {
+	const t = await begin("stranger please");
+	assert.equal((await over(t)).status, "succeeded");
+	assert.deepEqual(await family(t), []);
+	assert.match(results(await messages(server, t))[0],
+		/^Error NOT_FOUND: /);
+});
+
+for (const [action, state] of [["interrupt", "cancelled"],
+	["rollback", "rolled_back"]])
+	test(`a cancel takes its subagents along: ${action}`, async () => {
+		const t = await begin("slow please");
+		await until("both at work", async () =>
+			(await family(t)).filter((r) => r.status === "running")
+				.length === 2);
+		assert.equal((await get(`/api/runs/${t.run.id}`)).status,
+			"waiting_child");
+		const { status } = await post(`/api/runs/${t.run.id}/cancel`,
+			{ action });
+		assert.equal(status, 202);
+		assert.equal((await over(t)).status, state);
+		for (const child of await family(t))
+			assert.equal(child.status, state);
+		const thread = await get(`/api/chat/sessions/${t.thread.id}`);
+		assert.equal(thread.status, "idle");
+	});
+
+test("a subagent that is cancelled alone is a result", async () => {
+	const t = await begin("slow please");
+	const kids = await until("both at work", async () => {
+		const list = await family(t);
+		return list.filter((r) => r.status === "running").length === 2
+			? list : null;
+	});
+	for (const child of kids)
+		assert.equal((await post(`/api/runs/${child.id}/cancel`, {}))
+			.status, 202);
+	assert.equal((await over(t)).status, "succeeded");
+	for (const text of results(await messages(server, t)))
+		assert.match(text, /^Error CANCELED: the subagent ended as cancelled/);
+});
+
+test("a person sees a subagent's text in its own stream", async () => {
+	const t = await begin("slow please");
+	const [child] = await until("one at work", async () => {
+		const list = await family(t);
+		return list.filter((r) => r.status === "running").length === 2
+			? list : null;
+	});
+	const items = await until("its answer begins", async () => {
+		const list = (await get(`/api/runs/${child.id}/events?limit=100`))
+			.items;
+		return list.some((e) => e.type === "message_start") ? list : null;
+	});
+	assert.deepEqual(items.map((e) => e.run_seq),
+		items.map((e, i) => i + 1));
+	await post(`/api/runs/${t.run.id}/cancel`, {});
+	await over(t);
+});
+
+test("all of them are replayed, and their rows are what the log says", async () => {
+	const { items } = await get("/api/runs?limit=100");
+	assert.equal((await server.end("SIGTERM")).code, 0);
+	const command = (...args) => {
+		const all = [...args, "--data", server.data];
+		if (process.env.AGENT_STUDIO_CONF)
+			all.push("--conf", process.env.AGENT_STUDIO_CONF);
+		if (server.database)
+			all.push("--set", `store.url=${
+				databaseUrl(server.admin, server.database)}`);
+		return spawnSync(process.env.AGENT_STUDIO ?? "agent-studio", all,
+			{ encoding: "utf8" });
+	};
+	const { status, stdout } = command("replay", "--all");
+	assert.equal(stdout.trimEnd().split("\n").at(-1),
+		`${items.length} runs equal, 0 different, 0 not to be replayed`,
+		stdout);
+	assert.equal(status, 0);
+	for (const run of items) {
+		const r = command("rebuild", run.id, "--check");
+		assert.equal(r.status, 0, r.stdout + r.stderr);
+	}
+});
