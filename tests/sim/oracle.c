@@ -130,6 +130,8 @@ static const struct rule rules[] = {
 	{ "late result", MODEL_LATE, ~0u, ~0u, 0, 0, BY_ANYBODY, false },
 };
 
+_Static_assert(N_ITEMS(rules) <= COVERED_RULES, "each rule is counted");
+
 const char *
 oracle_rule_name(int i)
 {

@@ -89,7 +89,7 @@ struct sim_node;
 struct witness;
 
 enum {
-	COVERED_RULES = 40
+	COVERED_RULES = 64
 };
 
 struct sim_coverage {
