@@ -361,6 +361,57 @@ describe("fifty at once", () => {
 		});
 });
 
+// A branch begins with a call that stands still; what waits meanwhile follows
+// the leaf as it is then.
+describe("in a thread with branches", () => {
+	const AFTER = {
+		enqueue: ["tool", "assistant", "user", "assistant"],
+		interrupt: ["tool", "user", "assistant"],
+		steer: ["tool", "user", "assistant"],
+	};
+	for (const policy of ["enqueue", "interrupt", "rollback", "steer"])
+		test(policy, async () => {
+			const name = `b${++n}`;
+			const s = { ...base, thread: await newThread(stage.server,
+				base.person, base.agent.id) };
+			const one = await say(stage.server, s, "one");
+			const before = await idle(stage.server, s);
+			const first = await say(stage.server, s, `tool ${name}`, "enqueue",
+				{ edit_of: one.body.message.id });
+			await stage.gates.at(name).reached;
+			const aside = await say(stage.server, s, "aside", "enqueue",
+				{ edit_of: one.body.message.id });
+			assert.equal(aside.body.code, "THREAD_BUSY");
+			const second = await say(stage.server, s, "and then", policy);
+			assert.equal(second.status, 202);
+			stage.gates.open(name);
+			const now = await idle(stage.server, s);
+			const { messages } = now;
+			// Each follows the one before it, and the last one is looked at.
+			messages.forEach((m, i) => assert.equal(m.parent_id ?? null,
+				messages[i - 1]?.id ?? null));
+			assert.equal(now.active_leaf, messages.at(-1).id);
+			assert.deepEqual(messages.map((m) => m.role), policy === "rollback"
+				? ["user", "assistant", "user", "assistant"]
+				: ["user", "assistant", ...AFTER[policy]]);
+			assert.equal(messages[0].id, policy === "rollback"
+				? before.messages[0].id : first.body.message.id);
+			assert.equal(messages.at(-1).content, "answer to and then");
+			assert.ok(messages.some((m) => m.id === second.body.message.id));
+			// The head goes with the leaf.
+			const { body } = await api(stage.server, "GET",
+				`/api/chat/sessions/${s.thread.id}/history`, { token: s.token });
+			const head = body.items.find((c) => c.head);
+			assert.equal(head.message_id, now.active_leaf);
+			if (policy === "rollback")
+				assert.equal(body.items.find((c) => c.id === head.parent_id)
+					.run_id, one.body.run.id);
+			await say(stage.server, s, "and on");
+			const on = await idle(stage.server, s);
+			assert.equal(on.messages.length, messages.length + 2);
+		});
+});
+
 // A server that executes nothing, and a worker that knows of no client.
 test("with a worker", async (t) => {
 	if (process.env.AGENT_STUDIO_STORE !== "postgres") {
