@@ -6,7 +6,9 @@ import { Transcript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, live: false, run: null };
-const transcript = new Transcript($("messages"), () => state.user);
+const blocked = new Set(); // runs that wait for their turn
+const cancel = (run) => state.socket.send({ type: "cancel", run_id: run });
+const transcript = new Transcript($("messages"), () => state.user, cancel);
 // A parked run does not keep anybody from writing.
 const works = (run) => (run === null || run.status === "end" || run.status === "recoverable_error" ||
 	run.state === "recoverable_error" ? null : run.run_id ?? run.id);
@@ -70,8 +72,9 @@ function draw() {
 	$("empty").hidden = !transcript.isEmpty() || !state.thread;
 	const running = state.run !== null;
 	$("send").hidden = running;
+	$("queue").hidden = !running;
 	$("stop").hidden = !running;
-	for (const button of [$("send"), $("stop"), ...$("empty").querySelectorAll("button")])
+	for (const button of [$("send"), $("queue"), $("stop"), ...$("empty").querySelectorAll("button")])
 		button.disabled = !state.live;
 }
 
@@ -154,6 +157,7 @@ async function openThread(thread) {
 	state.socket?.close();
 	state.thread = thread;
 	state.run = null;
+	blocked.clear();
 	transcript.clear();
 	state.socket = new ThreadSocket(thread.id, { onFrame, onState: showStatus });
 	draw();
@@ -161,14 +165,28 @@ async function openThread(thread) {
 
 function onFrame(frame) {
 	transcript.apply(frame);
-	if (frame.type === "snapshot")
+	if (frame.type === "snapshot") {
 		state.run = works(frame.run);
-	if (frame.type === "run_status") {
-		state.run = works(frame);
-		if (frame.status === "end")
-			refreshTitle();
+		for (const m of frame.messages)
+			if (m.state === "staged")
+				blocked.add(m.run_id);
 	}
+	if (frame.type === "run_status")
+		follow(frame);
 	draw();
+}
+
+// What happens to a run that waits says nothing about the one at work.
+function follow(frame) {
+	if (frame.state === "blocked") {
+		blocked.add(frame.run_id);
+		return;
+	}
+	if (blocked.delete(frame.run_id) && frame.status === "end")
+		return;
+	state.run = works(frame);
+	if (frame.status === "end")
+		refreshTitle();
 }
 
 async function refreshTitle() {
@@ -182,8 +200,9 @@ async function refreshTitle() {
 $("composer").addEventListener("submit", (event) => {
 	event.preventDefault();
 	const box = event.target.elements.content;
-	if (box.value.trim() === "" || state.run !== null)
+	if (box.value.trim() === "")
 		return;
+	// While a run is at work it waits for its turn.
 	if (state.socket.send({ type: "message", content: box.value, client_message_id: crypto.randomUUID() }))
 		box.value = "";
 });
@@ -204,7 +223,7 @@ for (const button of $("empty").querySelectorAll("button"))
 
 $("stop").addEventListener("click", () => {
 	if (state.run !== null)
-		state.socket.send({ type: "cancel", run_id: state.run });
+		cancel(state.run);
 });
 
 start();

@@ -15,19 +15,20 @@ function element(tag, className, text = "") {
 const show = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
 export class Transcript {
-	#list; #who; #messages = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
+	#list; #who; #cancel; #messages = new Map(); #staged = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
 	#waiting = null; // the run that waits, as the last element
 
-	// who() is the user that reads.
-	constructor(list, who) {
+	// who() is the user that reads; cancel(runId) takes back what waits.
+	constructor(list, who, cancel) {
 		this.#list = list;
 		this.#who = who;
+		this.#cancel = cancel;
 	}
 
 	clear() {
 		this.#waiting?.remove();
 		this.#list.replaceChildren();
-		for (const map of [this.#messages, this.#tools, this.#texts, this.#reasoning])
+		for (const map of [this.#messages, this.#staged, this.#tools, this.#texts, this.#reasoning])
 			map.clear();
 	}
 
@@ -45,12 +46,45 @@ export class Transcript {
 			this.#list.scrollTop = this.#list.scrollHeight;
 	}
 
+	// What waits stands below all that has been said.
+	#add(el) {
+		this.#list.insertBefore(el, this.#list.querySelector(":scope > .staged"));
+	}
+
+	#stage(m) {
+		const li = element("li", "message user staged", m.content);
+		const button = element("button", "quiet small", "Take back");
+		button.type = "button";
+		button.addEventListener("click", () => this.#cancel(m.run_id));
+		li.append(button);
+		this.#messages.set(m.id, li);
+		this.#staged.set(m.run_id, li);
+		this.#list.append(li);
+	}
+
+	// Its turn has come: before an answer that has not begun to speak.
+	#unstage(m) {
+		const li = this.#messages.get(m.id);
+		if (!li?.classList.contains("staged"))
+			return;
+		li.remove();
+		li.classList.remove("staged");
+		const next = this.#list.querySelector(":scope > .writing:empty");
+		if (next !== null)
+			next.before(li);
+		else
+			this.#add(li);
+		for (const [run, el] of this.#staged)
+			if (el === li)
+				this.#staged.delete(run);
+	}
+
 	#bubble(id, role) {
 		let li = this.#messages.get(id);
 		if (li === undefined) {
 			li = element("li", `message ${role}`);
 			this.#messages.set(id, li);
-			this.#list.append(li);
+			this.#add(li);
 		}
 		return li;
 	}
@@ -66,7 +100,7 @@ export class Transcript {
 			this.#tools.set(id, card);
 			const li = element("li", "");
 			li.append(card);
-			this.#list.append(li);
+			this.#add(li);
 		}
 		return card;
 	}
@@ -93,6 +127,11 @@ export class Transcript {
 			this.#finish(m.tool_call_id, m.tool_name, part.is_error ? "failed" : "succeeded", m.content);
 			return;
 		}
+		if (m.state === "staged") {
+			this.#stage(m);
+			return;
+		}
+		this.#unstage(m);
 		const li = this.#bubble(m.id, m.role);
 		li.textContent = m.content;
 		li.classList.remove("writing");
@@ -123,7 +162,7 @@ export class Transcript {
 		else if (status.state === "recoverable_error")
 			this.#waiting = new Question(status.run_id, status.error, this.#who());
 		if (this.#waiting !== null)
-			this.#list.append(this.#waiting.element);
+			this.#add(this.#waiting.element);
 		const unknown = this.#waiting !== null && status.error?.code === "OUTCOME_UNKNOWN";
 		for (const card of this.#tools.values())
 			if (card.dataset.state === (unknown ? "running" : "asked")) {
@@ -185,14 +224,22 @@ export class Transcript {
 	}
 
 	on_run_status(frame) {
+		if (frame.state === "blocked")
+			return;
+		const staged = this.#staged.get(frame.run_id);
+		if (staged !== undefined && frame.status === "end") {
+			staged.remove();
+			this.#staged.delete(frame.run_id);
+			return;
+		}
 		this.#wait(frame);
 		if (frame.error && this.#waiting === null)
-			this.#list.append(element("li", "notice", `${frame.error.code}: ${frame.error.message}`));
+			this.#add(element("li", "notice", `${frame.error.code}: ${frame.error.message}`));
 		if (frame.state === "rolled_back")
-			this.#list.append(element("li", "notice", "This turn was taken back."));
+			this.#add(element("li", "notice", "This turn was taken back."));
 	}
 
 	on_error(frame) {
-		this.#list.append(element("li", "notice", `${frame.code}: ${frame.message}`));
+		this.#add(element("li", "notice", `${frame.code}: ${frame.message}`));
 	}
 }

@@ -71,8 +71,8 @@ chat_message_again(struct http_req *req)
 	struct json_object *answer = NULL;
 	struct error err = { 0 };
 	struct chat_sent sent;
-	enum as_status st = chat_send_at(&ctx, http_param_uuid(req, "id"), NULL,
-	    0, NULL, &place, &sent, &err);
+	enum as_status st = chat_send_at(&ctx, http_param_uuid(req, "id"),
+	    &(struct chat_message){ .content = NULL }, &place, &sent, &err);
 
 	if (st == AS_OK)
 		st = chat_sent_json(&ctx, &sent, &answer, &err);

@@ -135,8 +135,8 @@ void
 chat_session_get(struct http_req *req)
 {
 	struct chat_ctx ctx = chat_ctx_of(req);
+	struct json_object *thread = NULL, *items = NULL, *queue = NULL;
 	const char *branch = http_query(req, "branch");
-	struct json_object *thread = NULL, *items = NULL;
 	struct error err = { 0 };
 	struct uuid leaf = { 0 };
 	struct page page;
@@ -156,12 +156,17 @@ chat_session_get(struct http_req *req)
 	if (st == AS_OK)
 		st = thread_messages(&ctx, path_id(req), leaf, page.after_int,
 		    page.limit, &items, &next, &err);
+	if (st == AS_OK)
+		st = run_queue(&ctx, path_id(req), &queue, &err);
 	if (st != AS_OK) {
+		json_object_put(queue);
+		json_object_put(items);
 		json_object_put(thread);
 		api_fail(req, &err);
 		return;
 	}
 	jput(thread, "messages", items);
+	jput(thread, "queue", queue);
 	jput_str(thread, "next_cursor",
 	    next > 0 ? page_cursor_int(req, next) : NULL);
 	http_reply_json(req, 200, thread);
@@ -169,7 +174,7 @@ chat_session_get(struct http_req *req)
 
 /* The length counts U+0000 too, so that it is seen and refused. */
 static enum as_status
-send_body(struct http_req *req, const char **content, size_t *len,
+send_body(struct http_req *req, struct chat_message *m,
     struct json_object **body, struct error *err)
 {
 	struct json_object *v;
@@ -178,8 +183,11 @@ send_body(struct http_req *req, const char **content, size_t *len,
 	if (st != AS_OK)
 		return st;
 	v = jget(*body, "content");
-	*content = json_object_get_string(v);
-	*len = (size_t)json_object_get_string_len(v);
+	m->content = json_object_get_string(v);
+	m->len = (size_t)json_object_get_string_len(v);
+	m->client_message_id = jget_str(*body, "client_message_id", NULL);
+	m->multitask = run_multitask_by_name(
+	    jget_str(*body, "multitask", NULL));
 	return AS_OK;
 }
 
@@ -209,18 +217,15 @@ chat_message_post(struct http_req *req)
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *body, *answer = NULL;
 	struct error err = { 0 };
+	struct chat_message m = { 0 };
 	struct chat_sent sent;
-	const char *content;
-	size_t len;
 	enum as_status st;
 
-	st = send_body(req, &content, &len, &body, &err);
+	st = send_body(req, &m, &body, &err);
 	if (st == AS_OK)
 		st = place_read(body, &place, &err);
 	if (st == AS_OK)
-		st = chat_send_at(&ctx, path_id(req), content, len,
-		    jget_str(body, "client_message_id", NULL), &place, &sent,
-		    &err);
+		st = chat_send_at(&ctx, path_id(req), &m, &place, &sent, &err);
 	if (st == AS_OK)
 		st = chat_sent_json(&ctx, &sent, &answer, &err);
 	if (st != AS_OK)
@@ -236,18 +241,16 @@ chat_interactive_stream(struct http_req *req)
 	struct stream_config config;
 	struct json_object *body;
 	struct error err = { 0 };
+	struct chat_message m = { 0 };
 	struct chat_sent sent;
 	struct uuid thread;
-	const char *content;
-	size_t len;
 	enum as_status st;
 
-	st = send_body(req, &content, &len, &body, &err);
+	st = send_body(req, &m, &body, &err);
 	if (st == AS_OK && !jget_uuid(body, "thread_id", &thread))
 		st = error_field(&err, "thread_id", "must be a UUID");
 	if (st == AS_OK)
-		st = chat_send(&ctx, thread, content, len,
-		    jget_str(body, "client_message_id", NULL), &sent, &err);
+		st = chat_send(&ctx, thread, &m, &sent, &err);
 	if (st != AS_OK) {
 		api_fail(req, &err);
 		return;

@@ -168,7 +168,8 @@ const struct route api_routes[] = {
 	    .tag = "chat", .summary = "Send a message; a run answers it.",
 	    .role = ROUTE_USER, .flags = ROUTE_IDEMPOTENT,
 	    .in = "MessageCreate", .out = "MessageAccepted", .status = 202,
-	    .errors = "NOT_FOUND THREAD_BUSY AGENT_NOT_READY" },
+	    .errors = "NOT_FOUND THREAD_BUSY THREAD_WAITING_HUMAN "
+		      "THREAD_QUEUE_FULL AGENT_NOT_READY" },
 	{ .method = "POST", .path = "/api/chat/sessions/{id:uuid}/messages/{mid:uuid}/regenerate",
 	    .fn = chat_message_again, .name = "chat_message_again",
 	    .tag = "chat",
@@ -202,7 +203,9 @@ const struct route api_routes[] = {
 	    .tag = "chat",
 	    .summary = "Send a message and watch its run until it ends or is parked.",
 	    .role = ROUTE_USER, .flags = ROUTE_SSE, .in = "StreamCreate",
-	    .out = "Event", .errors = "NOT_FOUND THREAD_BUSY AGENT_NOT_READY" },
+	    .out = "Event",
+	    .errors = "NOT_FOUND THREAD_BUSY THREAD_WAITING_HUMAN "
+		      "THREAD_QUEUE_FULL AGENT_NOT_READY" },
 	{ .method = "GET", .path = "/api/chat/sessions/{id:uuid}/events",
 	    .fn = chat_session_events, .name = "chat_session_events",
 	    .tag = "chat",

@@ -464,12 +464,17 @@ static const struct schema_row table[] = {
 		{ "$ref": "Thread" },
 		{
 			"type": "object",
-			"required": ["messages", "next_cursor"],
+			"required": ["messages", "queue", "next_cursor"],
 			"properties": {
 				"messages": {
 					"type": "array",
-					"description": "The newest, oldest first.",
+					"description": "The newest, oldest first; those that wait stand last.",
 					"items": { "$ref": "Message" }
+				},
+				"queue": {
+					"type": "array",
+					"description": "The runs that wait for the thread, the next one first.",
+					"items": { "$ref": "Run" }
 				},
 				"next_cursor": {
 					"type": ["string", "null"],
@@ -481,6 +486,10 @@ static const struct schema_row table[] = {
 }) },
 { "ThreadPage", PAGE("Thread") },
 { "ThreadsQuery", QUERY(LIMIT "," CURSOR ",\"agent_id\":" ID) },
+{ "Multitask", JSON({
+	"enum": ["reject", "enqueue", "interrupt", "rollback", "steer"],
+	"description": "What happens while another run is at work in the thread: 409; wait for it; end it, keeping or voiding what it said; or tell it at its next step. Without it: enqueue."
+}) },
 { "MessageCreate", JSON({
 	"type": "object",
 	"required": ["content"],
@@ -492,6 +501,7 @@ static const struct schema_row table[] = {
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
 		    "description": "Repeats are answered with what the first one made." },
+		"multitask": { "$ref": "Multitask" },
 		"edit_of": { "type": ["string", "null"], "format": "uuid",
 		    "description": "A message of mine: this one stands beside it." },
 		"parent_id": { "type": ["string", "null"], "format": "uuid",
@@ -509,7 +519,8 @@ static const struct schema_row table[] = {
 		    "maxLength": 262144 },
 		"client_message_id": { "type": ["string", "null"],
 		    "minLength": 1, "maxLength": 128,
-		    "description": "A repeat gets what happened to the first one." }
+		    "description": "A repeat gets what happened to the first one." },
+		"multitask": { "$ref": "Multitask" }
 	}
 }) },
 { "Part", JSON({
@@ -544,7 +555,8 @@ static const struct schema_row table[] = {
 	"\"tool_call_id\",\"state\",\"client_message_id\",\"parent_id\","
 	"\"usage\",\"created_at\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"run_id\":" ID_OR_NULL ","
-	"\"sequence\":" JSON({ "type": "integer" }) ","
+	"\"sequence\":" JSON({ "type": ["integer", "null"],
+	    "description": "Null while the message is staged." }) ","
 	"\"role\":" JSON({ "enum": ["user", "assistant", "tool", "system"] }) ","
 	"\"content\":" JSON({ "type": "string" }) ","
 	"\"parts\":" JSON({ "type": "array", "items": { "$ref": "Part" } }) ","
@@ -579,13 +591,13 @@ static const struct schema_row table[] = {
 	"\"agent_id\",\"kind\",\"status\",\"model\",\"step\",\"head_run_seq\","
 	"\"error\",\"correlation_id\",\"created_by_user_id\",\"checkpoint_ns\","
 	"\"checkpoint_id\",\"cancel_requested_at\",\"usage\",\"created_at\","
-	"\"started_at\",\"completed_at\",\"class\",\"position\","
-	"\"est_wait_ms\",\"parent_run_id\",\"root_run_id\","
+	"\"started_at\",\"completed_at\",\"class\",\"multitask\","
+	"\"position\",\"est_wait_ms\",\"parent_run_id\",\"root_run_id\","
 	"\"pending_subagents\",\"todos\"],\"properties\":{"
 	"\"id\":" ID ",\"thread_id\":" ID ",\"agent_id\":" ID ","
 	"\"class\":" JSON({ "enum": ["priority", "standard", "bulk"] }) ","
 	"\"position\":" JSON({ "type": ["integer", "null"], "description":
-	    "Of a queued run that is asked for by itself, from 1." }) ","
+	    "From 1: of a blocked run among those that wait for its thread; of a queued one, if it is asked for by itself, among those that wait for a slot." }) ","
 	"\"est_wait_ms\":" JSON({ "type": ["integer", "null"] }) ","
 	"\"kind\":" JSON({ "enum": ["interactive", "ambient", "subagent",
 	    "replay"] }) ","
@@ -602,6 +614,8 @@ static const struct schema_row table[] = {
 	"\"usage\":" JSON({ "$ref": "Usage" }) ","
 	"\"created_at\":" TIME ",\"started_at\":" TIME_OR_NULL ","
 	"\"completed_at\":" TIME_OR_NULL ","
+	"\"multitask\":" JSON({ "type": ["string", "null"],
+	    "description": "As asked for with its message." }) ","
 	"\"parent_run_id\":" ID_OR_NULL ",\"root_run_id\":" ID ","
 	"\"pending_subagents\":" JSON({ "type": "integer", "minimum": 0 }) ","
 	"\"todos\":" JSON({ "$ref": "Todos" }) "}}" },
@@ -705,7 +719,7 @@ static const struct schema_row table[] = {
 	    "Whose breaker it is." }) ","
 	"\"reason\":" JSON({ "type": ["string", "null"] }) ","
 	"\"position\":" JSON({ "type": "integer", "description":
-	    "Of a queued run; then again, live, when the wait has changed." }) ","
+	    "Of a blocked or a queued run; of the latter again, live, when the wait has changed." }) ","
 	"\"est_wait_ms\":" JSON({ "type": ["integer", "null"] }) ","
 	"\"in_ms\":" JSON({ "type": "integer", "description":
 	    "Of waiting_timer: after this it goes on by itself." }) ","

@@ -98,6 +98,8 @@ send_error(struct session *s, const struct error *err, const char *client_id)
 	body = err->extra;
 	if (body != NULL && (v = jget(body, "active_run_id")) != NULL)
 		jput(o, "active_run_id", json_object_get(v));
+	if (body != NULL && (v = jget(body, "items")) != NULL)
+		jput(o, "items", json_object_get(v));
 	if (body != NULL && (v = jget(body, "details")) != NULL)
 		jput(o, "details", json_object_get(v));
 	send_json(s, o);
@@ -291,6 +293,8 @@ do_message(struct session *s, struct chat_ctx *ctx, struct json_object *body,
 {
 	struct json_object *content = jget(body, "content");
 	struct json_object *id = jget(body, "client_message_id");
+	struct json_object *multitask = jget(body, "multitask");
+	struct chat_message m = { 0 };
 	struct chat_sent sent;
 
 	if (!json_object_is_type(content, json_type_string))
@@ -299,9 +303,14 @@ do_message(struct session *s, struct chat_ctx *ctx, struct json_object *body,
 	    (id != NULL && json_object_get_string_len(id) == 0))
 		return error_field(err, "client_message_id",
 		    "must be a string of 1 to 255 bytes");
-	return chat_send(ctx, s->thread_id, json_object_get_string(content),
-	    (size_t)json_object_get_string_len(content),
-	    jget_str(body, "client_message_id", NULL), &sent, err);
+	m.content = json_object_get_string(content);
+	m.len = (size_t)json_object_get_string_len(content);
+	m.client_message_id = jget_str(body, "client_message_id", NULL);
+	m.multitask = run_multitask_by_name(jget_str(body, "multitask", NULL));
+	if (multitask != NULL && m.multitask == 0)
+		return error_field(err, "multitask",
+		    "must be reject, enqueue, interrupt, rollback or steer");
+	return chat_send(ctx, s->thread_id, &m, &sent, err);
 }
 
 static SUSPENDS enum as_status

@@ -16,7 +16,7 @@ struct node {
 
 SQL(NODE, "SELECT id, parent_id, run_id, role, parts, step, sequence"
 	  " FROM messages WHERE id = $1 AND thread_id = $2"
-	  " AND state IN ('final', 'interrupted')");
+	  " AND ns = '' AND state IN ('final', 'interrupted')");
 
 static SUSPENDS enum as_status
 node_read(const struct chat_ctx *ctx, const struct thread_state *thread,

@@ -24,9 +24,10 @@ struct tree {
 	int n, roots; /* how many have no parent */
 };
 
-SQL(TREE, "SELECT id, parent_id, run_id, role, sequence, created_at,"
-	  " substr(content, 1, " PREVIEW ") FROM messages WHERE thread_id = $1"
-	  " AND state IN ('final', 'interrupted') ORDER BY sequence");
+SQL(TREE,
+    "SELECT id, parent_id, run_id, role, sequence, created_at,"
+    " substr(content, 1, " PREVIEW ") FROM messages WHERE thread_id = $1"
+    " AND ns = '' AND state IN ('final', 'interrupted') ORDER BY sequence");
 
 static int
 id_order(const void *a, const void *b)

@@ -67,6 +67,15 @@ SUSPENDS enum as_status thread_messages(const struct chat_ctx *ctx,
 
 /* ---- Sending ------------------------------------------------------- */
 
+#define CHAT_QUEUE_MAX 16 /* runs that wait for one thread */
+
+struct chat_message {
+	const char *content;
+	size_t len;
+	const char *client_message_id; /* or NULL */
+	enum run_multitask multitask; /* 0: enqueue */
+};
+
 /* Where in the tree of messages a run begins. */
 enum chat_how {
 	CHAT_AT_LEAF = 0,
@@ -98,16 +107,22 @@ struct chat_sent {
 
 /*
  * A person's message and the run that answers it, in one transaction; the run
- * starts on this loop if it has a slot.  THREAD_BUSY with active_run_id,
- * AGENT_NOT_READY, NOT_FOUND, VALIDATION_FAILED.
+ * starts on this loop if it has a slot.  If another run holds the thread,
+ * multitask says what happens.  THREAD_BUSY with active_run_id,
+ * THREAD_WAITING_HUMAN with items, THREAD_QUEUE_FULL, AGENT_NOT_READY,
+ * NOT_FOUND, VALIDATION_FAILED.
  */
+/* err is not NULL. */
 SUSPENDS enum as_status chat_send(const struct chat_ctx *ctx, struct uuid id,
-    const char *content, size_t len, const char *client_message_id,
-    struct chat_sent *out, struct error *err);
-/* The same elsewhere in the tree; content NULL where no message is made. */
+    const struct chat_message *message, struct chat_sent *out,
+    struct error *err);
+/*
+ * The same elsewhere in the tree; content NULL where no message is made.  Only
+ * what is said at the leaf waits for another run: THREAD_BUSY.
+ */
 SUSPENDS enum as_status chat_send_at(const struct chat_ctx *ctx, struct uuid id,
-    const char *content, size_t len, const char *client_message_id,
-    const struct chat_place *place, struct chat_sent *out, struct error *err);
+    const struct chat_message *message, const struct chat_place *place,
+    struct chat_sent *out, struct error *err);
 SUSPENDS enum as_status chat_sent_json(const struct chat_ctx *ctx,
     const struct chat_sent *sent, struct json_object **out, struct error *err);
 
@@ -129,9 +144,17 @@ SUSPENDS enum as_status run_find(const struct chat_ctx *ctx, struct uuid id,
     struct uuid *thread_id, enum run_status *status, int64_t *head,
     struct error *err);
 
+/* The runs that wait for a thread of this person, the next one first. */
+SUSPENDS enum as_status run_queue(const struct chat_ctx *ctx,
+    struct uuid thread_id, struct json_object **items, struct error *err);
+
 /* Ask for the end.  Harmless when it has ended already. */
 SUSPENDS enum as_status chat_cancel(const struct chat_ctx *ctx, struct uuid id,
     bool rollback, const char *reason, struct error *err);
+/* The same without asking whose run it is. */
+SUSPENDS enum as_status chat_cancel_as(const struct chat_ctx *ctx,
+    struct uuid run_id, bool rollback, const struct engine_resume *how,
+    struct error *err);
 /* All open runs of an agent that is being deleted. */
 SUSPENDS enum as_status chat_cancel_agent(const struct chat_ctx *ctx,
     struct uuid agent_id, struct error *err);

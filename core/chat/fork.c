@@ -225,8 +225,10 @@ fork_run(const struct chat_ctx *ctx, struct uuid thread, struct uuid checkpoint,
 	place.forked_from = c.run_id;
 	if (place.like != NULL)
 		text = how->patch;
-	return chat_send_at(ctx, thread, text, text != NULL ? strlen(text) : 0,
-	    NULL, &place, out, err);
+	return chat_send_at(ctx, thread,
+	    &(struct chat_message){ .content = text,
+		.len = text != NULL ? strlen(text) : 0 },
+	    &place, out, err);
 }
 
 /* ---- As a run's create takes it ------------------------------------ */

@@ -14,7 +14,8 @@ libchat_la_SOURCES = \
 	core/chat/branch.c core/chat/branch.h core/chat/branch_tree.c \
 	core/chat/checkpoint.c core/chat/checkpoint.h \
 	core/chat/fork.c core/chat/fork.h \
-	core/chat/send.c core/chat/send.h core/chat/send_parts.c \
+	core/chat/send.c core/chat/send.h core/chat/send_behind.c \
+	core/chat/send_impl.h core/chat/send_parts.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \
 	core/chat/stream_poll.c core/chat/stream_poll.h \

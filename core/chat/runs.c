@@ -12,7 +12,10 @@
 	"id, thread_id, agent_id, kind, status, model, step, head_seq, error," \
 	" correlation_id, created_by_user_id, checkpoint_ns, checkpoint_id," \
 	" cancel_requested_at, usage, created_at, started_at, completed_at," \
-	" class, parent_run_id, root_run_id, pending_children, todos"
+	" class, multitask, CASE WHEN block_pos IS NOT NULL THEN" \
+	" (SELECT count(*) FROM runs b WHERE b.thread_id = runs.thread_id" \
+	" AND b.block_pos <= runs.block_pos) END," \
+	" parent_run_id, root_run_id, pending_children, todos"
 
 /*
  * Mine, or of my tenant if I am an admin; written so that the primary key is
@@ -60,15 +63,19 @@ run_json(const struct rows *r, int i)
 	jput_time(o, "started_at", rows_int(r, i, 16));
 	jput_time(o, "completed_at", rows_int(r, i, 17));
 	jput_str(o, "class", run_class_name((int)rows_int(r, i, 18)));
-	jput_null(o, "position");
+	jput_str(o, "multitask", rows_text(r, i, 19));
+	if (rows_is_null(r, i, 20))
+		jput_null(o, "position");
+	else
+		jput_int(o, "position", rows_int(r, i, 20));
 	jput_null(o, "est_wait_ms");
-	put_id_or_null(o, "parent_run_id", rows_uuid(r, i, 19));
-	jput_uuid(o, "root_run_id", rows_uuid(r, i, 20));
-	jput_int(o, "pending_subagents", rows_int(r, i, 21));
-	if (rows_is_null(r, i, 22))
+	put_id_or_null(o, "parent_run_id", rows_uuid(r, i, 21));
+	jput_uuid(o, "root_run_id", rows_uuid(r, i, 22));
+	jput_int(o, "pending_subagents", rows_int(r, i, 23));
+	if (rows_is_null(r, i, 24))
 		jput(o, "todos", jarr());
 	else
-		jput_json(o, "todos", rows_text(r, i, 22));
+		jput_json(o, "todos", rows_text(r, i, 24));
 	return o;
 }
 
@@ -204,34 +211,62 @@ run_find(const struct chat_ctx *ctx, struct uuid id, struct uuid *thread_id,
 	return st;
 }
 
+SQL(RUN_QUEUE, "SELECT " RUN_COLUMNS " FROM runs WHERE thread_id = $1"
+	       " AND block_pos IS NOT NULL AND tenant_id = $2 AND user_id = $3"
+	       " ORDER BY block_pos");
+
+SUSPENDS enum as_status
+run_queue(const struct chat_ctx *ctx, struct uuid thread_id,
+    struct json_object **items, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(thread_id),
+		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id) };
+	struct rows *r = NULL;
+	enum as_status st = store_query(ctx->store, &RUN_QUEUE, args, 3, &r,
+	    err);
+
+	*items = jarr();
+	for (int i = 0; i < rows_count(r); i++)
+		json_object_array_add(*items, run_json(r, i));
+	rows_free(r);
+	return st;
+}
+
 /* ---- Cancel -------------------------------------------------------- */
+
+SUSPENDS enum as_status
+chat_cancel_as(const struct chat_ctx *ctx, struct uuid run_id, bool rollback,
+    const struct engine_resume *how, struct error *err)
+{
+	bool asked = false;
+	enum as_status st = engine_cancel(ctx->engine, run_id, rollback, how,
+	    &asked, err);
+
+	if (asked)
+		ctx->notify_cancel(ctx->notify_arg, run_id);
+	return st;
+}
 
 SUSPENDS enum as_status
 chat_cancel(const struct chat_ctx *ctx, struct uuid id, bool rollback,
     const char *reason, struct error *err)
 {
+	struct engine_resume how = { .reason = reason,
+		.items_close = "dismissed" };
 	struct uuid thread;
 	enum run_status status;
 	int64_t head;
 	enum as_status st = run_find(ctx, id, &thread, &status, &head, err);
 
-	if (st != AS_OK)
-		return st;
-	for (int i = 0; i < 16; i++) {
-		st = engine_cancel(ctx->engine, id, rollback, reason, err);
-		if (st != AS_CONFLICT) {
-			if (st == AS_OK)
-				ctx->notify_cancel(ctx->notify_arg, id);
-			return st;
-		}
-		error_clear(err);
-	}
-	return error_set(err, ERR_CONFLICT,
-	    "the run changes too fast; try again");
+	return st == AS_OK ? chat_cancel_as(ctx, id, rollback, &how, err) : st;
 }
 
-SQL(OPEN_OF_AGENT, "SELECT active_run_id FROM threads WHERE agent_id = $2"
-		   " AND tenant_id = $1 AND active_run_id IS NOT NULL");
+/* Those that wait come first, or the end of the others would start them. */
+SQL(OPEN_OF_AGENT,
+    "SELECT id, block_pos FROM runs WHERE block_pos IS NOT NULL AND thread_id"
+    " IN (SELECT id FROM threads WHERE agent_id = $2 AND tenant_id = $1)"
+    " UNION ALL SELECT active_run_id, NULL FROM threads WHERE agent_id = $2"
+    " AND tenant_id = $1 AND active_run_id IS NOT NULL");
 
 SUSPENDS enum as_status
 chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
@@ -246,9 +281,11 @@ chat_cancel_agent(const struct chat_ctx *ctx, struct uuid agent_id,
 	/* Of other people's threads too: the agent is gone for everybody. */
 	as_admin.who.role = ROLE_ADMIN;
 	st = store_query(ctx->store, &OPEN_OF_AGENT, args, 2, &r, err);
-	for (int i = 0; st == AS_OK && i < rows_count(r); i++)
-		st = chat_cancel(&as_admin, rows_uuid(r, i, 0), false,
-		    "agent_deleted", err);
+	for (int turn = 0; turn < 2; turn++)
+		for (int i = 0; st == AS_OK && i < rows_count(r); i++)
+			if (rows_is_null(r, i, 1) == (turn == 1))
+				st = chat_cancel(&as_admin, rows_uuid(r, i, 0),
+				    false, "agent_deleted", err);
 	rows_free(r);
 	return st;
 }

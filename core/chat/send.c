@@ -4,12 +4,11 @@
 #include "core/agent/agent.h"
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
-#include "core/base/json_write.h"
-#include "core/chat/branch.h"
-#include "core/chat/chat.h"
+#include "core/base/mem.h"
 #include "core/chat/fork.h"
 #include "core/chat/queue.h"
 #include "core/chat/send.h"
+#include "core/chat/send_impl.h"
 #include "core/run/run_branch.h"
 #include "core/run/wire.h"
 
@@ -19,56 +18,7 @@
  * the thread is looked at again.
  */
 
-#define SEND_TRIES 16
-
-struct sending {
-	const struct chat_ctx *ctx;
-	struct thread_state thread;
-	struct agent *agent;
-	struct arena *arena; /* of the agent; the run takes it */
-	const char *content, *client_message_id;
-	char model[CHAT_MODEL_LEN];
-	struct uuid run_id, message_id;
-	const struct chat_place *place;
-	struct branch_spot spot;
-};
-
-static enum as_status
-busy(const struct sending *s, struct error *err)
-{
-	enum as_status st = error_set(err, ERR_THREAD_BUSY,
-	    "a run is at work in this thread");
-	char id[UUID_TEXT];
-
-	uuid_format(s->thread.active_run_id, id);
-	error_member_str(err, "active_run_id", id);
-	return st;
-}
-
-/*
- * A run that waits for a decision does not keep a person from talking: it ends
- * here, with what it has done.  AS_OK: look at the thread again.
- */
-static SUSPENDS enum as_status
-make_way(const struct sending *s, struct error *err)
-{
-	const struct chat_ctx *ctx = s->ctx;
-	struct engine_resume how = { .reason = "superseded",
-		.items_close = "superseded" };
-	struct run_state run;
-	enum as_status st = run_store_state(ctx->runs, s->thread.active_run_id,
-	    ctx->arena, &run, err);
-
-	if (st == AS_OK && run.status != RUN_RECOVERABLE_ERROR)
-		return busy(s, err);
-	if (st == AS_OK)
-		st = engine_end(ctx->engine, run.id, RUN_CANCELLED, &how, err);
-	if (st == AS_CONFLICT) {
-		error_clear(err);
-		st = AS_OK;
-	}
-	return st;
-}
+#define SEND_TRIES 200
 
 static SUSPENDS enum as_status
 agent_check(struct sending *s, struct error *err)
@@ -85,9 +35,21 @@ message_fill(struct sending *s, struct run_message *m, int64_t now_us)
 	if (s->place->like != NULL)
 		fork_message(s->ctx, s->place->like, m);
 	m->id = s->message_id;
-	m->parent_id = s->spot.parent_id;
 	m->client_message_id = s->client_message_id;
-	m->sequence = s->thread.heads.msg_seq;
+}
+
+/* It is said now, and here. */
+static void
+place_fill(struct sending *s, struct run_create *c)
+{
+	c->dedup = s->place->dedup;
+	c->forked_from = s->spot.forked_from;
+	c->branch = s->spot.branch;
+	c->fork = s->spot.fork;
+	fork_tools(s->ctx, s->place, s->agent, c);
+	c->message.sequence = s->thread.heads.msg_seq;
+	if (s->content != NULL)
+		c->message.parent_id = s->spot.parent_id;
 }
 
 static void
@@ -120,6 +82,50 @@ run_begin(struct sending *s, struct work *w, struct uuid answer_id)
 		    NULL);
 }
 
+void
+send_fill(struct sending *s, struct run_create *c, struct event_list *events)
+{
+	const struct chat_ctx *ctx = s->ctx;
+
+	c->run_id = s->run_id;
+	c->thread_id = s->thread.id;
+	c->agent_id = s->thread.agent_id;
+	c->tenant_id = s->thread.tenant_id;
+	c->user_id = ctx->who.user_id;
+	c->model = s->model;
+	c->correlation_id = ctx->correlation_id;
+	c->traceparent = ctx->traceparent;
+	c->heads = s->thread.heads;
+	c->heads.run_seq = 0;
+	c->multitask = run_multitask_name(s->multitask);
+	c->now_us = engine_now_us(ctx->engine);
+	c->deadline_at = c->now_us +
+			 engine_limits(ctx->engine)->max_wall_ms * 1000;
+	c->events = events;
+	if (s->content != NULL)
+		message_fill(s, &c->message, c->now_us);
+}
+
+static SUSPENDS enum as_status
+create(struct sending *s, const struct run_create *c, struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	enum as_status st;
+
+	if (run_create_forks(c))
+		FAILPOINT("fork.pre_commit");
+	FAILPOINT("api.create.pre_commit");
+	st = run_store_create(ctx->runs, c, err);
+	if (st == AS_OK && run_create_forks(c))
+		FAILPOINT("fork.post_commit");
+	if (st == AS_OK) {
+		FAILPOINT("api.create.post_commit");
+		engine_publish(ctx->bus, s->thread.id, s->run_id, &c->heads,
+		    c->events, c->now_us);
+	}
+	return st;
+}
+
 static SUSPENDS enum as_status
 send_once(struct sending *s, struct error *err)
 {
@@ -130,52 +136,21 @@ send_once(struct sending *s, struct error *err)
 	struct work *w = NULL;
 	struct uuid answer_id = engine_new_id(e);
 	struct event_list events = { 0 };
-	struct run_create c = {
-		.run_id = s->run_id,
-		.thread_id = s->thread.id,
-		.agent_id = s->thread.agent_id,
-		.tenant_id = s->thread.tenant_id,
-		.user_id = ctx->who.user_id,
-		.model = s->model,
-		.correlation_id = ctx->correlation_id,
-		.traceparent = ctx->traceparent,
-		.dedup = s->place->dedup,
-		.forked_from = s->spot.forked_from,
-		.branch = s->spot.branch,
-		.fork = s->spot.fork,
-		.heads = s->thread.heads,
-		.owner_epoch = owned ? engine_epoch(e) : 0,
-		.now_us = engine_now_us(e),
-		.events = &events,
-	};
+	struct run_create c = { .owner_epoch = owned ? engine_epoch(e) : 0 };
 	struct queue_place place = { 0 };
 	enum as_status st;
 
+	send_fill(s, &c, &events);
 	if (!owned && (st = queue_admit(ctx->queue, c.tenant_id, c.class,
 			   &place, err)) != AS_OK)
 		return st;
-	c.heads.run_seq = 0;
 	c.title = s->content != NULL ? chat_title_from(ctx->arena, s->content)
 				     : "";
-	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
-	if (s->content != NULL)
-		message_fill(s, &c.message, c.now_us);
-	fork_tools(ctx, s->place, s->agent, &c);
-	c.message.sequence = s->thread.heads.msg_seq;
+	place_fill(s, &c);
 	events_fill(s, &events, &c, owned, answer_id, &place);
 	if (owned)
 		w = engine_expect(e, &c);
-	if (run_create_forks(&c))
-		FAILPOINT("fork.pre_commit");
-	FAILPOINT("api.create.pre_commit");
-	st = run_store_create(ctx->runs, &c, err);
-	if (st == AS_OK && run_create_forks(&c))
-		FAILPOINT("fork.post_commit");
-	if (st == AS_OK) {
-		FAILPOINT("api.create.post_commit");
-		engine_publish(ctx->bus, s->thread.id, s->run_id, &c.heads,
-		    &events, c.now_us);
-	}
+	st = create(s, &c, err);
 	if (st == AS_OK && owned)
 		run_begin(s, w, answer_id);
 	else if (owned)
@@ -220,78 +195,119 @@ find_replay(struct sending *s, struct chat_sent *out, struct error *err)
 	if (s->client_message_id == NULL)
 		return AS_OK;
 	st = run_store_by_client_id(s->ctx->runs, s->thread.id,
-	    s->client_message_id, &s->message_id, &out->run_id, &seq, err);
+	    s->client_message_id, &out->message_id, &out->run_id, &seq, err);
 	out->replayed = st == AS_OK && !uuid_is_nil(out->run_id);
 	out->seq_before = seq - 1;
-	out->message_id = s->message_id;
 	return st;
+}
+
+static SUSPENDS enum as_status
+send_here(struct sending *s, struct chat_sent *out, struct error *err)
+{
+	enum as_status st = branch_spot(s->ctx, &s->thread, s->place,
+	    s->message_id, &s->spot, err);
+
+	if (st != AS_OK)
+		return st;
+	out->message_id = s->spot.question_id;
+	return send_once(s, err);
+}
+
+static SUSPENDS enum as_status
+send_try(struct sending *s, struct uuid id, struct chat_sent *out,
+    struct error *err)
+{
+	const struct chat_ctx *ctx = s->ctx;
+	enum as_status st = run_store_thread(ctx->runs, id, ctx->who.tenant_id,
+	    ctx->who.user_id, &s->thread, err);
+
+	if (st == AS_OK)
+		st = find_replay(s, out, err);
+	if (st != AS_OK || out->replayed)
+		return st;
+	if (s->agent == NULL && (st = agent_check(s, err)) != AS_OK)
+		return st;
+	out->seq_before = s->thread.heads.seq;
+	out->run_id = s->run_id = engine_new_id(ctx->engine);
+	if (s->content != NULL)
+		s->message_id = engine_new_id(ctx->engine);
+	out->message_id = s->message_id;
+	if (!uuid_is_nil(s->thread.active_run_id))
+		return send_behind(s, err);
+	if (s->thread.n_blocked == 0)
+		return send_here(s, out, err);
+	/* It is free, and yet somebody waits: a crash has left it so. */
+	engine_unstall(ctx->engine);
+	return AS_CONFLICT;
+}
+
+/* Refused for what it is, and not because somebody was faster. */
+static bool
+is_refused(const struct error *err)
+{
+	return err->code == ERR_THREAD_BUSY ||
+	       err->code == ERR_THREAD_WAITING_HUMAN ||
+	       err->code == ERR_AGENT_NOT_READY;
+}
+
+/* Many at once: not all of them in step. */
+static SUSPENDS enum as_status
+step_back(const struct sending *s, uint32_t tries, struct error *err)
+{
+	uint32_t most = tries < 32 ? tries : 32;
+
+	if (tries < 2 ||
+	    fiber_sleep(engine_random(s->ctx->engine, most)) == FIBER_WOKEN)
+		return AS_OK;
+	return error_set(err, ERR_CANCELED, "stopped");
 }
 
 static SUSPENDS enum as_status
 send_tries(struct sending *s, struct uuid id, struct chat_sent *out,
     struct error *err)
 {
-	const struct chat_ctx *ctx = s->ctx;
-	enum as_status st = AS_OK;
+	enum as_status st = AS_CONFLICT;
 
-	for (int i = 0; i < SEND_TRIES && st == AS_OK; i++) {
-		st = run_store_thread(ctx->runs, id, ctx->who.tenant_id,
-		    ctx->who.user_id, &s->thread, err);
-		if (st == AS_OK)
-			st = find_replay(s, out, err);
-		if (st != AS_OK || out->replayed)
-			return st;
-		if (s->agent == NULL && (st = agent_check(s, err)) != AS_OK)
-			return st;
-		if (!uuid_is_nil(s->thread.active_run_id)) {
-			st = make_way(s, err);
-			continue;
-		}
-		out->seq_before = s->thread.heads.seq;
-		out->run_id = s->run_id = engine_new_id(ctx->engine);
-		if (s->content != NULL)
-			s->message_id = engine_new_id(ctx->engine);
-		st = branch_spot(ctx, &s->thread, s->place, s->message_id,
-		    &s->spot, err);
-		if (st != AS_OK)
-			return st;
-		out->message_id = s->spot.question_id;
-		st = send_once(s, err);
-		if (st != AS_CONFLICT)
+	for (uint32_t i = 0; i < SEND_TRIES; i++) {
+		st = send_try(s, id, out, err);
+		if (st != AS_CONFLICT || is_refused(err))
 			return st;
 		error_clear(err);
-		st = AS_OK;
+		if ((st = step_back(s, i, err)) != AS_OK)
+			return st;
 	}
-	return st != AS_OK ? st
-			   : error_set(err, ERR_CONFLICT,
-				 "the thread changes too fast; try again");
+	return error_set(err, ERR_CONFLICT,
+	    "the thread changes too fast; try again");
 }
 
 SUSPENDS enum as_status
-chat_send(const struct chat_ctx *ctx, struct uuid id, const char *content,
-    size_t len, const char *client_message_id, struct chat_sent *out,
+chat_send(const struct chat_ctx *ctx, struct uuid id,
+    const struct chat_message *message, struct chat_sent *out,
     struct error *err)
 {
 	static const struct chat_place leaf;
 
-	return chat_send_at(ctx, id, content, len, client_message_id, &leaf,
-	    out, err);
+	return chat_send_at(ctx, id, message, &leaf, out, err);
 }
 
 SUSPENDS enum as_status
-chat_send_at(const struct chat_ctx *ctx, struct uuid id, const char *content,
-    size_t len, const char *client_message_id, const struct chat_place *place,
+chat_send_at(const struct chat_ctx *ctx, struct uuid id,
+    const struct chat_message *message, const struct chat_place *place,
     struct chat_sent *out, struct error *err)
 {
 	struct sending *s = arena_alloc(ctx->arena, sizeof(*s));
-	enum as_status st = content != NULL
-				? chat_text_check("content", content, len, err)
-				: AS_OK;
+	enum as_status st = AS_OK;
 
+	MUST(err != NULL);
+	if (message->content != NULL)
+		st = chat_text_check("content", message->content, message->len,
+		    err);
 	memset(out, 0, sizeof(*out));
 	s->ctx = ctx;
-	s->content = content;
-	s->client_message_id = client_message_id;
+	s->content = message->content;
+	s->client_message_id = message->client_message_id;
+	s->multitask = message->multitask != 0 ? message->multitask
+					       : RUN_ENQUEUE;
 	s->place = place;
 	if (st == AS_OK)
 		st = send_tries(s, id, out, err);

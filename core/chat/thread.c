@@ -112,22 +112,34 @@ thread_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **out,
 
 #define PAGE_CHARS (4 * 1024 * 1024) /* of content and parts */
 
-/* At most $5, and no more than fill a page, but at least one. */
 #define MESSAGE_COLUMNS \
 	"m.id, m.run_id, m.sequence, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
 	" m.parent_id, m.usage, m.created_at"
+#define MESSAGES_OF \
+	"SELECT " MESSAGE_COLUMNS " FROM messages m JOIN threads t" \
+	" ON t.id = m.thread_id"
+#define OF_THREAD \
+	" WHERE m.thread_id = $1 AND t.tenant_id = $2 AND t.user_id = $3"
 
-SQL(MESSAGE_PAGE,
-    "SELECT " MESSAGE_COLUMNS " FROM messages m JOIN threads t"
-    " ON t.id = m.thread_id WHERE m.thread_id = $1 AND t.tenant_id = $2"
-    " AND t.user_id = $3 AND m.ns = '' AND m.sequence < $4 AND m.sequence >="
+/*
+ * At most $5, and no more than fill a page, but at least one.  Only what has a
+ * place in the history.
+ */
+SQL(MESSAGE_PAGE, MESSAGES_OF OF_THREAD
+    " AND m.ns = '' AND m.sequence < $4 AND m.sequence >="
     " (SELECT MIN(b.sequence) FROM (SELECT a.sequence, SUM(a.size) OVER"
     " (ORDER BY a.sequence DESC) - a.size AS before_it FROM (SELECT sequence,"
     " length(content) + length(parts) AS size FROM messages"
-    " WHERE thread_id = $1 AND ns = '' AND sequence < $4 ORDER BY sequence "
-    "DESC LIMIT $5)"
+    " WHERE thread_id = $1 AND ns = '' AND sequence < $4 AND sequence > 0"
+    " ORDER BY sequence DESC LIMIT $5)"
     " a) b WHERE b.before_it < $6) ORDER BY m.sequence DESC");
+
+/* What waits behind all of them, in the order of its runs. */
+SQL(MESSAGES_STAGED,
+    MESSAGES_OF " JOIN runs r ON r.id = m.run_id" OF_THREAD
+		" AND m.state = 'staged' AND r.thread_id = $1"
+		" AND r.block_pos IS NOT NULL ORDER BY r.block_pos");
 
 /* The same upwards from $7; what is not before $4 is only walked over. */
 #define IS_BEFORE "CASE WHEN m.sequence < $4 THEN "
@@ -196,5 +208,12 @@ thread_messages(const struct chat_ctx *ctx, struct uuid id, struct uuid leaf,
 	for (int i = n - 1; i >= 0; i--)
 		json_object_array_add(*items, message_json(r, i, id));
 	rows_free(r);
-	return AS_OK;
+	r = NULL;
+	if (before <= 0)
+		st = store_query(ctx->store, &MESSAGES_STAGED, args, 3, &r,
+		    err);
+	for (int i = 0; i < rows_count(r); i++)
+		json_object_array_add(*items, message_json(r, i, id));
+	rows_free(r);
+	return st;
 }

@@ -46,14 +46,34 @@ print_trouble(struct json_object *status)
 	printf(": see agent-studio runs; the next message ends it]");
 }
 
+/*
+ * The first event tells the run of the message.  What others say in the thread
+ * while it waits for its turn is not the answer to it.
+ */
+static bool
+is_ours(char run[UUID_TEXT], struct json_object *o)
+{
+	const char *id = jget_str(o, "run_id", "");
+
+	if (run[0] == '\0')
+		snprintf(run, UUID_TEXT, "%s", id);
+	return strcmp(run, id) == 0;
+}
+
 static enum as_status
 on_event(const struct sse_event *ev, void *arg)
 {
 	struct json_object *o = NULL, *v;
 
-	(void)arg;
 	if (json_parse(ev->data, ev->data_len, &o, NULL) != AS_OK)
 		return AS_OK;
+	if (!is_ours(arg, o)) {
+		json_object_put(o);
+		return AS_OK;
+	}
+	if (strcmp(jget_str(o, "state", ""), "blocked") == 0)
+		printf("[another run is at work; this one is number %lld]\n",
+		    (long long)jget_int(o, "position", 1));
 	if (strcmp(ev->name, "message_delta") == 0)
 		fputs(jget_str(o, "delta", ""), stdout);
 	else if (strcmp(ev->name, "message_reset") == 0)
@@ -80,7 +100,7 @@ chat_turn(struct chat *c, const char *line)
 	struct json_object *body = jobj();
 	struct error err = { 0 };
 	struct sse_parser parser;
-	char buf[2048];
+	char buf[2048], run[UUID_TEXT] = "";
 	size_t n = 1;
 
 	jput_str(body, "thread_id", c->thread);
@@ -94,7 +114,7 @@ chat_turn(struct chat *c, const char *line)
 		while (s != NULL &&
 		       http_read(s, buf, sizeof(buf), &n, &err) == AS_OK &&
 		       n > 0)
-			sse_parser_feed(&parser, buf, n, on_event, NULL);
+			sse_parser_feed(&parser, buf, n, on_event, run);
 	if (err.code != ERR_NONE)
 		fprintf(stderr, "message: %s", err.detail);
 	printf("\n");

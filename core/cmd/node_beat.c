@@ -30,6 +30,7 @@
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
 #define GAUGES_MS 2000
+#define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
 #define LAST_POLL_MS 20
 
@@ -247,6 +248,17 @@ expire_start(struct node *n)
 }
 
 static SUSPENDS void
+queues_look(struct node *n)
+{
+	struct app *app = node_app(n);
+
+	if (n->stopping || loop_now_ms(app->loop) < n->unstall_at_ms)
+		return;
+	n->unstall_at_ms = loop_now_ms(app->loop) + UNSTALL_MS;
+	engine_unstall(app->engine);
+}
+
+static SUSPENDS void
 reap_fiber(void *arg)
 {
 	struct node *n = arg;
@@ -259,6 +271,7 @@ reap_fiber(void *arg)
 	reap(n);
 	cancels_look(n);
 	orphans_look(n);
+	queues_look(n);
 	expire_start(n);
 	if (n->executes)
 		breaker_sync(node_app(n)->store, n->breakers,

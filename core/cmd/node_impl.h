@@ -73,6 +73,7 @@ struct node {
 	bool executes; /* runs, itself */
 	int64_t epoch;
 	uint64_t look_at_ms; /* for runs that nobody works on */
+	uint64_t unstall_at_ms; /* the next look at queues of threads */
 	bool expiring; /* a fiber looks for items that nobody has answered */
 	int64_t lease_us;
 	int64_t margin_us; /* of the lease, in which nothing new is begun */

@@ -95,10 +95,12 @@ replay_one(struct replaying *p, struct uuid run_id)
 	arena_free(arena);
 }
 
+/* Not those that have waited for their thread and never begun. */
 SQL(ENDED_RUNS,
     "SELECT id FROM runs WHERE status IN ('succeeded', 'failed', 'cancelled',"
-    " 'expired', 'rolled_back', 'dead_lettered') AND id > $1 ORDER BY id"
-    " LIMIT 500");
+    " 'expired', 'rolled_back', 'dead_lettered') AND NOT (started_at IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.run_id = runs.id"
+    " AND m.sequence > 0)) AND id > $1 ORDER BY id LIMIT 500");
 
 static SUSPENDS void
 replay_all(struct replaying *p)

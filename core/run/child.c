@@ -451,15 +451,18 @@ end_children(struct work *w)
 {
 	bool rollback = w->state.cancel_mode != NULL &&
 			strcmp(w->state.cancel_mode, "discard") == 0;
+	struct engine_resume how = { .reason = "parent_cancelled",
+		.items_close = "dismissed" };
 	struct run_claim *list = NULL;
+	bool asked;
 	int n = 0;
 
 	if (run_store_children(w->e->c.runs, w->run_id, &list, &n, NULL) !=
 	    AS_OK)
 		n = 0;
 	for (int i = 0; i < n; i++)
-		(void)engine_cancel(w->e, list[i].run_id, rollback,
-		    "parent_cancelled", NULL);
+		(void)engine_cancel(w->e, list[i].run_id, rollback, &how,
+		    &asked, NULL);
 	free(list);
 }
 

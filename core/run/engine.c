@@ -54,6 +54,12 @@ engine_new_id(struct engine *e)
 	return e->c.env.new_id(e->c.env.arg);
 }
 
+uint32_t
+engine_random(struct engine *e, uint32_t n)
+{
+	return e->c.env.random(e->c.env.arg, n);
+}
+
 int64_t
 engine_epoch(const struct engine *e)
 {
@@ -193,9 +199,13 @@ work_loop(struct work *w, bool announced)
 
 	if (!w->cancel && work_is_hopeless(w))
 		return;
+	work_heed(w);
 	if (!announced && !w->cancel && work_announce(w) == AS_CANCELED)
 		return;
 	while (end == WORK_GOES_ON && !w->lost) {
+		work_heed(w);
+		if (w->lost)
+			break;
 		if (w->cancel && !child_end_all(w))
 			end = WORK_ENDED;
 		else if (w->cancel)
@@ -287,6 +297,7 @@ work_main(void *arg)
 		log_debug("run", "run %s starts at step %lld", id,
 		    (long long)w->state.step);
 		work_loop(w, announced);
+		work_step_aside(w);
 	} else
 		log_err("run", "run %s cannot be worked on: %s", id,
 		    err.detail);

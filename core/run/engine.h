@@ -155,6 +155,25 @@ SUSPENDS enum as_status engine_end(struct engine *e, struct uuid run_id,
     enum run_status to, const struct engine_resume *how, struct error *err);
 
 /*
+ * Asks for the end of a run that holds its thread or waits for it: its owner is
+ * told by its row, others end at once as by engine_end.  Harmless when it has
+ * ended.  One with subagents ends behind them.  *asked: its row says cancelling
+ * now; whoever works on it in this engine is woken.
+ */
+SUSPENDS enum as_status engine_cancel(struct engine *e, struct uuid run_id,
+    bool rollback, const struct engine_resume *how, bool *asked,
+    struct error *err);
+
+/*
+ * What a crash can leave behind: threads that are free while a run waits for
+ * them, or held by one that has to make way.  Every now and then, by anybody.
+ */
+SUSPENDS void engine_unstall(struct engine *e);
+/* A blocked run whose thread is free begins; AS_CONFLICT: it is not so. */
+SUSPENDS enum as_status engine_unblock(struct engine *e, struct uuid run_id,
+    struct error *err);
+
+/*
  * Back to the queue, or, while other calls still wait for a decision, only
  * their row changes.  AS_CONFLICT: it is not parked (any more).
  */
@@ -193,15 +212,6 @@ SUSPENDS void engine_expire(struct engine *e);
  */
 SUSPENDS void engine_drain(struct engine *e, uint64_t until_ms);
 
-/*
- * One try to cancel a run with its state as it is now.  Its owner ends a
- * running one, since only he knows what was shown; one that waits for its
- * subagents is ended behind them.  AS_CONFLICT: somebody was faster.  Ended or
- * being cancelled: AS_OK.
- */
-SUSPENDS enum as_status engine_cancel(struct engine *e, struct uuid run_id,
-    bool rollback, const char *reason, struct error *err);
-
 /* Every event of a commit as frames on the bus, in order. */
 void engine_publish(struct bus *bus, struct uuid thread_id, struct uuid run_id,
     const struct run_heads *before, const struct event_list *events,
@@ -217,6 +227,7 @@ void engine_due(struct engine *e, int64_t wait_ms);
 /* The clock of the store as well as this process knows it. */
 int64_t engine_now_us(struct engine *e);
 struct uuid engine_new_id(struct engine *e);
+uint32_t engine_random(struct engine *e, uint32_t n); /* in [0, n) */
 int64_t engine_epoch(const struct engine *e);
 const struct engine_limits *engine_limits(const struct engine *e);
 

@@ -27,6 +27,13 @@ event_list_add(struct event_list *l, const char *type, struct buf *body)
 }
 
 void
+event_list_truncate(struct event_list *l, int n)
+{
+	while (l->n > n)
+		free(l->items[--l->n].body);
+}
+
+void
 event_list_clear(struct event_list *l)
 {
 	for (int i = 0; i < l->n; i++)

@@ -28,6 +28,7 @@ struct event_list {
 /* body is a whole object; what it holds is taken, it is empty then. */
 void event_list_add(struct event_list *l, const char *type, struct buf *body);
 void event_list_clear(struct event_list *l);
+void event_list_truncate(struct event_list *l, int n); /* keeps the first n */
 
 #define EVENT_NS ",\"ns\":" /* in the head of a subagent's frames */
 

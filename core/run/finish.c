@@ -139,6 +139,66 @@ close_calls(struct work *w, struct work_commit *wc, bool rolled_back)
 	return AS_OK;
 }
 
+/* ---- What cannot be rolled back ------------------------------------- */
+
+/* Calls that have, or may have, changed something outside. */
+static void
+residue_write(struct buf *b, const struct run_tool *rows, int n)
+{
+	jw_open_list(b, "residue");
+	for (int i = 0; i < n; i++) {
+		const struct run_tool *t = &rows[i];
+		bool known = strcmp(t->state, "succeeded") == 0;
+
+		jw_open(b, NULL);
+		jw_str(b, "tool_call_id", t->call_id);
+		jw_str(b, "name", t->tool);
+		jw_str(b, "effect", run_effect_word(t->effect));
+		jw_str(b, "outcome", known ? "succeeded" : "unknown");
+		jw_str(b, "idempotency_key", t->idem_key);
+		jw_close(b);
+	}
+	jw_close_list(b);
+}
+
+static SUSPENDS enum as_status
+rolled_back_event(struct work *w, struct work_commit *wc,
+    const struct work_ending *end, struct error *err)
+{
+	struct run_tool *rows;
+	struct buf b = { 0 };
+	enum as_status st;
+	int n;
+
+	for (int i = 0;; i++) {
+		st = run_store_effects(w->e->c.runs, w->run_id, wc->arena,
+		    &rows, &n, err);
+		if (!work_wait_retry(w, st, i))
+			break;
+	}
+	if (st != AS_OK)
+		return st;
+	jw_open(&b, NULL);
+	jw_str(&b, "status", "end");
+	jw_str(&b, "state", run_status_name(end->to));
+	jw_str(&b, "reason", end->reason);
+	run_usage_write(&b, "usage", &w->state.usage);
+	residue_write(&b, rows, n);
+	jw_close(&b);
+	event_list_add(&wc->events, "run_status", &b);
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
+end_event(struct work *w, struct work_commit *wc, const struct work_ending *end)
+{
+	if (end->to == RUN_ROLLED_BACK)
+		return rolled_back_event(w, wc, end, NULL);
+	event_list_add_status(&wc->events, end->to, end->reason, end->why,
+	    &w->state.usage);
+	return AS_OK;
+}
+
 /* ---- The end ------------------------------------------------------- */
 
 static void
@@ -169,7 +229,8 @@ work_end(struct work *w, const struct work_ending *end)
 	st = close_calls(w, &wc, rolled_back);
 	if (st == AS_OK) {
 		wc.c.to = end->to;
-		wc.c.void_messages = rolled_back;
+		/* What was never said is not a part of the history. */
+		wc.c.void_messages = rolled_back || wc.c.from == RUN_BLOCKED;
 		wc.c.items_close = end->items_close;
 		if (end->decision != NULL)
 			work_item_answer(&wc, end->decision);
@@ -182,10 +243,10 @@ work_end(struct work *w, const struct work_ending *end)
 			wc.c.error = work_text(&wc, &error);
 		}
 		ending_item(w, &wc, end);
-		event_list_add_status(&wc.events, end->to, end->reason,
-		    end->why, &w->state.usage);
-		st = work_commit(w, &wc, NULL);
+		st = end_event(w, &wc, end);
 	}
+	if (st == AS_OK)
+		st = work_commit(w, &wc, NULL);
 	if (st != AS_OK)
 		w->message_open = open;
 	work_commit_fini(&wc);
@@ -210,10 +271,7 @@ work_finish_cancel(struct work *w, const char *text, size_t len)
 		if (st != AS_OK || now.fence != w->state.fence ||
 		    now.status != RUN_CANCELLING)
 			return;
-		w->state.heads = now.heads;
-		w->state.parent = now.parent; /* as it was with these heads */
-		w->state.status = now.status;
-		w->state.cancel_mode = now.cancel_mode;
+		work_state_look(w, &now);
 		end.to = now.cancel_mode != NULL &&
 				 strcmp(now.cancel_mode, "discard") == 0
 			     ? RUN_ROLLED_BACK

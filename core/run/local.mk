@@ -7,6 +7,7 @@ librun_la_SOURCES = \
 	core/run/approval.c core/run/approval.h \
 	core/run/ask.c core/run/ask.h \
 	core/run/batch.c core/run/batch.h \
+	core/run/blocked.c \
 	core/run/breaker_store.c core/run/breaker_store.h \
 	core/run/builtin.c core/run/builtin.h \
 	core/run/call.c core/run/call.h core/run/call_result.c \
@@ -31,6 +32,7 @@ librun_la_SOURCES = \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
 	core/run/respond.c \
+	core/run/run_block.c core/run/run_block.h \
 	core/run/run_branch.c core/run/run_branch.h \
 	core/run/run_claim.c core/run/run_inbox.c core/run/run_node.c \
 	core/run/run_queue.c \

@@ -28,6 +28,7 @@ enum mutant {
 	MUTANT_RESEND_UNSAFE, /* a call that must not be repeated is */
 	MUTANT_UNASKED, /* a call is made before a person has said so */
 	MUTANT_PARK_BLIND, /* a run waits without having seen an answer */
+	MUTANT_JUMP_QUEUE, /* the last one that waits is the next */
 	MUTANT_LAST_
 };
 

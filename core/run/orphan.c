@@ -32,15 +32,18 @@ was_missing(const struct engine *e, struct uuid run_id)
 	return false;
 }
 
-static SUSPENDS void
+/* False: it has not been given back, as far as is known. */
+static SUSPENDS bool
 orphan_release(struct engine *e, const struct run_claim *held)
 {
 	char id[UUID_TEXT];
 
 	uuid_format(held->run_id, id);
 	if (run_store_release(e->c.runs, e->c.epoch, held->thread_id,
-		held->run_id, NULL) == AS_OK)
-		log_warn("run", "nobody works on run %s: given back", id);
+		held->run_id, NULL) != AS_OK)
+		return false;
+	log_warn("run", "nobody works on run %s: given back", id);
+	return true;
 }
 
 SUSPENDS void
@@ -57,10 +60,10 @@ engine_look(struct engine *e)
 	for (int i = 0; i < n; i++) {
 		if (is_worked_on(e, held[i].run_id))
 			continue;
-		if (was_missing(e, held[i].run_id)) {
-			orphan_release(e, &held[i]);
+		if (was_missing(e, held[i].run_id) &&
+		    orphan_release(e, &held[i]))
 			n_released++;
-		} else
+		else
 			missing[n_missing++] = held[i].run_id;
 	}
 	free(held);

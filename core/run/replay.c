@@ -116,6 +116,8 @@ keep(struct replay *r, const struct run_commit *c)
 
 	for (int i = 0; i < c->n_messages; i++)
 		keep_message(r, &c->messages[i]);
+	for (int i = 0; i < c->n_unblocks; i++)
+		keep_message(r, c->unblocks[i].message);
 	for (int i = 0; i < c->n_tools_new; i++)
 		keep_tool(r, &c->tools_new[i]);
 	for (int i = 0; i < c->n_tools_done; i++)
@@ -124,9 +126,11 @@ keep(struct replay *r, const struct run_commit *c)
 	s->step += c->advance ? 1 : 0;
 	s->fence += c->bump_fence ? 1 : 0;
 	s->attempt = c->attempt;
-	s->heads.seq += c->events->n;
-	s->heads.run_seq += c->events->n;
-	s->heads.msg_seq += c->n_messages;
+	s->heads = run_commit_heads(c);
+	if (c->n_unblocks > 0) {
+		s->n_steers = s->n_blocked = 0;
+		r->steer_told = false;
+	}
 	s->last_commit_id = c->commit_id;
 	if (!uuid_is_nil(c->checkpoint_id)) {
 		s->checkpoint_id = c->checkpoint_id;
@@ -153,6 +157,64 @@ cancel_is_due(const struct replay *r, bool at_tools)
 	       at_tools == (record_checkpoint_at(&r->rec, m->step) != NULL);
 }
 
+/* ---- Words that reached the run on its way -------------------------- */
+
+/* Is the recorded message at this place a person's, and not the first? */
+static bool
+is_steer(const struct replay *r, int at)
+{
+	return at > 0 && at < r->rec.n_messages &&
+	       strcmp(r->rec.messages[at].role, "user") == 0;
+}
+
+static int
+count_steers(const struct replay *r, int at)
+{
+	int n = 0;
+
+	while (is_steer(r, at + n))
+		n++;
+	return n;
+}
+
+/* They come before the commit that they were heard behind. */
+static bool
+steers_come(struct replay *r, int at)
+{
+	if (r->steer_told || !is_steer(r, at))
+		return false;
+	r->steer_told = true;
+	r->now.n_steers = r->now.n_blocked = count_steers(r, at);
+	r->now.heads.seq++; /* of their events at least one */
+	return true;
+}
+
+static SUSPENDS enum as_status
+replay_blocked(void *arg, struct uuid thread_id, struct arena *arena,
+    struct run_blocked **out, int *n, struct error *err)
+{
+	struct replay *r = arg;
+
+	(void)thread_id, (void)err;
+	r->moves++;
+	*n = (int)r->now.n_steers;
+	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
+	for (int i = 0; i < *n; i++) {
+		const struct record_message *m = &r->rec.messages[r->next + i];
+
+		(*out)[i] = (struct run_blocked){
+			.run_id = m->id, /* its own is not known any more */
+			.multitask = run_multitask_name(RUN_STEER),
+			.message = { .id = m->id,
+			    .role = m->role,
+			    .content = m->content,
+			    .parts = m->parts,
+			    .created_at = m->created_at }
+		};
+	}
+	return AS_OK;
+}
+
 static SUSPENDS enum as_status
 replay_commit(void *arg, const struct run_commit *c, struct error *err)
 {
@@ -163,7 +225,8 @@ replay_commit(void *arg, const struct run_commit *c, struct error *err)
 		return error_set(err, ERR_CANCELED, "the replay is over");
 	if (c->from != r->now.status || c->step != r->now.step ||
 	    c->fence != r->now.fence || c->heads.seq != r->now.heads.seq ||
-	    c->heads.run_seq != r->now.heads.run_seq)
+	    c->heads.run_seq != r->now.heads.run_seq ||
+	    (run_is_open(c->to) && steers_come(r, r->next + c->n_messages)))
 		return error_set(err, ERR_CONFLICT, "the row has moved on");
 	if (r->n_said + c->n_messages >
 		r->rec.n_before + r->rec.n_messages + WORK_CALLS_MAX ||
@@ -332,6 +395,17 @@ replay_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
 	return AS_OK;
 }
 
+/* What cannot be rolled back is not compared. */
+static SUSPENDS enum as_status
+replay_effects(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
+{
+	(void)arg, (void)run_id, (void)err;
+	*n = 0;
+	*out = arena_alloc(arena, 1);
+	return AS_OK;
+}
+
 /* What only a server asks for is not there: nobody may ask. */
 static const struct run_store_ops replay_ops = {
 	.commit = replay_commit,
@@ -343,6 +417,8 @@ static const struct run_store_ops replay_ops = {
 	.tools = replay_tools,
 	.asked = replay_asked,
 	.open_message = replay_open_message,
+	.blocked = replay_blocked,
+	.effects = replay_effects,
 };
 
 /* ---- Driving the engine -------------------------------------------- */
@@ -501,6 +577,7 @@ goes_on(struct replay *r)
 	const struct engine_resume how = { .items_close = "dismissed" };
 	const struct record *rec = &r->rec;
 	bool more = record_checkpoint_at(rec, r->now.step + 1) != NULL ||
+		    is_steer(r, r->next) ||
 		    (r->next < rec->n_messages &&
 			strcmp(rec->messages[r->next].role, "assistant") == 0);
 
@@ -510,8 +587,10 @@ goes_on(struct replay *r)
 	if (!more && replay_ends_cancelled(r))
 		(void)engine_end(r->engine, r->now.id, rec->state.status, &how,
 		    NULL);
-	if (more)
+	if (more) {
 		r->now.status = RUN_RUNNING;
+		(void)steers_come(r, r->next);
+	}
 	return more;
 }
 

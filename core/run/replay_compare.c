@@ -230,6 +230,8 @@ replay_check(struct replay *r, const struct run_commit *c)
 {
 	for (int i = 0; i < c->n_messages && r->out->what == NULL; i++)
 		compare_message(r, c->step + 1, &c->messages[i]);
+	for (int i = 0; i < c->n_unblocks && r->out->what == NULL; i++)
+		compare_message(r, c->step + 1, c->unblocks[i].message);
 	compare_intents(r, c);
 	for (int i = 0; i < c->n_tools_done; i++)
 		compare_outcome(r, c->step + 1, &c->tools_done[i]);

@@ -98,6 +98,7 @@ struct replay {
 	int n_tools;
 	int next; /* place of the recorded message that must come next */
 	bool claimed;
+	bool steer_told; /* the next words of a person are known to wait */
 	bool stuck; /* what happened then cannot be made to happen */
 	bool over; /* the record has ended, or differs: nothing more counts */
 	unsigned moves; /* counts everything that happens */

@@ -44,6 +44,31 @@ run_status_by_name(const char *name)
 	return 0;
 }
 
+static const char *const multitask_names[] = {
+	[RUN_REJECT] = "reject",
+	[RUN_ENQUEUE] = "enqueue",
+	[RUN_INTERRUPT] = "interrupt",
+	[RUN_ROLLBACK] = "rollback",
+	[RUN_STEER] = "steer",
+};
+
+const char *
+run_multitask_name(enum run_multitask m)
+{
+	return multitask_names[m];
+}
+
+enum run_multitask
+run_multitask_by_name(const char *name)
+{
+	for (size_t i = 1; name != NULL && i < sizeof(multitask_names) /
+						   sizeof(multitask_names[0]);
+	     i++)
+		if (strcmp(multitask_names[i], name) == 0)
+			return (enum run_multitask)i;
+	return 0;
+}
+
 static const char *const classes[] = { "priority", "standard", "bulk" };
 
 const char *

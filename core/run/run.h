@@ -46,6 +46,22 @@ int run_class_by_name(const char *name); /* -1 if unknown */
 /* What the thread is while it has such a run: idle busy waiting error. */
 const char *run_thread_status(enum run_status s);
 
+/*
+ * What becomes of a message while another run holds the thread: it is refused,
+ * waits for its turn, ends that run (keeping or voiding what it has said), or
+ * is told to it at its next step.
+ */
+enum run_multitask {
+	RUN_REJECT = 1,
+	RUN_ENQUEUE,
+	RUN_INTERRUPT,
+	RUN_ROLLBACK,
+	RUN_STEER
+};
+
+const char *run_multitask_name(enum run_multitask m);
+enum run_multitask run_multitask_by_name(const char *name); /* 0 if unknown */
+
 struct run_usage {
 	int64_t input, output, cached, reasoning;
 };

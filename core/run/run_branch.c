@@ -85,24 +85,12 @@ run_branch_add_head(struct batch *b, const struct run_create *c)
 		    SQL_UUID(c->run_id));
 }
 
-/* The newest checkpoint that has this message, or NULL. */
-#define CHECKPOINT_OF_M \
-	"(SELECT c.checkpoint_id FROM checkpoints c WHERE c.run_id = m.run_id" \
-	" AND c.step <= m.step AND c.source = 'loop' ORDER BY c.step DESC" \
-	" LIMIT 1)"
-
-SQL(SWITCH,
-    "UPDATE threads SET active_leaf = $4, version = version + 1,"
-    " updated_at = now_us(), head_checkpoint_id ="
-    " (WITH RECURSIVE up (parent_id, at) AS (SELECT m.parent_id,"
-    " " CHECKPOINT_OF_M " FROM messages m WHERE m.id = $4"
-    " UNION ALL SELECT m.parent_id, " CHECKPOINT_OF_M " FROM up JOIN messages m"
-    " ON m.id = up.parent_id WHERE up.at IS NULL)"
-    " SELECT up.at FROM up WHERE up.at IS NOT NULL)"
-    " WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
-    " AND active_run_id IS NULL AND active_leaf IS NOT NULL"
-    " AND EXISTS (SELECT 1 FROM messages m WHERE m.id = $4"
-    " AND m.thread_id = $1 AND m.ns = '' AND " RUN_COUNTS("m") ")");
+SQL(SWITCH, "UPDATE threads SET active_leaf = $4, version = version + 1,"
+	    " updated_at = now_us(), head_checkpoint_id = " RUN_CHECKPOINT_AT_4
+	    " WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
+	    " AND active_run_id IS NULL AND active_leaf IS NOT NULL"
+	    " AND EXISTS (SELECT 1 FROM messages m WHERE m.id = $4"
+	    " AND m.thread_id = $1 AND m.ns = '' AND " RUN_COUNTS("m") ")");
 
 SUSPENDS enum as_status
 run_sql_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,

@@ -30,6 +30,18 @@ void run_branch_add_fork(struct batch *b, const struct run_create *c);
 /* What the create on PostgreSQL leaves out, since it is rare. */
 void run_branch_add_head(struct batch *b, const struct run_create *c);
 
+/* The newest checkpoint on the path to message $4; column at. */
+#define RUN_CHECKPOINT_OF_M \
+	"(SELECT c.checkpoint_id FROM checkpoints c WHERE c.run_id = m.run_id" \
+	" AND c.step <= m.step AND c.source = 'loop' ORDER BY c.step DESC" \
+	" LIMIT 1)"
+#define RUN_CHECKPOINT_AT_4 \
+	"(WITH RECURSIVE up (parent_id, at) AS (SELECT m.parent_id," \
+	" " RUN_CHECKPOINT_OF_M " FROM messages m WHERE m.id = $4" \
+	" UNION ALL SELECT m.parent_id, " RUN_CHECKPOINT_OF_M " FROM up" \
+	" JOIN messages m ON m.id = up.parent_id WHERE up.at IS NULL)" \
+	" SELECT up.at FROM up WHERE up.at IS NOT NULL)"
+
 /* RUN_HISTORY_COLUMNS of the path to leaf, oldest first; see run_store.h. */
 SUSPENDS enum as_status run_branch_rows(struct store *store,
     struct uuid thread_id, struct uuid leaf, struct rows **out,

@@ -8,6 +8,23 @@
 
 /* What the engine reads before it decides; see run_store.h. */
 
+/* The runs that wait for a thread. */
+#define WAITING_FOR(thread) \
+	" FROM runs b WHERE b.thread_id = " thread \
+	" AND b.block_pos IS NOT NULL"
+
+#define QUEUE_OF_R \
+	" (SELECT count(*)" WAITING_FOR( \
+	    "r.thread_id") ")," \
+			   " (SELECT count(*)" WAITING_FOR( \
+			       "r.thread_id") " AND b.multitask = 'steer')," \
+					      " (SELECT " \
+					      "b.multitask" WAITING_FOR( \
+						  "r.thread_id") " ORDER BY " \
+								 "b.block_" \
+								 "pos LIMIT " \
+								 "1)"
+
 SQL(RUN_STATE,
     "SELECT r.id, r.thread_id, r.agent_id, r.tenant_id, r.user_id,"
     " r.last_commit_id, r.status, r.fence, r.step, r.owner_epoch,"
@@ -25,7 +42,8 @@ SQL(RUN_STATE,
     " r.forked_from_run, r.fork_mode,"
     " r.checkpoint_ns, r.pending_children, r.parent_run_id,"
     " r.parent_call_id, p.status, p.head_seq, p.pending_children, p.budget,"
-    " p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = r.root_run_id)"
+    " p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = r.root_run_id),"
+    " r.multitask, t.active_run_id, t.active_leaf," QUEUE_OF_R
     " FROM runs r JOIN threads t ON t.id = r.thread_id"
     " LEFT JOIN runs p ON p.id = r.parent_run_id WHERE r.id = $1");
 
@@ -99,6 +117,12 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->forked_from = rows_uuid(r, 0, 37);
 	s->fork_mode = text_in(arena, r, 0, 38);
 	family_from_row(s, r, arena);
+	s->multitask = text_in(arena, r, 0, 49);
+	s->active_run_id = rows_uuid(r, 0, 50);
+	s->thread_leaf = rows_uuid(r, 0, 51);
+	s->n_blocked = rows_int(r, 0, 52);
+	s->n_steers = rows_int(r, 0, 53);
+	s->next_multitask = text_in(arena, r, 0, 54);
 }
 
 SUSPENDS enum as_status
@@ -127,8 +151,10 @@ SQL(THREAD_STATE,
     " next_msg_seq, now_us(), title <> '', COALESCE(active_leaf, (SELECT m.id"
     " FROM messages m WHERE m.thread_id = threads.id AND m.ns = ''"
     " AND m.state IN ('final', 'interrupted')"
-    " ORDER BY m.sequence DESC LIMIT 1)), active_leaf"
-    " FROM threads WHERE id = $1 AND tenant_id = $2 AND user_id = $3");
+    " ORDER BY m.sequence DESC LIMIT 1)), active_leaf,"
+    " (SELECT count(*)" WAITING_FOR(
+	"threads.id") ") FROM threads WHERE id = $1 AND tenant_id = $2 AND "
+		      "user_id = $3");
 
 SUSPENDS enum as_status
 run_sql_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
@@ -159,6 +185,7 @@ run_sql_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 		out->has_title = rows_bool(r, 0, 8);
 		out->last_message_id = rows_uuid(r, 0, 9);
 		out->leaf = rows_uuid(r, 0, 10);
+		out->n_blocked = rows_int(r, 0, 11);
 	}
 	rows_free(r);
 	return st;
@@ -257,50 +284,70 @@ run_sql_history(void *arg, struct uuid thread_id, const char *ns,
 	return AS_OK;
 }
 
-SQL(STEP_TOOLS,
-    "SELECT id, step, ordinal, tool_call_id, idem_key, tool, tool_version,"
-    " args, effect, state, result, error_code, dispatch_deadline,"
-    " key_valid_until, resolution"
-    " FROM tool_invocations WHERE run_id = $1 AND step = $2 ORDER BY ordinal,"
-    " id");
+#define TOOL_COLUMNS \
+	"id, step, ordinal, tool_call_id, idem_key, tool, tool_version, args," \
+	" effect, state, result, error_code, dispatch_deadline," \
+	" key_valid_until, resolution FROM tool_invocations WHERE run_id = $1"
+
+SQL(STEP_TOOLS, "SELECT " TOOL_COLUMNS " AND step = $2 ORDER BY ordinal, id");
+
+SQL(EFFECTS, "SELECT " TOOL_COLUMNS " AND effect <> 'P'"
+	     " AND state IN ('started', 'succeeded', 'unknown')"
+	     " ORDER BY step, ordinal");
+
+static void
+tool_from_row(struct run_tool *t, const struct rows *r, int i,
+    struct arena *arena)
+{
+	t->id = rows_uuid(r, i, 0);
+	t->step = rows_int(r, i, 1);
+	t->ordinal = rows_int(r, i, 2);
+	t->call_id = text_in(arena, r, i, 3);
+	t->idem_key = text_in(arena, r, i, 4);
+	t->tool = text_in(arena, r, i, 5);
+	t->version = text_in(arena, r, i, 6);
+	t->args = text_in(arena, r, i, 7);
+	t->effect = text_in(arena, r, i, 8);
+	t->state = text_in(arena, r, i, 9);
+	t->result = text_in(arena, r, i, 10);
+	t->error_code = text_in(arena, r, i, 11);
+	t->deadline_us = rows_int(r, i, 12);
+	t->key_until = rows_int(r, i, 13);
+	t->resolution = text_in(arena, r, i, 14);
+}
+
+static SUSPENDS enum as_status
+tools_read(struct store *store, struct sql *sql, const struct sql_arg *args,
+    int n_args, struct arena *arena, struct run_tool **out, int *n,
+    struct error *err)
+{
+	struct rows *r = NULL;
+	enum as_status st = store_query(store, sql, args, n_args, &r, err);
+
+	*n = rows_count(r);
+	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
+	for (int i = 0; i < *n; i++)
+		tool_from_row(&(*out)[i], r, i, arena);
+	rows_free(r);
+	return st;
+}
 
 SUSPENDS enum as_status
 run_sql_tools(void *arg, struct uuid run_id, int64_t step, struct arena *arena,
     struct run_tool **out, int *n, struct error *err)
 {
-	struct store *store = arg;
 	struct sql_arg args[] = { SQL_UUID(run_id), SQL_INT(step) };
-	struct rows *r = NULL;
-	struct run_tool *t;
-	enum as_status st;
 
-	*out = NULL;
-	*n = 0;
-	st = store_query(store, &STEP_TOOLS, args, 2, &r, err);
-	if (st != AS_OK)
-		return st;
-	*n = rows_count(r);
-	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
-	for (int i = 0; i < *n; i++) {
-		t = &(*out)[i];
-		t->id = rows_uuid(r, i, 0);
-		t->step = rows_int(r, i, 1);
-		t->ordinal = rows_int(r, i, 2);
-		t->call_id = text_in(arena, r, i, 3);
-		t->idem_key = text_in(arena, r, i, 4);
-		t->tool = text_in(arena, r, i, 5);
-		t->version = text_in(arena, r, i, 6);
-		t->args = text_in(arena, r, i, 7);
-		t->effect = text_in(arena, r, i, 8);
-		t->state = text_in(arena, r, i, 9);
-		t->result = text_in(arena, r, i, 10);
-		t->error_code = text_in(arena, r, i, 11);
-		t->deadline_us = rows_int(r, i, 12);
-		t->key_until = rows_int(r, i, 13);
-		t->resolution = text_in(arena, r, i, 14);
-	}
-	rows_free(r);
-	return AS_OK;
+	return tools_read(arg, &STEP_TOOLS, args, 2, arena, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_sql_effects(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(run_id) };
+
+	return tools_read(arg, &EFFECTS, args, 1, arena, out, n, err);
 }
 
 #define OPEN_EVENTS \

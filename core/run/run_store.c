@@ -34,6 +34,9 @@ static const struct run_store_ops sql_ops = {
 	.overdue = run_sql_overdue,
 	.open_message = run_sql_open_message,
 	.by_client_id = run_sql_by_client_id,
+	.blocked = run_sql_blocked,
+	.stalled = run_sql_stalled,
+	.effects = run_sql_effects,
 	.by_dedup = run_sql_by_dedup,
 };
 
@@ -248,6 +251,27 @@ SUSPENDS enum as_status
 run_store_charge(struct run_store *rs, struct uuid run_id, struct error *err)
 {
 	return rs->ops->charge(rs->arg, run_id, err);
+}
+
+SUSPENDS enum as_status
+run_store_blocked(struct run_store *rs, struct uuid thread_id,
+    struct arena *arena, struct run_blocked **out, int *n, struct error *err)
+{
+	return rs->ops->blocked(rs->arg, thread_id, arena, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_stalled(struct run_store *rs, int max, struct run_stalled **out,
+    int *n, struct error *err)
+{
+	return rs->ops->stalled(rs->arg, max, out, n, err);
+}
+
+SUSPENDS enum as_status
+run_store_effects(struct run_store *rs, struct uuid run_id, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
+{
+	return rs->ops->effects(rs->arg, run_id, arena, out, n, err);
 }
 
 SUSPENDS enum as_status

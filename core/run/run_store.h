@@ -44,10 +44,10 @@ struct run_message {
 	struct uuid id, parent_id;
 	const char *role, *content, *parts; /* parts: JSON text */
 	const char *tool_name, *tool_call_id;
-	const char *state; /* final interrupted */
+	const char *state; /* final interrupted staged */
 	const char *client_message_id, *model, *usage;
 	int64_t step, ordinal;
-	int64_t sequence; /* set by the caller from heads.msg_seq */
+	int64_t sequence; /* set by the caller from heads.msg_seq; 0: staged */
 	int64_t created_at;
 };
 
@@ -145,20 +145,45 @@ struct run_create {
 	const char *dedup; /* NULL, or what only one run of this user and agent
 			      may have */
 	int64_t owner_epoch; /* not 0: born running, owned, fence 1 */
+	const char
+	    *multitask; /* as asked for: see enum run_multitask; or NULL */
+	/*
+	 * Not 0: the thread is held, and this one is blocked until the thread
+	 * is free and none with a smaller block_pos waits; its message is
+	 * staged, it has no job.
+	 */
+	int64_t block_pos;
 	int64_t deadline_at, now_us;
 	const struct event_list *events;
 };
 
 /*
  * Message, run, events and job in one, and the thread if it is new.
- * AS_CONFLICT: the thread has moved or is busy, or the client_message_id is
- * known: look with run_store_thread; or dedup is: look with
- * run_store_by_dedup.
+ * AS_CONFLICT: the thread has moved or is busy (or, for a blocked one, free), or
+ * the client_message_id is known: look with run_store_thread; or dedup is: look
+ * with run_store_by_dedup.
  */
 SUSPENDS enum as_status run_store_create(struct run_store *rs,
     const struct run_create *c, struct error *err);
 
 /* ---- Commit -------------------------------------------------------- */
+
+/*
+ * What a commit does to a run that is blocked in the same thread.  To queued:
+ * the thread is free now, it is the next one.  To cancelled: its words have
+ * become a part of the run that commits.
+ */
+struct run_unblock {
+	struct uuid run_id;
+	enum run_status to;
+	int64_t run_seq; /* its head before */
+	int64_t deadline_at;
+	const struct event_list *events; /* of this run */
+	/* Its own, with the place that it gets in the history. */
+	const struct run_message *message;
+	/* To queued, in a thread with branches: it answers at the leaf. */
+	struct run_branch branch;
+};
 
 /* A subagent: a run that the commit of another one begins. */
 struct run_child {
@@ -223,12 +248,21 @@ struct run_commit {
 	int n_children;
 	struct run_tell tell;
 	const char *todos; /* JSON; NULL: unchanged */
+	/* Their events follow all the others, in this order. */
+	const struct run_unblock *unblocks;
+	int n_unblocks;
+	/* From blocked to queued: the place of its message in the history. */
+	const struct run_message *unstaged;
+	struct run_branch branch; /* as in run_unblock */
 	struct uuid checkpoint_id; /* nil: none */
 	/* Its own last one; nil: the head of the thread, or none of a subagent. */
 	struct uuid checkpoint_parent;
 	const char *checkpoint_manifest;
 	uint8_t checkpoint_hash[32];
 	struct uuid leaf; /* of the thread from now on; nil: unchanged */
+	/* With void_messages: the thread's head is again that of this message;
+	   nil: what it was before the first checkpoint of the run. */
+	struct uuid back_to;
 	bool beside; /* the thread's head does not follow */
 	const char *usage; /* JSON of the run, NULL: unchanged */
 	int64_t tokens, cost_micros; /* that this commit adds */
@@ -250,6 +284,18 @@ SUSPENDS enum as_status run_store_commit(struct run_store *rs,
     const struct run_commit *c, struct error *err);
 
 /*
+ * The heads of the thread after this commit, since all that it writes is
+ * numbered; of the run: run_seq.
+ */
+struct run_heads run_commit_heads(const struct run_commit *c);
+/* The thread's head before the first event of its unblocks. */
+int64_t run_commit_unblock_seq(const struct run_commit *c);
+/* Its status after it; NULL: as it was. */
+const char *run_commit_thread_status(const struct run_commit *c);
+/* Does nothing of this run hold it any more? */
+bool run_commit_frees_thread(const struct run_commit *c);
+
+/*
  * A result that came after its fence was lost.  The first one counts, and only
  * while the call is `started` or `unknown`; the run's own row is not touched.
  * AS_CONFLICT: it has come too late.
@@ -257,9 +303,6 @@ SUSPENDS enum as_status run_store_commit(struct run_store *rs,
 SUSPENDS enum as_status run_store_late(struct run_store *rs, struct uuid run_id,
     const struct run_tool *t, int64_t now_us, struct error *err);
 
-/* The heads of the thread behind a commit: all that it writes is numbered. */
-int64_t run_commit_seq(const struct run_commit *c);
-int64_t run_commit_msg_seq(const struct run_commit *c);
 const char *run_commit_ns(const struct run_commit *c); /* never NULL */
 bool run_commit_holds(const struct run_commit *c); /* its thread, from now on */
 /*
@@ -408,6 +451,12 @@ struct run_state {
 	const char *fork_mode;
 	struct run_usage usage;
 	int64_t now_us; /* the store's clock at the read */
+	const char *multitask; /* NULL: not asked for */
+	struct uuid active_run_id; /* of the thread */
+	struct uuid thread_leaf; /* the same; nil: it has no branches */
+	/* Blocked runs of the thread at heads.seq, and how many of them steer. */
+	int64_t n_blocked, n_steers;
+	const char *next_multitask; /* of the first one, or NULL */
 	const char *ns; /* "": a root */
 	const char *root_kind;
 	int64_t pending_children;
@@ -430,6 +479,7 @@ struct thread_state {
 	struct uuid leaf; /* the same if there are branches, else nil */
 	struct run_heads heads;
 	int64_t now_us;
+	int64_t n_blocked; /* runs that wait for it */
 	bool has_title;
 };
 
@@ -519,5 +569,42 @@ SUSPENDS enum as_status run_store_by_client_id(struct run_store *rs,
 SUSPENDS enum as_status run_store_by_dedup(struct run_store *rs,
     struct uuid user_id, struct uuid agent_id, const char *dedup,
     struct run_claim *out, struct error *err);
+
+/* ---- Blocked runs -------------------------------------------------- */
+
+struct run_blocked {
+	struct uuid run_id;
+	const char *multitask;
+	int64_t block_pos, run_seq;
+	struct run_message message; /* staged */
+};
+
+/* Those of a thread in the order in which they will run, in the arena. */
+SUSPENDS enum as_status run_store_blocked(struct run_store *rs,
+    struct uuid thread_id, struct arena *arena, struct run_blocked **out,
+    int *n, struct error *err);
+
+/*
+ * A thread where somebody has to act: nothing holds it, or what holds it has to
+ * make way and is not told yet.
+ */
+struct run_stalled {
+	struct uuid thread_id;
+	struct uuid active_run_id; /* nil: nothing holds it */
+	struct uuid next_run_id;
+	char multitask[16]; /* of the next one */
+};
+
+/* At most max of them.  *out is malloc()ed. */
+SUSPENDS enum as_status run_store_stalled(struct run_store *rs, int max,
+    struct run_stalled **out, int *n, struct error *err);
+
+/*
+ * The calls of a run that may have changed something outside, of all its steps;
+ * see run_store_tools.
+ */
+SUSPENDS enum as_status run_store_effects(struct run_store *rs,
+    struct uuid run_id, struct arena *arena, struct run_tool **out, int *n,
+    struct error *err);
 
 #endif

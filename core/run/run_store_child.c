@@ -30,22 +30,6 @@ run_commit_queues(const struct run_commit *c)
 	       (c->to == RUN_CANCELLING && c->from == RUN_WAITING_CHILD);
 }
 
-int64_t
-run_commit_seq(const struct run_commit *c)
-{
-	int64_t seq = c->heads.seq + c->events->n;
-
-	for (int i = 0; i < c->n_children; i++)
-		seq += c->children[i].events->n;
-	return seq + (c->tell.events != NULL ? c->tell.events->n : 0);
-}
-
-int64_t
-run_commit_msg_seq(const struct run_commit *c)
-{
-	return c->heads.msg_seq + c->n_messages + c->n_children;
-}
-
 bool
 run_store_has_child(const struct run_commit *c)
 {

@@ -78,6 +78,14 @@ struct run_store_ops {
 	    struct uuid thread_id, const char *client_message_id,
 	    struct uuid *message_id, struct uuid *run_id, int64_t *seq,
 	    struct error *err);
+	SUSPENDS enum as_status (*blocked)(void *arg, struct uuid thread_id,
+	    struct arena *arena, struct run_blocked **out, int *n,
+	    struct error *err);
+	SUSPENDS enum as_status (*stalled)(void *arg, int max,
+	    struct run_stalled **out, int *n, struct error *err);
+	SUSPENDS enum as_status (*effects)(void *arg, struct uuid run_id,
+	    struct arena *arena, struct run_tool **out, int *n,
+	    struct error *err);
 	SUSPENDS enum as_status (*by_dedup)(void *arg, struct uuid user_id,
 	    struct uuid agent_id, const char *dedup, struct run_claim *out,
 	    struct error *err);
@@ -171,5 +179,14 @@ int64_t run_claim_stride(const struct run_claim_ask *ask, int lane);
 const char *run_create_kind(const struct run_create *c);
 /* When its job is due. */
 int64_t run_create_at(const struct run_create *c);
+
+/* run_block.c */
+SUSPENDS enum as_status run_sql_blocked(void *arg, struct uuid thread_id,
+    struct arena *arena, struct run_blocked **out, int *n, struct error *err);
+SUSPENDS enum as_status run_sql_stalled(void *arg, int max,
+    struct run_stalled **out, int *n, struct error *err);
+/* run_read.c */
+SUSPENDS enum as_status run_sql_effects(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err);
 
 #endif

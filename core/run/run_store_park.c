@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
+#include "core/run/run_block.h"
 
 /* See run_store_park.h; the same statements on both databases. */
 
@@ -82,7 +83,7 @@ run_store_parks(const struct run_commit *c)
 	return (run_is_open(c->to) && c->to != RUN_RUNNING) ||
 	       c->n_items_new > 0 || c->n_answers > 0 ||
 	       c->items_close != NULL || c->dead_reason != NULL ||
-	       has_new_args(c);
+	       has_new_args(c) || run_block_concerns(c);
 }
 
 /* What is closed first is what was there before. */
@@ -174,4 +175,5 @@ run_store_park_add(struct batch *b, const struct run_commit *c)
 	add_args(b, c);
 	add_items(b, c);
 	add_job(b, c);
+	run_block_add(b, c);
 }

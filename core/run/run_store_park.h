@@ -4,7 +4,7 @@
 
 /*
  * What a commit writes beyond the rows of a step: its job's next life, items
- * for people, a dead letter.  Private to the bodies of run_store.h in SQL.
+ * for people, a dead letter, the next run of the thread.  Private to the bodies of run_store.h in SQL.
  */
 
 #include "core/run/batch.h"

@@ -274,10 +274,10 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 	" fence, version, last_commit_id, owner_epoch, attempt," \
 	" deadline_at, model, created_at, updated_at, started_at," \
 	" holds_thread, forked_from_run, origin, dedup, branch_leaf," \
-	" branch_before)" \
+	" branch_before, multitask)" \
 	" SELECT $2, t.tenant_id, t.id, t.user_id, $24, $37, $38," \
 	" $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32," \
-	" $33, $5, $5, $34, TRUE, $35, $40, $41, $44, $45 FROM t" \
+	" $33, $5, $5, $34, TRUE, $35, $40, $41, $44, $45, $46 FROM t" \
 	" RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence)," \
 	" m AS (" MESSAGE_FROM ")," \
 	" e AS (" EVENTS_FROM ")," \
@@ -290,9 +290,9 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD) };
 static struct sql CREATE_NEW = { .postgres = CREATE_WITH(NEW_THREAD) };
 
-#define CREATE_ARGS (COMMON_ARGS + 24)
+#define CREATE_ARGS (COMMON_ARGS + 25)
 
-/* $22 to $45 */
+/* $22 to $46 */
 static void
 create_args(const struct run_create *c, struct sql_arg *args)
 {
@@ -323,6 +323,7 @@ create_args(const struct run_create *c, struct sql_arg *args)
 		sql_uuid_or_null(run_create_leaf(c)),
 		sql_uuid_or_null(c->branch.leaf),
 		sql_uuid_or_null(c->branch.before),
+		SQL_TEXT(c->multitask),
 	};
 
 	memcpy(args, list, sizeof(list));
@@ -494,6 +495,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 {
 	static const struct uuid none;
 	bool ends = !run_is_open(c->to), root = run_commit_ns(c)[0] == '\0';
+	struct run_heads after = run_commit_heads(c);
 	struct sql_arg list[PLAIN_ARGS - COMMON_ARGS] = {
 		SQL_UUID(c->commit_id),
 		SQL_TEXT(run_status_name(c->to)),
@@ -513,13 +515,13 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_TEXT(run_status_name(c->from)),
 		SQL_INT(c->step),
 		SQL_INT(c->fence),
-		SQL_INT(run_commit_seq(c)),
-		SQL_INT(run_commit_msg_seq(c)),
-		SQL_BOOL(!root || run_holds_thread(c->to)),
+		SQL_INT(after.seq),
+		SQL_INT(after.msg_seq),
+		SQL_BOOL(!run_commit_frees_thread(c)),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
 		SQL_BOOL(run_has_owner(c->to)),
-		SQL_TEXT(root ? run_thread_status(c->to) : NULL),
+		SQL_TEXT(run_commit_thread_status(c)),
 		SQL_INT(c->attempt),
 		sql_time(c->to == RUN_WAITING_TIMER ? c->run_at : 0),
 		SQL_INT(c->cost_micros),

@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/run/batch.h"
+#include "core/run/run_block.h"
 #include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
 #include "core/run/run_store_child.h"
@@ -106,10 +107,11 @@ SQL(INSERT_RUN,
     " root_run_id, checkpoint_ns, step, head_seq, fence, version,"
     " last_commit_id, owner_epoch, attempt, deadline_at, model, created_at,"
     " updated_at, started_at, holds_thread, forked_from_run, origin, dedup,"
-    " forked_from_checkpoint, branch_leaf, branch_before, beside, fork_mode)"
+    " forked_from_checkpoint, branch_leaf, branch_before, beside, fork_mode,"
+    " multitask)"
     " VALUES ($1, $2, $3, $4, $5, $17, $18, $6, $7, $8, $4, $1, '',"
     " 0, $9, $10, 1, $1, $11, 0, $12, $13, $14, $14, $15, TRUE, $16, $19,"
-    " $20, $21, $22, $23, $24, $25)");
+    " $20, $21, $22, $23, $24, $25, $26)");
 
 SQL(INSERT_JOB,
     "INSERT INTO jobs (kind, class, run_id, tenant_id, run_at, enqueued_at,"
@@ -135,7 +137,7 @@ add_run(struct batch *b, const struct run_create *c)
 	    sql_uuid_or_null(c->fork.checkpoint_id),
 	    sql_uuid_or_null(c->branch.leaf),
 	    sql_uuid_or_null(c->branch.before), SQL_BOOL(c->branch.beside),
-	    SQL_TEXT(c->fork.mode));
+	    SQL_TEXT(c->fork.mode), SQL_TEXT(c->multitask));
 	BATCH_ADD(b, &INSERT_JOB, SQL_UUID(c->run_id), SQL_UUID(c->tenant_id),
 	    SQL_INT(c->now_us), SQL_INT(owned ? 1 : 0), owner, since,
 	    SQL_INT(c->class), SQL_INT(run_create_at(c)));
@@ -172,6 +174,8 @@ run_sql_create(void *arg, const struct run_create *c, struct error *err)
 	struct batch b;
 	enum as_status st;
 
+	if (c->block_pos != 0)
+		return run_block_create(store, c, err);
 	if (store_dialect(store) == STORE_POSTGRES)
 		return run_store_pg_create(store, c, err);
 	batch_init(&b);
@@ -313,6 +317,7 @@ add_tools(struct batch *b, const struct origin *o, const struct run_commit *c)
 static void
 add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 {
+	struct run_heads after = run_commit_heads(c);
 	bool root = o->ns[0] == '\0';
 
 	if (!uuid_is_nil(c->checkpoint_id))
@@ -322,13 +327,11 @@ add_moves(struct batch *b, const struct origin *o, const struct run_commit *c)
 		    SQL_TEXT(c->checkpoint_manifest),
 		    SQL_BYTES(c->checkpoint_hash, HASH_LEN), SQL_INT(o->now_us),
 		    SQL_TEXT(o->ns), sql_uuid_or_null(c->checkpoint_parent));
-	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id),
-	    SQL_INT(run_commit_seq(c)), SQL_INT(run_commit_msg_seq(c)),
-	    SQL_INT(o->now_us),
-	    SQL_INT(root && !run_holds_thread(c->to) ? 1 : 0),
+	BATCH_ADD(b, &MOVE_THREAD, SQL_UUID(o->thread_id), SQL_INT(after.seq),
+	    SQL_INT(after.msg_seq), SQL_INT(o->now_us),
+	    SQL_INT(run_commit_frees_thread(c) ? 1 : 0),
 	    root && !c->beside ? sql_uuid_or_null(c->checkpoint_id) : SQL_NULL,
-	    SQL_TEXT(root ? run_thread_status(c->to) : NULL),
-	    sql_uuid_or_null(c->leaf));
+	    SQL_TEXT(run_commit_thread_status(c)), sql_uuid_or_null(c->leaf));
 }
 
 SUSPENDS enum as_status

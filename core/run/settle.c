@@ -14,6 +14,8 @@
  * tests that it is still so.
  */
 
+#define CANCEL_TRIES 16
+
 /* A work without a fiber, in no engine's list. */
 SUSPENDS enum as_status
 work_guest(struct engine *e, struct uuid run_id, struct work **out,
@@ -77,11 +79,15 @@ engine_end(struct engine *e, struct uuid run_id, enum run_status to,
 	return st;
 }
 
-/* ---- Cancelling ---------------------------------------------------- */
+/* ---- Cancel -------------------------------------------------------- */
 
+/*
+ * One try with the heads as they are; AS_CONFLICT: somebody was faster.  Its
+ * owner ends a running one, since only he knows what was shown.
+ */
 static SUSPENDS enum as_status
-cancel_commit(struct engine *e, const struct run_state *s, bool rollback,
-    const char *reason, struct error *err)
+cancel_once(struct engine *e, const struct run_state *s, bool rollback,
+    const struct engine_resume *how, bool *asked, struct error *err)
 {
 	struct event_list events = { 0 };
 	struct run_commit c = {
@@ -102,8 +108,11 @@ cancel_commit(struct engine *e, const struct run_state *s, bool rollback,
 	};
 	enum as_status st;
 
+	if (s->status != RUN_RUNNING && s->status != RUN_WAITING_CHILD)
+		return engine_end(e, s->id,
+		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, how, err);
 	c.run_at = c.now_us;
-	event_list_add_status(&events, c.to, reason, NULL, NULL);
+	event_list_add_status(&events, c.to, how->reason, NULL, NULL);
 	FAILPOINT("cancel.pre_commit");
 	st = run_store_commit(e->c.runs, &c, err);
 	if (st == AS_OK) {
@@ -113,6 +122,7 @@ cancel_commit(struct engine *e, const struct run_state *s, bool rollback,
 		engine_notify_cancel(e, s->id);
 		if (run_commit_queues(&c))
 			engine_starve(e);
+		*asked = true;
 	}
 	event_list_clear(&events);
 	return st;
@@ -120,23 +130,27 @@ cancel_commit(struct engine *e, const struct run_state *s, bool rollback,
 
 SUSPENDS enum as_status
 engine_cancel(struct engine *e, struct uuid run_id, bool rollback,
-    const char *reason, struct error *err)
+    const struct engine_resume *how, bool *asked, struct error *err)
 {
-	struct engine_resume how = { .reason = reason,
-		.items_close = "dismissed" };
 	struct arena *arena = arena_new(NULL);
 	struct run_state s;
-	enum as_status st = run_store_state(e->c.runs, run_id, arena, &s, err);
+	enum as_status st = AS_CONFLICT;
 
-	if (st != AS_OK || !run_is_open(s.status) || s.status == RUN_CANCELLING)
-		;
-	else if (s.status == RUN_RUNNING || s.status == RUN_WAITING_CHILD)
-		st = cancel_commit(e, &s, rollback, reason, err);
-	else
-		st = engine_end(e, run_id,
-		    rollback ? RUN_ROLLED_BACK : RUN_CANCELLED, &how, err);
+	*asked = false;
+	for (int i = 0; i < CANCEL_TRIES && st == AS_CONFLICT; i++) {
+		error_clear(err);
+		st = run_store_state(e->c.runs, run_id, arena, &s, err);
+		if (st != AS_OK || !run_is_open(s.status) ||
+		    s.status == RUN_CANCELLING)
+			break;
+		st = cancel_once(e, &s, rollback, how, asked, err);
+	}
 	arena_free(arena);
-	return st;
+	if (st != AS_CONFLICT)
+		return st;
+	error_clear(err);
+	return error_set(err, ERR_CONFLICT,
+	    "the run changes too fast; try again");
 }
 
 /* ---- Going on ------------------------------------------------------ */

@@ -15,7 +15,10 @@ run_message_write(struct buf *b, const char *key, const struct run_message *m,
 	jw_uuid(b, "id", m->id);
 	jw_uuid(b, "thread_id", thread_id);
 	jw_uuid(b, "run_id", run_id);
-	jw_int(b, "sequence", m->sequence);
+	if (m->sequence > 0)
+		jw_int(b, "sequence", m->sequence);
+	else
+		jw_null(b, "sequence");
 	jw_str(b, "role", m->role);
 	jw_str(b, "content", m->content);
 	jw_raw(b, "parts", m->parts);

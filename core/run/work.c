@@ -264,6 +264,8 @@ work_commit_init(struct work *w, struct work_commit *wc)
 
 	memset(wc, 0, sizeof(*wc));
 	wc->arena = arena_new(NULL);
+	wc->n_own_events = -1;
+	wc->filled_at = -1;
 	c->run_id = w->run_id;
 	c->thread_id = w->thread_id;
 	c->tenant_id = w->state.tenant_id;
@@ -284,6 +286,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 void
 work_commit_fini(struct work_commit *wc)
 {
+	work_fill_clear(wc);
 	event_list_clear(&wc->events);
 	event_list_clear(&wc->told);
 	arena_free(wc->arena);
@@ -396,9 +399,8 @@ work_checkpoint(struct work *w, struct work_commit *wc)
 static void
 state_apply(struct work *w, const struct run_commit *c)
 {
-	w->state.heads.seq = run_commit_seq(c);
-	w->state.heads.run_seq += c->events->n;
-	w->state.heads.msg_seq = run_commit_msg_seq(c);
+	w->state.heads = run_commit_heads(c);
+	w->state.n_blocked -= c->n_unblocks;
 	w->state.pending_children += c->n_children;
 	if (c->n_messages > 0)
 		w->last_id = c->messages[c->n_messages - 1].id;
@@ -422,6 +424,28 @@ state_apply(struct work *w, const struct run_commit *c)
 	}
 	for (int i = 0; i < c->n_messages; i++)
 		chain_add(w, c->messages[i].role, c->messages[i].parts);
+	for (int i = 0; run_is_open(c->to) && i < c->n_unblocks; i++) {
+		const struct run_message *m = c->unblocks[i].message;
+
+		w->last_id = m->id;
+		if (!uuid_is_nil(w->state.leaf))
+			w->state.leaf = w->last_id;
+		chain_add(w, m->role, m->parts);
+	}
+}
+
+void
+work_state_look(struct work *w, const struct run_state *now)
+{
+	w->state.heads = now->heads;
+	w->state.status = now->status;
+	w->state.cancel_mode = now->cancel_mode;
+	w->state.active_run_id = now->active_run_id;
+	w->state.thread_leaf = now->thread_leaf;
+	w->state.parent = now->parent;
+	w->state.n_blocked = now->n_blocked;
+	w->state.n_steers = now->n_steers;
+	w->state.next_multitask = now->next_multitask;
 }
 
 /*
@@ -449,10 +473,7 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 		w->lost = true;
 		return AS_CANCELED;
 	}
-	w->state.heads = now.heads;
-	w->state.status = now.status;
-	w->state.cancel_mode = now.cancel_mode;
-	w->state.parent = now.parent;
+	work_state_look(w, &now);
 	c->heads = now.heads;
 	if (now.status == RUN_CANCELLING && c->from == RUN_RUNNING) {
 		w->cancel = true;
@@ -463,18 +484,51 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 	return AS_BUSY;
 }
 
-/* The person goes on looking at what this run says. */
+/*
+ * The person goes on looking at what this run says, and at what the next one is
+ * asked.
+ */
 static void
 commit_leaf(const struct work *w, struct run_commit *c)
 {
 	const struct run_branch *b = &w->state.branch;
 
-	if (uuid_is_nil(b->leaf) || b->beside)
-		return;
-	if (c->void_messages)
-		c->leaf = b->before;
-	else if (c->n_messages > 0)
-		c->leaf = c->messages[c->n_messages - 1].id;
+	c->leaf = (struct uuid){ 0 };
+	if (!uuid_is_nil(b->leaf) && !b->beside) {
+		if (c->void_messages)
+			c->leaf = c->back_to = b->before;
+		else if (c->n_messages > 0)
+			c->leaf = c->messages[c->n_messages - 1].id;
+		else if (c->n_unblocks > 0 && c->unblocks[0].to != RUN_QUEUED)
+			c->leaf = c->unblocks[c->n_unblocks - 1].message->id;
+	}
+	if (!uuid_is_nil(c->branch.leaf))
+		c->leaf = c->branch.leaf;
+	if (c->n_unblocks > 0 && !uuid_is_nil(c->unblocks[0].branch.leaf))
+		c->leaf = c->unblocks[0].branch.leaf;
+}
+
+/*
+ * Its messages keep their numbers: who holds the thread alone gives them.  Not
+ * so what depends on the runs that wait.
+ */
+static SUSPENDS enum as_status
+commit_try(struct work *w, struct work_commit *wc, struct error *err)
+{
+	struct run_commit *c = &wc->c;
+	enum as_status st = AS_OK;
+
+	if (wc->fill == NULL && run_commit_frees_thread(c))
+		wc->fill = work_fill_next;
+	/* As long as the head is the same, this may have been written. */
+	if (wc->fill != NULL && wc->filled_at != c->heads.seq) {
+		st = wc->fill(w, wc, err);
+		wc->filled_at = st == AS_OK ? c->heads.seq : -1;
+	}
+	if (st != AS_OK)
+		return st;
+	commit_leaf(w, c);
+	return run_store_commit(w->e->c.runs, c, err);
 }
 
 /* The message_created of a message that has another number now. */
@@ -566,7 +620,6 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 	enum as_status st;
 
 	c->commit_id = engine_new_id(w->e);
-	commit_leaf(w, c);
 	MUTANT_DO(PUBLISH_EARLY,
 	    engine_publish(w->e->c.bus, w->thread_id, w->run_id, &c->heads,
 		c->events, c->now_us));
@@ -574,7 +627,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 		error_clear(err);
 		child_tell(w, wc);
 		FAILPOINT("commit.pre_send");
-		st = run_store_commit(w->e->c.runs, c, err);
+		st = commit_try(w, wc, err);
 		if (st == AS_OK || st == AS_CANCELED)
 			break;
 		if (st != AS_CONFLICT) {
@@ -597,6 +650,7 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 			run_count_end(c->to,
 			    (double)(c->now_us - w->state.created_at) / 1e6);
 		commit_publish(w, wc);
+		work_unblocked(w, c);
 		state_apply(w, c);
 	} else if (st != AS_CONFLICT) {
 		w->gave_up = st != AS_CANCELED;

@@ -78,6 +78,10 @@ struct work {
 	int n_unsent;
 };
 
+struct work_commit;
+typedef SUSPENDS enum as_status work_fill_fn(struct work *w,
+    struct work_commit *wc, struct error *err);
+
 /* A commit under construction; see work_commit. */
 struct work_commit {
 	struct run_commit c;
@@ -88,6 +92,15 @@ struct work_commit {
 	struct run_child *children;
 	struct event_list told; /* of its parent: see child.h */
 	struct arena *arena;
+	/*
+	 * What is written to other runs of the thread depends on its head, so
+	 * it is composed before each try; NULL: nothing.
+	 */
+	work_fill_fn *fill;
+	int n_own_events; /* those before fill adds some; -1: not yet known */
+	int64_t filled_at; /* the head that it was composed for; -1: none */
+	struct event_list *unblock_events;
+	int n_unblock_events;
 };
 
 enum work_turn {
@@ -112,6 +125,8 @@ SUSPENDS enum as_status work_load(struct work *w, struct error *err);
 SUSPENDS enum as_status work_read_tools(struct work *w, struct arena *arena,
     struct run_tool **rows, int *n, struct error *err);
 SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
+/* What others may have done in the thread since it was looked at. */
+void work_state_look(struct work *w, const struct run_state *now);
 void work_commit_init(struct work *w, struct work_commit *wc);
 struct run_message *work_add_message(struct work *w, struct work_commit *wc,
     const char *role);
@@ -208,5 +223,18 @@ bool work_is_unsent(const struct work *w, struct uuid call_id);
 bool work_is_answered(const struct work *w, const struct run_tool *row);
 const char *work_result_parts(struct work_commit *wc, const char *call_id,
     const char *text, bool is_error);
+
+/* ---- blocked.c: the thread's other runs ----------------------------- */
+
+/* Between two steps: whoever interrupts is let by, whoever steers is heard. */
+SUSPENDS void work_heed(struct work *w);
+/* What a commit that frees the thread does for the next one: its fill. */
+SUSPENDS enum as_status work_fill_next(struct work *w, struct work_commit *wc,
+    struct error *err);
+void work_fill_clear(struct work_commit *wc);
+/* After it was written: its frames, and whoever has room is told. */
+void work_unblocked(struct work *w, const struct run_commit *c);
+/* The run has just been parked, and somebody waits behind it. */
+SUSPENDS void work_step_aside(struct work *w);
 
 #endif

@@ -223,6 +223,11 @@ CREATE INDEX triggers_agent ON triggers (agent_id, id);
 
 -- Several words at once -------------------------------------------------
 
+-- block_pos is set exactly while a run is blocked.  Not on status, which
+-- every run changes several times.
+CREATE UNIQUE INDEX runs_thread_id_block_pos_key ON runs (thread_id, block_pos)
+	WHERE block_pos IS NOT NULL;
+
 -- Branches and time travel ----------------------------------------------
 
 -- threads.active_leaf is NULL as long as a thread has one branch only: then its

@@ -243,7 +243,7 @@ test("rollback takes the turn back; a second message meanwhile is refused", asyn
 				continue;
 			const busy = await api(own, "POST",
 				`/api/chat/sessions/${s.thread.id}`,
-				{ token: s.token, body: { content: "and?" } });
+				{ token: s.token, body: { content: "and?", multitask: "reject" } });
 			assert.equal(busy.status, 409);
 			assert.equal(busy.body.code, "THREAD_BUSY");
 			assert.equal(busy.body.active_run_id, e.data.run_id);

@@ -24,6 +24,8 @@ const turns = [
 	},
 	{ match: "12", text: "12 * (3 + 4) is 84." },
 	{ match: "count", text: LONG, delay_ms: 50 },
+	{ match: "patience", text: LONG, delay_ms: 50 },
+	{ match: "queue", text: "That was worth waiting for." },
 	{ match: "slowly", text: "slow and steady wins the race, they say", delay_ms: 150 },
 	{ match: "markup", text: "<b>bold</b> & <img src=x onerror=alert(1)>" },
 	FAIL, FAIL,
@@ -150,6 +152,30 @@ step("stop", async () => {
 	await page.click("#stop");
 	await page.visible(".message.interrupted");
 	await page.visible("#send");
+	nothingWrong();
+});
+
+step("what is said meanwhile waits; it can be taken back", async () => {
+	await ask("patience");
+	await last(/word3 /);
+	for (const text of ["never mind", "queue this"]) {
+		await page.visible("#queue:not(:disabled)");
+		await page.type("#composer textarea", text);
+		await page.press("Enter", 13);
+		await page.text("#messages > li.staged:last-child", new RegExp(text));
+	}
+	await pictures("queued");
+	await page.click("#messages > li.staged button");
+	await page.text("#messages > li:nth-last-child(2)", /word3 /);
+	await page.click("#stop");
+	await last(/^That was worth waiting for\.$/);
+	await page.text("#messages > li:nth-last-child(2)", /^queue this$/);
+	await page.visible("#send");
+	const before = await transcript();
+	assert.ok(!before.some((t) => t.includes("never mind")));
+	await page.reload();
+	await last(/^That was worth waiting for\.$/);
+	assert.deepEqual(await transcript(), before);
 	nothingWrong();
 });
 

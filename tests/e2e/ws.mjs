@@ -216,7 +216,8 @@ test("cancel over the socket", async () => {
 	await socket.type("snapshot");
 	socket.send({ type: "message", content: "count" });
 	const delta = await socket.until((f) => f.delta?.includes("two"));
-	socket.send({ type: "message", content: "too early", client_message_id: "e" });
+	socket.send({ type: "message", content: "too early", client_message_id: "e",
+		multitask: "reject" });
 	const busy = await socket.type("error");
 	assert.equal(busy.code, "THREAD_BUSY");
 	assert.equal(busy.active_run_id, delta.run_id);

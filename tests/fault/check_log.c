@@ -65,6 +65,9 @@ fold_message(struct run *r, struct json_object *body)
 	struct sql_arg args[1];
 	struct rows *row;
 
+	/* One that waits has no place yet; it is told again when it has one. */
+	if (strcmp(jget_str(m, "state", ""), "staged") == 0)
+		return;
 	r->n_messages++;
 	jget_uuid(m, "id", &id);
 	args[0] = SQL_UUID(id);
@@ -150,7 +153,8 @@ compare_rows(struct run *r)
 {
 	struct sql_arg args[] = { SQL_UUID(r->id) };
 	struct rows *row = check_query(r->c,
-	    "SELECT (SELECT count(*) FROM messages WHERE run_id = $1),"
+	    "SELECT (SELECT count(*) FROM messages WHERE run_id = $1"
+	    " AND sequence > 0),"
 	    " (SELECT count(*) FROM checkpoints WHERE run_id = $1 AND"
 	    " source = 'loop'),"
 	    " (SELECT max(step) FROM checkpoints WHERE run_id = $1)",

@@ -84,10 +84,13 @@ check_checkpoints(struct check *c)
 	    " c.parent_id, up.n + 1 FROM up JOIN checkpoints c ON"
 	    " c.checkpoint_id = up.at WHERE up.n < 1000)"
 	    " SELECT DISTINCT id FROM up WHERE at = id OR n >= 1000");
+	/* What was rolled back is a branch that the head has left. */
 	check_no_row(c, "I5", "a thread with several heads",
-	    "SELECT c.thread_id FROM checkpoints c WHERE c.source = 'loop' AND"
-	    " NOT EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id ="
-	    " c.thread_id AND k.ns = c.ns AND k.parent_id = c.checkpoint_id)"
+	    "SELECT c.thread_id FROM checkpoints c JOIN runs r ON r.id ="
+	    " c.run_id WHERE c.source = 'loop' AND r.status <> 'rolled_back'"
+	    " AND NOT EXISTS (SELECT 1 FROM checkpoints k JOIN runs s ON s.id"
+	    " = k.run_id WHERE k.thread_id = c.thread_id AND k.ns = c.ns AND"
+	    " k.parent_id = c.checkpoint_id AND s.status <> 'rolled_back')"
 	    " AND NOT EXISTS (SELECT 1 FROM checkpoints f WHERE f.thread_id ="
 	    " c.thread_id AND f.source = 'fork')"
 	    " GROUP BY c.thread_id, c.ns HAVING count(*) > 1");
@@ -190,7 +193,7 @@ check_numbers(struct check *c, struct uuid id, int64_t next)
 	struct sql_arg args[] = { SQL_UUID(id) };
 	struct rows *r = check_query(c,
 	    "SELECT count(*), COALESCE(max(sequence), 0) FROM messages"
-	    " WHERE thread_id = $1",
+	    " WHERE thread_id = $1 AND sequence > 0",
 	    args, 1);
 	char text[UUID_TEXT];
 
@@ -286,7 +289,8 @@ check_history(struct check *c, struct uuid id, const char *ns, bool linear,
 	char thread[UUID_TEXT];
 	struct rows *r = check_query(c,
 	    "SELECT sequence, role, parts, tool_call_id, state, id, parent_id"
-	    " FROM messages WHERE thread_id = $1 AND ns = $2 ORDER BY sequence",
+	    " FROM messages WHERE thread_id = $1 AND ns = $2 AND sequence > 0"
+	    " ORDER BY sequence",
 	    args, 2);
 
 	uuid_format(id, thread);
@@ -323,6 +327,13 @@ check_messages(struct check *c)
 		check_thread(c, rows_uuid(r, i, 0), rows_int(r, i, 1),
 		    rows_text(r, i, 2), rows_is_null(r, i, 3));
 	rows_free(r);
+	check_no_row(c, "I11", "a message without a place that does not wait",
+	    "SELECT m.id FROM messages m JOIN runs r ON r.id = m.run_id WHERE"
+	    " m.sequence <= 0 AND m.state <> 'rolled_back'"
+	    " AND (m.state <> 'staged' OR r.status <> 'blocked')");
+	check_no_row(c, "I13", "a place in a queue without a blocked run",
+	    "SELECT id FROM runs WHERE (block_pos IS NOT NULL) <>"
+	    " (status = 'blocked')");
 	check_no_row(c, "I11", "the active leaf of a thread is none of it",
 	    "SELECT t.id FROM threads t WHERE t.active_leaf IS NOT NULL AND"
 	    " NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = t.active_leaf"

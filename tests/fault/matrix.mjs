@@ -68,7 +68,10 @@ const KEY = "a key of the client";
 const KEY_OF_TASK = "a-key-of-the-client";
 const AHEAD_US = 180000000; // behind a schedule that is due once in it
 
-// What a person does; each ends when nothing more will be done.
+const LATER = "another key of the client";
+
+// What a person does; each ends when nothing more will be done, by default when
+// its run has ended or waits for somebody.
 const plots = {
 	// One message, repeated until it is answered.
 	talk: {
@@ -178,6 +181,38 @@ const plots = {
 					JSON.stringify(body.items));
 		},
 	},
+	// A message that interrupts a tool at work.
+	supersede: {
+		async begin(story, server) {
+			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			await story.say(server, "only pay", KEY);
+			await story.happened("pay", "effect");
+			return plots.supersede.later(story, server);
+		},
+		later: (story, server) => story.say(server, "only talk", LATER,
+			{ multitask: "interrupt" }),
+		async again(story, server) {
+			await story.say(server, "only pay", KEY);
+			return plots.supersede.later(story, server);
+		},
+		rest: (story) => story.bothEnd(),
+		content: "only pay",
+	},
+	// A message that waits behind a run of which nobody will know the outcome.
+	aside: {
+		async begin(story, server) {
+			await story.mode({ tool: "send", mode: "close_after", ms: 1000 });
+			await story.say(server, "only send", KEY);
+			await story.happened("send", "effect");
+			return story.say(server, "only talk", LATER);
+		},
+		async again(story, server) {
+			await story.say(server, "only send", KEY);
+			return story.say(server, "only talk", LATER);
+		},
+		rest: (story) => story.bothEnd(),
+		content: "only send",
+	},
 };
 
 const answerTo = ({ action_request: { action, args } }) =>
@@ -255,12 +290,23 @@ const earlier = {
 	"reap.post": "tool.pre_call=kill,nth=3",
 	"tool.pre_verify": "tool.post_intent=kill",
 };
-const plotOf = (point) => point.startsWith("cancel.") ? "stop"
-	: point.startsWith("child.") ? "delegate"
-		: point.startsWith("ambient.") ? "task"
-			: point.startsWith("sched.") ? "clock"
-				: /^(interrupt|respond)\./.test(point) ? "ask"
-					: /^(fork|compact)\./.exec(point)?.[1] ?? "talk";
+function plotOf(point) {
+	if (/^(un)?block\./.test(point))
+		return "supersede";
+	if (point === "park.blocked")
+		return "aside";
+	if (point.startsWith("child."))
+		return "delegate";
+	if (point.startsWith("ambient."))
+		return "task";
+	if (point.startsWith("sched."))
+		return "clock";
+	if (/^(interrupt|respond)\./.test(point))
+		return "ask";
+	if (point.startsWith("cancel."))
+		return "stop";
+	return /^(fork|compact)\./.exec(point)?.[1] ?? "talk";
+}
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
@@ -493,7 +539,7 @@ function sumUp(cases) {
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
-			if (plotOf(point) !== "stop")
+			if (plotOf(point) === "talk")
 				row.unknown[k] += figures[k].unknown;
 			row.duplicates += k === "P" ? 0 : figures[k].duplicates;
 		}

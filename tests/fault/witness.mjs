@@ -27,7 +27,7 @@
 //
 // POST /CASE/_mode {tool, mode, times, ms} changes what the next `times`
 // requests for a tool get (default 1): "close_after" acts and closes the
-// connection without an answer, "close_before" closes without acting, "delay"
+// connection (after ms) without an answer, "close_before" closes without acting, "delay"
 // acts and answers after ms, "busy" answers 503 with Retry-After: 1.
 // GET /CASE/_until?tool=T&what=request|effect|answer&n=N answers when there
 // are that many.
@@ -149,10 +149,10 @@ async function call(c, tool, req, res) {
 		return req.socket.destroy();
 	const body = c.act(tool, key, args, n);
 
+	if (ms > 0)
+		await new Promise((done) => setTimeout(done, ms));
 	if (mode === "close_after")
 		return req.socket.destroy();
-	if (mode === "delay")
-		await new Promise((done) => setTimeout(done, ms));
 	c.note("answer", { tool, key, n, status: 200, body });
 	return send(res, 200, body);
 }

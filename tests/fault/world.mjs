@@ -47,12 +47,14 @@ function decide(messages) {
 	if (results.length > 0)
 		return { text: `That makes ${results.length} results, and all is ` +
 			"said and done." };
-	const [, only] = /^only (\w+)/.exec(messages[at].content) ?? [];
+	const { content } = messages[at];
+	const text = Array.isArray(content) ? content.at(-1).text : content;
+	const [, only] = /^only (\w+)/.exec(text) ?? [];
 	if (only === "delegate")
 		return { text: "Others shall do that.", tool_calls: ["pay", "book"]
 			.map((t) => ({ name: "task",
 				args: { description: `only ${t}` } })) };
-	const [, number = ""] = /( \d+)$/.exec(messages[at].content) ?? [];
+	const [, number = ""] = /( \d+)$/.exec(text) ?? [];
 	if (only === "talk")
 		return { text: "That was said, and this is the answer to it." };
 	return { text: "Let me see what I can do about this.", interleave: true,
@@ -243,22 +245,32 @@ export class Talk {
 			f.run_id === (runId ?? f.run_id) && (f.status === "end" || PARKED.includes(f.state)), "the run's end");
 	}
 
+	// Two runs have ended.
+	bothEnd() {
+		const ends = () => this.seen.filter((f) => f.type === "run_status" &&
+			f.status === "end");
+		return this.until((f) => ends().length === 2 && f === ends()[1],
+			"the end of both runs");
+	}
+
 	// Sends a message under a key of the client's; null: no answer came.
-	async say(server, content, key) {
+	async say(server, content, key, more = {}) {
 		let answer;
 		try {
 			answer = await within(WAIT_MS, api(server, "POST",
 				`/api/chat/sessions/${this.thread}`, { token: this.token,
-					body: { content, client_message_id: key } }), content);
+					body: { content, client_message_id: key, ...more } }), content);
 		} catch (e) {
 			if (e.message.startsWith("not in time"))
 				throw e;
 			return null;
 		}
 		const { status, body } = answer;
+		// Its place in the history is known only when its run begins.
+		const { state, sequence, parent_id, ...message } = body.message ?? {};
 		this.note({ t: "reply", key, status, run_id: body.run?.id ?? "",
 			sha256: createHash("sha256").update(
-				JSON.stringify(body.message ?? null)).digest("hex") });
+				JSON.stringify(message)).digest("hex") });
 		return answer;
 	}
 }

@@ -154,6 +154,7 @@ bed_run(void (*fn)(void), const struct fake_turn *turns, int n)
 	bed.live = live_new();
 	bed.breakers = breakers_new();
 	bed.distrust = false;
+	bed.multitask = 0;
 	bed.drain_until = 0;
 	fake_reset(turns, n);
 	test_fn = fn;
@@ -169,12 +170,14 @@ bed_run(void (*fn)(void), const struct fake_turn *turns, int n)
 SUSPENDS enum as_status
 bed_send(const char *text)
 {
+	struct chat_message m = { .content = text,
+		.len = strlen(text),
+		.multitask = bed.multitask };
 	struct chat_sent sent;
 	enum as_status st;
 
 	error_clear(&bed.err);
-	st = chat_send(&bed.ctx, bed.thread_id, text, strlen(text), NULL, &sent,
-	    &bed.err);
+	st = chat_send(&bed.ctx, bed.thread_id, &m, &sent, &bed.err);
 	if (st == AS_OK)
 		bed.run_id = sent.run_id;
 	return st;

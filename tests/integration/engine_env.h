@@ -28,6 +28,7 @@ struct test_bed {
 	struct uuid agent_id, thread_id;
 	struct uuid run_id; /* that the last message has started */
 	int64_t epoch;
+	enum run_multitask multitask; /* of bed_send; 0: the default */
 	bool distrust; /* no engine believes in its lease */
 	uint64_t drain_until; /* 0: tools at work are not waited for */
 };

@@ -90,7 +90,7 @@ static const struct {
 	    "id, active_run_id, status, head_checkpoint_id, active_leaf, "
 	    "head_seq,"
 	    " next_msg_seq, user_id, version" },
-	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiitttttttttttittuuui",
+	{ "runs", "uuuuuuuuutbbiiiiiiiiiiiiiiiitttttttttttitittuuui",
 	    "id, thread_id, last_commit_id, checkpoint_id, forked_from_run,"
 	    " agent_id, forked_from_checkpoint, branch_leaf, branch_before,"
 	    " status, holds_thread, beside, step, head_seq, fence, version,"
@@ -98,7 +98,8 @@ static const struct {
 	    " used_cost_micros, crash_count, crash_step, cancel_requested_at,"
 	    " created_at, started_at, completed_at, cancel_mode, usage,"
 	    " error_code, error, model, budget, correlation_id, kind, origin,"
-	    " dedup, fork_mode, class, checkpoint_ns, todos, parent_run_id,"
+	    " dedup, fork_mode, class, multitask, block_pos, checkpoint_ns, "
+	    "todos, parent_run_id,"
 	    " parent_call_id, root_run_id, pending_children" },
 	{ "messages", "uuuuiiitttttttttit",
 	    "id, thread_id, run_id, parent_id, sequence, step, ordinal, role,"
@@ -244,6 +245,8 @@ run_line(const void *row, struct buf *b)
 	    r->budget, r->correlation_id, r->kind, r->origin, r->dedup,
 	    r->fork_mode);
 	INTS(b, r->class);
+	TEXTS(b, r->multitask);
+	INTS(b, r->block_pos);
 	TEXTS(b, r->ns, r->todos);
 	UUIDS(b, r->parent_run_id, r->parent_call_id, r->root_run_id);
 	INTS(b, r->pending_children);

@@ -160,10 +160,11 @@ et_run(void (*fn)(void), const struct fake_turn *turns, int n)
 SUSPENDS void
 et_send(const char *text)
 {
+	struct chat_message m = { .content = text, .len = strlen(text) };
 	struct chat_sent sent;
+	struct error err = { 0 };
 
-	MUST(chat_send(&et.ctx, et.thread_id, text, strlen(text), NULL, &sent,
-		 NULL) == AS_OK);
+	MUST(chat_send(&et.ctx, et.thread_id, &m, &sent, &err) == AS_OK);
 	et.run_id = sent.run_id;
 }
 

@@ -280,9 +280,13 @@ test_not_ready(void)
 static void
 busy_thread(void)
 {
+	struct chat_message m = { .content = "x",
+		.len = 1,
+		.client_message_id = "k1" };
 	struct chat_sent a, b;
 
 	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed.multitask = RUN_REJECT;
 	bed_send("and this");
 	CU_ASSERT_EQUAL(bed.err.code, ERR_THREAD_BUSY);
 	CU_ASSERT_PTR_NOT_NULL(jget_str(bed.err.extra, "active_run_id", NULL));
@@ -290,11 +294,9 @@ busy_thread(void)
 	bed_wait_end();
 	/* The same client_message_id is the same message. */
 	error_clear(&bed.err);
-	CU_ASSERT_EQUAL(chat_send(&bed.ctx, bed.thread_id, "x", 1, "k1", &a,
-			    &bed.err),
+	CU_ASSERT_EQUAL(chat_send(&bed.ctx, bed.thread_id, &m, &a, &bed.err),
 	    AS_OK);
-	CU_ASSERT_EQUAL(chat_send(&bed.ctx, bed.thread_id, "x", 1, "k1", &b,
-			    &bed.err),
+	CU_ASSERT_EQUAL(chat_send(&bed.ctx, bed.thread_id, &m, &b, &bed.err),
 	    AS_OK);
 	CU_ASSERT_TRUE(b.replayed);
 	CU_ASSERT_TRUE(uuid_equal(a.run_id, b.run_id));

@@ -394,6 +394,24 @@ branch_make(struct run_create *c, struct run_tool *tool, char key[40])
 		c->fork.hash[b] = (uint8_t)below(256);
 }
 
+static const char *
+some_multitask(void)
+{
+	return run_multitask_name((enum run_multitask)(RUN_ENQUEUE + below(4)));
+}
+
+/* Behind the run that holds the thread; or it is free, and that is wrong. */
+static void
+run_waits(struct run_create *c)
+{
+	int64_t seq = c->heads.seq + 1;
+
+	c->owner_epoch = 0;
+	c->block_pos = one_in(3) ? seq - 1000000 : seq;
+	c->multitask = some_multitask();
+	c->message.state = "staged";
+}
+
 /* Work that nobody watches, in a thread of its own. */
 static void
 make_ambient(struct run_create *c, char dedup[16])
@@ -445,11 +463,18 @@ run_begins(void)
 		message_make(&c.message, c.thread_id, "user", c.heads.msg_seq,
 		    0, 0);
 		c.message.client_message_id = one_in(3) ? client_id : NULL;
+		if (c.new_thread)
+			c.multitask = "enqueue";
+		else if (one_in(12) != !uuid_is_nil(t->active_run_id))
+			run_waits(&c);
+		else
+			c.multitask = one_in(2) ? "enqueue" : NULL;
 	}
-	if (one_in(3) && !c.new_thread)
+	if (c.block_pos == 0 && one_in(3) && !c.new_thread)
 		branch_make(&c, &tool, key);
 	events_make(&events, 1 + (int)below(3));
-	snprintf(what, sizeof(what), "create");
+	snprintf(what, sizeof(what), "create%s",
+	    c.block_pos != 0 ? ", blocked" : "");
 	ON_BOTH(run_store_create(rs, &c, &err), err);
 	event_list_clear(&events);
 }
@@ -466,6 +491,9 @@ struct commit {
 	struct event_list born[3], told;
 	struct run_answer answers[2];
 	char keys[4][40], ns[3][64];
+	struct run_unblock unblocks[3];
+	struct run_message placed[3];
+	struct event_list unblock_events[3];
 };
 
 static enum run_status
@@ -629,6 +657,106 @@ items_make(struct commit *k)
 		c->item_id = old->i.id;
 }
 
+/* ---- Commits that touch the queue ----------------------------------- */
+
+static const struct model_message *
+staged_of(const struct model_run *r)
+{
+	for (int i = 0; i < model->messages.n; i++) {
+		const struct model_message *m = model->messages.rows[i];
+
+		if (uuid_equal(m->run_id, r->id) &&
+		    strcmp(m->m.state, "staged") == 0)
+			return m;
+	}
+	return NULL;
+}
+
+static void
+place_make(struct commit *k, struct run_message *m, const struct model_run *r)
+{
+	const struct model_message *staged = staged_of(r);
+
+	MUST(staged != NULL);
+	*m = staged->m;
+	m->state = "final";
+	m->sequence = run_commit_heads(&k->c).msg_seq;
+	m->parent_id = new_id();
+}
+
+static struct run_branch
+some_branch(const struct run_commit *c, const struct run_message *m)
+{
+	return (struct run_branch){ .leaf = m->id,
+		.before = some_message(c->thread_id) };
+}
+
+/* A blocked one is cancelled, or its thread is free and it begins. */
+static void
+blocked_make(struct commit *k, const struct model_run *r)
+{
+	const struct model_thread *t = model_thread(model, r->thread_id);
+	struct run_commit *c = &k->c;
+
+	c->n_messages = 0;
+	c->void_messages = true;
+	c->to = one_in(2) ? RUN_CANCELLED : RUN_ROLLED_BACK;
+	c->dead_reason = NULL;
+	if (!uuid_is_nil(t->active_run_id))
+		return;
+	c->to = RUN_QUEUED;
+	c->void_messages = false;
+	place_make(k, &k->placed[0], r);
+	c->unstaged = &k->placed[0];
+	if (one_in(2))
+		c->branch = some_branch(c, c->unstaged);
+}
+
+static void
+unblock_make(struct commit *k, const struct model_run *r, enum run_status to)
+{
+	struct run_commit *c = &k->c;
+	int i = c->n_unblocks;
+	struct run_message *m = &k->placed[i];
+
+	place_make(k, m, r);
+	if (to == RUN_CANCELLED) {
+		m->step = c->step + 1;
+		m->ordinal = 1000000 + (int64_t)n_ids;
+	}
+	events_make(&k->unblock_events[i], 1 + (int)below(2));
+	k->unblocks[i] = (struct run_unblock){ .run_id = r->id,
+		.to = to,
+		.run_seq = r->head_seq,
+		.deadline_at = one_in(2) ? now_us + 77 : 0,
+		.events = &k->unblock_events[i],
+		.message = m };
+	if (to == RUN_QUEUED && one_in(2))
+		k->unblocks[i].branch = some_branch(c, m);
+	c->unblocks = k->unblocks;
+	c->n_unblocks++;
+}
+
+static void
+unblocks_make(struct commit *k)
+{
+	struct run_commit *c = &k->c;
+	const struct model_run *next = model_first_blocked(model, c->thread_id);
+
+	if (next == NULL || one_in(4))
+		return;
+	if (run_commit_frees_thread(c)) {
+		unblock_make(k, next, RUN_QUEUED);
+		return;
+	}
+	for (int i = 0; i < model->runs.n && c->n_unblocks < 3; i++) {
+		const struct model_run *r = model->runs.rows[i];
+
+		if (r->block_pos != 0 && uuid_equal(r->thread_id, c->thread_id))
+			unblock_make(k, r, RUN_CANCELLED);
+	}
+}
+
 static void
 checkpoint_make(struct run_commit *c)
 {
@@ -786,6 +914,12 @@ commit_fill(struct commit *k, const struct model_run *r)
 		c->leaf = some_message(t->id);
 	children_make(k, r);
 	tell_make(k, r);
+	if (r->status == RUN_BLOCKED)
+		blocked_make(k, r);
+	else if (r->ns[0] == '\0')
+		unblocks_make(k);
+	if (c->void_messages && one_in(2))
+		c->back_to = some_message(t->id);
 }
 
 static SUSPENDS void
@@ -801,15 +935,17 @@ commits(void)
 	if (one_in(6))
 		beliefs_twist(&k->c);
 	snprintf(what, sizeof(what),
-	    "commit %s > %s, %d messages, %d + %d tools, %d items",
+	    "commit %s > %s, %d messages, %d + %d tools, %d items, %d others",
 	    run_status_name(k->c.from), run_status_name(k->c.to),
 	    k->c.n_messages, k->c.n_tools_new, k->c.n_tools_done,
-	    k->c.n_items_new);
+	    k->c.n_items_new, k->c.n_unblocks);
 	ON_BOTH(run_store_commit(rs, &k->c, &err), err);
 	event_list_clear(&k->events);
 	event_list_clear(&k->told);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		event_list_clear(&k->born[i]);
+		event_list_clear(&k->unblock_events[i]);
+	}
 	free(k);
 }
 
@@ -1004,6 +1140,59 @@ reads_state(struct arena *arena)
 	CU_ASSERT_TRUE(uuid_equal(s[0].last_commit_id, s[1].last_commit_id));
 	CU_ASSERT_TRUE(uuid_equal(s[0].leaf, s[1].leaf));
 	CU_ASSERT_EQUAL(s[0].branch.beside, s[1].branch.beside);
+	CU_ASSERT_TRUE(uuid_equal(s[0].thread_leaf, s[1].thread_leaf));
+	CU_ASSERT_TRUE(uuid_equal(s[0].active_run_id, s[1].active_run_id));
+	CU_ASSERT_EQUAL(s[0].n_blocked, s[1].n_blocked);
+	CU_ASSERT_EQUAL(s[0].n_steers, s[1].n_steers);
+	same_text(s[0].multitask, s[1].multitask);
+	same_text(s[0].next_multitask, s[1].next_multitask);
+}
+
+static SUSPENDS void
+reads_queue(struct arena *arena)
+{
+	struct uuid id = threads[below((uint32_t)n_threads)];
+	const struct model_run *r = any(&model->runs);
+	struct run_stalled *stalled[2] = { NULL, NULL };
+	struct run_blocked *list[2];
+	struct run_tool *tools[2];
+	int n[2] = { 0, 0 };
+
+	snprintf(what, sizeof(what), "blocked, stalled, effects");
+	ON_BOTH(run_store_blocked(rs, id, arena, &list[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		const struct run_blocked *a = &list[0][i], *b = &list[1][i];
+
+		CU_ASSERT_TRUE(uuid_equal(a->run_id, b->run_id));
+		CU_ASSERT_TRUE(uuid_equal(a->message.id, b->message.id));
+		CU_ASSERT_EQUAL(a->block_pos, b->block_pos);
+		CU_ASSERT_EQUAL(a->run_seq, b->run_seq);
+		same_text(a->multitask, b->multitask);
+		same_text(a->message.content, b->message.content);
+		same_text(a->message.client_message_id,
+		    b->message.client_message_id);
+	}
+	ON_BOTH(run_store_stalled(rs, 10, &stalled[i_], &n[i_], &err), err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < n[0] && !parted; i++) {
+		const struct run_stalled *a = &stalled[0][i];
+		const struct run_stalled *b = &stalled[1][i];
+
+		CU_ASSERT_TRUE(uuid_equal(a->thread_id, b->thread_id));
+		CU_ASSERT_TRUE(uuid_equal(a->active_run_id, b->active_run_id));
+		CU_ASSERT_TRUE(uuid_equal(a->next_run_id, b->next_run_id));
+		same_text(a->multitask, b->multitask);
+	}
+	free(stalled[0]);
+	free(stalled[1]);
+	if (r == NULL)
+		return;
+	ON_BOTH(run_store_effects(rs, r->id, arena, &tools[i_], &n[i_], &err),
+	    err);
+	same_count(n[0], n[1]);
+	for (int i = 0; i < n[0] && !parted; i++)
+		same_text(tools[0][i].state, tools[1][i].state);
 }
 
 static SUSPENDS void
@@ -1118,6 +1307,7 @@ reads(void)
 	reads_state(arena);
 	reads_thread(arena);
 	reads_run(arena);
+	reads_queue(arena);
 	reads_family(arena);
 	reads_asked(arena);
 	reads_overdue();
@@ -1134,7 +1324,7 @@ one_operation(void)
 
 	if (dice < 45)
 		commits();
-	else if (dice < 60)
+	else if (dice < 62)
 		run_begins();
 	else if (dice < 70)
 		claims();
@@ -1237,6 +1427,8 @@ sequence(void *arg)
 {
 	(void)arg;
 	begin();
+	hook_changes(); /* or few ends would be told of */
+	hook_changes();
 	for (int i = 0; i < OPS && !parted; i++)
 		one_operation();
 	dumps_compare();

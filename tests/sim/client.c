@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/run/wire.h"
-#include "tests/sim/node.h"
+#include "tests/sim/letter.h"
 
 /*
  * People: each thread has one who writes, waits for the end, and writes again.
@@ -15,159 +14,19 @@
 
 #define THINK_MS 3000
 #define PATIENCE_MS 90000 /* nobody begins anything after that */
-
-static const struct uuid tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
-    0, 0, 0, 1 } };
-static const struct uuid user = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0,
-    0, 0, 2 } };
-static const struct uuid agent = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0,
-    0, 0, 0, 3 } };
+#define CROWD_MS 5000 /* between two letters of the crowd, at most */
+#define CROWD_TRIES 4
 
 /* People of three classes and two tenants, each with a thread. */
 #define N_TENANTS 2
 
-struct letter {
-	struct sim_node *node;
-	int class;
-	struct thread_state thread;
-	struct uuid run_id, message_id, answer_id;
-	char client_id[32];
-};
-
 static struct uuid
 tenant_of(int thread)
 {
-	struct uuid id = tenant;
+	struct uuid id = letter_tenant;
 
 	id.b[14] = (uint8_t)(thread % N_TENANTS);
 	return id;
-}
-
-/* ---- Send ---------------------------------------------------------- */
-
-static void
-message_fill(struct letter *l, struct run_message *m, int64_t now_us)
-{
-	m->id = l->message_id;
-	m->parent_id = l->thread.last_message_id;
-	m->role = "user";
-	m->content = "go";
-	m->parts = "[{\"type\":\"text\",\"text\":\"go\"}]";
-	m->state = "final";
-	m->client_message_id = l->client_id;
-	m->sequence = l->thread.heads.msg_seq;
-	m->created_at = now_us;
-}
-
-static void
-events_fill(struct letter *l, struct event_list *events,
-    const struct run_message *m, bool owned)
-{
-	run_message_created(events, m, l->thread.id, l->run_id);
-	event_list_add_status(events, owned ? RUN_RUNNING : RUN_QUEUED,
-	    owned ? "started" : "created", NULL, NULL);
-	if (owned)
-		run_message_started(events, l->answer_id, 1, "sim/sim");
-}
-
-static SUSPENDS void
-letter_begins(struct letter *l, struct work *w)
-{
-	struct arena *arena = arena_new(NULL);
-	struct engine *e = l->node->engine;
-	struct agent *a = NULL;
-
-	/* The agent is loaded by the run itself. */
-	if (engine_begin(w, l->answer_id, a, arena, NULL) != AS_OK)
-		(void)run_store_release(&l->node->link, engine_epoch(e),
-		    l->thread.id, l->run_id, NULL);
-}
-
-static SUSPENDS enum as_status
-letter_create(struct letter *l)
-{
-	struct engine *e = l->node->engine;
-	struct event_list events = { 0 };
-	/* Who chats does not wait for a slot that is free. */
-	bool owned = l->class == 0 && engine_has_slot(e);
-	struct work *w = NULL;
-	struct run_create c = { .run_id = l->run_id,
-		.thread_id = l->thread.id,
-		.agent_id = l->thread.agent_id,
-		.tenant_id = l->thread.tenant_id,
-		.user_id = user,
-		.kind = l->class == 0 ? "interactive" : "ambient",
-		.class = l->class,
-		.model = "sim/sim",
-		.correlation_id = "sim",
-		.traceparent = "",
-		.title = "go",
-		.heads = l->thread.heads,
-		.owner_epoch = owned ? engine_epoch(e) : 0,
-		.now_us = engine_now_us(e),
-		.events = &events };
-	enum as_status st;
-
-	c.heads.run_seq = 0;
-	c.deadline_at = c.now_us + engine_limits(e)->max_wall_ms * 1000;
-	message_fill(l, &c.message, c.now_us);
-	events_fill(l, &events, &c.message, owned);
-	if (owned)
-		w = engine_expect(e, &c);
-	st = run_store_create(&l->node->link, &c, NULL);
-	if (st == AS_OK)
-		engine_publish(l->node->sim->bus, l->thread.id, l->run_id,
-		    &c.heads, &events, c.now_us);
-	if (st == AS_OK && owned)
-		letter_begins(l, w);
-	else if (owned)
-		engine_forget(w, st);
-	else if (st == AS_OK)
-		engine_starve(e);
-	event_list_clear(&events);
-	return st;
-}
-
-/* A run that waits for a decision is ended by the next message. */
-static SUSPENDS enum as_status
-make_way(struct letter *l)
-{
-	struct arena *arena = arena_new(NULL);
-	struct engine_resume how = { .reason = "superseded",
-		.items_close = "superseded" };
-	struct run_state run;
-	enum as_status st = run_store_state(&l->node->link,
-	    l->thread.active_run_id, arena, &run, NULL);
-
-	if (st == AS_OK && (run.status == RUN_RECOVERABLE_ERROR ||
-			       run.status == RUN_WAITING_HUMAN))
-		(void)engine_end(l->node->engine, run.id, RUN_CANCELLED, &how,
-		    NULL);
-	arena_free(arena);
-	return AS_BUSY;
-}
-
-/* AS_OK: the run is l->run_id; AS_BUSY: another one holds the thread. */
-static SUSPENDS enum as_status
-letter_send(struct letter *l, struct uuid thread_id, struct uuid tenant_id)
-{
-	struct run_store *link = &l->node->link;
-	enum as_status st;
-	int64_t seq = 0;
-
-	st = run_store_thread(link, thread_id, tenant_id, user, &l->thread,
-	    NULL);
-	if (st == AS_OK)
-		st = run_store_by_client_id(link, thread_id, l->client_id,
-		    &l->message_id, &l->run_id, &seq, NULL);
-	if (st != AS_OK || !uuid_is_nil(l->run_id))
-		return st;
-	if (!uuid_is_nil(l->thread.active_run_id))
-		return make_way(l);
-	l->run_id = sim_id(l->node->sim);
-	l->message_id = sim_id(l->node->sim);
-	l->answer_id = sim_id(l->node->sim);
-	return letter_create(l);
 }
 
 /* ---- One person ---------------------------------------------------- */
@@ -249,11 +108,52 @@ client_main(void *arg)
 	struct letter l;
 
 	while (s->n_runs < SIM_RUNS) {
-		l = (struct letter){ .class = c->thread % RUN_CLASSES };
+		l = (struct letter){ .class = c->thread % RUN_CLASSES,
+			.multitask = RUN_ENQUEUE };
 		if (fiber_sleep(rng_below(&c->rng, THINK_MS)) != FIBER_WOKEN ||
 		    !client_sends(c, &l))
 			break;
 		client_waits(c, &l);
+	}
+	s->n_clients--;
+	free(c);
+}
+
+/* ---- The crowd ----------------------------------------------------- */
+
+#define CROWD_LETTERS 7
+
+/* Says something wherever somebody is at work, and waits for nothing. */
+static SUSPENDS void
+crowd_main(void *arg)
+{
+	struct client *c = arg;
+	struct sim *s = c->sim;
+	enum as_status st = AS_BUSY;
+
+	c->thread = (int)rng_below(&c->rng, SIM_THREADS);
+	for (int i = 0; i < CROWD_LETTERS && is_patient(c); i++) {
+		struct letter l = { .multitask = (enum run_multitask)(
+					RUN_REJECT + rng_below(&c->rng, 5)) };
+
+		/* Often in one moment, often in the same thread. */
+		if (rng_chance(&c->rng, 600) &&
+		    fiber_sleep(rng_below(&c->rng, CROWD_MS)) != FIBER_WOKEN)
+			break;
+		if (rng_chance(&c->rng, 500))
+			c->thread = (int)rng_below(&c->rng, SIM_THREADS);
+		l.class = c->thread % RUN_CLASSES;
+		snprintf(l.client_id, sizeof(l.client_id), "x%d", i);
+		for (int k = 0; k < CROWD_TRIES && is_patient(c); k++) {
+			st = client_try(c, &l);
+			if (st == AS_OK ||
+			    fiber_sleep(20 + rng_below(&c->rng, 200)) !=
+				FIBER_WOKEN)
+				break;
+		}
+		sim_trace(s, "crowd: %s in thread %d: %s",
+		    run_multitask_name(l.multitask), c->thread,
+		    st == AS_OK ? sim_short(l.run_id) : "no");
 	}
 	s->n_clients--;
 	free(c);
@@ -311,7 +211,7 @@ item_answer(struct sim *s, struct sim_node *n, const struct model_item *item,
 	struct engine_resume how = { .reason = "retry",
 		.items_close = "answered",
 		.item_id = item->i.id,
-		.by = user,
+		.by = letter_user,
 		.response_type = "respond",
 		.response = "{}" };
 	struct run_tool decided;
@@ -365,39 +265,53 @@ client_cancel(struct sim *s, int thread, bool rollback)
 	    s->threads[thread]);
 	struct rng r = { s->seed + sim_ms(s) };
 	struct sim_node *n = node_any(s, &r);
-	enum as_status st = AS_CONFLICT;
+	struct engine_resume how = { .reason = "user",
+		.items_close = "dismissed" };
+	struct uuid id = t->active_run_id;
+	bool asked = false;
 
-	if (n == NULL || uuid_is_nil(t->active_run_id))
+	/* Or what waits behind it. */
+	if (rng_chance(&r, 300) && model_first_blocked(s->model, t->id) != NULL)
+		id = model_first_blocked(s->model, t->id)->id;
+	if (n == NULL || uuid_is_nil(id))
 		return;
 	n->n_users++;
-	sim_trace(s, "client %d cancels %s", thread,
-	    sim_short(t->active_run_id));
-	for (int i = 0; i < 16 && st == AS_CONFLICT; i++)
-		st = engine_cancel(n->engine, t->active_run_id, rollback,
-		    "user", NULL);
+	sim_trace(s, "client %d cancels %s", thread, sim_short(id));
+	(void)engine_cancel(n->engine, id, rollback, &how, &asked, NULL);
 	n->n_users--;
 }
 
 /* ---- All of them ---------------------------------------------------- */
 
+static struct client *
+client_new(struct sim *s, int thread)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+
+	c->sim = s;
+	c->thread = thread;
+	c->rng.state = s->seed * 999983 + (uint64_t)thread;
+	s->n_clients++;
+	return c;
+}
+
 void
 clients_start(struct sim *s)
 {
-	struct client *c;
-
 	MUST(fiber_spawn(s->loop, "operator", operator_main, s).f != NULL);
 	people_start(s);
 	for (int i = 0; i < SIM_THREADS; i++) {
 		s->threads[i] = sim_id(s);
 		MUST(run_store_thread_create(&s->model->store, s->threads[i],
-			 tenant_of(i), user, agent, "", NULL) == AS_OK);
+			 tenant_of(i), letter_user, letter_agent, "",
+			 NULL) == AS_OK);
 		s->readers[i] = bus_subscribe(s->bus, s->threads[i],
 		    oracle_frame, s);
-		c = xcalloc(1, sizeof(*c));
-		c->sim = s;
-		c->thread = i;
-		c->rng.state = s->seed * 999983 + (uint64_t)i;
-		s->n_clients++;
-		MUST(fiber_spawn(s->loop, "client", client_main, c).f != NULL);
+		MUST(fiber_spawn(s->loop, "client", client_main,
+			 client_new(s, i))
+			 .f != NULL);
 	}
+	MUST(fiber_spawn(s->loop, "crowd", crowd_main,
+		 client_new(s, SIM_THREADS))
+		 .f != NULL);
 }

@@ -107,6 +107,7 @@ run_create_copy(struct arena *a, const struct run_create *c)
 	text_copy(a, &to->correlation_id);
 	text_copy(a, &to->traceparent);
 	text_copy(a, &to->title);
+	text_copy(a, &to->multitask);
 	text_copy(a, &to->kind);
 	text_copy(a, &to->origin);
 	text_copy(a, &to->dedup);
@@ -158,17 +159,39 @@ tell_copy(struct arena *a, struct run_tell *t)
 		t->events = events_copy(a, t->events);
 }
 
+static struct run_message *
+messages_copy(struct arena *a, const struct run_message *messages, int n)
+{
+	struct run_message *to = rows_copy(a, messages, n, sizeof(*to));
+
+	for (int i = 0; i < n; i++)
+		message_texts(a, &to[i]);
+	return to;
+}
+
+static struct run_unblock *
+unblocks_copy(struct arena *a, const struct run_unblock *unblocks, int n)
+{
+	struct run_unblock *to = rows_copy(a, unblocks, n, sizeof(*to));
+
+	for (struct run_unblock *u = to; u < to + n; u++) {
+		u->events = events_copy(a, u->events);
+		u->message = messages_copy(a, u->message, 1);
+	}
+	return to;
+}
+
 struct run_commit *
 run_commit_copy(struct arena *a, const struct run_commit *c)
 {
 	struct run_commit *to = rows_copy(a, c, 1, sizeof(*to));
-	struct run_message *m;
 
 	commit_texts(a, to);
 	to->events = events_copy(a, c->events);
-	to->messages = m = rows_copy(a, c->messages, c->n_messages, sizeof(*m));
-	for (int i = 0; i < c->n_messages; i++)
-		message_texts(a, &m[i]);
+	to->messages = messages_copy(a, c->messages, c->n_messages);
+	to->unblocks = unblocks_copy(a, c->unblocks, c->n_unblocks);
+	if (c->unstaged != NULL)
+		to->unstaged = messages_copy(a, c->unstaged, 1);
 	to->tools_new = run_tools_copy(a, c->tools_new, c->n_tools_new);
 	to->tools_done = run_tools_copy(a, c->tools_done, c->n_tools_done);
 	to->items_new = items_copy(a, c->items_new, c->n_items_new);

@@ -38,7 +38,10 @@ enum request_kind {
 	REQ_HELD,
 	REQ_CANCELLING,
 	REQ_CHILDREN,
-	REQ_NEXT_DUE
+	REQ_NEXT_DUE,
+	REQ_BLOCKED,
+	REQ_STALLED,
+	REQ_EFFECTS
 };
 
 /* The arguments of all operations; which count depends on the kind. */
@@ -123,6 +126,12 @@ request_read(struct model *m, const struct request *r, struct error *err)
 		return ops->children(m, r->a, r->out, r->n, err);
 	case REQ_NEXT_DUE:
 		return ops->next_due(m, r->out, err);
+	case REQ_BLOCKED:
+		return ops->blocked(m, r->a, r->arena, r->out, r->n, err);
+	case REQ_STALLED:
+		return ops->stalled(m, (int)r->i, r->out, r->n, err);
+	case REQ_EFFECTS:
+		return ops->effects(m, r->a, r->arena, r->out, r->n, err);
 	default:
 		return ops->by_client_id(m, r->a, r->text, r->out, r->out2,
 		    r->out3, err);
@@ -157,7 +166,7 @@ answer_drop(const struct request *r)
 
 	if (r->kind != REQ_CLAIM && r->kind != REQ_HELD &&
 	    r->kind != REQ_CANCELLING && r->kind != REQ_CHILDREN &&
-	    r->kind != REQ_OVERDUE)
+	    r->kind != REQ_STALLED && r->kind != REQ_OVERDUE)
 		return;
 	free(*list);
 	*list = NULL;
@@ -641,6 +650,50 @@ link_charge(void *arg, struct uuid run_id, struct error *err)
 }
 
 static SUSPENDS enum as_status
+link_blocked(void *arg, struct uuid thread_id, struct arena *arena,
+    struct run_blocked **out, int *n, struct error *err)
+{
+	struct request r = { .kind = REQ_BLOCKED,
+		.a = thread_id,
+		.arena = arena,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_stalled(void *arg, int max, struct run_stalled **out, int *n,
+    struct error *err)
+{
+	struct request r = { .kind = REQ_STALLED,
+		.i = max,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
+link_effects(void *arg, struct uuid run_id, struct arena *arena,
+    struct run_tool **out, int *n, struct error *err)
+{
+	struct request r = { .kind = REQ_EFFECTS,
+		.a = run_id,
+		.arena = arena,
+		.out = out,
+		.n = n };
+
+	*out = NULL;
+	*n = 0;
+	return request_run(arg, &r, err);
+}
+
+static SUSPENDS enum as_status
 link_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,
     struct uuid user_id, struct uuid leaf, struct error *err)
 {
@@ -681,4 +734,7 @@ const struct run_store_ops link_ops = {
 	.children = link_children,
 	.next_due = link_next_due,
 	.charge = link_charge,
+	.blocked = link_blocked,
+	.stalled = link_stalled,
+	.effects = link_effects,
 };

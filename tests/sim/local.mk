@@ -3,8 +3,9 @@ SIM_SOURCES = \
 	tests/sim/client.c \
 	tests/sim/copy.c tests/sim/copy.h \
 	tests/sim/fault.c \
+	tests/sim/letter.c tests/sim/letter.h \
 	tests/sim/link.c \
-	tests/sim/model_branch.c \
+	tests/sim/model_block.c tests/sim/model_branch.c \
 	tests/sim/model_child.c \
 	tests/sim/model_inbox.c \
 	tests/sim/model_read.c \
@@ -24,8 +25,8 @@ tests_sim_simulate_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 # The same with an engine that can be made to fail.
 check_PROGRAMS += tests/sim/mutants
 tests_sim_mutants_SOURCES = tests/sim/mutants.c $(SIM_SOURCES) \
-	core/run/answer.c core/run/ask.c core/run/call.c core/run/engine.c \
-	core/run/expire.c core/run/finish.c \
+	core/run/answer.c core/run/ask.c core/run/blocked.c core/run/call.c \
+	core/run/engine.c core/run/expire.c core/run/finish.c \
 	core/run/park.c core/run/respond.c core/run/settle.c \
 	core/run/tools.c core/run/work.c
 tests_sim_mutants_CPPFLAGS = $(AM_CPPFLAGS) -DSIM_MUTANTS
@@ -36,8 +37,9 @@ check_PROGRAMS += tests/integration/t_run_store_model
 tests_integration_t_run_store_model_SOURCES = \
 	tests/integration/t_run_store_model.c \
 	tests/integration/run_dump.c tests/integration/run_dump.h \
-	tests/sim/model_branch.c tests/sim/model_child.c \
-	tests/sim/model_claim.c tests/sim/model_inbox.c \
+	tests/sim/model_block.c tests/sim/model_branch.c \
+	tests/sim/model_child.c tests/sim/model_claim.c \
+	tests/sim/model_inbox.c \
 	tests/sim/model_read.c tests/sim/model_store.c \
 	tests/sim/model_store.h tests/sim/model_write.c
 tests_integration_t_run_store_model_LDADD = tests/libstoreenv.la $(CORE_LIBS) \

@@ -99,6 +99,17 @@ checkpoint_of(const struct model *m, const struct model_message *row)
 	return best;
 }
 
+struct uuid
+model_checkpoint_at(const struct model *m, struct uuid leaf)
+{
+	const struct model_message *row = message_find(m, leaf);
+	const struct model_checkpoint *k = NULL;
+
+	while (row != NULL && (k = checkpoint_of(m, row)) == NULL)
+		row = message_find(m, row->m.parent_id);
+	return k != NULL ? k->id : (struct uuid){ 0 };
+}
+
 enum as_status
 model_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,
     struct uuid user_id, struct uuid leaf, struct error *err)
@@ -106,7 +117,6 @@ model_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	struct model *m = arg;
 	struct model_thread *t = model_thread(m, thread_id);
 	const struct model_message *row = message_find(m, leaf);
-	const struct model_checkpoint *k = NULL;
 
 	if (t == NULL || row == NULL || !uuid_equal(t->tenant_id, tenant_id) ||
 	    !uuid_equal(t->user_id, user_id) ||
@@ -115,11 +125,7 @@ model_switch(void *arg, struct uuid thread_id, struct uuid tenant_id,
 		return error_set(err, ERR_CONFLICT, "the thread has moved on");
 	t->active_leaf = leaf;
 	t->version++;
-	memset(&t->head_checkpoint_id, 0, sizeof(t->head_checkpoint_id));
-	while (row != NULL && (k = checkpoint_of(m, row)) == NULL)
-		row = message_find(m, row->m.parent_id);
-	if (k != NULL)
-		t->head_checkpoint_id = k->id;
+	t->head_checkpoint_id = model_checkpoint_at(m, leaf);
 	return AS_OK;
 }
 

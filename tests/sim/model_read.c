@@ -93,6 +93,19 @@ state_hash(const struct model *m, struct run_state *s)
 	}
 }
 
+static void
+state_queue(const struct model *m, const struct model_run *r,
+    struct arena *arena, struct run_state *s)
+{
+	const struct model_run *next = model_first_blocked(m, r->thread_id);
+
+	s->multitask = arena_strdup(arena, r->multitask);
+	s->n_blocked = model_n_blocked(m, r->thread_id, false);
+	s->n_steers = model_n_blocked(m, r->thread_id, true);
+	s->next_multitask = next != NULL ? arena_strdup(arena, next->multitask)
+					 : NULL;
+}
+
 enum as_status
 model_read_state(void *arg, struct uuid run_id, struct arena *arena,
     struct run_state *out, struct error *err)
@@ -118,6 +131,9 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 	out->heads.seq = t->head_seq;
 	out->heads.run_seq = r->head_seq;
 	out->heads.msg_seq = t->next_msg_seq;
+	out->active_run_id = t->active_run_id;
+	out->thread_leaf = t->active_leaf;
+	state_queue(m, r, arena, out);
 	return AS_OK;
 }
 
@@ -142,6 +158,7 @@ model_read_thread(void *arg, struct uuid thread_id, struct uuid tenant_id,
 	out->heads.msg_seq = t->next_msg_seq;
 	out->now_us = model_now_us(m);
 	out->has_title = t->title[0] != '\0';
+	out->n_blocked = model_n_blocked(m, thread_id, false);
 	for (int i = 0; i < m->messages.n; i++) {
 		const struct model_message *row = m->messages.rows[i];
 

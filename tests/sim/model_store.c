@@ -498,4 +498,7 @@ const struct run_store_ops model_ops = {
 	.open_message = model_open_message,
 	.by_client_id = model_by_client_id,
 	.by_dedup = model_by_dedup,
+	.blocked = model_read_blocked,
+	.stalled = model_read_stalled,
+	.effects = model_read_effects,
 };

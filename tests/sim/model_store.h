@@ -43,6 +43,9 @@ struct model_run {
 	int64_t pending_children, updated_at;
 	const char *kind, *origin, *dedup;
 	int class;
+	const char *multitask;
+	int64_t block_pos;
+	int64_t blocked_at; /* for who checks: its place, for good */
 	int64_t idle_since; /* for who checks: its owner does nothing */
 };
 
@@ -122,6 +125,7 @@ enum model_op {
 	MODEL_CLAIM,
 	MODEL_REAP,
 	MODEL_RELEASE,
+	MODEL_UNBLOCK, /* a run that the commit of another one touches */
 	MODEL_TELL /* by the last word of a subagent, to its parent */
 };
 
@@ -178,6 +182,8 @@ void model_branch_create(struct model *m, struct model_thread *t,
     struct model_run *r, const struct run_create *c);
 void model_tool_add(struct model *m, struct uuid run_id, int64_t fence,
     int64_t now_us, const struct run_tool *t);
+/* The newest checkpoint on the path to this message, or nil. */
+struct uuid model_checkpoint_at(const struct model *m, struct uuid leaf);
 bool model_counts(const struct model_message *row, struct uuid thread_id);
 /* Where a run's path ends now; nil: its thread was linear. */
 struct uuid model_leaf_of(const struct model *m, const struct model_run *r);
@@ -256,5 +262,31 @@ enum as_status model_by_client_id(void *arg, struct uuid thread_id,
 enum as_status model_by_dedup(void *arg, struct uuid user_id,
     struct uuid agent_id, const char *dedup, struct run_claim *out,
     struct error *err);
+
+/* model_block.c */
+enum as_status model_block(struct model *m, const struct run_create *c,
+    struct error *err);
+const char *model_unblock_refused(const struct model *m,
+    const struct run_commit *c);
+void model_unblock(struct model *m, struct model_run *r,
+    const struct run_commit *c);
+void model_unblock_tell(struct model *m, const struct run_commit *c);
+enum as_status model_read_blocked(void *arg, struct uuid thread_id,
+    struct arena *arena, struct run_blocked **out, int *n, struct error *err);
+enum as_status model_read_stalled(void *arg, int max, struct run_stalled **out,
+    int *n, struct error *err);
+enum as_status model_read_effects(void *arg, struct uuid run_id,
+    struct arena *arena, struct run_tool **out, int *n, struct error *err);
+/* The run that waits in this thread with the smallest place, or NULL. */
+const struct model_run *model_first_blocked(const struct model *m,
+    struct uuid thread_id);
+int64_t model_n_blocked(const struct model *m, struct uuid thread_id,
+    bool steers);
+
+/* model_write.c */
+struct model_run *model_run_add(struct model *m, const struct run_create *c);
+/* The constraint that these would violate, or NULL. */
+const char *model_messages_refused(const struct model *m, struct uuid thread_id,
+    struct uuid run_id, const struct run_message *new, int n);
 
 #endif

@@ -52,8 +52,8 @@ messages_clash(const struct run_message *a, const struct run_message *b,
 }
 
 /* The constraint that these would violate, or NULL. */
-static const char *
-messages_refused(const struct model *m, struct uuid thread_id,
+const char *
+model_messages_refused(const struct model *m, struct uuid thread_id,
     struct uuid run_id, const struct run_message *new, int n)
 {
 	const char *why = NULL;
@@ -128,8 +128,8 @@ thread_is_held(const struct model *m, struct uuid thread_id)
 	return false;
 }
 
-static struct model_run *
-run_add(struct model *m, const struct run_create *c)
+struct model_run *
+model_run_add(struct model *m, const struct run_create *c)
 {
 	struct model_run *r = model_add(m, &m->runs, sizeof(*r));
 	bool owned = c->owner_epoch != 0;
@@ -142,6 +142,10 @@ run_add(struct model *m, const struct run_create *c)
 	r->forked_from = c->forked_from;
 	r->branch = c->branch;
 	r->status = owned ? RUN_RUNNING : RUN_QUEUED;
+	if (c->block_pos != 0)
+		r->status = RUN_BLOCKED;
+	r->multitask = arena_strdup(m->arena, c->multitask);
+	r->block_pos = r->blocked_at = c->block_pos;
 	r->head_seq = c->events->n;
 	r->fence = owned ? 1 : 0;
 	r->version = 1;
@@ -203,7 +207,7 @@ create_refused(const struct model *m, const struct run_create *c)
 		return "runs_thread_id_key";
 	if (dedup_is_known(m, c))
 		return "runs_user_id_agent_id_dedup_key";
-	return messages_refused(m, c->thread_id, c->run_id, &c->message,
+	return model_messages_refused(m, c->thread_id, c->run_id, &c->message,
 	    uuid_is_nil(c->message.id) ? 0 : 1);
 }
 
@@ -234,6 +238,10 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	struct model_run *r;
 	const char *why;
 
+	if (c->block_pos != 0)
+		return dedup_is_known(m, c)
+			   ? taken(err, "runs_user_id_agent_id_dedup_key")
+			   : model_block(m, c, err);
 	if (!c->new_thread && (t == NULL || !uuid_is_nil(t->active_run_id) ||
 				  t->head_seq != c->heads.seq ||
 				  t->next_msg_seq != c->heads.msg_seq ||
@@ -251,7 +259,7 @@ model_create(void *arg, const struct run_create *c, struct error *err)
 	t->version++;
 	if (t->title[0] == '\0')
 		t->title = arena_strdup(m->arena, c->title);
-	r = run_add(m, c);
+	r = model_run_add(m, c);
 	model_branch_create(m, t, r, c);
 	if (n > 0)
 		model_message_add(m, r, &c->message);
@@ -428,15 +436,18 @@ checkpoint_add(struct model *m, const struct model_run *r,
 static void
 thread_move(struct model *m, struct model_thread *t, const struct run_commit *c)
 {
-	t->head_seq = run_commit_seq(c);
-	t->next_msg_seq = run_commit_msg_seq(c);
+	struct run_heads after = run_commit_heads(c);
+	const char *status = run_commit_thread_status(c);
+
+	t->head_seq = after.seq;
+	t->next_msg_seq = after.msg_seq;
 	t->version++;
+	t->status = status != NULL ? status : t->status;
 	if (!uuid_is_nil(c->leaf))
 		t->active_leaf = c->leaf;
 	if (run_commit_ns(c)[0] != '\0')
 		return;
-	t->status = run_thread_status(c->to);
-	if (!run_holds_thread(c->to) && m->mutant != MODEL_UNLOCK_LATER)
+	if (run_commit_frees_thread(c) && m->mutant != MODEL_UNLOCK_LATER)
 		t->active_run_id = (struct uuid){ 0 };
 	if (!uuid_is_nil(c->checkpoint_id) && !c->beside)
 		t->head_checkpoint_id = c->checkpoint_id;
@@ -660,7 +671,21 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
 	outbox_add(m, r, c);
+	model_unblock(m, r, c);
 	model_child_write(m, r, c);
+}
+
+/* Does the commit itself give this number to another message? */
+static bool
+is_numbered(const struct run_commit *c, int64_t sequence)
+{
+	for (int i = 0; i < c->n_messages; i++)
+		if (c->messages[i].sequence == sequence)
+			return true;
+	for (int i = 0; i < c->n_unblocks; i++)
+		if (c->unblocks[i].message->sequence == sequence)
+			return true;
+	return false;
 }
 
 static const char *
@@ -672,8 +697,10 @@ children_refused(const struct model *m, const struct run_commit *c)
 		struct run_message first = c->children[i].message;
 
 		first.sequence = c->heads.msg_seq + c->n_messages + i;
-		why = messages_refused(m, c->thread_id, c->children[i].run_id,
-		    &first, 1);
+		if (is_numbered(c, first.sequence))
+			return "messages_thread_id_sequence_key";
+		why = model_messages_refused(m, c->thread_id,
+		    c->children[i].run_id, &first, 1);
 	}
 	return why;
 }
@@ -692,10 +719,12 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 		return moved_on(err);
 	if (!uuid_is_nil(c->checkpoint_id) && checkpoint_exists(m, c))
 		return taken(err, "checkpoints_pkey");
-	why = messages_refused(m, c->thread_id, c->run_id, c->messages,
+	why = model_messages_refused(m, c->thread_id, c->run_id, c->messages,
 	    c->n_messages);
 	if (why == NULL)
 		why = tools_refused(m, c);
+	if (why == NULL)
+		why = model_unblock_refused(m, c);
 	if (why == NULL)
 		why = children_refused(m, c);
 	if (why != NULL)
@@ -706,6 +735,7 @@ model_commit(void *arg, const struct run_commit *c, struct error *err)
 	told.owner_epoch = r->owner_epoch;
 	commit_write(m, r, c);
 	model_tell(m, &told);
+	model_unblock_tell(m, c);
 	return AS_OK;
 }
 

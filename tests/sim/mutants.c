@@ -66,6 +66,7 @@ static const struct {
 	{ MUTANT_RESEND_UNSAFE, "I7", "an unsafe call is sent again" },
 	{ MUTANT_UNASKED, "I10", "a call is made before it is approved" },
 	{ MUTANT_PARK_BLIND, "I10", "a run waits beside an answer" },
+	{ MUTANT_JUMP_QUEUE, "FIFO", "the last one that waits is the next" },
 };
 
 static int

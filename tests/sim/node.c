@@ -16,6 +16,7 @@
 #define MARGIN_MS 2000
 #define REAP_MS 1000
 #define CLAIM_MS 500
+#define UNSTALL_MS 2000
 #define GRACE_MS 10000
 
 struct sim_waiter {
@@ -224,6 +225,16 @@ look_main(void *arg)
 }
 
 static SUSPENDS void
+unstall_main(void *arg)
+{
+	struct sim_node *n = arg;
+
+	while (node_nap(n, UNSTALL_MS))
+		engine_unstall(n->engine);
+	n->n_users--;
+}
+
+static SUSPENDS void
 claim_main(void *arg)
 {
 	struct sim_node *n = arg;
@@ -277,6 +288,7 @@ boot_main(void *arg)
 		node_fiber(n, "reap", reap_main);
 		node_fiber(n, "claim", claim_main);
 		node_fiber(n, "look", look_main);
+		node_fiber(n, "unstall", unstall_main);
 	}
 	n->n_users--;
 }

@@ -118,6 +118,34 @@ sim_violate(struct sim *s, const char *what, const char *fmt, ...)
 
 /* ---- The run ------------------------------------------------------- */
 
+/* Or one that it waits for is. */
+bool
+sim_is_parked(const struct sim *s, const struct model_run *r)
+{
+	if (r->status == RUN_RECOVERABLE_ERROR ||
+	    r->status == RUN_WAITING_HUMAN)
+		return true;
+	for (int i = 0; r->status == RUN_WAITING_CHILD && i < s->model->runs.n;
+	     i++) {
+		const struct model_run *k = s->model->runs.rows[i];
+
+		if (uuid_equal(k->parent_run_id, r->id) && sim_is_parked(s, k))
+			return true;
+	}
+	return false;
+}
+
+bool
+sim_waits_too(const struct sim *s, const struct model_run *r)
+{
+	const struct model_run *active = model_run(s->model,
+	    model_thread(s->model, r->thread_id)->active_run_id);
+
+	return r->status == RUN_BLOCKED && active != NULL &&
+	       active->status != RUN_RECOVERABLE_ERROR &&
+	       sim_is_parked(s, active);
+}
+
 /* Nothing is going to happen any more. */
 static bool
 is_quiet(const struct sim *s)
@@ -127,9 +155,8 @@ is_quiet(const struct sim *s)
 	for (int i = 0; i < s->model->runs.n; i++) {
 		const struct model_run *r = s->model->runs.rows[i];
 
-		if (run_is_open(r->status) &&
-		    r->status != RUN_RECOVERABLE_ERROR &&
-		    r->status != RUN_WAITING_HUMAN)
+		if (run_is_open(r->status) && !sim_is_parked(s, r) &&
+		    !sim_waits_too(s, r))
 			return false;
 	}
 	return true;

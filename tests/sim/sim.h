@@ -89,7 +89,7 @@ struct sim_node;
 struct witness;
 
 enum {
-	COVERED_RULES = 40
+	COVERED_RULES = 64
 };
 
 struct sim_coverage {
@@ -148,6 +148,10 @@ uint64_t sim_ms(const struct sim *s); /* since the start */
 struct uuid sim_id(struct sim *s);
 void sim_trace(struct sim *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* It waits for somebody, or one of its subagents does. */
+bool sim_is_parked(const struct sim *s, const struct model_run *r);
+/* Blocked, behind one that waits for a person. */
+bool sim_waits_too(const struct sim *s, const struct model_run *r);
 /* The first one counts. */
 void sim_violate(struct sim *s, const char *what, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -32,6 +32,7 @@
 //   end_after N               end the stream, without finish or [DONE]
 //   hang_after N              say nothing more after N pieces; -1: not even
 //                             the head
+//   hold_after N, hold        go on after N pieces when this promise is kept
 //   no_done                   end without [DONE]
 //   chop N                    write N bytes at a time
 //   raw [..]                  these texts or bytes as they are, instead of all
@@ -530,6 +531,8 @@ async function streamTurn(stub, entry, o, dialect, turn, res) {
 			await pause(delay);
 		if (i === turn.hang_after)
 			return silence();
+		if (i === turn.hold_after)
+			await Promise.race([turn.hold, silence()]);
 		if (i === turn.disconnect_after)
 			return res.socket?.resetAndDestroy();
 		if (i === turn.end_after)
