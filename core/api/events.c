@@ -202,14 +202,17 @@ events_query(struct http_req *req, int64_t *limit, int64_t *wait,
 	return AS_OK;
 }
 
+/*
+ * head: as it was before the read.  What comes after that is told of only with
+ * its events, so whoever goes on from the head of a whole page misses nothing.
+ */
 static SUSPENDS void
 page_serve(struct http_req *req, enum log_of of, struct uuid id,
-    struct uuid thread_id, int64_t after)
+    struct uuid thread_id, int64_t after, int64_t head)
 {
-	struct chat_ctx ctx = chat_ctx_of(req);
 	struct log_event *events = NULL;
 	struct error err = { 0 };
-	int64_t limit, wait, head = 0;
+	int64_t limit, wait, last = 0;
 	uint64_t until;
 	int n = 0;
 	enum as_status st = events_query(req, &limit, &wait, &until, &err);
@@ -217,10 +220,11 @@ page_serve(struct http_req *req, enum log_of of, struct uuid id,
 	if (st == AS_OK)
 		st = read_or_wait(app_of(req), of, id, thread_id, after,
 		    (int)limit, until, &events, &n, &err);
+	if (st == AS_OK && n > 0)
+		last = of == LOG_OF_RUN ? events[n - 1].run_seq
+					: events[n - 1].seq;
 	if (st == AS_OK)
-		st = log_head(&ctx, of, id, &head, &err);
-	if (st == AS_OK)
-		page_answer(req, events, n, head);
+		page_answer(req, events, n, last > head ? last : head);
 	else
 		api_fail(req, &err);
 	log_events_free(events, n);
@@ -264,7 +268,7 @@ events_serve(struct http_req *req, enum log_of of, struct uuid id,
 		return;
 	}
 	if (!http_accepts(req, "text/event-stream")) {
-		page_serve(req, of, id, thread_id, after);
+		page_serve(req, of, id, thread_id, after, head);
 		return;
 	}
 	config = stream_config_of(app_of(req), &ctx.who);

@@ -185,7 +185,7 @@ test("a run is shown step by step", () => {
 test("a run that waits is replayed to where it waits", () => {
 	const { status, out } = command("replay", waiting[0]);
 	assert.equal(status, 0, out);
-	assert.match(out, /2 steps equal; recorded end: recoverable_error at step 2.* \(not part of the replay\)\n$/);
+	assert.match(out, /3 steps equal; recorded end: recoverable_error at step 3.* \(not part of the replay\)\n$/);
 });
 
 test("a changed record is found at its step", () => {

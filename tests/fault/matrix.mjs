@@ -66,7 +66,7 @@ function someOf(n, max) {
 
 const KEY = "a key of the client";
 const KEY_OF_TASK = "a-key-of-the-client";
-const AHEAD_US = 61000000; // of a schedule that is due each minute
+const AHEAD_US = 180000000; // behind a schedule that is due once in it
 
 const LATER = "another key of the client";
 
@@ -147,8 +147,10 @@ const plots = {
 	clock: {
 		env: { AGENT_STUDIO_CLOCK_AHEAD_US: String(AHEAD_US) },
 		async begin(story, server) {
+			// The last whole minute before then: there is no other for an hour.
+			const at = new Date(Date.now() + AHEAD_US / 1000);
 			const made = await api(server, "POST", schedules(story), {
-				token: story.token, body: { cron: "* * * * *",
+				token: story.token, body: { cron: `${at.getUTCMinutes()} * * * *`,
 					task: "only talk", overlap: "queue" } });
 			story.schedule = `${schedules(story)}/${made.body.id}`;
 			await story.ahead(server, AHEAD_US);
