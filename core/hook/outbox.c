@@ -109,6 +109,7 @@ outbox_remove(struct store *store, const int64_t *ids, int n, struct error *err)
 
 /* ---- Recording ------------------------------------------------------ */
 
+/* What has arrived stays so, whatever a slower sender has to say of its try. */
 SQL(DELIVERY,
     "INSERT INTO webhook_deliveries (webhook_id, id, tenant_id, event, run_id,"
     " body, status, attempts, response_status, error, duration_ms, next_at,"
@@ -119,7 +120,9 @@ SQL(DELIVERY,
     " attempts = webhook_deliveries.attempts + excluded.attempts,"
     " response_status = excluded.response_status, error = excluded.error,"
     " duration_ms = excluded.duration_ms, next_at = excluded.next_at,"
-    " updated_at = excluded.updated_at");
+    " updated_at = excluded.updated_at"
+    " WHERE webhook_deliveries.status <> 'delivered'"
+    " OR excluded.status = 'delivered'");
 
 /* $4: 0 it works, 1 it does not, 2 given up, 3 gone. */
 SQL(WEBHOOK_TOLD,
