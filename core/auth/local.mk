@@ -12,6 +12,8 @@ libauth_la_SOURCES = \
 	core/auth/internal.h \
 	core/auth/jwt.c \
 	core/auth/jwt.h \
+	core/auth/key_file.c \
+	core/auth/key_file.h \
 	core/auth/principal.c \
 	core/auth/principal.h \
 	core/auth/seal.c \

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/auth/key_file.h"
 #include "core/base/buf.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
@@ -79,34 +80,6 @@ keys_parse(struct seal *s, const char *text, const char *where,
 	return s->n > 0 ? AS_OK : fail(err, where, "has no key");
 }
 
-/* Complete under its name or not there at all; also settles who is first. */
-static enum as_status
-file_make(const char *dir, const char *path, struct error *err)
-{
-	char *tmp = xasprintf("%s/.%s.%ld", dir, KEY_FILE, (long)getpid());
-	char hex[2 * KEY_LEN + 2];
-	uint8_t key[KEY_LEN];
-	enum as_status st = AS_OK;
-	int fd;
-
-	randombytes_buf(key, sizeof(key));
-	text_hex(hex, key, sizeof(key));
-	hex[2 * KEY_LEN] = '\n';
-	unlink(tmp);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 ||
-	    write(fd, hex, 2 * KEY_LEN + 1) != (ssize_t)(2 * KEY_LEN + 1) ||
-	    fsync(fd) != 0 || (link(tmp, path) != 0 && errno != EEXIST))
-		st = fail(err, path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	unlink(tmp);
-	free(tmp);
-	sodium_memzero(key, sizeof(key));
-	sodium_memzero(hex, sizeof(hex));
-	return st;
-}
-
 static enum as_status
 file_read(struct seal *s, const char *path, struct error *err)
 {
@@ -144,7 +117,7 @@ seal_new(const char *data_dir, const char *setting, bool make,
 		st = keys_parse(s, setting, "auth.sealing_keys", err);
 	else {
 		if (make && access(path, F_OK) != 0)
-			st = file_make(data_dir, path, err);
+			st = key_file_make(data_dir, KEY_FILE, err);
 		if (st == AS_OK && access(path, F_OK) == 0)
 			st = file_read(s, path, err);
 	}

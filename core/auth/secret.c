@@ -8,16 +8,14 @@
 #include <unistd.h>
 
 #include "core/auth/internal.h"
+#include "core/auth/key_file.h"
 #include "core/base/buf.h"
-#include "core/base/folder.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 
 /*
  * Secrets: the opaque ones that clients hold, of which only hashes are kept,
- * and the key of the access tokens, a file of 64 hex digits that only its owner
- * may read.  The key is complete under its name or not there at all: it is
- * written under another one and linked, which also settles who was first.
+ * and the key of the access tokens, which is a file.
  */
 
 #define KEY_FILE "access.key"
@@ -83,33 +81,6 @@ key_read(const char *path, uint8_t key[JWT_KEY_LEN], struct error *err)
 	return AS_OK;
 }
 
-static enum as_status
-key_write(const char *dir, const char *path, struct error *err)
-{
-	char hex[2 * JWT_KEY_LEN + 1];
-	uint8_t key[JWT_KEY_LEN];
-	char *tmp = xasprintf("%s/.%s.%ld", dir, KEY_FILE, (long)getpid());
-	enum as_status st = AS_OK;
-	int fd;
-
-	randombytes_buf(key, sizeof(key));
-	text_hex(hex, key, sizeof(key));
-	hex[2 * JWT_KEY_LEN] = '\n';
-	unlink(tmp);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, hex, sizeof(hex)) != (ssize_t)sizeof(hex) ||
-	    fsync(fd) != 0 || (link(tmp, path) != 0 && errno != EEXIST) ||
-	    !folder_sync(dir))
-		st = key_fail(err, path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	unlink(tmp);
-	free(tmp);
-	sodium_memzero(key, sizeof(key));
-	sodium_memzero(hex, sizeof(hex));
-	return st;
-}
-
 enum as_status
 secret_key_file(const char *data_dir, uint8_t key[JWT_KEY_LEN],
     struct error *err)
@@ -118,7 +89,7 @@ secret_key_file(const char *data_dir, uint8_t key[JWT_KEY_LEN],
 	enum as_status st = AS_OK;
 
 	if (access(path, F_OK) != 0)
-		st = key_write(data_dir, path, err);
+		st = key_file_make(data_dir, KEY_FILE, err);
 	if (st == AS_OK)
 		st = key_read(path, key, err);
 	free(path);
