@@ -41,10 +41,12 @@
 				       "t.n < (SELECT $5))"
 
 /* $12 and $13: the ages of promotion. */
-#define LANE(j) \
-	"CASE WHEN " j ".class = 1 AND $12 > 0 AND " j ".run_at <=" \
-	" now_us() - $12 THEN 0 WHEN " j ".class = 2 AND $13 > 0 AND " j \
-	".run_at <= now_us() - $13 THEN 1 ELSE " j ".class END"
+#define LANE_AT(j, standard, bulk) \
+	"CASE WHEN " j ".class = 1 AND " standard " > 0 AND " j ".run_at <=" \
+	" now_us() - " standard " THEN 0 WHEN " j ".class = 2 AND " bulk \
+	" > 0 AND " j ".run_at <= now_us() - " bulk " THEN 1 ELSE " j \
+	".class END"
+#define LANE(j) LANE_AT(j, "$12", "$13")
 
 /*
  * To plan this takes PostgreSQL ten times as long as to do it, so there must be
@@ -117,6 +119,24 @@
 SQL_BOTH(CLAIM_ONE, CLAIM_SQLITE("1"), CLAIM_POSTGRES("1"));
 SQL_BOTH(CLAIM_FEW, CLAIM_SQLITE("8"), CLAIM_POSTGRES("8"));
 SQL_BOTH(CLAIM_MANY, CLAIM_SQLITE("64"), CLAIM_POSTGRES("64"));
+
+/*
+ * Where there is room for all that is due, nobody comes before another one:
+ * most claims are this one.  It takes all or nothing.
+ */
+#define DUE(j) READY(j) " AND " j ".run_at <= now_us()"
+#define AT_MOST(what, n) \
+	"(SELECT count(*) FROM (SELECT 1 AS one FROM jobs b WHERE " DUE("b") \
+	    what " LIMIT " n " + 1) x) <= " n
+#define CLAIM_EACH(lock) \
+	"UPDATE jobs SET state = 1, owner_epoch = $1, leased_at = now_us()," \
+	" attempts = attempts + 1 WHERE id IN (SELECT a.id FROM jobs a" \
+	" WHERE " DUE( \
+	    "a") " AND " AT_MOST("", "$2") " AND " AT_MOST(" AND b.class > 0", \
+	    "$3") " LIMIT $2" lock ") RETURNING" \
+		  " run_id, " LANE_AT("jobs", "$4", "$5")
+
+SQL_BOTH(CLAIM_ALL, CLAIM_EACH(""), CLAIM_EACH(" FOR UPDATE SKIP LOCKED"));
 
 /* Runs whose job this epoch holds but which nobody runs yet. */
 SQL(CLAIM_RUNS,
@@ -223,27 +243,39 @@ claim_args(const struct run_claim_ask *ask, struct sql_arg args[CLAIM_ARGS])
 	memcpy(args, list, sizeof(list));
 }
 
+static SUSPENDS enum as_status
+claim_by(struct store *store, struct sql *sql, const struct sql_arg *args,
+    int n_args, struct run_claim **out, int *n, struct error *err)
+{
+	struct sql_call calls[] = { { sql, args, n_args },
+		{ &CLAIM_RUNS, args, 1 } };
+	struct rows *rows[2] = { NULL, NULL };
+	enum as_status st = store_batch(store, calls, 2, rows, err);
+
+	claims_read(rows[1], out, n);
+	lanes_read(rows[0], *out, *n);
+	rows_free(rows[0]);
+	rows_free(rows[1]);
+	return st;
+}
+
 SUSPENDS enum as_status
 run_sql_claim(void *arg, const struct run_claim_ask *ask,
     struct run_claim **out, int *n, struct error *err)
 {
-	struct store *store = arg;
+	struct sql_arg all[] = { SQL_INT(ask->epoch), SQL_INT(ask->max),
+		SQL_INT(ask->max_other), SQL_INT(ask->promote_us[1]),
+		SQL_INT(ask->promote_us[2]) };
 	struct sql_arg jobs[CLAIM_ARGS];
-	struct sql_arg runs[] = { SQL_INT(ask->epoch) };
-	struct sql_call calls[] = { { windows[window_of(ask)].sql, jobs,
-					CLAIM_ARGS },
-		{ &CLAIM_RUNS, runs, 1 } };
-	struct rows *rows[2] = { NULL, NULL };
-	enum as_status st;
+	enum as_status st = claim_by(arg, &CLAIM_ALL, all, 5, out, n, err);
 
-	claim_args(ask, jobs);
-	st = store_batch(store, calls, 2, rows, err);
-	claims_read(rows[1], out, n);
-	lanes_read(rows[0], *out, *n);
+	if (st == AS_OK && *n == 0) {
+		claim_args(ask, jobs);
+		st = claim_by(arg, windows[window_of(ask)].sql, jobs,
+		    CLAIM_ARGS, out, n, err);
+	}
 	if (*n > 0)
 		FAILPOINT("claim.post");
-	rows_free(rows[0]);
-	rows_free(rows[1]);
 	return st;
 }
 

@@ -103,14 +103,15 @@ before_it(const struct model *m, const struct model_job *j)
 
 static void
 candidates_find(struct model *m, const struct run_claim_ask *ask,
-    struct candidates *c)
+    struct candidates *c, bool all)
 {
 	c->list = xcalloc((size_t)m->jobs.n + 1, sizeof(*c->list));
 	for (int i = 0; i < m->jobs.n; i++) {
 		struct model_job *j = m->jobs.rows[i];
 
-		if (!is_ready(m, j) || before_it(m, j) >= run_claim_each(ask) ||
-		    !tenant_is_near(m, ask, j))
+		if (!is_ready(m, j) ||
+		    (!all && (before_it(m, j) >= run_claim_each(ask) ||
+				 !tenant_is_near(m, ask, j))))
 			continue;
 		c->list[c->n++] = (struct candidate){ .j = j,
 			.lane = model_lane(m, ask, j) };
@@ -193,13 +194,28 @@ by_turn(const void *a, const void *b)
 	return x->lane - y->lane;
 }
 
+/* Is there room for all that is due?  Then nobody is left out. */
+static bool
+all_go(const struct model *m, const struct run_claim_ask *ask)
+{
+	int n = 0, others = 0;
+
+	for (int i = 0; i < m->jobs.n; i++) {
+		const struct model_job *j = m->jobs.rows[i];
+
+		n += is_ready(m, j) ? 1 : 0;
+		others += is_ready(m, j) && j->class != 0 ? 1 : 0;
+	}
+	return n <= ask->max && others <= ask->max_other;
+}
+
 void
 model_claim_jobs(struct model *m, const struct run_claim_ask *ask)
 {
 	struct candidates c = { 0 };
 	int n = 0, others = 0;
 
-	candidates_find(m, ask, &c);
+	candidates_find(m, ask, &c, all_go(m, ask));
 	turns_count(m, ask, &c);
 	lanes_merge(ask, &c);
 	qsort(c.list, (size_t)c.n, sizeof(*c.list), by_turn);
