@@ -57,6 +57,14 @@ const turns = [
 	{ match: "stranger please", tool_calls: [task("x",
 		{ agent: "0192f0c1-2222-7000-8000-000000000000" })] },
 	{ match: "stranger please", text: "No such agent." },
+
+	{ match: "careful please", tool_calls: [task("approve D"),
+		task("approve E")] },
+	{ match: "careful please", text: "Both were approved." },
+	{ match: "approve D", tool_calls: [sum("2 + 2")] },
+	{ match: "approve D", text: "D is four." },
+	{ match: "approve E", tool_calls: [sum("1 + 1")] },
+	{ match: "approve E", text: "E is done." },
 ];
 
 let server, s;
@@ -272,4 +280,44 @@ test("all of them are replayed, and their rows are what the log says", async () 
 		const r = command("rebuild", run.id, "--check");
 		assert.equal(r.status, 0, r.stdout + r.stderr);
 	}
+});
+
+test("what subagents ask is answered in any order, and their parent goes on", async () => {
+	const { status, body: agent } = await post("/api/agents/", { name: "Careful",
+		builtins: ["task"], toolkits: ["calculator"],
+		approval: { tools: { calculator_evaluate: "always" } } });
+	assert.equal(status, 201, JSON.stringify(agent));
+	const thread = await newThread(server, s.person, agent.id);
+	const { body: { run } } = await post(`/api/chat/sessions/${thread.id}`,
+		{ content: "careful please" });
+	const t = { ...s, thread, run };
+	const items = await until("two approvals", async () => {
+		const list = await get(`/api/inbox/?thread_id=${thread.id}`);
+		return list.items.length === 2 ? list.items : null;
+	});
+	assert.equal((await get(`/api/runs/${run.id}`)).status, "waiting_child");
+	assert.deepEqual(new Set(items.map((i) => i.run_id)),
+		new Set((await family(t)).map((r) => r.id)));
+
+	const [last, first] = items; // newest first
+	const accept = async (item, body) => {
+		const answer = await post(`/api/inbox/${item.id}/respond`, body);
+		assert.equal(answer.status, 200, JSON.stringify(answer.body));
+	};
+	const edited = last.action_request.args.expression === "1 + 1" ? last : first;
+	await accept(last, last === edited ? { type: "edit", args: {
+		action: "calculator_evaluate", args: { expression: "9 * 9" } } }
+		: { type: "accept" });
+	await server.kill9();
+	await server.restart();
+	await accept(first, first === edited ? { type: "edit", args: {
+		action: "calculator_evaluate", args: { expression: "9 * 9" } } }
+		: { type: "accept" });
+	assert.equal((await over(t)).status, "succeeded");
+	assert.deepEqual(results(await messages(server, t)).sort(),
+		["D is four.", "E is done."]);
+	const sums = (await log(server, t)).filter((e) => e.type === "tool_result" &&
+		e.name === "calculator_evaluate")
+		.map((e) => String(e.result).split("\n").at(-1));
+	assert.deepEqual(sums.sort(), ["4", "81"]);
 });
