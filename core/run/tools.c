@@ -310,7 +310,8 @@ tools_begin(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
-		if (c->begun || c->spawns || (c->asks && !MUTANT(UNASKED)) ||
+		MUTANT_DO(UNASKED, c->asks = false);
+		if (c->begun || c->spawns || c->asks ||
 		    t->n_running >= w->e->c.limits.parallel_tools)
 			continue;
 		c->begun = true;
