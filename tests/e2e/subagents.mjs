@@ -258,30 +258,6 @@ test("a person sees a subagent's text in its own stream", async () => {
 	await over(t);
 });
 
-test("all of them are replayed, and their rows are what the log says", async () => {
-	const { items } = await get("/api/runs?limit=100");
-	assert.equal((await server.end("SIGTERM")).code, 0);
-	const command = (...args) => {
-		const all = [...args, "--data", server.data];
-		if (process.env.AGENT_STUDIO_CONF)
-			all.push("--conf", process.env.AGENT_STUDIO_CONF);
-		if (server.database)
-			all.push("--set", `store.url=${
-				databaseUrl(server.admin, server.database)}`);
-		return spawnSync(process.env.AGENT_STUDIO ?? "agent-studio", all,
-			{ encoding: "utf8" });
-	};
-	const { status, stdout } = command("replay", "--all");
-	assert.equal(stdout.trimEnd().split("\n").at(-1),
-		`${items.length} runs equal, 0 different, 0 not to be replayed`,
-		stdout);
-	assert.equal(status, 0);
-	for (const run of items) {
-		const r = command("rebuild", run.id, "--check");
-		assert.equal(r.status, 0, r.stdout + r.stderr);
-	}
-});
-
 test("what subagents ask is answered in any order, and their parent goes on", async () => {
 	const { status, body: agent } = await post("/api/agents/", { name: "Careful",
 		builtins: ["task"], toolkits: ["calculator"],
@@ -320,4 +296,28 @@ test("what subagents ask is answered in any order, and their parent goes on", as
 		e.name === "calculator_evaluate")
 		.map((e) => String(e.result).split("\n").at(-1));
 	assert.deepEqual(sums.sort(), ["4", "81"]);
+});
+
+test("all of them are replayed, and their rows are what the log says", async () => {
+	const { items } = await get("/api/runs?limit=100");
+	assert.equal((await server.end("SIGTERM")).code, 0);
+	const command = (...args) => {
+		const all = [...args, "--data", server.data];
+		if (process.env.AGENT_STUDIO_CONF)
+			all.push("--conf", process.env.AGENT_STUDIO_CONF);
+		if (server.database)
+			all.push("--set", `store.url=${
+				databaseUrl(server.admin, server.database)}`);
+		return spawnSync(process.env.AGENT_STUDIO ?? "agent-studio", all,
+			{ encoding: "utf8" });
+	};
+	const { status, stdout } = command("replay", "--all");
+	assert.equal(stdout.trimEnd().split("\n").at(-1),
+		`${items.length} runs equal, 0 different, 0 not to be replayed`,
+		stdout);
+	assert.equal(status, 0);
+	for (const run of items) {
+		const r = command("rebuild", run.id, "--check");
+		assert.equal(r.status, 0, r.stdout + r.stderr);
+	}
 });
