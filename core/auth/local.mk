@@ -16,6 +16,8 @@ libauth_la_SOURCES = \
 	core/auth/key_file.h \
 	core/auth/principal.c \
 	core/auth/principal.h \
+	core/auth/quota.c \
+	core/auth/quota.h \
 	core/auth/seal.c \
 	core/auth/seal.h \
 	core/auth/secret.c \
@@ -50,3 +52,8 @@ tests_integration_t_auth_LDADD = libauth.la libbus.la $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_idempotency
 tests_integration_t_idempotency_SOURCES = tests/integration/t_idempotency.c
 tests_integration_t_idempotency_LDADD = libauth.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_quota
+tests_integration_t_quota_SOURCES = tests/integration/t_quota.c
+tests_integration_t_quota_LDADD = \
+	libhook.la libsched.la librun.la libagent.la libauth.la $(STORE_TEST_LIBS)

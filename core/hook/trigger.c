@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "core/agent/agent.h"
+#include "core/auth/quota.h"
 #include "core/auth/seal.h"
 #include "core/base/buf.h"
+#include "core/base/mem.h"
 #include "core/hook/hook.h"
 #include "core/hook/secret.h"
 #include "core/hook/template.h"
@@ -20,6 +22,7 @@ SQL(TRIGGERS,
     "SELECT " COLUMNS " FROM triggers WHERE tenant_id = $1 AND user_id = $2"
     " AND agent_id = $3 AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5");
 SQL(TRIGGER, "SELECT " COLUMNS " FROM triggers" MINE);
+/* quota_exec: nobody has more by asking at once. */
 SQL(TRIGGER_NEW,
     "INSERT INTO triggers (id, tenant_id, user_id, agent_id, name, scheme,"
     " task, class, paused, secret, key_id, created_at, updated_at)"
@@ -181,8 +184,9 @@ insert(const struct hook_ctx *ctx, struct uuid agent_id, struct uuid id,
 		SQL_BOOL(jget_bool(body, "paused", false)),
 		SQL_BYTES(sealed->data, sealed->len),
 		SQL_TEXT(seal_key_id(ctx->seal)), SQL_INT(HOOK_PER_USER) };
+	struct sql_call call = { &TRIGGER_NEW, args, N_ITEMS(args) };
 	struct rows *r = NULL;
-	enum as_status st = store_exec(ctx->store, &TRIGGER_NEW, args, 12, &r,
+	enum as_status st = quota_exec(ctx->store, ctx->who.user_id, &call, &r,
 	    err);
 
 	if (st == AS_OK && rows_count(r) == 0)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/auth/quota.h"
 #include "core/auth/seal.h"
 #include "core/base/buf.h"
+#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/hook/hook.h"
 #include "core/hook/secret.h"
@@ -19,7 +21,7 @@ SQL(WEBHOOKS,
     "SELECT " COLUMNS " FROM webhooks WHERE tenant_id = $1 AND user_id = $2"
     " AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4");
 SQL(WEBHOOK, "SELECT " COLUMNS " FROM webhooks" MINE);
-/* Counted in the same statement: nobody has more by asking at once. */
+/* quota_exec: nobody has more by asking at once. */
 SQL(WEBHOOK_NEW,
     "INSERT INTO webhooks (id, tenant_id, user_id, url, description, events,"
     " event_mask, paused, paused_reason, secret, key_id, created_at,"
@@ -182,8 +184,9 @@ insert(const struct hook_ctx *ctx, struct uuid id, struct json_object *body,
 		SQL_BOOL(paused), SQL_TEXT(paused ? "user" : NULL),
 		SQL_BYTES(sealed->data, sealed->len),
 		SQL_TEXT(seal_key_id(ctx->seal)), SQL_INT(HOOK_PER_USER) };
+	struct sql_call call = { &WEBHOOK_NEW, args, N_ITEMS(args) };
 	struct rows *r = NULL;
-	enum as_status st = store_exec(ctx->store, &WEBHOOK_NEW, args, 12, &r,
+	enum as_status st = quota_exec(ctx->store, ctx->who.user_id, &call, &r,
 	    err);
 
 	if (st == AS_OK && rows_count(r) == 0)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/agent/agent.h"
+#include "core/auth/quota.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -17,14 +18,15 @@
 
 #define RETRIES 8
 
-SQL(schedules_count, "SELECT now_us(), (SELECT count(*) FROM schedules"
-		     " WHERE agent_id = $1 AND user_id = $2"
-		     " AND deleted_at IS NULL)");
+SQL(store_now, "SELECT now_us()");
+/* quota_exec: nobody has more by asking at once. */
 SQL(schedule_insert,
     "INSERT INTO schedules (id, tenant_id, user_id, agent_id, name, cron,"
     " timezone, task, class, overlap, jitter_ms, catch_up, ends_at, next_at,"
-    " due_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
-    " $9, $10, $11, $12, $13, $14, $15, now_us(), now_us())"
+    " due_at, created_at, updated_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8,"
+    " $9, $10, $11, $12, $13, $14, $15, now_us(), now_us()"
+    " WHERE (SELECT count(*) FROM schedules s WHERE s.agent_id = $4"
+    " AND s.user_id = $3 AND s.deleted_at IS NULL) < $16"
     " RETURNING created_at");
 SQL(schedule_update,
     "UPDATE schedules SET name = $5, cron = $6, timezone = $7, task = $8,"
@@ -121,24 +123,35 @@ schedule_args(const struct schedule *s, struct sql_arg args[SCHEDULE_ARGS])
 	args[14] = sql_time(s->due_at);
 }
 
-/* The clock of the store, and whether there is room for one more. */
+/* By the clock of the store. */
 static SUSPENDS enum as_status
-room(const struct schedule_ctx *ctx, struct uuid agent_id, int64_t *now,
-    struct error *err)
+now_get(struct store *store, int64_t *now, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(agent_id),
-		SQL_UUID(ctx->chat->who.user_id) };
 	struct rows *r = NULL;
-	enum as_status st = store_query(ctx->chat->store, &schedules_count,
-	    args, 2, &r, err);
+	enum as_status st = store_query(store, &store_now, NULL, 0, &r, err);
 
-	if (st != AS_OK)
-		return st;
-	*now = rows_int(r, 0, 0);
-	if (rows_int(r, 0, 1) >= SCHEDULES_MAX)
+	*now = st == AS_OK ? rows_int(r, 0, 0) : 0;
+	rows_free(r);
+	return st;
+}
+
+static SUSPENDS enum as_status
+insert(const struct chat_ctx *chat, struct schedule *s, struct error *err)
+{
+	struct sql_arg args[SCHEDULE_ARGS + 1];
+	struct sql_call call = { &schedule_insert, args, N_ITEMS(args) };
+	struct rows *r = NULL;
+	enum as_status st;
+
+	schedule_args(s, args);
+	args[SCHEDULE_ARGS] = SQL_INT(SCHEDULES_MAX);
+	st = quota_exec(chat->store, s->user_id, &call, &r, err);
+	if (st == AS_OK && rows_count(r) == 0)
 		st = error_set(err, ERR_CONFLICT,
 		    "this agent has %d schedules of yours already",
 		    SCHEDULES_MAX);
+	else if (st == AS_OK)
+		s->created_at = s->updated_at = rows_int(r, 0, 0);
 	rows_free(r);
 	return st;
 }
@@ -148,35 +161,25 @@ schedule_create(const struct schedule_ctx *ctx, struct uuid agent_id,
     struct json_object *body, struct schedule *out, struct error *err)
 {
 	const struct chat_ctx *chat = ctx->chat;
-	struct sql_arg args[SCHEDULE_ARGS];
-	struct rows *r = NULL;
 	struct agent *agent;
-	int64_t now = 0;
+	int64_t now;
 	enum as_status st;
 
 	memset(out, 0, sizeof(*out));
-	st = agent_show(chat->store, &chat->who, agent_id, chat->arena, &agent,
-	    err);
-	if (st == AS_OK)
-		st = room(ctx, agent_id, &now, err);
-	if (st == AS_OK)
-		st = doc_read(ctx, body, out, err);
 	out->id = uuid_v7();
-	if (st == AS_OK)
-		st = times_begin(ctx, out, now, err);
-	if (st != AS_OK)
-		return st;
 	out->tenant_id = chat->who.tenant_id;
 	out->user_id = chat->who.user_id;
 	out->agent_id = agent_id;
 	out->version = 1;
-	schedule_args(out, args);
-	st = store_exec(chat->store, &schedule_insert, args, SCHEDULE_ARGS, &r,
+	st = agent_show(chat->store, &chat->who, agent_id, chat->arena, &agent,
 	    err);
 	if (st == AS_OK)
-		out->created_at = out->updated_at = rows_int(r, 0, 0);
-	rows_free(r);
-	return st;
+		st = doc_read(ctx, body, out, err);
+	if (st == AS_OK)
+		st = now_get(chat->store, &now, err);
+	if (st == AS_OK)
+		st = times_begin(ctx, out, now, err);
+	return st == AS_OK ? insert(chat, out, err) : st;
 }
 
 /* ---- Changes ------------------------------------------------------- */
@@ -297,7 +300,6 @@ static SUSPENDS enum as_status
 find(const struct schedule_ctx *ctx, struct uuid agent_id, struct uuid id,
     int64_t if_version, int64_t *now, struct schedule *out, struct error *err)
 {
-	struct error full = { 0 };
 	enum as_status st = schedule_get(ctx, agent_id, id, out, err);
 
 	if (st == AS_OK && if_version > 0 && if_version != out->version) {
@@ -307,15 +309,7 @@ find(const struct schedule_ctx *ctx, struct uuid agent_id, struct uuid id,
 		error_member(err, "current_version",
 		    json_object_new_int64(out->version));
 	}
-	if (st != AS_OK)
-		return st;
-	st = room(ctx, agent_id, now, &full);
-	if (st == AS_CONFLICT)
-		st = AS_OK; /* no other one is made */
-	if (st != AS_OK)
-		error_move(err, &full);
-	error_clear(&full);
-	return st;
+	return st == AS_OK ? now_get(ctx->chat->store, now, err) : st;
 }
 
 static bool
