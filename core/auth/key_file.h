@@ -2,6 +2,8 @@
 #ifndef CORE_AUTH_KEY_FILE_H
 #define CORE_AUTH_KEY_FILE_H
 
+#include <stddef.h>
+
 #include "core/base/error.h"
 
 #define KEY_FILE_LEN 32 /* bytes of a key */
@@ -13,6 +15,12 @@
  * Blocks.
  */
 enum as_status key_file_make(const char *dir, const char *name,
+    struct error *err);
+/*
+ * Its text, size - 1 bytes at the most; whoever has it wipes it.  A file that
+ * others can read is refused.  Blocks.
+ */
+enum as_status key_file_read(const char *path, char *text, size_t size,
     struct error *err);
 
 #endif

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/auth/seal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/auth/key_file.h"
@@ -84,21 +81,10 @@ static enum as_status
 file_read(struct seal *s, const char *path, struct error *err)
 {
 	char text[FILE_MAX + 1];
-	enum as_status st;
-	struct stat sb;
-	ssize_t n = -1;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	enum as_status st = key_file_read(path, text, sizeof(text), err);
 
-	if (fd < 0)
-		return fail(err, path, strerror(errno));
-	if (fstat(fd, &sb) == 0 && (sb.st_mode & 077) == 0)
-		n = read(fd, text, FILE_MAX);
-	close(fd);
-	if (n < 0)
-		return fail(err, path,
-		    "others can read it, or it cannot be read; chmod 600 it");
-	text[n] = '\0';
-	st = keys_parse(s, text, path, err);
+	if (st == AS_OK)
+		st = keys_parse(s, text, path, err);
 	sodium_memzero(text, sizeof(text));
 	return st;
 }

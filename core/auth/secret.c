@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/auth/internal.h"
@@ -48,37 +44,21 @@ secret_hash(const char *kind, const char *secret, size_t len,
 }
 
 static enum as_status
-key_fail(struct error *err, const char *path, const char *what)
-{
-	return error_set(err, ERR_INTERNAL, "key file %s: %s", path, what);
-}
-
-static enum as_status
 key_read(const char *path, uint8_t key[JWT_KEY_LEN], struct error *err)
 {
 	char text[2 * JWT_KEY_LEN + 2];
-	struct stat sb;
-	ssize_t n = -1;
 	size_t len = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	enum as_status st = key_file_read(path, text, sizeof(text), err);
 
-	if (fd < 0)
-		return key_fail(err, path, strerror(errno));
-	if (fstat(fd, &sb) == 0 && (sb.st_mode & 077) == 0)
-		n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if ((sb.st_mode & 077) != 0)
-		return key_fail(err, path,
-		    "others can read it; make a new one or chmod 600 it");
-	if (n < 2 * JWT_KEY_LEN ||
-	    sodium_hex2bin(key, JWT_KEY_LEN, text, (size_t)n, "\n", &len,
-		NULL) != 0 ||
-	    len != JWT_KEY_LEN)
-		return key_fail(err, path,
-		    "expected 64 hex digits; delete it for a new one, which"
-		    " ends all access tokens");
+	if (st == AS_OK && (sodium_hex2bin(key, JWT_KEY_LEN, text, strlen(text),
+				"\n", &len, NULL) != 0 ||
+			       len != JWT_KEY_LEN))
+		st = error_set(err, ERR_INTERNAL,
+		    "key file %s: expected 64 hex digits; delete it for a new "
+		    "one, which ends all access tokens",
+		    path);
 	sodium_memzero(text, sizeof(text));
-	return AS_OK;
+	return st;
 }
 
 enum as_status

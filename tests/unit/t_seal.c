@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/auth/key_file.h"
 #include "core/auth/seal.h"
 #include "core/base/buf.h"
 #include "core/base/mem.h"
@@ -135,6 +137,31 @@ test_file(void)
 	free(path);
 }
 
+/* Who has the same number in another container makes his own, too. */
+static void
+test_neighbour(void)
+{
+	char dir[] = "/tmp/t_seal.XXXXXX", text[80];
+	char *tmp, *path;
+	int fd;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	tmp = xasprintf("%s/.sealing.key.%ld", dir, (long)getpid());
+	path = xasprintf("%s/sealing.key", dir);
+	fd = open(tmp, O_WRONLY | O_CREAT, 0600);
+	CU_ASSERT_FATAL(fd >= 0);
+	close(fd);
+	CU_ASSERT_EQUAL(key_file_make(dir, "sealing.key", NULL), AS_OK);
+	CU_ASSERT_EQUAL(access(tmp, F_OK), 0);
+	CU_ASSERT_EQUAL(key_file_read(path, text, sizeof(text), NULL), AS_OK);
+	CU_ASSERT_EQUAL(strlen(text), 2 * KEY_FILE_LEN + 1);
+	unlink(tmp);
+	unlink(path);
+	CU_ASSERT_EQUAL(rmdir(dir), 0); /* nothing else is left */
+	free(tmp);
+	free(path);
+}
+
 int
 main(void)
 {
@@ -143,6 +170,7 @@ main(void)
 		{ "a new key, and the old one", test_rotation },
 		{ "keys that are none", test_bad_keys },
 		{ "the file of keys", test_file },
+		{ "a neighbour's file", test_neighbour },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
