@@ -228,10 +228,14 @@ run_sql_asked(void *arg, struct uuid run_id, struct arena *arena,
 	return st;
 }
 
-SQL(OVERDUE,
-    "SELECT id, run_id, on_expire FROM inbox_items WHERE status = 'pending'"
-    " AND expires_at IS NOT NULL AND expires_at <= now_us()"
-    " ORDER BY expires_at, id LIMIT $1");
+/* Those that wait for their run would be found again by every look. */
+SQL(OVERDUE, "SELECT i.id, i.run_id, i.on_expire FROM inbox_items i"
+	     " JOIN runs r ON r.id = i.run_id WHERE i.status = 'pending'"
+	     " AND i.expires_at IS NOT NULL AND i.expires_at <= now_us()"
+	     " AND r.status <> 'cancelling' AND CASE i.on_expire"
+	     " WHEN 'escalate' THEN r.status = 'waiting_human'"
+	     " WHEN 'fail' THEN r.status NOT IN ('running', 'waiting_child')"
+	     " ELSE TRUE END ORDER BY i.expires_at, i.id LIMIT $1");
 
 SUSPENDS enum as_status
 run_sql_overdue(void *arg, int max, struct run_overdue **out, int *n,

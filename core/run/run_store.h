@@ -547,7 +547,10 @@ struct run_overdue {
 	char on_expire[16];
 };
 
-/* Pending ones whose time is over; up to max, the oldest first; malloc()ed. */
+/*
+ * Pending ones whose time is over, of runs with which on_expire can be done
+ * now; up to max, the oldest first; malloc()ed.
+ */
 SUSPENDS enum as_status run_store_overdue(struct run_store *rs, int max,
     struct run_overdue **out, int *n, struct error *err);
 

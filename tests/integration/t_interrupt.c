@@ -797,6 +797,49 @@ test_expired_escalate(void)
 	    "t_U {\"x\":1}", NULL, NULL);
 }
 
+static SUSPENDS int
+n_overdue(void)
+{
+	struct run_overdue *list;
+	int n = -1;
+
+	CU_ASSERT_EQUAL(run_store_overdue(bed.runs, 10, &list, &n, NULL),
+	    AS_OK);
+	free(list);
+	return n;
+}
+
+/* What cannot be handed on now is not looked at again and again. */
+static void
+expired_elsewhere(void)
+{
+	begin();
+	waits(1);
+	bed_sql("UPDATE inbox_items SET expires_at = 1 WHERE run_id = $1 AND $2"
+		" IS NOT NULL AND tenant_id = $3",
+	    bed.run_id, bed.run_id);
+	CU_ASSERT_EQUAL(n_overdue(), 1);
+	bed_sql("UPDATE runs SET status = 'recoverable_error' WHERE id = $1"
+		" AND $2 IS NOT NULL AND tenant_id = $3",
+	    bed.run_id, bed.run_id);
+	CU_ASSERT_EQUAL(n_overdue(), 0);
+	bed_sql("UPDATE runs SET status = 'waiting_human' WHERE id = $1"
+		" AND $2 IS NOT NULL AND tenant_id = $3",
+	    bed.run_id, bed.run_id);
+	engine_expire(bed.engine);
+	CU_ASSERT_EQUAL(n_overdue(), 0);
+	CU_ASSERT_EQUAL(items("pending"), 1);
+}
+
+static void
+test_expired_elsewhere(void)
+{
+	run_calls(expired_elsewhere,
+	    "{\"default\":\"by_effect\",\"expires_s\":3600,\"on_expire\":"
+	    "\"escalate\"}",
+	    "t_U {\"x\":1}", NULL, NULL);
+}
+
 /* ---- Beside other waits -------------------------------------------- */
 
 /* One call's outcome is not known while another one waits for approval. */
@@ -865,6 +908,7 @@ static CU_TestInfo tests[] = {
 	{ "nobody answers: reject, approve", test_expired_reject },
 	{ "nobody answers: fail", test_expired_fail },
 	{ "nobody answers: escalate", test_expired_escalate },
+	{ "nobody answers, of another state", test_expired_elsewhere },
 	{ "beside a call whose outcome is unknown", test_unknown_too },
 	CU_TEST_INFO_NULL,
 };

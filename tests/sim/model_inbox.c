@@ -151,6 +151,24 @@ overdue_order(const void *a, const void *b)
 	return uuid_compare((*x)->i.id, (*y)->i.id);
 }
 
+static bool
+is_overdue(struct model *m, const struct model_item *t)
+{
+	const char *then = t->i.on_expire != NULL ? t->i.on_expire : "";
+	const struct model_run *r = model_run(m, t->run_id);
+
+	if (strcmp(t->status, "pending") != 0 || t->i.expires_at == 0 ||
+	    t->i.expires_at > model_now_us(m) || r == NULL ||
+	    r->status == RUN_CANCELLING)
+		return false;
+	if (strcmp(then, "escalate") == 0)
+		return r->status == RUN_WAITING_HUMAN;
+	if (strcmp(then, "fail") == 0)
+		return r->status != RUN_RUNNING &&
+		       r->status != RUN_WAITING_CHILD;
+	return true;
+}
+
 enum as_status
 model_overdue(void *arg, int max, struct run_overdue **out, int *n,
     struct error *err)
@@ -160,13 +178,9 @@ model_overdue(void *arg, int max, struct run_overdue **out, int *n,
 	int k = 0;
 
 	(void)err;
-	for (int i = 0; i < m->items.n; i++) {
-		struct model_item *t = m->items.rows[i];
-
-		if (strcmp(t->status, "pending") == 0 && t->i.expires_at > 0 &&
-		    t->i.expires_at <= model_now_us(m))
-			due[k++] = t;
-	}
+	for (int i = 0; i < m->items.n; i++)
+		if (is_overdue(m, m->items.rows[i]))
+			due[k++] = m->items.rows[i];
 	qsort(due, (size_t)k, sizeof(*due), overdue_order);
 	*n = k < max ? k : max;
 	*out = *n > 0 ? xcalloc((size_t)*n, sizeof(**out)) : NULL;
