@@ -43,7 +43,7 @@ SUSPENDS enum as_status inbox_mark_read(const struct chat_ctx *ctx,
  * admins; who has it may give it back.  FORBIDDEN, CONFLICT: it is closed.
  */
 SUSPENDS enum as_status inbox_assign(const struct chat_ctx *ctx, struct uuid id,
-    struct uuid assignee, struct json_object **item, struct error *err);
+    struct uuid assignee, struct json_object **out, struct error *err);
 
 /* Is somebody asked, or only told? */
 bool inbox_is_note(const char *kind);

@@ -447,7 +447,8 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	buf_free(&text);
 	t->state = intent_state(w, t, info, args);
 	json_object_put(args);
-	if (strcmp(t->effect, "K") == 0 && info->key_valid_ms > 0)
+	if (info != NULL && strcmp(t->effect, "K") == 0 &&
+	    info->key_valid_ms > 0)
 		t->key_until = wc->c.now_us + info->key_valid_ms * 1000;
 	t->deadline_us = wc->c.now_us + ms * 1000;
 	run_tool_intended(&wc->events, t,

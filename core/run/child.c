@@ -327,7 +327,8 @@ child_spawn(struct tools *t, struct error *err)
 	int n = n_pending(t), k = 0;
 	struct run_child *kids = arena_alloc(t->arena,
 	    (size_t)n * sizeof(*kids));
-	struct call **calls = arena_alloc(t->arena, (size_t)n * sizeof(*calls));
+	struct call **calls = arena_alloc(t->arena,
+	    (size_t)n * sizeof(struct call *));
 	struct run_budget part = budget_part(t->w, n);
 	enum as_status st;
 

@@ -513,8 +513,8 @@ static void
 state_init(struct replay *r)
 {
 	struct run_state *s = &r->now;
-	size_t n = (size_t)(r->rec.n_before + r->rec.n_messages +
-			    WORK_CALLS_MAX);
+	size_t n = (size_t)r->rec.n_before + (size_t)r->rec.n_messages +
+		   WORK_CALLS_MAX;
 
 	*s = (struct run_state){ .id = r->rec.state.id,
 		.thread_id = r->rec.state.thread_id,

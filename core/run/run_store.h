@@ -221,19 +221,18 @@ struct run_commit {
 	enum run_status to;
 	bool advance; /* step + 1 */
 	bool bump_fence;
-	const char *cancel_mode; /* not NULL: a cancel is asked for */
 	bool void_messages; /* roll the run's messages back */
+	bool beside; /* the thread's head does not follow */
+	const char *cancel_mode; /* not NULL: a cancel is asked for */
 	const struct event_list *events;
 	const struct run_message *messages;
 	int n_messages;
 	const struct run_tool *tools_new; /* intents */
-	int n_tools_new;
 	const struct run_tool *tools_done; /* by id: state, result, key */
-	int n_tools_done;
+	int n_tools_new, n_tools_done;
 	const struct run_item *items_new;
-	int n_items_new;
 	const struct run_answer *answers; /* to items that are pending */
-	int n_answers;
+	int n_items_new, n_answers;
 	/*
 	 * Not NULL: pending items of the run get this status: answered
 	 * dismissed superseded.  Only this one, or nil: all of them; of a run
@@ -245,12 +244,11 @@ struct run_commit {
 	struct uuid responded_by;
 	const char *dead_reason; /* not NULL: a dead letter is kept */
 	const struct run_child *children;
-	int n_children;
 	struct run_tell tell;
 	const char *todos; /* JSON; NULL: unchanged */
 	/* Their events follow all the others, in this order. */
 	const struct run_unblock *unblocks;
-	int n_unblocks;
+	int n_children, n_unblocks;
 	/* From blocked to queued: the place of its message in the history. */
 	const struct run_message *unstaged;
 	struct run_branch branch; /* as in run_unblock */
@@ -263,7 +261,6 @@ struct run_commit {
 	/* With void_messages: the thread's head is again that of this message;
 	   nil: what it was before the first checkpoint of the run. */
 	struct uuid back_to;
-	bool beside; /* the thread's head does not follow */
 	const char *usage; /* JSON of the run, NULL: unchanged */
 	int64_t tokens, cost_micros; /* that this commit adds */
 	const char *error_code,
