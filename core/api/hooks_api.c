@@ -6,7 +6,7 @@
 #include "core/api/page.h"
 #include "core/base/json.h"
 
-/* /api/webhooks */
+/* /api/webhooks, and what /api/agents/{id}/triggers has in common with it. */
 
 struct hook_ctx
 hook_ctx_of(struct http_req *req)
@@ -17,148 +17,128 @@ hook_ctx_of(struct http_req *req)
 		.arena = http_arena(req) };
 }
 
-void
-hook_answer(struct http_req *req, enum as_status st, int status,
-    struct json_object *out, struct error *err)
+SUSPENDS void
+hook_answer(struct http_req *req, const struct hook_ctx *ctx, int status,
+    SUSPENDS enum as_status (*act)(const struct hook_ctx *ctx,
+	struct json_object *body, struct json_object **out, struct error *err))
 {
+	struct json_object *body = NULL, *out = NULL;
+	struct error err = { 0 };
+	enum as_status st = api_body(req, &body, &err);
+
+	if (st == AS_OK)
+		st = act(ctx, body, &out, &err);
 	if (st != AS_OK)
-		api_fail(req, err);
+		api_fail(req, &err);
+	else if (status == 201)
+		api_created(req, out);
 	else
 		http_reply_json(req, status, out);
+}
+
+SUSPENDS void
+hook_answer_page(struct http_req *req, const struct hook_ctx *ctx,
+    SUSPENDS enum as_status (*list)(const struct hook_ctx *ctx,
+	struct hook_page *page, struct json_object **items, struct error *err))
+{
+	struct json_object *items = NULL;
+	struct error err = { 0 };
+	struct hook_page p = { .status = http_query(req, "status") };
+	struct page page;
+	enum as_status st = page_read(req, &page, &err);
+
+	if (st == AS_OK) {
+		p.limit = page.limit;
+		p.after = page.after;
+		st = list(ctx, &p, &items, &err);
+	}
+	if (st != AS_OK)
+		api_fail(req, &err);
+	else
+		page_reply(req, items,
+		    p.more ? page_cursor(req, p.last) : NULL);
+}
+
+/* ---- Webhooks ---------------------------------------------------------- */
+
+static struct hook_ctx
+webhook_ctx_of(struct http_req *req)
+{
+	struct hook_ctx ctx = hook_ctx_of(req);
+
+	ctx.id = http_param_uuid(req, "id");
+	ctx.delivery_id = http_param_uuid(req, "delivery_id");
+	return ctx;
 }
 
 void
 webhooks_list(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *items = NULL;
-	struct hook_page list = { 0 };
-	struct error err = { 0 };
-	struct page page;
-	enum as_status st = page_read(req, &page, &err);
+	struct hook_ctx ctx = webhook_ctx_of(req);
 
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = webhook_list(&ctx, &list, &items, &err);
-	}
-	if (st != AS_OK)
-		api_fail(req, &err);
-	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
-}
-
-void
-webhooks_create(struct http_req *req)
-{
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *body = NULL, *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = api_body(req, &body, &err);
-
-	if (st == AS_OK)
-		st = webhook_create(&ctx, body, &out, &err);
-	if (st != AS_OK)
-		api_fail(req, &err);
-	else
-		api_created(req, out);
-}
-
-void
-webhook_read(struct http_req *req)
-{
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = webhook_get(&ctx, http_param_uuid(req, "id"), &out,
-	    &err);
-
-	hook_answer(req, st, 200, out, &err);
-}
-
-void
-webhook_patch(struct http_req *req)
-{
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *body = NULL, *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = api_body(req, &body, &err);
-
-	if (st == AS_OK)
-		st = webhook_change(&ctx, http_param_uuid(req, "id"), body,
-		    &out, &err);
-	hook_answer(req, st, 200, out, &err);
-}
-
-void
-webhook_delete(struct http_req *req)
-{
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct error err = { 0 };
-	enum as_status st = webhook_remove(&ctx, http_param_uuid(req, "id"),
-	    &err);
-
-	hook_answer(req, st, 204, NULL, &err);
-}
-
-void
-webhook_new_secret(struct http_req *req)
-{
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *body = NULL, *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = api_body(req, &body, &err);
-
-	if (st == AS_OK)
-		st = webhook_rotate(&ctx, http_param_uuid(req, "id"),
-		    jget_int(body, "overlap_s", HOOK_OVERLAP_S), &out, &err);
-	hook_answer(req, st, 200, out, &err);
-}
-
-void
-webhook_test(struct http_req *req)
-{
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = delivery_test(&ctx, http_param_uuid(req, "id"),
-	    &out, &err);
-
-	hook_answer(req, st, 202, out, &err);
+	hook_answer_page(req, &ctx, webhook_list);
 }
 
 void
 webhook_deliveries(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *items = NULL;
-	struct hook_page list = { 0 };
-	struct error err = { 0 };
-	struct page page;
-	enum as_status st = page_read(req, &page, &err);
+	struct hook_ctx ctx = webhook_ctx_of(req);
 
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = delivery_list(&ctx, http_param_uuid(req, "id"),
-		    http_query(req, "status"), &list, &items, &err);
-	}
-	if (st != AS_OK)
-		api_fail(req, &err);
-	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+	hook_answer_page(req, &ctx, delivery_list);
+}
+
+void
+webhooks_create(struct http_req *req)
+{
+	struct hook_ctx ctx = webhook_ctx_of(req);
+
+	hook_answer(req, &ctx, 201, webhook_create);
+}
+
+void
+webhook_read(struct http_req *req)
+{
+	struct hook_ctx ctx = webhook_ctx_of(req);
+
+	hook_answer(req, &ctx, 200, webhook_get);
+}
+
+void
+webhook_patch(struct http_req *req)
+{
+	struct hook_ctx ctx = webhook_ctx_of(req);
+
+	hook_answer(req, &ctx, 200, webhook_change);
+}
+
+void
+webhook_delete(struct http_req *req)
+{
+	struct hook_ctx ctx = webhook_ctx_of(req);
+
+	hook_answer(req, &ctx, 204, webhook_remove);
+}
+
+void
+webhook_new_secret(struct http_req *req)
+{
+	struct hook_ctx ctx = webhook_ctx_of(req);
+
+	hook_answer(req, &ctx, 200, webhook_rotate);
+}
+
+void
+webhook_test(struct http_req *req)
+{
+	struct hook_ctx ctx = webhook_ctx_of(req);
+
+	hook_answer(req, &ctx, 202, delivery_test);
 }
 
 void
 webhook_delivery_replay(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = delivery_replay(&ctx, http_param_uuid(req, "id"),
-	    http_param_uuid(req, "delivery_id"), &out, &err);
+	struct hook_ctx ctx = webhook_ctx_of(req);
 
-	hook_answer(req, st, 202, out, &err);
+	hook_answer(req, &ctx, 202, delivery_replay);
 }

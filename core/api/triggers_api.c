@@ -2,102 +2,67 @@
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
 #include "core/api/hooks_api.h"
-#include "core/api/page.h"
 #include "core/base/json.h"
 #include "core/hook/trigger_fire.h"
 
 /* /api/agents/{id}/triggers, and /api/hooks/{id}, where messages come in. */
 
+static struct hook_ctx
+trigger_ctx_of(struct http_req *req)
+{
+	struct hook_ctx ctx = hook_ctx_of(req);
+
+	ctx.agent_id = http_param_uuid(req, "id");
+	ctx.id = http_param_uuid(req, "trigger_id");
+	return ctx;
+}
+
 void
 triggers_list(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *items = NULL;
-	struct hook_page list = { 0 };
-	struct error err = { 0 };
-	struct page page;
-	enum as_status st = page_read(req, &page, &err);
+	struct hook_ctx ctx = trigger_ctx_of(req);
 
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = trigger_list(&ctx, http_param_uuid(req, "id"), &list,
-		    &items, &err);
-	}
-	if (st != AS_OK)
-		api_fail(req, &err);
-	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+	hook_answer_page(req, &ctx, trigger_list);
 }
 
 void
 triggers_create(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *body = NULL, *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = api_body(req, &body, &err);
+	struct hook_ctx ctx = trigger_ctx_of(req);
 
-	if (st == AS_OK)
-		st = trigger_create(&ctx, http_param_uuid(req, "id"), body,
-		    &out, &err);
-	if (st != AS_OK)
-		api_fail(req, &err);
-	else
-		api_created(req, out);
+	hook_answer(req, &ctx, 201, trigger_create);
 }
 
 void
 trigger_read(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = trigger_get(&ctx, http_param_uuid(req, "id"),
-	    http_param_uuid(req, "trigger_id"), &out, &err);
+	struct hook_ctx ctx = trigger_ctx_of(req);
 
-	hook_answer(req, st, 200, out, &err);
+	hook_answer(req, &ctx, 200, trigger_get);
 }
 
 void
 trigger_patch(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *body = NULL, *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = api_body(req, &body, &err);
+	struct hook_ctx ctx = trigger_ctx_of(req);
 
-	if (st == AS_OK)
-		st = trigger_change(&ctx, http_param_uuid(req, "id"),
-		    http_param_uuid(req, "trigger_id"), body, &out, &err);
-	hook_answer(req, st, 200, out, &err);
+	hook_answer(req, &ctx, 200, trigger_change);
 }
 
 void
 trigger_delete(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct error err = { 0 };
-	enum as_status st = trigger_remove(&ctx, http_param_uuid(req, "id"),
-	    http_param_uuid(req, "trigger_id"), &err);
+	struct hook_ctx ctx = trigger_ctx_of(req);
 
-	hook_answer(req, st, 204, NULL, &err);
+	hook_answer(req, &ctx, 204, trigger_remove);
 }
 
 void
 trigger_new_secret(struct http_req *req)
 {
-	struct hook_ctx ctx = hook_ctx_of(req);
-	struct json_object *body = NULL, *out = NULL;
-	struct error err = { 0 };
-	enum as_status st = api_body(req, &body, &err);
+	struct hook_ctx ctx = trigger_ctx_of(req);
 
-	if (st == AS_OK)
-		st = trigger_rotate(&ctx, http_param_uuid(req, "id"),
-		    http_param_uuid(req, "trigger_id"),
-		    jget_int(body, "overlap_s", HOOK_OVERLAP_S), &out, &err);
-	hook_answer(req, st, 200, out, &err);
+	hook_answer(req, &ctx, 200, trigger_rotate);
 }
 
 /* ---- Coming in --------------------------------------------------------- */

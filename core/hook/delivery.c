@@ -2,12 +2,13 @@
 #include <string.h>
 
 #include "core/base/json_write.h"
-#include "core/hook/hook.h"
+#include "core/hook/owned.h"
 
 /* What a webhook was told, and telling it by hand. */
 
 #define COLUMNS \
-	"d.id, d.event, d.run_id, d.status, d.attempts, d.response_status," \
+	"d.id, d.webhook_id, d.event, d.run_id, d.status, d.attempts, " \
+	"d.response_status," \
 	" d.error, d.duration_ms, d.next_at, d.created_at, d.updated_at, " \
 	"d.body"
 #define MINE " WHERE w.id = $1 AND w.tenant_id = $2 AND w.user_id = $3"
@@ -45,109 +46,81 @@ SQL_BOTH(TEST_DELIVERY, TEST_NEW, ALL_IN_ONE(TEST_NEW));
 SQL_BOTH(REPLAY, REPLAYED, ALL_IN_ONE(REPLAYED));
 SQL(SEND_IT, SENT "webhook_deliveries d WHERE d.webhook_id = $1 AND d.id = $2");
 
-static enum as_status
-missing(const char *what, struct uuid id, struct error *err)
-{
-	char text[UUID_TEXT];
-
-	uuid_format(id, text);
-	return error_not_found(err, what, text);
-}
-
-static void
-put_int(struct json_object *o, const char *key, const struct rows *r, int i,
-    int col)
-{
-	if (rows_is_null(r, i, col))
-		jput_null(o, key);
-	else
-		jput_int(o, key, rows_int(r, i, col));
-}
-
 static struct json_object *
-delivery_json(const struct rows *r, int i, struct uuid webhook_id)
+delivery_json(const struct rows *r, int i)
 {
 	struct json_object *o = jobj();
 
 	jput_uuid(o, "id", rows_uuid(r, i, 0));
-	jput_uuid(o, "webhook_id", webhook_id);
-	jput_str(o, "event", rows_text(r, i, 1));
-	if (rows_is_null(r, i, 2))
-		jput_null(o, "run_id");
-	else
-		jput_uuid(o, "run_id", rows_uuid(r, i, 2));
-	jput_str(o, "status", rows_text(r, i, 3));
-	jput_int(o, "attempts", rows_int(r, i, 4));
-	put_int(o, "response_status", r, i, 5);
-	jput_str(o, "error", rows_text(r, i, 6));
-	put_int(o, "duration_ms", r, i, 7);
-	jput_time(o, "next_at", rows_int(r, i, 8));
-	jput_time(o, "created_at", rows_int(r, i, 9));
-	jput_time(o, "updated_at", rows_int(r, i, 10));
-	jput_json(o, "body", rows_text(r, i, 11));
+	jput_uuid(o, "webhook_id", rows_uuid(r, i, 1));
+	jput_str(o, "event", rows_text(r, i, 2));
+	put_row_id(o, "run_id", r, i, 3);
+	jput_str(o, "status", rows_text(r, i, 4));
+	jput_int(o, "attempts", rows_int(r, i, 5));
+	put_row_int(o, "response_status", r, i, 6);
+	jput_str(o, "error", rows_text(r, i, 7));
+	put_row_int(o, "duration_ms", r, i, 8);
+	jput_time(o, "next_at", rows_int(r, i, 9));
+	jput_time(o, "created_at", rows_int(r, i, 10));
+	jput_time(o, "updated_at", rows_int(r, i, 11));
+	jput_json(o, "body", rows_text(r, i, 12));
 	return o;
 }
 
 SUSPENDS enum as_status
-delivery_list(const struct hook_ctx *ctx, struct uuid webhook_id,
-    const char *status, struct hook_page *page, struct json_object **items,
-    struct error *err)
+delivery_list(const struct hook_ctx *ctx, struct hook_page *page,
+    struct json_object **items, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(webhook_id),
+	struct sql_arg args[] = { SQL_UUID(ctx->id),
 		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id),
-		SQL_TEXT(status), sql_uuid_or_null(page->after),
+		SQL_TEXT(page->status), sql_uuid_or_null(page->after),
 		SQL_INT(page->limit + 1) };
 	struct rows *r = NULL;
 	enum as_status st = store_query(ctx->store, &DELIVERIES, args, 6, &r,
 	    err);
-	int n = rows_count(r);
 
-	if (st == AS_OK && n == 0)
-		st = missing("webhook", webhook_id, err);
-	if (n == 1 && rows_is_null(r, 0, 0))
-		n = 0;
-	*items = st == AS_OK ? jarr() : NULL;
-	page->more = n > page->limit;
-	for (int i = 0; i < n && i < page->limit; i++) {
-		json_object_array_add(*items, delivery_json(r, i, webhook_id));
-		page->last = rows_uuid(r, i, 0);
-	}
+	if (st == AS_OK && rows_count(r) == 0)
+		st = hook_missing("webhook", ctx->id, err);
+	else if (st == AS_OK && rows_is_null(r, 0, 0))
+		*items = jarr();
+	else if (st == AS_OK)
+		*items = rows_page(r, page, delivery_json);
 	rows_free(r);
 	return st;
 }
 
 static SUSPENDS enum as_status
-delivery_get(const struct hook_ctx *ctx, struct uuid webhook_id, struct uuid id,
-    struct json_object **out, struct error *err)
+delivery_get(const struct hook_ctx *ctx, struct json_object **out,
+    struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(webhook_id),
+	struct sql_arg args[] = { SQL_UUID(ctx->id),
 		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id),
-		SQL_UUID(id) };
+		SQL_UUID(ctx->delivery_id) };
 	struct rows *r = NULL;
 	enum as_status st = store_query(ctx->store, &DELIVERY, args, 4, &r,
 	    err);
 
 	if (st == AS_OK && rows_count(r) == 0)
-		st = missing("webhook", webhook_id, err);
+		st = hook_missing("webhook", ctx->id, err);
 	else if (st == AS_OK && rows_is_null(r, 0, 0))
-		st = missing("delivery", id, err);
+		st = hook_missing("delivery", ctx->delivery_id, err);
 	else if (st == AS_OK)
-		*out = delivery_json(r, 0, webhook_id);
+		*out = delivery_json(r, 0);
 	rows_free(r);
 	return st;
 }
 
 static const char *
-test_body(const struct hook_ctx *ctx, struct uuid webhook_id, struct uuid id)
+test_body(const struct hook_ctx *ctx)
 {
 	struct buf b = { 0 };
 	const char *text;
 
 	jw_open(&b, NULL);
 	jw_str(&b, "type", "webhook.test");
-	jw_time(&b, "timestamp", uuid_time_ms(id) * 1000);
+	jw_time(&b, "timestamp", uuid_time_ms(ctx->delivery_id) * 1000);
 	jw_open(&b, "data");
-	jw_uuid(&b, "webhook_id", webhook_id);
+	jw_uuid(&b, "webhook_id", ctx->id);
 	jw_close(&b);
 	jw_close(&b);
 	text = arena_strndup(ctx->arena, b.data, b.len);
@@ -157,19 +130,18 @@ test_body(const struct hook_ctx *ctx, struct uuid webhook_id, struct uuid id)
 
 /* Why nothing was written. */
 static SUSPENDS enum as_status
-why_not(const struct hook_ctx *ctx, struct uuid webhook_id, struct uuid id,
-    bool is_test, struct error *err)
+why_not(const struct hook_ctx *ctx, bool is_test, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(webhook_id),
+	struct sql_arg args[] = { SQL_UUID(ctx->id),
 		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id) };
 	struct json_object *there = NULL;
 	struct rows *r = NULL;
 	enum as_status st = store_query(ctx->store, &PAUSED, args, 3, &r, err);
 
 	if (st == AS_OK && rows_count(r) == 0)
-		st = missing("webhook", webhook_id, err);
+		st = hook_missing("webhook", ctx->id, err);
 	if (st == AS_OK && !is_test)
-		st = delivery_get(ctx, webhook_id, id, &there, err);
+		st = delivery_get(ctx, &there, err);
 	if (st == AS_OK)
 		st = error_set(err, ERR_CONFLICT, "%s",
 		    rows_bool(r, 0, 0) ? "the webhook is paused"
@@ -181,17 +153,19 @@ why_not(const struct hook_ctx *ctx, struct uuid webhook_id, struct uuid id,
 
 /* CONFLICT: nothing was to be sent, and nothing has happened. */
 static SUSPENDS enum as_status
-send_once(struct store *store, const struct sql_call *call, struct uuid hook,
-    struct uuid id, struct error *err)
+send_once(const struct hook_ctx *ctx, const struct sql_call *call,
+    struct error *err)
 {
-	struct sql_arg row[] = { SQL_UUID(hook), SQL_UUID(id) };
+	struct sql_arg row[] = { SQL_UUID(ctx->id),
+		SQL_UUID(ctx->delivery_id) };
 	struct sql_call calls[] = { *call, { &SEND_IT, row, 2 } };
 	struct rows *r = NULL;
 	enum as_status st;
 
-	if (store_dialect(store) == STORE_SQLITE)
-		return store_guarded(store, calls, 2, err);
-	st = store_exec(store, call->sql, call->args, call->n_args, &r, err);
+	if (store_dialect(ctx->store) == STORE_SQLITE)
+		return store_guarded(ctx->store, calls, 2, err);
+	st = store_exec(ctx->store, call->sql, call->args, call->n_args, &r,
+	    err);
 	if (st == AS_OK && rows_count(r) == 0)
 		st = error_set(err, ERR_CONFLICT, "nothing to send");
 	rows_free(r);
@@ -199,36 +173,37 @@ send_once(struct store *store, const struct sql_call *call, struct uuid hook,
 }
 
 static SUSPENDS enum as_status
-send(const struct hook_ctx *ctx, struct sql *sql, struct uuid webhook_id,
-    struct uuid id, const char *body, struct json_object **out,
-    struct error *err)
+send(const struct hook_ctx *ctx, struct sql *sql, const char *body,
+    struct json_object **out, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(webhook_id),
+	struct sql_arg args[] = { SQL_UUID(ctx->id),
 		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id),
-		SQL_UUID(id), SQL_TEXT(body) };
+		SQL_UUID(ctx->delivery_id), SQL_TEXT(body) };
 	struct sql_call call = { sql, args, body != NULL ? 5 : 4 };
-	enum as_status st = send_once(ctx->store, &call, webhook_id, id, err);
+	enum as_status st = send_once(ctx, &call, err);
 
 	if (st == AS_CONFLICT) {
 		error_clear(err);
-		return why_not(ctx, webhook_id, id, body != NULL, err);
+		return why_not(ctx, body != NULL, err);
 	}
-	return st == AS_OK ? delivery_get(ctx, webhook_id, id, out, err) : st;
+	return st == AS_OK ? delivery_get(ctx, out, err) : st;
 }
 
 SUSPENDS enum as_status
-delivery_test(const struct hook_ctx *ctx, struct uuid webhook_id,
+delivery_test(const struct hook_ctx *ctx, struct json_object *body,
     struct json_object **out, struct error *err)
 {
-	struct uuid id = uuid_v7();
+	struct hook_ctx fresh = *ctx;
 
-	return send(ctx, &TEST_DELIVERY, webhook_id, id,
-	    test_body(ctx, webhook_id, id), out, err);
+	(void)body;
+	fresh.delivery_id = uuid_v7();
+	return send(&fresh, &TEST_DELIVERY, test_body(&fresh), out, err);
 }
 
 SUSPENDS enum as_status
-delivery_replay(const struct hook_ctx *ctx, struct uuid webhook_id,
-    struct uuid id, struct json_object **out, struct error *err)
+delivery_replay(const struct hook_ctx *ctx, struct json_object *body,
+    struct json_object **out, struct error *err)
 {
-	return send(ctx, &REPLAY, webhook_id, id, NULL, out, err);
+	(void)body;
+	return send(ctx, &REPLAY, NULL, out, err);
 }

@@ -24,75 +24,75 @@ struct seal;
 #define HOOK_OVERLAP_S 86400 /* of a rotation, if nobody says another */
 #define HOOK_OVERLAP_MAX_S 604800
 
+/* Who asks for what; ids that are not meant are nil. */
 struct hook_ctx {
 	struct store *store;
 	const struct seal *seal;
 	struct principal who;
 	struct arena *arena;
+	struct uuid agent_id; /* of a trigger */
+	struct uuid id; /* of the webhook or trigger */
+	struct uuid delivery_id;
 };
 
 /* One page of a list: up to limit items beyond the key, newest first. */
 struct hook_page {
 	int64_t limit;
 	struct uuid after; /* nil: from the start */
+	const char *status; /* of deliveries; NULL: any */
 	struct uuid last; /* set: key of the last item */
 	bool more; /* set */
 };
+
+/*
+ * All of one shape.  body has passed its schema, and is not looked at by those
+ * that need none; *out is set where there is something to tell.
+ */
 
 /* ---- webhook.c: going out ------------------------------------------- */
 
 SUSPENDS enum as_status webhook_list(const struct hook_ctx *ctx,
     struct hook_page *page, struct json_object **items, struct error *err);
-SUSPENDS enum as_status webhook_get(const struct hook_ctx *ctx, struct uuid id,
-    struct json_object **out, struct error *err);
+SUSPENDS enum as_status webhook_get(const struct hook_ctx *ctx,
+    struct json_object *body, struct json_object **out, struct error *err);
 /* With its secret, as rotate has it. */
 SUSPENDS enum as_status webhook_create(const struct hook_ctx *ctx,
     struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status webhook_change(const struct hook_ctx *ctx,
-    struct uuid id, struct json_object *body, struct json_object **out,
-    struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 /* What was not delivered yet is not delivered any more. */
 SUSPENDS enum as_status webhook_remove(const struct hook_ctx *ctx,
-    struct uuid id, struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status webhook_rotate(const struct hook_ctx *ctx,
-    struct uuid id, int64_t overlap_s, struct json_object **out,
-    struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 
 /* ---- delivery.c: what was told --------------------------------------- */
 
-/* status: NULL: any. */
 SUSPENDS enum as_status delivery_list(const struct hook_ctx *ctx,
-    struct uuid webhook_id, const char *status, struct hook_page *page,
-    struct json_object **items, struct error *err);
+    struct hook_page *page, struct json_object **items, struct error *err);
 /* A message of the type webhook.test; CONFLICT while it is paused. */
 SUSPENDS enum as_status delivery_test(const struct hook_ctx *ctx,
-    struct uuid webhook_id, struct json_object **out, struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 /*
  * The same message under the same id once more.  CONFLICT: it is on its way, or
  * the webhook is paused.
  */
 SUSPENDS enum as_status delivery_replay(const struct hook_ctx *ctx,
-    struct uuid webhook_id, struct uuid id, struct json_object **out,
-    struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 
 /* ---- trigger.c: coming in -------------------------------------------- */
 
 SUSPENDS enum as_status trigger_list(const struct hook_ctx *ctx,
-    struct uuid agent_id, struct hook_page *page, struct json_object **items,
-    struct error *err);
+    struct hook_page *page, struct json_object **items, struct error *err);
 SUSPENDS enum as_status trigger_get(const struct hook_ctx *ctx,
-    struct uuid agent_id, struct uuid id, struct json_object **out,
-    struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status trigger_create(const struct hook_ctx *ctx,
-    struct uuid agent_id, struct json_object *body, struct json_object **out,
-    struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status trigger_change(const struct hook_ctx *ctx,
-    struct uuid agent_id, struct uuid id, struct json_object *body,
-    struct json_object **out, struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status trigger_remove(const struct hook_ctx *ctx,
-    struct uuid agent_id, struct uuid id, struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status trigger_rotate(const struct hook_ctx *ctx,
-    struct uuid agent_id, struct uuid id, int64_t overlap_s,
-    struct json_object **out, struct error *err);
+    struct json_object *body, struct json_object **out, struct error *err);
 
 #endif

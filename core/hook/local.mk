@@ -6,6 +6,7 @@ libhook_la_SOURCES = \
 	core/hook/hook.h \
 	core/hook/message.c \
 	core/hook/outbox.c core/hook/outbox.h \
+	core/hook/owned.c core/hook/owned.h \
 	core/hook/rate.c core/hook/rate.h \
 	core/hook/retry_after.c \
 	core/hook/secret.c core/hook/secret.h \

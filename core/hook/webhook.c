@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "core/auth/quota.h"
-#include "core/auth/seal.h"
-#include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
-#include "core/hook/hook.h"
-#include "core/hook/secret.h"
+#include "core/hook/owned.h"
 #include "core/run/run_outbox.h"
 
 /* Webhooks that go out: whom to tell of what. */
@@ -18,8 +14,8 @@
 #define MINE " WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
 
 SQL(WEBHOOKS,
-    "SELECT " COLUMNS " FROM webhooks WHERE tenant_id = $1 AND user_id = $2"
-    " AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4");
+    "SELECT " COLUMNS " FROM webhooks WHERE tenant_id = $2 AND user_id = $3"
+    " AND ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT $4");
 SQL(WEBHOOK, "SELECT " COLUMNS " FROM webhooks" MINE);
 /* quota_exec: nobody has more by asking at once. */
 SQL(WEBHOOK_NEW,
@@ -44,15 +40,6 @@ SQL(WEBHOOK_UNSENT,
     "DELETE FROM outbox WHERE webhook_id IN (SELECT id FROM webhooks" MINE ")");
 SQL(WEBHOOK_REMOVE, "DELETE FROM webhooks" MINE);
 
-static enum as_status
-missing(struct uuid id, struct error *err)
-{
-	char text[UUID_TEXT];
-
-	uuid_format(id, text);
-	return error_not_found(err, "webhook", text);
-}
-
 static struct json_object *
 webhook_json(const struct rows *r, int i)
 {
@@ -65,15 +52,21 @@ webhook_json(const struct rows *r, int i)
 	jput_bool(o, "paused", rows_bool(r, i, 4));
 	jput_str(o, "paused_reason", rows_text(r, i, 5));
 	jput_int(o, "failures", rows_int(r, i, 6));
-	if (rows_is_null(r, i, 7))
-		jput_null(o, "last_status");
-	else
-		jput_int(o, "last_status", rows_int(r, i, 7));
+	put_row_int(o, "last_status", r, i, 7);
 	jput_time(o, "last_at", rows_int(r, i, 8));
 	jput_time(o, "created_at", rows_int(r, i, 9));
 	jput_time(o, "updated_at", rows_int(r, i, 10));
 	return o;
 }
+
+static const struct owned webhooks = { .name = "webhook",
+	.n_mine = 3,
+	.page = &WEBHOOKS,
+	.get = &WEBHOOK,
+	.insert = &WEBHOOK_NEW,
+	.change = &WEBHOOK_CHANGE,
+	.rotate = &WEBHOOK_ROTATE,
+	.json = webhook_json };
 
 /* ---- What may be written -------------------------------------------- */
 
@@ -113,161 +106,82 @@ events_mask(struct json_object *events)
 	return mask;
 }
 
-/* ---- Reading ---------------------------------------------------------- */
+/* ---- Reading and writing ----------------------------------------------- */
 
 SUSPENDS enum as_status
 webhook_list(const struct hook_ctx *ctx, struct hook_page *page,
     struct json_object **items, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
-		SQL_UUID(ctx->who.user_id), sql_uuid_or_null(page->after),
-		SQL_INT(page->limit + 1) };
-	struct rows *r = NULL;
-	enum as_status st = store_query(ctx->store, &WEBHOOKS, args, 4, &r,
-	    err);
-	int n = rows_count(r);
-
-	*items = st == AS_OK ? jarr() : NULL;
-	page->more = n > page->limit;
-	for (int i = 0; i < n && i < page->limit; i++) {
-		json_object_array_add(*items, webhook_json(r, i));
-		page->last = rows_uuid(r, i, 0);
-	}
-	rows_free(r);
-	return st;
-}
-
-/* A statement about one webhook, as json; MINE are its first arguments. */
-static SUSPENDS enum as_status
-one(const struct hook_ctx *ctx, struct sql *sql, struct uuid id,
-    const struct sql_arg *more, int n_more, struct json_object **out,
-    struct error *err)
-{
-	struct sql_arg args[8] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
-		SQL_UUID(ctx->who.user_id) };
-	struct rows *r = NULL;
-	enum as_status st;
-
-	memcpy(args + 3, more, (size_t)n_more * sizeof(*more));
-	st = sql == &WEBHOOK
-		 ? store_query(ctx->store, sql, args, 3, &r, err)
-		 : store_exec(ctx->store, sql, args, 3 + n_more, &r, err);
-	if (st == AS_OK && rows_count(r) == 0)
-		st = missing(id, err);
-	else if (st == AS_OK)
-		*out = webhook_json(r, 0);
-	rows_free(r);
-	return st;
+	return owned_list(&webhooks, ctx, page, items, err);
 }
 
 SUSPENDS enum as_status
-webhook_get(const struct hook_ctx *ctx, struct uuid id,
+webhook_get(const struct hook_ctx *ctx, struct json_object *body,
     struct json_object **out, struct error *err)
 {
-	const struct sql_arg none = SQL_NULL;
-
-	return one(ctx, &WEBHOOK, id, &none, 0, out, err);
-}
-
-/* ---- Writing ---------------------------------------------------------- */
-
-static SUSPENDS enum as_status
-insert(const struct hook_ctx *ctx, struct uuid id, struct json_object *body,
-    const struct buf *sealed, struct json_object **out, struct error *err)
-{
-	struct json_object *events = jget(body, "events");
-	bool paused = jget_bool(body, "paused", false);
-	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
-		SQL_UUID(ctx->who.user_id), SQL_TEXT(jget_str(body, "url", "")),
-		SQL_TEXT(jget_str(body, "description", "")),
-		SQL_TEXT(json_text(events)), SQL_INT(events_mask(events)),
-		SQL_BOOL(paused), SQL_TEXT(paused ? "user" : NULL),
-		SQL_BYTES(sealed->data, sealed->len),
-		SQL_TEXT(seal_key_id(ctx->seal)), SQL_INT(HOOK_PER_USER) };
-	struct sql_call call = { &WEBHOOK_NEW, args, N_ITEMS(args) };
-	struct rows *r = NULL;
-	enum as_status st = quota_exec(ctx->store, ctx->who.user_id, &call, &r,
-	    err);
-
-	if (st == AS_OK && rows_count(r) == 0)
-		st = error_set(err, ERR_CONFLICT,
-		    "there are %d webhooks already", HOOK_PER_USER);
-	else if (st == AS_OK)
-		*out = webhook_json(r, 0);
-	rows_free(r);
-	return st;
+	(void)body;
+	return owned_get(&webhooks, ctx, out, err);
 }
 
 SUSPENDS enum as_status
 webhook_create(const struct hook_ctx *ctx, struct json_object *body,
     struct json_object **out, struct error *err)
 {
-	struct buf text = { 0 }, sealed = { 0 };
-	struct uuid id = uuid_v7();
-	enum as_status st = url_check(jget_str(body, "url", ""), err);
+	struct json_object *events = jget(body, "events");
+	const char *url = jget_str(body, "url", "");
+	bool paused = jget_bool(body, "paused", false);
+	struct sql_arg own[] = { SQL_TEXT(url),
+		SQL_TEXT(jget_str(body, "description", "")),
+		SQL_TEXT(json_text(events)), SQL_INT(events_mask(events)),
+		SQL_BOOL(paused), SQL_TEXT(paused ? "user" : NULL) };
+	struct hook_ctx fresh = *ctx;
+	enum as_status st = url_check(url, err);
 
-	if (st != AS_OK)
-		return st;
-	secret_make(ctx->seal, SECRET_WEBHOOK, id, &text, &sealed);
-	st = insert(ctx, id, body, &sealed, out, err);
-	if (st == AS_OK)
-		jput_str(*out, "secret", text.data);
-	secret_wipe(&text);
-	buf_free(&sealed);
-	return st;
+	fresh.id = uuid_v7();
+	return st != AS_OK ? st
+			   : owned_insert(&webhooks, SECRET_WEBHOOK, &fresh,
+				 own, N_ITEMS(own), out, err);
 }
 
 SUSPENDS enum as_status
-webhook_change(const struct hook_ctx *ctx, struct uuid id,
-    struct json_object *body, struct json_object **out, struct error *err)
+webhook_change(const struct hook_ctx *ctx, struct json_object *body,
+    struct json_object **out, struct error *err)
 {
 	struct json_object *events = jget(body, "events");
 	const char *url = jget_str(body, "url", NULL);
-	struct sql_arg more[] = { SQL_TEXT(url),
+	struct sql_arg own[] = { SQL_TEXT(url),
 		SQL_TEXT(jget_str(body, "description", NULL)),
 		SQL_TEXT(events != NULL ? json_text(events) : NULL),
-		sql_time(events_mask(events)),
-		SQL_INT(jget(body, "paused") == NULL       ? -1
-			: jget_bool(body, "paused", false) ? 1
-							   : 0) };
+		sql_time(events_mask(events)), flag_arg(body, "paused") };
 	enum as_status st = url != NULL ? url_check(url, err) : AS_OK;
 
-	return st != AS_OK ? st
-			   : one(ctx, &WEBHOOK_CHANGE, id, more, 5, out, err);
+	return st != AS_OK
+		   ? st
+		   : owned_change(&webhooks, ctx, own, N_ITEMS(own), out, err);
 }
 
 SUSPENDS enum as_status
-webhook_rotate(const struct hook_ctx *ctx, struct uuid id, int64_t overlap_s,
+webhook_rotate(const struct hook_ctx *ctx, struct json_object *body,
     struct json_object **out, struct error *err)
 {
-	struct buf text = { 0 }, sealed = { 0 };
-	struct sql_arg more[3];
-	enum as_status st;
-
-	secret_make(ctx->seal, SECRET_WEBHOOK, id, &text, &sealed);
-	more[0] = SQL_INT(overlap_s * 1000000);
-	more[1] = SQL_BYTES(sealed.data, sealed.len);
-	more[2] = SQL_TEXT(seal_key_id(ctx->seal));
-	st = one(ctx, &WEBHOOK_ROTATE, id, more, 3, out, err);
-	if (st == AS_OK)
-		jput_str(*out, "secret", text.data);
-	secret_wipe(&text);
-	buf_free(&sealed);
-	return st;
+	return owned_rotate(&webhooks, SECRET_WEBHOOK, ctx, body, out, err);
 }
 
 SUSPENDS enum as_status
-webhook_remove(const struct hook_ctx *ctx, struct uuid id, struct error *err)
+webhook_remove(const struct hook_ctx *ctx, struct json_object *body,
+    struct json_object **out, struct error *err)
 {
-	struct sql_arg args[] = { SQL_UUID(id), SQL_UUID(ctx->who.tenant_id),
-		SQL_UUID(ctx->who.user_id) };
+	struct sql_arg args[] = { SQL_UUID(ctx->id),
+		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id) };
 	struct sql_call calls[] = { { &WEBHOOK_UNSENT, args, 3 },
 		{ &WEBHOOK_REMOVE, args, 3 } };
 	struct rows *rows[2] = { NULL };
 	enum as_status st = store_batch(ctx->store, calls, 2, rows, err);
 
+	(void)body;
+	(void)out;
 	if (st == AS_OK && rows_affected(rows[1]) == 0)
-		st = missing(id, err);
+		st = hook_missing("webhook", ctx->id, err);
 	rows_free(rows[0]);
 	rows_free(rows[1]);
 	return st;

@@ -57,7 +57,11 @@ typedef SUSPENDS enum as_status (*make_fn)(struct error *err);
 static SUSPENDS enum as_status
 make_webhook(struct error *err)
 {
-	struct hook_ctx ctx = { env.store, seal, who, arena };
+	struct hook_ctx ctx = { .store = env.store,
+		.seal = seal,
+		.who = who,
+		.arena = arena,
+		.agent_id = agent_id };
 	struct json_object
 	    *out = NULL,
 	    *body = json_tokener_parse(
@@ -72,10 +76,14 @@ make_webhook(struct error *err)
 static SUSPENDS enum as_status
 make_trigger(struct error *err)
 {
-	struct hook_ctx ctx = { env.store, seal, who, arena };
+	struct hook_ctx ctx = { .store = env.store,
+		.seal = seal,
+		.who = who,
+		.arena = arena,
+		.agent_id = agent_id };
 	struct json_object *out = NULL,
 			   *body = json_tokener_parse("{\"task\":\"Read\"}");
-	enum as_status st = trigger_create(&ctx, agent_id, body, &out, err);
+	enum as_status st = trigger_create(&ctx, body, &out, err);
 
 	json_object_put(out);
 	json_object_put(body);
