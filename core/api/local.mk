@@ -31,11 +31,16 @@ libapi_la_SOURCES = \
 	core/api/schedules_api.c \
 	core/api/schemas.c \
 	core/api/schemas.h \
+	core/api/schemas_agents.c \
 	core/api/schemas_ambient.c \
+	core/api/schemas_auth.c \
 	core/api/schemas_branches.c \
+	core/api/schemas_chat.c \
+	core/api/schemas_events.c \
 	core/api/schemas_hooks.c \
 	core/api/schemas_impl.h \
 	core/api/schemas_inbox.c \
+	core/api/schemas_models.c \
 	core/api/schemas_schedules.c \
 	core/api/seats.c \
 	core/api/seats.h \

@@ -10,11 +10,16 @@ struct schema_row {
 };
 
 /* One table a room; listed in schemas.c. */
+extern const struct schema_row api_schemas_agents[];
 extern const struct schema_row api_schemas_ambient[];
+extern const struct schema_row api_schemas_auth[];
 extern const struct schema_row api_schemas_branches[];
-extern const struct schema_row api_schemas_inbox[];
-extern const struct schema_row api_schemas_schedules[];
+extern const struct schema_row api_schemas_chat[];
+extern const struct schema_row api_schemas_events[];
 extern const struct schema_row api_schemas_hooks[];
+extern const struct schema_row api_schemas_inbox[];
+extern const struct schema_row api_schemas_models[];
+extern const struct schema_row api_schemas_schedules[];
 
 /* JSON as it is, without a backslash before each quote. */
 #define JSON(...) #__VA_ARGS__
