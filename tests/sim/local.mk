@@ -37,6 +37,9 @@ check_PROGRAMS += tests/integration/t_run_store_model
 tests_integration_t_run_store_model_SOURCES = \
 	tests/integration/t_run_store_model.c \
 	tests/integration/run_dump.c tests/integration/run_dump.h \
+	tests/integration/twin.c tests/integration/twin.h \
+	tests/integration/twin_commit.c tests/integration/twin_node.c \
+	tests/integration/twin_reads.c tests/integration/twin_run.c \
 	tests/sim/model_block.c tests/sim/model_branch.c \
 	tests/sim/model_child.c tests/sim/model_claim.c \
 	tests/sim/model_inbox.c \
