@@ -21,7 +21,7 @@ libbase_la_SOURCES = \
 	core/base/log.c core/base/log.h \
 	core/base/mem.c core/base/mem.h \
 	core/base/schema.c core/base/schema.h core/base/schema_check.c \
-	core/base/schema_impl.h \
+	core/base/schema_compile.c core/base/schema_impl.h \
 	core/base/text.c core/base/text.h core/base/text_time.c \
 	core/base/uuid.c core/base/uuid.h
 

@@ -2,7 +2,7 @@
 #ifndef CORE_BASE_SCHEMA_IMPL_H
 #define CORE_BASE_SCHEMA_IMPL_H
 
-/* What schema.c compiles and schema_check.c runs; for nobody else. */
+/* What schema_compile.c makes and schema_check.c runs; for nobody else. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -103,5 +103,9 @@ struct schema {
 unsigned schema_type_of(struct json_object *v);
 /* "a string or null" for a set of T_* bits. */
 void schema_types_text(unsigned types, char *out, size_t size);
+
+/* The rule of schema->json, which its arena holds; NULL: err says why. */
+struct schema_rule *schema_rule_compile(struct schema *schema,
+    struct error *err);
 
 #endif
