@@ -48,7 +48,7 @@ librun_la_SOURCES = \
 	core/run/tools.c \
 	core/run/what_if.c core/run/what_if.h \
 	core/run/wire.c core/run/wire.h \
-	core/run/work.c core/run/work.h \
+	core/run/work.c core/run/work.h core/run/work_commit.c \
 	core/run/world.c core/run/world.h
 
 check_PROGRAMS += tests/unit/t_approval

@@ -127,6 +127,12 @@ SUSPENDS enum as_status work_read_tools(struct work *w, struct arena *arena,
 SUSPENDS enum as_status work_reload_history(struct work *w, struct error *err);
 /* What others may have done in the thread since it was looked at. */
 void work_state_look(struct work *w, const struct run_state *now);
+/* Does it make sense to wait for the store and try again, and how long? */
+bool work_is_passing(enum as_status st);
+uint64_t work_backoff_ms(struct work *w, int attempt);
+/* The hash of the history so far, from the last checkpoint on. */
+void work_chain_begin(struct work *w);
+void work_chain_add(struct work *w, const char *role, const char *parts);
 void work_commit_init(struct work *w, struct work_commit *wc);
 struct run_message *work_add_message(struct work *w, struct work_commit *wc,
     const char *role);
