@@ -389,6 +389,31 @@ item_ask(struct work *w, struct work_commit *wc, const struct run_tool *row)
 	work_item_event(wc, item);
 }
 
+/* An item for each call that waits and has none; how many wait. */
+static int
+items_ask(struct tools *t, struct work_commit *wc, const struct run_asked *all,
+    int n_all)
+{
+	int n = 0;
+
+	for (int i = 0; i < t->n; i++) {
+		const struct run_tool *row = &t->calls[i].row;
+
+		if (!t->calls[i].asks)
+			continue;
+		n++;
+		if (ask_find(all, n_all, row) == NULL)
+			item_ask(t->w, wc, row);
+	}
+	return n;
+}
+
+void
+asks_raise(struct tools *t, struct work_commit *wc)
+{
+	(void)items_ask(t, wc, NULL, 0);
+}
+
 /* What is left of the run's time does not go by while it waits. */
 static void
 time_keep(struct work *w, struct work_commit *wc)
@@ -410,18 +435,10 @@ asks_park(struct tools *t, const struct run_asked *all, int n_all,
 	struct work *w = t->w;
 	struct work_commit wc;
 	enum as_status st;
-	int n = 0;
+	int n;
 
 	work_commit_init(w, &wc);
-	for (int i = 0; i < t->n; i++) {
-		const struct run_tool *row = &t->calls[i].row;
-
-		if (!t->calls[i].asks)
-			continue;
-		n++;
-		if (ask_find(all, n_all, row) == NULL)
-			item_ask(w, &wc, row);
-	}
+	n = items_ask(t, &wc, all, n_all);
 	wc.c.to = RUN_WAITING_HUMAN;
 	wc.c.version = MUTANT(PARK_BLIND) ? 0 : version;
 	time_keep(w, &wc);

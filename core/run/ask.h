@@ -7,7 +7,8 @@
  *
  * Their rows are `awaiting_approval`, or `parked` for a question, from the
  * commit of their intent.  When nothing else is left to do the owner lets go of
- * the run, in the commit that has an item for each of them.  An answer changes
+ * the run, in the commit that has an item for each of them; if it waits for
+ * subagents first, that is the commit that begins them.  An answer changes
  * the row: an approved call is `planned` and made like any other, all else is
  * its result.
  */
@@ -42,5 +43,10 @@ SUSPENDS enum as_status asks_look(struct tools *t, int *n, struct error *err);
  * is cancelled, or one has just come.
  */
 SUSPENDS enum as_status asks_turn(struct tools *t, struct error *err);
+/*
+ * The commit lets go of the run for another reason, and nobody has been asked
+ * yet in this step: its calls are not kept from people meanwhile.
+ */
+void asks_raise(struct tools *t, struct work_commit *wc);
 
 #endif

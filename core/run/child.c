@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/run/ask.h"
 #include "core/run/builtin.h"
 
 /*
@@ -306,6 +307,7 @@ spawn_commit(struct tools *t, struct run_child *kids, struct call **calls,
 	}
 	wc.c.to = RUN_WAITING_CHILD;
 	wc.c.budget = budget_text(wc.arena, &rest);
+	asks_raise(t, &wc);
 	waits_event(w, &wc);
 	FAILPOINT("child.pre_spawn");
 	st = work_commit(w, &wc, err);

@@ -25,7 +25,8 @@ escalate(struct engine *e, const struct run_overdue *o, struct error *err)
 	enum as_status st = work_guest(e, o->run_id, &w, err);
 
 	/* While it is at work there is time enough. */
-	if (st == AS_OK && w->state.status == RUN_WAITING_HUMAN) {
+	if (st == AS_OK && (w->state.status == RUN_WAITING_HUMAN ||
+			       w->state.status == RUN_WAITING_CHILD)) {
 		work_commit_init(w, &wc);
 		wc.c.answers = &a;
 		wc.c.n_answers = 1;

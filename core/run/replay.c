@@ -368,6 +368,19 @@ asked_of(const struct replay *r, const struct run_tool *rec,
 	return a;
 }
 
+/*
+ * By now: what comes of an answer is the next thing of the record.  What was
+ * approved and never made waits until the run is stopped.
+ */
+static bool
+is_answered(const struct replay *r, const struct run_tool *rec)
+{
+	int turn = record_turn(&r->rec, rec);
+
+	return record_was_asked(rec) && !record_unsent(rec) &&
+	       r->next >= (turn >= 0 ? turn : r->rec.n_messages);
+}
+
 static SUSPENDS enum as_status
 replay_asked(void *arg, struct uuid run_id, struct arena *arena,
     struct run_asked **out, int *n, int64_t *version, struct error *err)
@@ -380,7 +393,7 @@ replay_asked(void *arg, struct uuid run_id, struct arena *arena,
 	*version = 0;
 	*out = arena_alloc(arena, (size_t)r->rec.n_tools * sizeof(**out) + 1);
 	for (int i = 0; i < r->rec.n_tools; i++)
-		if (record_was_asked(&r->rec.tools[i]))
+		if (is_answered(r, &r->rec.tools[i]))
 			(*out)[(*n)++] = asked_of(r, &r->rec.tools[i], arena);
 	return AS_OK;
 }

@@ -61,6 +61,12 @@ const struct run_tool *record_tool_at(const struct record *rec, int64_t step,
 /* The place of the answer that ends this step, or of a call's result; -1. */
 int record_answer_at(const struct record *rec, int64_t step);
 int record_result_at(const struct record *rec, const struct run_tool *call);
+/*
+ * It ended when so many messages were written; -1: it has no result.  Where
+ * people were asked results come one by one: those that no call was made for
+ * are there at once, and would overtake the others of their commit.
+ */
+int record_turn(const struct record *rec, const struct run_tool *call);
 /* The call whose result a message is; NULL: it is none. */
 const struct run_tool *record_call_of(const struct record *rec,
     const struct record_message *m);

@@ -429,6 +429,24 @@ record_why(const struct record *rec, struct uuid message_id)
 
 /* ---- The order of tool calls --------------------------------------- */
 
+static bool
+step_asks(const struct record *rec, int64_t step)
+{
+	for (int i = 0; i < rec->n_tools; i++)
+		if (rec->tools[i].step == step &&
+		    record_was_asked(&rec->tools[i]))
+			return true;
+	return false;
+}
+
+int
+record_turn(const struct record *rec, const struct run_tool *call)
+{
+	int i = record_result_at(rec, call);
+
+	return i < 0 || step_asks(rec, call->step) ? i : rec->messages[i].after;
+}
+
 /* Results of one commit have one time, and the order of the calls. */
 static bool
 same_commit(const struct record_message *a, const struct record_message *b)
@@ -438,9 +456,27 @@ same_commit(const struct record_message *a, const struct record_message *b)
 	       a->ordinal < b->ordinal;
 }
 
+/* How many calls of its step ended later, without a person's word? */
+static int
+n_later(const struct record *rec, int at)
+{
+	const struct run_tool *t;
+	int n = 0;
+
+	for (int i = at + 1; i < rec->n_messages &&
+			     rec->messages[i].step == rec->messages[at].step;
+	     i++) {
+		t = record_call_of(rec, &rec->messages[i]);
+		n += t != NULL && !record_was_asked(t) &&
+		     !record_never_began(t);
+	}
+	return n;
+}
+
 /*
  * Calls begin in their order while there is a free place; one that ended after
- * k others had, and began as number n, needs n - k places.
+ * k others had, and began as number n, needs n - k places.  One that a person
+ * was asked about begins when it is its turn to end, beside all the others.
  */
 static void
 order_calls(struct record *rec)
@@ -461,6 +497,8 @@ order_calls(struct record *rec)
 							       : i;
 		t = record_call_of(rec, m);
 		places = (int)m->ordinal + 1 - (m->after - first);
+		if (t != NULL && record_was_asked(t))
+			places = 1 + n_later(rec, i);
 		if (t != NULL && !record_never_began(t) &&
 		    places > rec->parallel)
 			rec->parallel = places;

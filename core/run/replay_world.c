@@ -374,15 +374,27 @@ recorded_failure(const struct run_tool *t, const char *result,
 	return error_status(code);
 }
 
+/* Is it the turn of a call that waits for a person's word? */
+static bool
+is_asked_next(const struct replay *r)
+{
+	const struct run_tool *t = NULL;
+
+	if (r->next < r->rec.n_messages)
+		t = record_call_of(&r->rec, &r->rec.messages[r->next]);
+	return t != NULL && record_was_asked(t);
+}
+
 /* Waits until what ended before this call is written. */
 static SUSPENDS enum as_status
 await_turn(struct replay *r, const struct run_tool *t, struct error *err)
 {
-	int i = record_result_at(&r->rec, t);
+	int turn = record_turn(&r->rec, t);
 	enum fiber_exit x = FIBER_WOKEN;
 
-	while (i >= 0 && x == FIBER_WOKEN && !r->over &&
-	       r->next < r->rec.messages[i].after) {
+	while (x == FIBER_WOKEN && !r->over && r->next < turn) {
+		if (is_asked_next(r))
+			engine_rung(r->engine); /* it is answered now */
 		MUST(r->n_waiting < WORK_CALLS_MAX);
 		r->waiting[r->n_waiting++] = fiber_prepare();
 		x = fiber_suspend(0);

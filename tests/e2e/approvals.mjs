@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { log, messages, newThread, scene, script } from "../support/chat.mjs";
+import { log, messages, newThread, replayAll, scene, script } from
+	"../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "script-"));
@@ -195,4 +196,9 @@ test("a stop dismisses what was asked", async () => {
 	assert.equal((await respond(items.b, { type: "accept" })).status, 409);
 	assert.deepEqual(hitsOf("stop"), ["GET /stop/read"]);
 	assert.equal((await results(run)).length, 6);
+});
+
+test("all of them are replayed", async () => {
+	assert.equal((await server.end("SIGTERM")).code, 0, server.log);
+	assert.ok(replayAll(server) >= 3);
 });

@@ -5,15 +5,14 @@
 // none, and takes it along when it is cancelled.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { log, messages, newThread, scene, script } from
+import { log, messages, newThread, replayAll, scene, script } from
 	"../support/chat.mjs";
-import { api, databaseUrl, start } from "../support/server.mjs";
+import { api, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
 const task = (description, more = {}) =>
@@ -301,23 +300,9 @@ test("what subagents ask is answered in any order, and their parent goes on", as
 test("all of them are replayed, and their rows are what the log says", async () => {
 	const { items } = await get("/api/runs?limit=100");
 	assert.equal((await server.end("SIGTERM")).code, 0);
-	const command = (...args) => {
-		const all = [...args, "--data", server.data];
-		if (process.env.AGENT_STUDIO_CONF)
-			all.push("--conf", process.env.AGENT_STUDIO_CONF);
-		if (server.database)
-			all.push("--set", `store.url=${
-				databaseUrl(server.admin, server.database)}`);
-		return spawnSync(process.env.AGENT_STUDIO ?? "agent-studio", all,
-			{ encoding: "utf8" });
-	};
-	const { status, stdout } = command("replay", "--all");
-	assert.equal(stdout.trimEnd().split("\n").at(-1),
-		`${items.length} runs equal, 0 different, 0 not to be replayed`,
-		stdout);
-	assert.equal(status, 0);
+	assert.equal(replayAll(server), items.length);
 	for (const run of items) {
-		const r = command("rebuild", run.id, "--check");
+		const r = server.command("rebuild", run.id, "--check");
 		assert.equal(r.status, 0, r.stdout + r.stderr);
 	}
 });

@@ -84,6 +84,8 @@ static const struct rule rules[] = {
 	    0, BY_ANYBODY, false },
 	{ "8 answered in part", MODEL_COMMIT, IN(RUN_WAITING_HUMAN),
 	    IN(RUN_WAITING_HUMAN), 0, 0, BY_ANYBODY, false },
+	{ "8 escalated behind subagents", MODEL_COMMIT, IN(RUN_WAITING_CHILD),
+	    IN(RUN_WAITING_CHILD), 0, 0, BY_ANYBODY, false },
 	{ "8 answered beside its owner", MODEL_ANSWER, ~0u, ~0u, 0, 0,
 	    BY_ANYBODY, false },
 	{ "12 parked", MODEL_COMMIT, IN(RUN_RUNNING), IN(RUN_RECOVERABLE_ERROR),

@@ -52,6 +52,15 @@ export async function log(server, s) {
 	return items;
 }
 
+// Every run of the server, gone through once more from what it has recorded.
+export function replayAll(server) {
+	const { status, stdout, stderr } = server.command("replay", "--all");
+	assert.match(stdout,
+		/(^|\n)[1-9]\d* runs equal, 0 different, 0 not to be replayed\n$/);
+	assert.equal(status, 0, stderr);
+	return Number(/(\d+) runs equal/.exec(stdout)[1]);
+}
+
 // A script for the demo model, as a setting.
 export function script(folder, turns) {
 	const path = join(folder, `script-${Math.random()}.json`);

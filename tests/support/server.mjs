@@ -9,6 +9,9 @@
 //   await server.kill9();         and then server.restart() on the same data
 //   await server.restart();       a new process, same data and settings, new
 //                                 port, or {port: server.port}
+//   server.command("replay", "--all")   another command of the program on the
+//                                 same data, with the same settings:
+//                                 {status, stdout, stderr}
 //   const worker = await startWorker(server, {set: []});
 //                                 a worker on the server's database, with a
 //                                 data folder of its own; worker.epoch, and
@@ -26,7 +29,7 @@
 // api(server, method, path, {body, token, cookie, headers}) is fetch with JSON:
 // {status, headers, body, cookie}.
 
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -88,6 +91,13 @@ class Server {
 		for (const s of [...more, ...set])
 			list.push("--set", s);
 		return [...list, ...args];
+	}
+
+	command(...args) {
+		return spawnSync(process.env.AGENT_STUDIO ?? "agent-studio",
+			[...args, ...this.arguments(0).slice(3)], { encoding: "utf8",
+				maxBuffer: 1 << 26,
+				env: { ...process.env, ...this.options.env } });
 	}
 
 	async restart({ port = 0 } = {}) {
