@@ -263,12 +263,13 @@ feed_page(struct http_req *req, const struct inbox_feed_config *config)
 	struct inbox_counts counts = { 0 };
 	struct error err = { 0 };
 	int64_t limit, wait, head = 0;
+	bool start_over = false;
 	uint64_t until;
 	enum as_status st = events_query(req, &limit, &wait, &until, &err);
 
 	if (st == AS_OK)
 		st = inbox_feed_page(config, limit, until, &frames, &counts,
-		    &head, &err);
+		    &head, &start_over, &err);
 	if (st != AS_OK) {
 		json_object_put(frames);
 		api_fail(req, &err);
@@ -278,6 +279,7 @@ feed_page(struct http_req *req, const struct inbox_feed_config *config)
 	jput(answer, "items", frames);
 	jput_int(answer, "head", head);
 	jput(answer, "counts", inbox_counts_json(&counts));
+	jput_bool(answer, "start_over", start_over);
 	http_reply_json(req, 200, answer);
 }
 

@@ -50,12 +50,12 @@ const struct schema_row api_schemas_hooks[] = {
 { "WebhookEvents", JSON({
 	"type": "array",
 	"minItems": 1,
-	"maxItems": 9,
+	"maxItems": 10,
 	"uniqueItems": true,
 	"items": { "enum": ["run.*", "run.succeeded", "run.failed",
 	    "run.cancelled", "run.expired", "run.rolled_back",
 	    "run.dead_lettered", "run.waiting_human",
-	    "run.recoverable_error"] }
+	    "run.recoverable_error", "run.escalated"] }
 }) },
 { "WebhookCreate", "{\"type\":\"object\",\"required\":[\"url\",\"events\"],"
 	"\"additionalProperties\":false,\"properties\":{\"url\":" URL ","

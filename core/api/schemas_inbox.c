@@ -189,6 +189,8 @@ const struct schema_row api_schemas_inbox[] = {
 		"v": { "const": 1 },
 		"type": { "enum": ["ready", "inbox_item", "inbox_counts"] },
 		"head_seq": { "type": "integer" },
+		"start_over": { "type": "boolean", "description":
+		    "Of ready: some changes after the cursor are forgotten." },
 		"seq": { "type": "integer" },
 		"ts": { "type": "string", "format": "date-time" },
 		"item_id": { "type": "string", "format": "uuid" },
@@ -202,12 +204,14 @@ const struct schema_row api_schemas_inbox[] = {
 }) },
 { "InboxEventList", JSON({
 	"type": "object",
-	"required": ["items", "head", "counts"],
+	"required": ["items", "head", "counts", "start_over"],
 	"properties": {
 		"items": { "type": "array", "items": { "$ref": "InboxEvent" } },
 		"head": { "type": "integer", "description":
 		    "To be sent as after." },
-		"counts": { "$ref": "InboxCounts" }
+		"counts": { "$ref": "InboxCounts" },
+		"start_over": { "type": "boolean", "description":
+		    "Some changes after the cursor are forgotten; read the list." }
 	}
 }) },
 { "InboxEventsQuery", QUERY("\"limit\":" JSON({ "type": "integer",

@@ -19,6 +19,7 @@ libchat_la_SOURCES = \
 	core/chat/snapshot.c core/chat/snapshot.h \
 	core/chat/stream.c core/chat/stream.h \
 	core/chat/stream_poll.c core/chat/stream_poll.h \
+	core/chat/stream_text.c core/chat/stream_text.h \
 	core/chat/thread.c
 
 check_PROGRAMS += tests/integration/t_node

@@ -14,6 +14,8 @@
  * answered whatever dies next.
  */
 
+#define STOP_MAX_MS 15000 /* longer than who ends a run may take */
+#define STOP_LOOK_MS 20
 #define QUEUE_FULL_MS 5000 /* when to ask again; a guess */
 /* More than a thread will ever have events. */
 #define BEFORE_OTHERS (INT64_C(1) << 40)
@@ -154,6 +156,65 @@ make_way(const struct sending *s, struct error *err)
 	    &how, err);
 }
 
+/*
+ * Where the message is to stand, found before anything is stopped for it: what
+ * is edited may be rolled back itself.
+ */
+static SUSPENDS enum as_status
+place_settle(struct sending *s, struct error *err)
+{
+	struct chat_place *place = arena_alloc(s->ctx->arena, sizeof(*place));
+	enum as_status st = branch_spot(s->ctx, &s->thread, s->place,
+	    s->message_id, &s->spot, err);
+
+	*place = (struct chat_place){ .how = CHAT_AFTER,
+		.message_id = s->spot.parent_id };
+	if (st == AS_OK)
+		s->place = place;
+	return st;
+}
+
+static SUSPENDS enum as_status
+wait_for_end(const struct sending *s, struct run_state *run, struct error *err)
+{
+	uint64_t until = loop_now_ms(loop_self()) + STOP_MAX_MS;
+	enum as_status st = AS_OK;
+
+	while (st == AS_OK && run_is_open(run->status) &&
+	       loop_now_ms(loop_self()) < until) {
+		if (fiber_sleep(STOP_LOOK_MS) != FIBER_WOKEN)
+			return error_set(err, ERR_CANCELED, "stopped");
+		st = run_store_state(s->ctx->runs, s->thread.active_run_id,
+		    s->ctx->arena, run, err);
+	}
+	return st;
+}
+
+/*
+ * Nobody knows what the leaf will be, nor whether that place will be there: a
+ * message elsewhere does not wait.  It may stop the run, and then comes at
+ * once; but what others have said meanwhile is not stopped for it.
+ */
+static SUSPENDS enum as_status
+stop_for_place(struct sending *s, struct run_state *run, struct error *err)
+{
+	enum as_status st = AS_OK;
+
+	if (interrupts(s) && s->thread.n_blocked == 0) {
+		st = place_settle(s, err);
+		if (st != AS_OK)
+			return st;
+		interrupt_active(s);
+		st = wait_for_end(s, run, err);
+		if (st != AS_OK)
+			return st;
+		if (!run_is_open(run->status))
+			return AS_CONFLICT;
+	}
+	return run->status == RUN_WAITING_HUMAN ? waits_for_human(s, err)
+						: busy(s, err);
+}
+
 SUSPENDS enum as_status
 send_behind(struct sending *s, struct error *err)
 {
@@ -166,10 +227,9 @@ send_behind(struct sending *s, struct error *err)
 		return st;
 	if (!run_is_open(run.status))
 		return AS_CONFLICT;
-	/* Nobody knows yet what the leaf will be, nor whether that place is. */
 	if (s->place->how != CHAT_AT_LEAF &&
 	    run.status != RUN_RECOVERABLE_ERROR)
-		return busy(s, err);
+		return stop_for_place(s, &run, err);
 	if (s->multitask == RUN_REJECT)
 		return run.status == RUN_WAITING_HUMAN ? waits_for_human(s, err)
 						       : busy(s, err);

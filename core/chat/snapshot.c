@@ -28,24 +28,44 @@ frame_start(const char *type)
 	return o;
 }
 
-/* The answer that was open at the snapshot's seq, as far as it has come. */
+/* A message that was open at the snapshot's seq, as far as it has come. */
 static struct json_object *
-partial_json(const struct stream_config *c, struct snapshot *out)
+partial_json(const struct stream_config *c, struct open_text *open)
 {
 	struct json_object *o;
 	struct live_text t;
 
-	if (uuid_is_nil(out->message_id) ||
-	    !live_get(c->live, c->thread_id, out->message_id, 0, &t))
+	if (!live_get(c->live, c->thread_id, open->message_id, 0, &t))
 		return NULL;
-	out->text_pos = (int64_t)t.text.len;
+	open->pos = (int64_t)t.text.len;
 	o = jobj();
+	jput_uuid(o, "run_id", open->run_id);
+	if (open->ns[0] != '\0')
+		jput_str(o, "ns", open->ns);
 	jput_uuid(o, "message_id", t.message_id);
 	jput_int(o, "attempt", t.attempt);
 	jput_int(o, "offset", 0);
 	jput_strn(o, "text", t.text.data, t.text.len);
 	buf_free(&t.text);
 	return o;
+}
+
+/* That of the thread's own run, and those of its subagents. */
+static void
+partials_put(const struct stream_config *c, struct json_object *o,
+    const struct open_texts *texts)
+{
+	struct json_object *own = NULL, *others = jarr(), *partial;
+
+	for (struct open_text *t = texts->first; t != NULL; t = t->next) {
+		partial = partial_json(c, t);
+		if (t->ns[0] == '\0')
+			own = partial;
+		else if (partial != NULL)
+			json_object_array_add(others, partial);
+	}
+	jput(o, "partial", own);
+	jput(o, "subagent_partials", others);
 }
 
 static SUSPENDS enum as_status
@@ -62,8 +82,8 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 	    &messages, &next, NULL);
 	if (st == AS_OK && jget_uuid(thread, "active_run_id", &run_id) &&
 	    (st = run_read(ctx, run_id, &run, NULL)) == AS_OK)
-		st = run_store_open_message(ctx->runs, false, c->thread_id,
-		    out->seq, &out->message_id, &out->attempt, NULL);
+		st = texts_find(ctx->store, c->thread_id, out->seq, &out->texts,
+		    NULL);
 	if (st == AS_OK)
 		st = items_open(ctx, c->thread_id, &open, NULL);
 	if (st != AS_OK) {
@@ -80,7 +100,7 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 	jput(o, "messages", messages);
 	jput(o, "run", run);
 	jput(o, "open_requests", open);
-	jput(o, "partial", partial_json(c, out));
+	partials_put(c, o, &out->texts);
 	out->frame = frame_of(o);
 	return AS_OK;
 }
@@ -116,4 +136,5 @@ snapshot_clear(struct snapshot *s)
 	rcbuf_unref(s->ready);
 	rcbuf_unref(s->frame);
 	s->ready = s->frame = NULL;
+	texts_clear(&s->texts);
 }

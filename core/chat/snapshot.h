@@ -9,15 +9,14 @@
  */
 
 #include "core/chat/stream.h"
+#include "core/chat/stream_text.h"
 
 #define SNAPSHOT_MESSAGES 50
 
 struct snapshot {
 	struct rcbuf *ready, *frame;
 	int64_t seq;
-	struct uuid message_id; /* being written; nil: none */
-	int attempt; /* of it */
-	int64_t text_pos; /* of it, in the snapshot */
+	struct open_texts texts; /* being written, as the snapshot has them */
 	struct uuid queued_id; /* the run, if it waits for a slot; or nil */
 	int64_t est_wait_ms; /* of it, as the snapshot says */
 };

@@ -11,10 +11,11 @@
 #include "core/chat/queue.h"
 #include "core/chat/snapshot.h"
 #include "core/chat/stream_poll.h"
+#include "core/chat/stream_text.h"
 
 /*
  * Invariant: outside the catching-up fiber (pump.h), everything up to `cursor`
- * has been sent and, of the open message, `text_pos` bytes.
+ * has been sent and, of each open message, `pos` bytes.
  */
 
 #define PAGE 200
@@ -26,11 +27,9 @@ struct stream {
 	struct stream_head head;
 	struct queue_watch queued; /* of the run that waits for a slot */
 	int64_t cursor;
-	struct uuid message_id; /* that is being written; nil: none */
-	int64_t text_pos;
-	int attempt;
+	struct open_texts texts; /* that are being written */
 	int generation; /* of the cursor: raised by resume */
-	int looked; /* the generation whose open message is known */
+	int looked; /* the generation whose open messages are known */
 	bool begun;
 	bool parked; /* as far as it has been sent */
 };
@@ -42,53 +41,6 @@ stream_of(struct pump *p)
 }
 
 /* ---- Sending ------------------------------------------------------- */
-
-/* The value of a member of a frame that is known to stand in its head. */
-static bool
-frame_uuid(const struct rcbuf *frame, const char *key, struct uuid *out)
-{
-	const char *at = strstr(frame->data, key);
-	char id[UUID_TEXT] = "";
-
-	if (at == NULL || strlen(at + strlen(key)) < UUID_TEXT)
-		return false;
-	memcpy(id, at + strlen(key), UUID_TEXT - 1);
-	return uuid_parse(id, out);
-}
-
-static int64_t
-frame_int(const struct rcbuf *frame, const char *key, int64_t otherwise)
-{
-	const char *at = strstr(frame->data, key);
-
-	return at != NULL ? strtoll(at + strlen(key), NULL, 10) : otherwise;
-}
-
-/* A subagent's text is in its own stream; the thread's has its messages. */
-static bool
-is_foreign(const struct stream *s, const struct rcbuf *frame)
-{
-	const char *ns = s->c.by_run ? NULL : strstr(frame->data, EVENT_NS);
-	const char *ts = ns != NULL ? strstr(frame->data, ",\"ts\":") : NULL;
-
-	return ts != NULL && ns < ts; /* in its head, not in its body */
-}
-
-/* Follows which message is being written. */
-static void
-note_message(struct stream *s, const char *type, const struct rcbuf *frame)
-{
-	bool start = strcmp(type, "message_start") == 0 ||
-		     strcmp(type, "message_reset") == 0;
-
-	if (is_foreign(s, frame))
-		return;
-	if (start && frame_uuid(frame, "\"message_id\":\"", &s->message_id)) {
-		s->text_pos = 0;
-		s->attempt = (int)frame_int(frame, "\"attempt\":", 1);
-	} else if (strcmp(type, "message_end") == 0)
-		memset(&s->message_id, 0, sizeof(s->message_id));
-}
 
 /* Live: where a run stands is no part of what has happened. */
 static void
@@ -151,7 +103,7 @@ send_durable(struct stream *s, int64_t seq, int64_t run_seq, struct uuid run_id,
     const char *type, struct rcbuf *frame)
 {
 	s->cursor = s->c.by_run ? run_seq : seq;
-	note_message(s, type, frame);
+	texts_note(&s->texts, type, run_id, frame);
 	note_queued(s, type, run_id, frame);
 	pump_send(&s->p, type, s->cursor, frame);
 	if (s->p.closed)
@@ -162,33 +114,42 @@ send_durable(struct stream *s, int64_t seq, int64_t run_seq, struct uuid run_id,
 	return false;
 }
 
-/* What has been written beyond text_pos, as one delta. */
+/* What the reader has not got of it yet. */
 static void
-send_text(struct stream *s)
+send_delta(struct stream *s, struct open_text *open, int attempt,
+    const char *text, size_t len)
 {
-	struct rcbuf *frame;
-	struct live_text t;
+	struct rcbuf *frame = event_delta_frame("message_delta", open->run_id,
+	    open->ns, open->message_id, attempt, open->pos, text, len);
 
-	if (uuid_is_nil(s->message_id) || !live_get(s->c.live, s->c.thread_id,
-					      s->message_id, s->text_pos, &t))
-		return;
-	frame = event_delta_frame("message_delta", t.run_id, t.message_id,
-	    t.attempt, t.offset, t.text.data, t.text.len);
-	s->text_pos = t.offset + (int64_t)t.text.len;
-	buf_free(&t.text);
+	open->pos += (int64_t)len;
 	pump_send(&s->p, "message_delta", -1, frame);
 	rcbuf_unref(frame);
+}
+
+/* What has been written beyond its pos, as one delta. */
+static void
+send_text(struct stream *s, struct open_text *open)
+{
+	struct live_text t;
+
+	if (!live_get(s->c.live, s->c.thread_id, open->message_id, open->pos,
+		&t))
+		return;
+	send_delta(s, open, t.attempt, t.text.data, t.text.len);
+	buf_free(&t.text);
 }
 
 /* ---- From the bus -------------------------------------------------- */
 
 /* Deltas that came by during the catching up are in the log by now. */
 static bool
-lacks_text(const struct stream *s, const char *type, const struct rcbuf *frame)
+lacks_text(const struct stream *s, const char *type, const struct bus_msg *m)
 {
-	return strcmp(type, "message_end") == 0 && !is_foreign(s, frame) &&
-	       !uuid_is_nil(s->message_id) &&
-	       frame_int(frame, "\"length\":", 0) > s->text_pos;
+	const struct open_text *open = texts_of_run(&s->texts, m->run_id);
+
+	return strcmp(type, "message_end") == 0 && open != NULL &&
+	       frame_int(m->frame, "\"length\":", 0) > open->pos;
 }
 
 static void
@@ -210,7 +171,7 @@ on_durable(struct stream *s, const struct bus_msg *m)
 	for (size_t i = 0; p != NULL && i < sizeof(type) - 1 && p[8 + i] != '"';
 	     i++)
 		type[i] = p[8 + i];
-	if (lacks_text(s, type, m->frame))
+	if (lacks_text(s, type, m))
 		pump_more(&s->p);
 	else
 		(void)send_durable(s, m->seq, m->run_seq, m->run_id, type,
@@ -220,19 +181,21 @@ on_durable(struct stream *s, const struct bus_msg *m)
 static void
 on_delta(struct stream *s, const struct bus_msg *m)
 {
+	struct open_text *open = texts_of(&s->texts, m->message_id);
+
 	if (pump_is_full(&s->p))
 		return;
 	if (uuid_is_nil(m->message_id)) { /* reasoning: not kept anywhere */
 		pump_send(&s->p, "reasoning_delta", -1, m->frame);
 		return;
 	}
-	if (!uuid_equal(m->message_id, s->message_id))
+	if (open == NULL)
 		return; /* its start has not come by yet, or it is over */
-	if (m->offset == s->text_pos) {
-		s->text_pos += (int64_t)m->len;
+	if (m->offset == open->pos) {
+		open->pos += (int64_t)m->len;
 		pump_send(&s->p, "message_delta", -1, m->frame);
-	} else if (m->offset + (int64_t)m->len > s->text_pos)
-		send_text(s);
+	} else if (m->offset + (int64_t)m->len > open->pos)
+		send_text(s, open);
 }
 
 static void
@@ -263,24 +226,26 @@ on_behind(struct stream_head *h)
 
 /* ---- Catching up --------------------------------------------------- */
 
-/* A cursor may stand in the middle of a message: then its text is due. */
+/* A cursor may stand in the middle of messages: then their text is due. */
 static SUSPENDS void
-find_open_message(struct stream *s)
+find_open_messages(struct stream *s)
 {
-	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
+	struct open_texts found = { 0 };
 	int generation = s->generation;
-	struct uuid open;
-	int attempt;
+	enum as_status st;
 
 	s->looked = generation;
 	if (s->cursor == 0)
 		return;
-	(void)run_store_open_message(s->c.ctx.runs, s->c.by_run, id, s->cursor,
-	    &open, &attempt, NULL);
-	if (!s->p.closed && generation == s->generation) {
-		s->message_id = open;
-		s->attempt = attempt;
-	}
+	if (s->c.by_run)
+		st = texts_find_run(s->c.store, s->c.run_id, s->cursor, &found,
+		    NULL);
+	else
+		st = texts_find(s->c.store, s->c.thread_id, s->cursor, &found,
+		    NULL);
+	if (st == AS_OK && !s->p.closed && generation == s->generation)
+		texts_move(&s->texts, &found);
+	texts_clear(&found);
 }
 
 /* The content that a message_created frame holds, if it is this message's. */
@@ -309,25 +274,20 @@ created_message(const struct log_event *e, struct uuid id)
 static void
 send_rest(struct stream *s, const struct log_event *events, int at, int n)
 {
+	struct open_text *open = texts_of_run(&s->texts, events[at].run_id);
 	struct json_object *message = NULL;
-	struct rcbuf *frame;
 	const char *text;
 	int64_t len;
 
-	if (uuid_is_nil(s->message_id))
+	if (open == NULL)
 		return;
 	for (int i = at + 1; i < n && message == NULL; i++)
-		message = created_message(&events[i], s->message_id);
+		message = created_message(&events[i], open->message_id);
 	text = jget_str(message, "content", "");
 	len = (int64_t)strlen(text);
-	if (len > s->text_pos) {
-		frame = event_delta_frame("message_delta", events[at].run_id,
-		    s->message_id, s->attempt, s->text_pos, text + s->text_pos,
-		    (size_t)(len - s->text_pos));
-		s->text_pos = len;
-		pump_send(&s->p, "message_delta", -1, frame);
-		rcbuf_unref(frame);
-	}
+	if (len > open->pos)
+		send_delta(s, open, open->attempt, text + open->pos,
+		    (size_t)(len - open->pos));
 	json_object_put(message);
 }
 
@@ -352,8 +312,7 @@ page_send(struct stream *s, int *n)
 	got = *n;
 	for (int i = 0; !s->p.closed && generation == s->generation && i < got;
 	     i++) {
-		if (strcmp(events[i].type, "message_end") == 0 &&
-		    !is_foreign(s, events[i].frame))
+		if (strcmp(events[i].type, "message_end") == 0)
 			send_rest(s, events, i, got);
 		if (s->p.closed ||
 		    !send_durable(s, events[i].seq, events[i].run_seq,
@@ -401,9 +360,7 @@ stream_begin(struct stream *s)
 	if (!s->p.closed && s->c.snapshot && generation == s->generation) {
 		s->cursor = snap.seq;
 		s->looked = s->generation;
-		s->message_id = snap.message_id;
-		s->attempt = snap.attempt;
-		s->text_pos = snap.text_pos;
+		texts_move(&s->texts, &snap.texts);
 		if (!uuid_is_nil(snap.queued_id)) {
 			s->queued.fn = on_place;
 			queue_watch(s->c.ctx.queue, &s->queued, snap.queued_id,
@@ -427,7 +384,7 @@ stream_supply(struct pump *p)
 		return;
 	over = run_is_over(s);
 	if (s->looked != s->generation)
-		find_open_message(s);
+		find_open_messages(s);
 	while (!p->closed && n > 0 && page_send(s, &n))
 		continue;
 	if (!p->closed && !p->dirty && (over || s->parked))
@@ -437,7 +394,11 @@ stream_supply(struct pump *p)
 static void
 stream_idle(struct pump *p)
 {
-	send_text(stream_of(p));
+	struct stream *s = stream_of(p);
+
+	for (struct open_text *t = s->texts.first; t != NULL && !p->closed;
+	     t = t->next)
+		send_text(s, t);
 }
 
 static void
@@ -453,7 +414,10 @@ stream_stop(struct pump *p)
 static void
 stream_gone(struct pump *p)
 {
-	free(stream_of(p));
+	struct stream *s = stream_of(p);
+
+	texts_clear(&s->texts);
+	free(s);
 }
 
 /* ---- For the opener ------------------------------------------------ */
@@ -491,8 +455,7 @@ stream_resume(struct stream *s, int64_t after)
 {
 	s->cursor = after;
 	s->generation++;
-	memset(&s->message_id, 0, sizeof(s->message_id));
-	s->text_pos = 0;
+	texts_clear(&s->texts);
 	pump_more(&s->p);
 }
 

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/bus/desk.h"
 #include "core/chat/queue.h"
+#include "core/inbox/changes.h"
 #include "core/run/breaker_store.h"
 #include "core/run/run_store.h"
 #include "core/store/store_lock.h"
@@ -30,6 +31,7 @@
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
 #define GAUGES_MS 2000
+#define FORGET_MS 600000 /* at least so often, old changes are forgotten */
 #define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
 #define LAST_POLL_MS 20
@@ -226,6 +228,18 @@ orphans_look(struct node *n)
 	engine_look(app->engine);
 }
 
+static SUSPENDS void
+forget(struct node *n)
+{
+	uint64_t now = loop_now_ms(node_app(n)->loop);
+	int64_t keep = n->p.settings->inbox.keep;
+
+	if (now < n->forget_at_ms)
+		return;
+	n->forget_at_ms = now + (uint64_t)(keep < FORGET_MS ? keep : FORGET_MS);
+	(void)changes_forget(node_app(n)->store, keep * 1000, NULL);
+}
+
 /* Many may have expired at once; that must not keep the reaper. */
 static SUSPENDS void
 expire_fiber(void *arg)
@@ -234,6 +248,7 @@ expire_fiber(void *arg)
 
 	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 60000);
 	engine_expire(node_app(n)->engine);
+	forget(n);
 	n->expiring = false;
 }
 

@@ -262,6 +262,14 @@ static const struct as_field webhook_fields[] = {
 	AS_END
 };
 
+static const struct as_field inbox_fields[] = {
+	AS_MS(struct inbox_settings, keep, 604800000, 1000, 31536000000.0, 0,
+	    "How long it is known what has happened to items of the inbox; a "
+	    "reader of /api/inbox/events who was away for longer is told to "
+	    "start over. The items themselves stay."),
+	AS_END
+};
+
 static const struct as_field log_fields[] = {
 	AS_STR(struct log_settings, level, "info", 0,
 	    "debug, info, warning or error; areas may have their own, such as "
@@ -285,6 +293,7 @@ static const struct settings_section sections[] = {
 	{ "worker", worker_fields, offsetof(struct settings, worker) },
 	{ "schedules", schedule_fields, offsetof(struct settings, schedules) },
 	{ "webhooks", webhook_fields, offsetof(struct settings, webhooks) },
+	{ "inbox", inbox_fields, offsetof(struct settings, inbox) },
 	{ "log", log_fields, offsetof(struct settings, log) },
 	{ "plugins", plugin_fields, offsetof(struct settings, plugin) },
 	/* Last: by then the names of all sections are known. */

@@ -100,6 +100,10 @@ struct schedule_settings {
 	int64_t poll;
 };
 
+struct inbox_settings {
+	int64_t keep; /* of what has happened to items */
+};
+
 struct webhook_settings {
 	struct as_list allow; /* host:port beyond the guard */
 	int64_t tries, retry, timeout, poll, parallel, keep;
@@ -125,6 +129,7 @@ struct settings {
 	struct worker_settings worker;
 	struct schedule_settings schedules;
 	struct webhook_settings webhooks;
+	struct inbox_settings inbox;
 	struct log_settings log;
 	struct plugin_settings plugin;
 	struct conf *conf;

@@ -44,6 +44,7 @@ static const char *
 body_make(struct message *m, struct json_object *ref, const struct rows *r)
 {
 	struct buf b = { 0 };
+	struct uuid id;
 	const char *text;
 
 	jw_open(&b, NULL);
@@ -60,6 +61,10 @@ body_make(struct message *m, struct json_object *ref, const struct rows *r)
 	jw_str(&b, "correlation_id", rows_text(r, 0, 9));
 	jw_raw(&b, "origin", rows_text(r, 0, 10));
 	jw_time(&b, "created_at", rows_int(r, 0, 11));
+	if (jget_uuid(ref, "item_id", &id))
+		jw_uuid(&b, "item_id", id);
+	if (jget_uuid(ref, "into", &id))
+		jw_uuid(&b, "into", id);
 	jw_close(&b);
 	jw_close(&b);
 	text = arena_strndup(m->arena, b.data, b.len);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/buf.h"
+#include "core/base/counter.h"
 #include "core/base/text.h"
 #include "core/hook/rate.h"
 #include "core/hook/secret.h"
@@ -181,6 +182,15 @@ fire(struct chat_ctx *ctx, const struct seal *seal, struct hook_rates *rates,
 	return st;
 }
 
+static void
+count(const char *outcome)
+{
+	counter_add(counter_get(COUNTER, "trigger_messages_total",
+			"Messages to triggers, and what came of them.",
+			"outcome", &outcome),
+	    1);
+}
+
 /* Refused for what it is, not for what happens to be here. */
 static bool
 is_a_guess(const struct error *err)
@@ -201,8 +211,10 @@ trigger_fire(struct chat_ctx *ctx, const struct seal *seal,
 	int64_t wait = hook_rates_take(rates, m->peer, peer_len,
 	    loop_now_ms(loop_self()));
 
-	if (wait > 0)
+	if (wait > 0) {
+		count("limited");
 		return limited(wait, err);
+	}
 	st = store_query(ctx->store, &TRIGGER_LOAD, args, 1, &r, err);
 	uuid_format(m->trigger_id, id);
 	if (st == AS_OK && rows_count(r) == 0)
@@ -210,6 +222,9 @@ trigger_fire(struct chat_ctx *ctx, const struct seal *seal,
 	else if (st == AS_OK)
 		st = fire(ctx, seal, rates, m, r, out, err);
 	rows_free(r);
+	count(st == AS_OK ? out->replayed ? "repeated" : "started"
+	      : err->code == ERR_RATE_LIMITED ? "limited"
+					      : "refused");
 	if (st == AS_OK || !is_a_guess(err))
 		hook_rates_give(rates, m->peer, peer_len,
 		    loop_now_ms(loop_self()));

@@ -9,9 +9,11 @@
 
 /* ---- Numbers ------------------------------------------------------- */
 
-SQL_BOTH(HEAD, "SELECT coalesce(max(seq), 0), 0 FROM inbox_changes",
+SQL_BOTH(HEAD,
+    "SELECT max(floor, coalesce((SELECT max(seq) FROM inbox_changes), 0)), 0,"
+    " floor FROM inbox_head",
     "SELECT seq, CASE WHEN EXISTS (SELECT 1 FROM inbox_changes"
-    " WHERE seq IS NULL) THEN 1 ELSE 0 END FROM inbox_head");
+    " WHERE seq IS NULL) THEN 1 ELSE 0 END, floor FROM inbox_head");
 
 /*
  * Who does not get the row of the head leaves it to who has it.  The rows it
@@ -38,6 +40,7 @@ head_read(struct store *store, struct changes_head *out, struct error *err)
 	if (st == AS_OK) {
 		out->seq = rows_int(r, 0, 0);
 		out->unnumbered = rows_int(r, 0, 1) != 0;
+		out->floor = rows_int(r, 0, 2);
 	}
 	rows_free(r);
 	return st;
@@ -57,6 +60,38 @@ changes_look(struct store *store, struct changes_head *out, struct error *err)
 		rows_free(r);
 		if (st == AS_OK)
 			st = head_read(store, out, err);
+	}
+	return st;
+}
+
+/* ---- Forgetting ---------------------------------------------------- */
+
+#define FORGET_MAX 1000 /* in one transaction */
+
+/* Always from the beginning, so that the floor says it all. */
+SQL(RAISE_FLOOR,
+    "UPDATE inbox_head SET floor = coalesce((SELECT max(seq) FROM (SELECT seq,"
+    " created_at FROM inbox_changes WHERE seq > (SELECT floor FROM inbox_head)"
+    " ORDER BY seq LIMIT $2) x WHERE created_at < now_us() - $1), floor)");
+SQL(FORGET, "DELETE FROM inbox_changes WHERE seq <= (SELECT floor"
+	    " FROM inbox_head)");
+
+SUSPENDS enum as_status
+changes_forget(struct store *store, int64_t keep_us, struct error *err)
+{
+	struct sql_arg args[] = { SQL_INT(keep_us), SQL_INT(FORGET_MAX) };
+	struct sql_call calls[] = { { &RAISE_FLOOR, args, 2 },
+		{ &FORGET, NULL, 0 } };
+	struct rows *r[2];
+	int64_t n = FORGET_MAX;
+	enum as_status st = AS_OK;
+
+	while (st == AS_OK && n >= FORGET_MAX) {
+		r[0] = r[1] = NULL;
+		st = store_batch(store, calls, 2, r, err);
+		n = rows_affected(r[1]);
+		rows_free(r[0]);
+		rows_free(r[1]);
 	}
 	return st;
 }

@@ -17,6 +17,7 @@
 struct changes_head {
 	int64_t seq; /* the last number */
 	bool unnumbered; /* there are rows without one */
+	int64_t floor; /* up to this one they have been forgotten */
 };
 
 /*
@@ -25,6 +26,10 @@ struct changes_head {
  */
 SUSPENDS enum as_status changes_look(struct store *store,
     struct changes_head *out, struct error *err);
+
+/* What is older than that is forgotten; by whoever comes first. */
+SUSPENDS enum as_status changes_forget(struct store *store, int64_t keep_us,
+    struct error *err);
 
 /* Whom something has happened to; admins hear of `of_owner` in their tenant. */
 struct change_of {

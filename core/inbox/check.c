@@ -212,6 +212,29 @@ call_check(const struct check *c, const struct answer *a, const char **type,
 	return st;
 }
 
+/* ---- The question -------------------------------------------------- */
+
+/* Whoever asks with choices wants one of them, or has said otherwise. */
+static enum as_status
+choice_check(const struct check *c, struct json_object *said)
+{
+	struct json_object *choices = jget(request_args(c), "choices");
+	size_t n = json_object_is_type(choices, json_type_array)
+		       ? json_object_array_length(choices)
+		       : 0;
+
+	if (n == 0 || jget_bool(request_args(c), "free_text", false))
+		return AS_OK;
+	for (size_t i = 0; i < n; i++)
+		if (json_object_equal(said,
+			json_object_array_get_idx(choices, i)))
+			return AS_OK;
+	return wrong(c,
+	    strncmp(c->at, "/decisions", 10) == 0 ? "message" : "args",
+	    arena_printf(c->ctx->arena, "must be one of %s",
+		json_text(choices)));
+}
+
 /* ---- The answer ---------------------------------------------------- */
 
 static const char *
@@ -243,6 +266,9 @@ inbox_check(const struct check *c, const struct answer *a,
 		args = json_object_get(a->args);
 	if (st == AS_OK)
 		st = config_check(c, type);
+	if (st == AS_OK && strcmp(type, "response") == 0 &&
+	    strcmp(jget_str(c->item, "kind", ""), "question") == 0)
+		st = choice_check(c, args);
 	if (st == AS_OK) {
 		if (strcmp(type, "accept") == 0) {
 			json_object_put(args);

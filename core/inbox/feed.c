@@ -52,6 +52,20 @@ counts_frame(const char *type, const struct inbox_counts *counts)
 	return o;
 }
 
+/*
+ * True: not all that was after the cursor is known any more, so whoever asks
+ * reads the list again and goes on from the head.
+ */
+static bool
+cursor_settle(int64_t *cursor, const struct changes_head *head)
+{
+	bool lost = *cursor >= 0 && *cursor < head->floor;
+
+	if (lost || *cursor < 0)
+		*cursor = head->seq;
+	return lost;
+}
+
 static SUSPENDS enum as_status
 feed_begin(struct inbox_feed *f, const struct inbox_counts *counts,
     struct error *err)
@@ -63,10 +77,9 @@ feed_begin(struct inbox_feed *f, const struct inbox_counts *counts,
 	if (st != AS_OK || f->p.closed)
 		return st;
 	f->begun = true;
-	if (f->cursor < 0)
-		f->cursor = head.seq;
 	o = counts_frame("ready", counts);
 	jput_int(o, "head_seq", head.seq);
+	jput_bool(o, "start_over", cursor_settle(&f->cursor, &head));
 	f->counts = *counts;
 	send_json(f, -1, o);
 	return AS_OK;
@@ -211,15 +224,14 @@ on_rang(struct watcher *w)
 static SUSPENDS enum as_status
 page_read(const struct inbox_feed_config *c, int64_t *after, int64_t limit,
     struct json_object **frames, struct inbox_counts *counts, int64_t *head,
-    struct error *err)
+    bool *start_over, struct error *err)
 {
 	struct changes_head now = { 0 };
 	enum as_status st = changes_look(c->ctx.store, &now, err);
 	int64_t last;
 
 	*head = now.seq;
-	if (*after < 0)
-		*after = now.seq;
+	*start_over = st == AS_OK && cursor_settle(after, &now);
 	if (st == AS_OK && *after > now.seq)
 		return error_set(err, ERR_CURSOR_AHEAD,
 		    "the cursor is %lld, the log ends at %lld",
@@ -238,7 +250,7 @@ page_read(const struct inbox_feed_config *c, int64_t *after, int64_t limit,
 SUSPENDS enum as_status
 inbox_feed_page(const struct inbox_feed_config *config, int64_t limit,
     uint64_t until_ms, struct json_object **frames, struct inbox_counts *counts,
-    int64_t *head, struct error *err)
+    int64_t *head, bool *start_over, struct error *err)
 {
 	struct waiting w = { .watcher = { .who = config->ctx.who,
 				 .news = on_rang } };
@@ -249,8 +261,9 @@ inbox_feed_page(const struct inbox_feed_config *config, int64_t limit,
 	for (;;) {
 		w.rang = false;
 		st = page_read(config, &after, limit, frames, counts, head,
-		    err);
-		if (st != AS_OK || json_object_array_length(*frames) > 0 ||
+		    start_over, err);
+		if (st != AS_OK || *start_over ||
+		    json_object_array_length(*frames) > 0 ||
 		    loop_now_ms(config->loop) >= until_ms)
 			break;
 		w.wait = fiber_prepare();

@@ -7,7 +7,9 @@
  * themselves up to date: `ready` with the counts, then every change after the
  * cursor as `inbox_item`, each with the counts; `inbox_counts` where only they
  * have changed.  Nothing is missed; the counts of several changes that are sent
- * together are the same, those after all of them.
+ * together are the same, those after all of them.  A cursor from before what is
+ * still known is told to start over: it reads the list and goes on from the
+ * head.
  */
 
 #include "core/chat/stream.h"
@@ -31,10 +33,11 @@ void inbox_feed_close(struct inbox_feed *f); /* over is not called */
 /*
  * The same as a page: waits until `until_ms` (of the loop; 0: not at all) for
  * the first change after `after`.  *frames is the caller's, *head the number to
- * go on with.
+ * go on with, *start_over as above.
  */
 SUSPENDS enum as_status inbox_feed_page(const struct inbox_feed_config *config,
     int64_t limit, uint64_t until_ms, struct json_object **frames,
-    struct inbox_counts *counts, int64_t *head, struct error *err);
+    struct inbox_counts *counts, int64_t *head, bool *start_over,
+    struct error *err);
 
 #endif

@@ -66,8 +66,8 @@ text_show(struct answer *a)
 		(int)w->state.fence, a->text.data + from, a->text.len - from,
 		&m))
 		return;
-	m.frame = event_delta_frame("message_delta", m.run_id, m.message_id,
-	    m.attempt, m.offset, a->text.data + from, m.len);
+	m.frame = event_delta_frame("message_delta", m.run_id, w->state.ns,
+	    m.message_id, m.attempt, m.offset, a->text.data + from, m.len);
 	bus_publish(w->e->c.bus, &m);
 	rcbuf_unref(m.frame);
 }
@@ -84,8 +84,9 @@ reasoning_show(struct answer *a, const char *text, size_t len)
 	struct work *w = a->w;
 	struct bus_msg m = { .topic = w->thread_id, .run_id = w->run_id };
 
-	m.frame = event_delta_frame("reasoning_delta", w->run_id, w->message_id,
-	    w->state.fence, (int64_t)a->reasoning.len, text, len);
+	m.frame = event_delta_frame("reasoning_delta", w->run_id, w->state.ns,
+	    w->message_id, w->state.fence, (int64_t)a->reasoning.len, text,
+	    len);
 	bus_publish(w->e->c.bus, &m);
 	rcbuf_unref(m.frame);
 }

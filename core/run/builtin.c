@@ -17,6 +17,8 @@
 
 #define TODOS_MAX 100
 #define QUESTION_MAX 4000 /* bytes */
+#define CHOICES_MAX 20
+#define CHOICE_MAX 800 /* bytes; characters of the schema are longer */
 
 static bool
 has_setting(const struct work *w, const char *name)
@@ -184,7 +186,9 @@ static const char ask_schema[] =
     "\"description\":\"One question, understood without the conversation.\"},"
     "\"choices\":{\"type\":\"array\",\"maxItems\":20,\"items\":"
     "{\"type\":\"string\",\"minLength\":1,\"maxLength\":200},"
-    "\"description\":\"Answers to choose from, if there are only a few.\"}}}";
+    "\"description\":\"Answers to choose from, if there are only a few.\"},"
+    "\"free_text\":{\"type\":\"boolean\",\"description\":"
+    "\"May the person answer something that is not among the choices?\"}}}";
 
 static bool
 ask_offered(const struct work *w)
@@ -192,21 +196,53 @@ ask_offered(const struct work *w)
 	return approval_may_ask(w->agent->approval, w->state.root_kind);
 }
 
+static bool
+is_choice(struct json_object *v)
+{
+	return json_object_is_type(v, json_type_string) &&
+	       json_object_get_string_len(v) > 0 &&
+	       json_object_get_string_len(v) <= CHOICE_MAX;
+}
+
+/* Who is asked has to be able to answer. */
+static enum as_status
+question_check(struct json_object *args, struct error *err)
+{
+	const char *question = jget_str(args, "question", "");
+	struct json_object *choices = jget(args, "choices");
+	size_t n = json_object_is_type(choices, json_type_array)
+		       ? json_object_array_length(choices)
+		       : 0;
+
+	if (question[0] == '\0' || strlen(question) > QUESTION_MAX)
+		return error_field(err, "question", "must be 1 to %d bytes",
+		    QUESTION_MAX);
+	if ((choices != NULL && n == 0 &&
+		!json_object_is_type(choices, json_type_array)) ||
+	    n > CHOICES_MAX)
+		return error_field(err, "choices",
+		    "must be a list of at most %d", CHOICES_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (!is_choice(json_object_array_get_idx(choices, i)))
+			return error_field(err, "choices",
+			    "must be texts of 1 to %d bytes", CHOICE_MAX);
+	return AS_OK;
+}
+
 bool
 builtin_asks(const struct work *w, const char *tool, struct json_object *args)
 {
-	const char *question = jget_str(args, "question", "");
-
 	return strcmp(tool, BUILTIN_ASK) == 0 && ask_offered(w) &&
-	       question[0] != '\0' && strlen(question) <= QUESTION_MAX;
+	       question_check(args, NULL) == AS_OK;
 }
 
 /* A question that is none: one that is never comes here. */
 static SUSPENDS enum as_status
 ask_call(struct call *c, struct json_object *args)
 {
-	(void)args;
-	return error_field(&c->err, "question", "is required");
+	enum as_status st = question_check(args, &c->err);
+
+	return st != AS_OK ? st : error_set(&c->err, ERR_INTERNAL, "not asked");
 }
 
 /* ---- The table ----------------------------------------------------- */

@@ -11,7 +11,7 @@
 
 #include "core/run/call.h"
 
-#define BUILTIN_ASK "ask_human" /* {"question", "choices"?} */
+#define BUILTIN_ASK "ask_human" /* {"question", "choices"?, "free_text"?} */
 
 struct builtin {
 	const char *name, *doc;

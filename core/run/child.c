@@ -79,10 +79,11 @@ static struct run_budget
 budget_part(const struct work *w, int n)
 {
 	const struct engine_limits *l = &w->e->c.limits;
+	struct engine_limits own = run_limits(l, w->state.kind);
 	const struct run_budget *g = &w->granted;
 	struct run_budget part = { .repeats = g->repeats };
 
-	part.steps = part_of(l->max_steps, g->steps, (w->state.step + 1) / 2,
+	part.steps = part_of(own.max_steps, g->steps, (w->state.step + 1) / 2,
 			 n) -
 		     l->max_steps;
 	part.tokens = part_of(l->max_tokens, g->tokens,
@@ -277,7 +278,9 @@ waits_event(struct work *w, struct work_commit *wc)
 static int64_t
 child_deadline(const struct work *w, int64_t now_us)
 {
-	int64_t at = now_us + w->e->c.limits.max_wall_ms * 1000;
+	struct engine_limits l = run_limits(&w->e->c.limits,
+	    w->state.root_kind);
+	int64_t at = now_us + l.max_wall_ms * 1000;
 
 	return w->state.deadline_at > 0 && w->state.deadline_at < at
 		   ? w->state.deadline_at

@@ -62,6 +62,15 @@ add_int(struct buf *b, const char *member, int64_t i)
 }
 
 static void
+add_ns(struct buf *b, const char *ns)
+{
+	if (ns[0] == '\0')
+		return;
+	buf_add_str(b, EVENT_NS);
+	buf_add_json_str(b, ns, strlen(ns));
+}
+
+static void
 frame_begin(struct buf *b, const char *type, size_t len)
 {
 	buf_reserve(b, HEAD_LEN + len);
@@ -100,10 +109,7 @@ event_frame_ns(const char *type, int64_t seq, int64_t run_seq,
 	}
 	if (seq > 0 || !uuid_is_nil(run_id))
 		add_id(&b, ",\"run_id\":\"", run_id);
-	if (ns[0] != '\0') {
-		buf_add_str(&b, EVENT_NS);
-		buf_add_json_str(&b, ns, strlen(ns));
-	}
+	add_ns(&b, ns);
 	if (seq > 0) {
 		text_time(ts, ts_us);
 		buf_add_str(&b, ",\"ts\":\"");
@@ -154,13 +160,15 @@ event_queued_write(struct buf *b, const char *reason, int64_t position,
 }
 
 struct rcbuf *
-event_delta_frame(const char *type, struct uuid run_id, struct uuid message_id,
-    int64_t attempt, int64_t offset, const char *text, size_t len)
+event_delta_frame(const char *type, struct uuid run_id, const char *ns,
+    struct uuid message_id, int64_t attempt, int64_t offset, const char *text,
+    size_t len)
 {
 	struct buf b = { 0 };
 
 	frame_begin(&b, type, len);
 	add_id(&b, ",\"run_id\":\"", run_id);
+	add_ns(&b, ns);
 	add_id(&b, ",\"message_id\":\"", message_id);
 	add_int(&b, ",\"attempt\":", attempt);
 	add_int(&b, ",\"offset\":", offset);

@@ -49,9 +49,12 @@ void event_list_add_status(struct event_list *l, enum run_status state,
 void event_queued_write(struct buf *b, const char *reason, int64_t position,
     int64_t est_wait_ms);
 
-/* message_delta or reasoning_delta: text is whole UTF-8 characters. */
+/*
+ * message_delta or reasoning_delta; ns as of event_frame_ns.  The text is whole
+ * UTF-8 characters.
+ */
 struct rcbuf *event_delta_frame(const char *type, struct uuid run_id,
-    struct uuid message_id, int64_t attempt, int64_t offset, const char *text,
-    size_t len);
+    const char *ns, struct uuid message_id, int64_t attempt, int64_t offset,
+    const char *text, size_t len);
 
 #endif

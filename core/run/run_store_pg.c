@@ -902,15 +902,17 @@ static SUSPENDS enum as_status
 commit_plain(struct store *store, const struct run_commit *c,
     struct sql_arg args[COMMIT_ARGS], struct error *err)
 {
+	struct run_told *told;
 	struct arena *arena;
 	enum as_status st;
 
 	if (!run_outbox_tells(c))
 		return guarded(store, &COMMIT_PLAIN, args, PLAIN_ARGS, err);
 	arena = arena_new(NULL);
-	args[PLAIN_ARGS] = SQL_TEXT(run_outbox_name(c->to));
-	args[PLAIN_ARGS + 1] = SQL_TEXT(run_outbox_ref(arena, c));
-	args[PLAIN_ARGS + 2] = SQL_INT(run_outbox_bit(c->to));
+	(void)run_outbox_list(arena, c, &told); /* no more than that one */
+	args[PLAIN_ARGS] = SQL_TEXT(told->name);
+	args[PLAIN_ARGS + 1] = SQL_TEXT(told->ref);
+	args[PLAIN_ARGS + 2] = SQL_INT(told->bit);
 	st = guarded(store, &COMMIT_TELLS, args, TELLS_ARGS, err);
 	arena_free(arena);
 	return st;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/base/counter.h"
 #include "core/base/failpoint.h"
 #include "core/base/hash.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/chat/ambient.h"
 #include "core/run/run.h"
 #include "core/sched/fire_impl.h"
@@ -62,6 +64,44 @@ fire_write(const struct fire_ctx *ctx, const struct fire *f, struct sql *sql,
 	return store_exec(ctx->chat.store, sql, args, 4, NULL, err);
 }
 
+static void
+count(const char *outcome)
+{
+	counter_add(counter_get(COUNTER, "schedule_fires_total",
+			"What has become of the times of schedules.", "outcome",
+			&outcome),
+	    1);
+}
+
+/* Who comes second has not skipped it. */
+static SUSPENDS enum as_status
+skip(const struct fire_ctx *ctx, const struct fire *f, const char *reason,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(f->schedule.id), SQL_INT(f->fire_at),
+		SQL_TEXT(reason), SQL_UUID(ctx->holder) };
+	struct rows *r = NULL;
+	enum as_status st = store_exec(ctx->chat.store, &fire_skip, args, 4, &r,
+	    err);
+
+	if (st == AS_OK && rows_affected(r) > 0)
+		count("skipped");
+	rows_free(r);
+	return st;
+}
+
+static void
+count_started(const struct fire_ctx *ctx, const struct fire *f)
+{
+	int64_t late = engine_now_us(ctx->chat.engine) - f->fire_at;
+
+	count("started");
+	histogram_observe(histogram_get("schedule_late_seconds",
+			      "From the time of a schedule to its run.", NULL,
+			      NULL),
+	    late > 0 ? (double)late / 1e6 : 0);
+}
+
 /* False: it is somebody else's by now. */
 static SUSPENDS enum as_status
 take(const struct fire_ctx *ctx, const struct fire *f, bool *taken,
@@ -87,8 +127,14 @@ mark_started(const struct fire_ctx *ctx, const struct fire *f,
 		SQL_UUID(run_id) };
 	struct sql_call calls[] = { { &schedule_ran, fire, 3 },
 		{ &fire_started, fire, 3 } };
+	struct rows *r[2] = { NULL, NULL };
+	enum as_status st = store_batch(ctx->chat.store, calls, 2, r, err);
 
-	return store_batch(ctx->chat.store, calls, 2, NULL, err);
+	if (st == AS_OK && rows_affected(r[1]) > 0)
+		count_started(ctx, f);
+	rows_free(r[0]);
+	rows_free(r[1]);
+	return st;
 }
 
 /* ---- Giving up ----------------------------------------------------- */
@@ -122,6 +168,8 @@ fire_give_up(const struct fire_ctx *ctx, const struct schedule *s,
 	struct sql_arg told[5] = { SQL_UUID(s->id), SQL_UUID(note) };
 	struct sql_call calls[] = { { &schedule_stop, stop, 2 },
 		{ &fire_failed, failed, 4 }, { &schedule_note, told, 5 } };
+	struct rows *r[N_ITEMS(calls)] = { NULL };
+	enum as_status st;
 
 	uuid_format(s->id, id);
 	snprintf(title, sizeof(title), "Schedule paused: %.200s",
@@ -134,7 +182,12 @@ fire_give_up(const struct fire_ctx *ctx, const struct schedule *s,
 	told[3] = SQL_TEXT(text);
 	told[4] = SQL_TEXT(why);
 	log_warn("sched", "schedule %s pauses: %s", id, why);
-	return store_batch(ctx->chat.store, calls, 3, NULL, err);
+	st = store_batch(ctx->chat.store, calls, 3, r, err);
+	if (st == AS_OK && rows_affected(r[1]) > 0)
+		count("failed");
+	for (size_t i = 0; i < N_ITEMS(calls); i++)
+		rows_free(r[i]);
+	return st;
 }
 
 /* ---- Deciding ------------------------------------------------------ */
@@ -265,7 +318,7 @@ fire_start(const struct fire_ctx *ctx, const struct fire *f, struct error *err)
 
 	switch (decide(f, &reason)) {
 	case FIRE_SKIP:
-		return fire_write(ctx, f, &fire_skip, SQL_TEXT(reason), err);
+		return skip(ctx, f, reason, err);
 	case FIRE_WAIT:
 		return fire_write(ctx, f, &fire_wait, SQL_INT(FIRE_AGAIN_US),
 		    err);

@@ -34,9 +34,10 @@ CREATE INDEX inbox_changes_new ON inbox_changes (id) WHERE seq IS NULL;
 -- The last number given; who gives numbers holds its row.
 CREATE TABLE inbox_head (
 	id integer PRIMARY KEY CHECK (id = 1),
-	seq bigint NOT NULL
+	seq bigint NOT NULL,
+	floor bigint NOT NULL -- the last number that has been forgotten
 );
-INSERT INTO inbox_head (id, seq) VALUES (1, 0);
+INSERT INTO inbox_head (id, seq, floor) VALUES (1, 0, 0);
 
 CREATE FUNCTION inbox_items_note() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

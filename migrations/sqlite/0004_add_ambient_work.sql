@@ -28,6 +28,12 @@ CREATE INDEX inbox_changes_user ON inbox_changes (user_id, seq);
 CREATE INDEX inbox_changes_tenant ON inbox_changes (tenant_id, seq)
 	WHERE of_owner = 1;
 
+CREATE TABLE inbox_head (
+	id INTEGER PRIMARY KEY CHECK (id = 1),
+	floor INTEGER NOT NULL -- the last number that has been forgotten
+);
+INSERT INTO inbox_head (id, floor) VALUES (1, 0);
+
 CREATE TRIGGER inbox_items_created AFTER INSERT ON inbox_items
 BEGIN
 	INSERT INTO inbox_changes (item_id, tenant_id, user_id, of_owner, change,

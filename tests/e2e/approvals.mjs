@@ -170,9 +170,9 @@ test("each answer lets the run go on", async () => {
 		"page /each/b" || hitsOf("each").includes("POST /each/b"));
 	assert.equal((await respond(items.a, edited(items.a, "a2"))).status, 200);
 	await again();
-	for (const name of ["Which colour?", "How many?"])
+	for (const [name, args] of [["Which colour?", "red"], ["How many?", "1"]])
 		assert.equal((await respond(items[name],
-			{ type: "response", args: name })).status, 200);
+			{ type: "response", args })).status, 200);
 	assert.equal((await respond(items.c, { type: "ignore" })).status, 200);
 	const end = await until(run, (e) => e.status === "end" ||
 		e.state === "recoverable_error");

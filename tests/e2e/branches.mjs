@@ -175,6 +175,56 @@ test("a branch is shown by pages", async () => {
 	assert.deepEqual(pages, whole);
 });
 
+for (const [multitask, state, others] of [
+	["interrupt", "interrupted", ["two", "deux"]],
+	["rollback", "rolled_back", []]])
+	test(`a question is edited while it is answered: ${multitask}`, async () => {
+		const s = await people();
+		await say(s, "one");
+		stub.script([{ text: "never", hang_after: -1 }]);
+		const first = await call(s, "POST", "", { content: "two" });
+		assert.equal(first.status, 202);
+		await stub.until((x) => x.log.at(-1)?.body?.messages
+			?.at(-1).content === "two");
+		const edit = { content: "deux", edit_of: first.body.message.id };
+		for (const policy of [undefined, "enqueue", "reject", "steer"]) {
+			const { status, body } = await call(s, "POST", "",
+				{ ...edit, multitask: policy });
+			assert.equal(status, 409);
+			assert.equal(body.code, "THREAD_BUSY");
+			assert.equal(body.active_run_id, first.body.run.id);
+		}
+		// What cannot be is told before anything is stopped.
+		const nowhere = await call(s, "POST", "", { ...edit, multitask,
+			edit_of: first.body.run.id });
+		assert.equal(nowhere.status, 404);
+		const second = await say(s, "deux", { ...edit, multitask });
+		assert.equal((await ended(s, first.body.run.id)).state,
+			state === "rolled_back" ? state : "cancelled");
+		const shown = (await messages(server, s))
+			.filter((m) => m.state !== "rolled_back");
+		assert.deepEqual(shown.map((m) => m.content),
+			["one", "You said: one", "deux", "You said: deux"]);
+		assert.deepEqual(told(), ["one", "You said: one", "deux"]);
+		const { items } = await branches(s);
+		assert.deepEqual(items.flatMap((i) => i.siblings
+			.map((x) => x.preview)), others);
+	});
+
+test("who edits does not stop what others wait for", async () => {
+	const s = await people();
+	const one = await say(s, "one");
+	stub.script([{ text: "never", hang_after: -1 }]);
+	const run = (await call(s, "POST", "", { content: "two" })).body.run;
+	const next = (await call(s, "POST", "", { content: "three" })).body.run;
+	const edit = await call(s, "POST", "", { content: "uno",
+		edit_of: one.message.id, multitask: "interrupt" });
+	assert.equal(edit.body.code, "THREAD_BUSY");
+	for (const { id } of [next, run])
+		await api(server, "POST", `/api/runs/${id}/cancel`, { token: s.token });
+	await ended(s, run.id);
+});
+
 test("a rolled back branch leaves the thread where it was", async () => {
 	const s = await people();
 	const one = await say(s, "one");

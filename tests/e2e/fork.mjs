@@ -33,6 +33,9 @@ before(async () => {
 			{ match: "post once", text: "posted" },
 			{ match: "post twice",
 				tool_calls: [post("/a"), post("/b")] },
+			{ match: "ask me", tool_calls: [post("/asked"),
+				post("/asked too")] },
+			{ match: "ask me", text: "asked" },
 			{ match: "calculate", tool_calls: [{ name: "calculator_evaluate",
 				args: { expression: "6*7" } }] },
 		]),
@@ -181,6 +184,57 @@ test("what if: nothing is sent, unless it is granted", async () => {
 	for (const run of [same, other, live])
 		await replays(s, (await history(s)).find((c) => c.run_id === run.id));
 	assert.equal(hits.length, before + 2);
+});
+
+test("a fork of a step that asks people asks them again", async () => {
+	const s = await scene(server, { toolkits: ["http"],
+		approval: { default: "by_effect" } });
+	const respond = (item, body) => api(server, "POST",
+		`/api/inbox/${item.id}/respond`, { token: s.token, body });
+	const asked = async (run) => {
+		const { body } = await api(server, "GET",
+			`/api/inbox/?run_id=${run.id}`, { token: s.token });
+		return body.items.sort((a, b) => a.ordinal - b.ordinal);
+	};
+	const waits = async (run) => {
+		for (let after = 0;;) {
+			const { body } = await api(server, "GET",
+				`/api/runs/${run.id}/events?wait=10&after=${after}`,
+				{ token: s.token });
+			after = body.items.at(-1)?.run_seq ?? after;
+			if (body.items.some((e) => e.state === "waiting_human"))
+				return asked(run);
+		}
+	};
+	hits = [];
+	const { body: { run } } = await call(s, "POST", "", { content: "ask me" });
+	const first = await waits(run);
+	const [checkpoint] = await history(s);
+	assert.equal(checkpoint.interrupts.length, 2);
+	assert.equal((await respond(first[0], { type: "accept" })).status, 200);
+
+	// While it waits the thread is its own.
+	const path = `/history/${checkpoint.id}/fork`;
+	const busy = await call(s, "POST", path, { mode: "live", make_head: true });
+	assert.equal(busy.status, 409);
+	assert.equal(busy.body.code, "THREAD_WAITING_HUMAN");
+	assert.deepEqual(busy.body.items.map((i) => i.id), [first[1].id]);
+	await api(server, "POST", `/api/runs/${run.id}/cancel`, { token: s.token });
+	await ended(s, run.id);
+	assert.deepEqual(hits, []);
+
+	// An answer to the one is none to the other.
+	const forked = (await call(s, "POST", path,
+		{ mode: "live", make_head: true })).body.run;
+	const second = await waits(forked);
+	assert.equal(second.length, 2);
+	assert.ok(second.every((i) => !first.some((f) => f.id === i.id ||
+		f.interrupt_id === i.interrupt_id)));
+	assert.equal((await respond(first[1], { type: "accept" })).status, 409);
+	assert.equal((await respond(second[0], { type: "accept" })).status, 200);
+	assert.equal((await respond(second[1], { type: "ignore" })).status, 200);
+	assert.equal((await ended(s, forked.id)).state, "succeeded");
+	assert.deepEqual(hits, ["POST /asked"]);
 });
 
 test("a patch: the same with another result, or another question", async () => {

@@ -15,6 +15,7 @@ import { connect } from "../support/ws.mjs";
 // Arguments of two types, so that what a form makes of them shows.
 const SUM = { name: "calculator_evaluate", args: { expression: "6*7" } };
 const CLOCK = { name: "clock_now", args: { utc_offset_min: 60 } };
+const choose = (args) => ({ name: "ask_human", args });
 const folder = mkdtempSync(join(tmpdir(), "inbox-"));
 let server, admin;
 
@@ -25,6 +26,14 @@ before(async () => {
 		{ match: "two calls", text: "Both done." },
 		{ match: "one call", tool_calls: [CLOCK] },
 		{ match: "one call", text: "Done." },
+		{ match: "which ones", tool_calls: [
+			choose({ question: "Colour?", choices: ["red", "blue"] }),
+			choose({ question: "Size?", choices: ["S", "L"],
+				free_text: true }),
+			choose({ question: "Free?", choices: [] }),
+			choose({ question: "Bad?", choices: "yes" }),
+			choose({ question: "Worse?", choices: ["yes", ""] })] },
+		{ match: "which ones", text: "Chosen." },
 	])] });
 	admin = await signUp(server);
 });
@@ -337,6 +346,34 @@ test("what does not fit is refused, and the item stays open", async () => {
 	await until(s, run, hasEnded);
 	assert.deepEqual((await calls(s, run)).map((c) => c[1]),
 		["succeeded", "skipped"]);
+});
+
+test("a question with choices is answered with one of them", async () => {
+	const s = await scene(server, { approval: { questions: true } });
+	const { run, thread, items } = await asked(s, "which ones");
+	assert.deepEqual(items.map((i) => i.title), ["Colour?", "Size?", "Free?"]);
+	for (const [body, field] of [
+		[{ type: "response", args: "green" }, "args"],
+		[{ type: "response", args: "Red" }, "args"],
+		[{ type: "response", args: ["red"] }, "args"],
+		[{ decisions: [{ type: "respond", message: "green" }] },
+			"/decisions/0/message"],
+		[{ decisions: [{ type: "reject", message: "none of them" }] },
+			"/decisions/0/message"]]) {
+		const { details } = await respond(s, items[0], body, 400);
+		assert.deepEqual(details, { [field]: ["must be one of [\"red\",\"blue\"]"] });
+	}
+	await respond(s, items[0], { decisions: [{ type: "respond", message: "red" }] });
+	await respond(s, items[1], { type: "response", args: "XL" });
+	await respond(s, items[2], { type: "response", args: "as you like" });
+	await until(s, run, hasEnded);
+	const told = (await messages(server, { ...s, thread }))
+		.filter((m) => m.role === "tool").map((m) => m.content);
+	assert.deepEqual(told.slice(0, 2), ["Error VALIDATION_FAILED: choices: must"
+		+ " be a list of at most 20 {\"choices\":[\"must be a list of at most 20\"]}",
+	"Error VALIDATION_FAILED: choices: must be texts of 1 to 800 bytes"
+		+ " {\"choices\":[\"must be texts of 1 to 800 bytes\"]}"]);
+	assert.deepEqual(told.slice(2), ["red", "XL", "as you like"]);
 });
 
 test("a run is answered in the order of its requests", async () => {

@@ -402,6 +402,14 @@ test("a zone that is not there any more: it pauses", async () => {
 	await remove(s);
 });
 
+test("metrics tell what became of times", async () => {
+	const { body } = await api(server, "GET", "/metrics");
+	for (const outcome of ["started", "skipped", "failed"])
+		assert.match(body, new RegExp("^agent_studio_schedule_fires_total"
+			+ `\\{outcome="${outcome}"\\} [1-9]`, "m"));
+	assert.match(body, /^agent_studio_schedule_late_seconds_count [1-9]/m);
+});
+
 test("after a time without a server: as many as catch_up says", async () => {
 	await clock.set(server, T("03-30T00:30"));
 	const list = await Promise.all([0, 1, 3].map((catch_up) =>

@@ -13,6 +13,7 @@ import { after, before, test } from "node:test";
 import { log, messages, newThread, replayAll, scene, script } from
 	"../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
+import { connect } from "../support/ws.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
 const task = (description, more = {}) =>
@@ -64,6 +65,19 @@ const turns = [
 	{ match: "approve D", text: "D is four." },
 	{ match: "approve E", tool_calls: [sum("1 + 1")] },
 	{ match: "approve E", text: "E is done." },
+
+	{ match: "two voices please", tool_calls: [task("speak as P"),
+		task("speak as Q")] },
+	{ match: "two voices please", text: "Both have spoken." },
+	{ match: "speak as P", delay_ms: 400, text: "P one two three four five six seven eight" },
+	{ match: "speak as Q", delay_ms: 400, text: "Q one two three four five six seven eight" },
+
+	...[1, 2, 3].map((i) => ({ match: "long way please",
+		tool_calls: [sum(`${i} + 1`)] })),
+	{ match: "long way please", tool_calls: [task("look at F")] },
+	{ match: "long way please", text: "F was looked at." },
+	{ match: "look at F", tool_calls: [sum("3 + 3")] },
+	{ match: "look at F", text: "F is fine." },
 ];
 
 let server, s;
@@ -296,6 +310,78 @@ test("what subagents ask is answered in any order, and their parent goes on", as
 		.map((e) => String(e.result).split("\n").at(-1));
 	assert.deepEqual(sums.sort(), ["4", "81"]);
 });
+
+const put = (text, f) => {
+	assert.equal(f.offset, Buffer.byteLength(text), "a hole, or twice");
+	return text + f.delta;
+};
+const said = (socket, run, begin = "") => socket.frames.filter((f) =>
+	f.type === "message_delta" && f.run_id === run).reduce(put, begin);
+
+test("who watches the thread sees each subagent speak, from any moment on",
+	async () => {
+		const thread = await newThread(server, s.person, s.agent.id);
+		const early = await connect(server, thread.id, { token: s.token });
+		await early.type("snapshot");
+		early.send({ type: "message", content: "two voices please" });
+		const third = new Set();
+		await early.until((f) => f.delta?.includes("three") &&
+			third.add(f.run_id).size === 2);
+		const late = await connect(server, thread.id, { token: s.token });
+		const { subagent_partials: partials, partial } =
+			await late.type("snapshot");
+		assert.equal(partial, null);
+		assert.equal(partials.length, 2);
+		const cursor = Math.max(...early.frames.map((f) => f.seq ?? 0));
+		const back = await connect(server, thread.id,
+			{ token: s.token, after: cursor });
+		const ended = (f) => f.type === "run_status" && f.status === "end"
+			&& !f.ns;
+		await Promise.all([early, late, back].map((x) => x.until(ended)));
+
+		const t = { ...s, thread };
+		for (const child of await family(t)) {
+			const voice = early.frames.find((f) => f.type === "message_delta"
+				&& f.run_id === child.id).delta;
+			const whole = `${voice} one two three four five six seven eight`;
+			for (const socket of [early, late, back])
+				for (const f of socket.frames)
+					if (f.run_id === child.id)
+						assert.equal(f.ns, child.checkpoint_ns);
+			assert.equal(said(early, child.id), whole);
+			assert.equal(said(back, child.id), whole);
+			const known = partials.find((p) => p.run_id === child.id);
+			assert.equal(known.ns, child.checkpoint_ns);
+			assert.match(whole, new RegExp(`^${known.text}`));
+			assert.equal(said(late, child.id, known.text), whole);
+		}
+		const run = early.frames.find((f) => ended(f)).run_id;
+		assert.equal(said(early, run), "Both have spoken.");
+		for (const socket of [early, late, back])
+			await socket.close();
+	});
+
+test("the part of a subagent is one of what its own parent has left",
+	async () => {
+		const server = await start({ set: [script(folder, turns),
+			"runs.max_steps=4", "runs.ambient_steps=20"] });
+		try {
+			const s = await scene(server, { builtins: ["task"] });
+			const { body } = await api(server, "POST",
+				`/api/agents/${s.agent.id}/ambient-test`,
+				{ token: s.token, body: { task: "long way please" } });
+			const socket = await connect(server, body.thread.id,
+				{ token: s.token, after: 0 });
+			const end = await socket.until((f) => f.status === "end"
+				&& f.run_id === body.run.id);
+			assert.equal(end.state, "succeeded");
+			assert.equal(results(await messages(server,
+				{ ...s, thread: body.thread })).at(-1), "F is fine.");
+			await socket.close();
+		} finally {
+			await server.stop();
+		}
+	});
 
 test("all of them are replayed, and their rows are what the log says", async () => {
 	const { items } = await get("/api/runs?limit=100");

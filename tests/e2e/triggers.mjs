@@ -260,3 +260,10 @@ test("an address that guesses is not listened to", async () => {
 	assert.ok(all.every((a) => a.status === 401 || a.status === 429));
 	assert.equal((await post(t, "x")).status, 429);
 });
+
+test("metrics tell what came of messages", async () => {
+	const { body } = await api(server, "GET", "/metrics");
+	for (const outcome of ["started", "repeated", "refused", "limited"])
+		assert.match(body, new RegExp("^agent_studio_trigger_messages_total"
+			+ `\\{outcome="${outcome}"\\} [1-9]`, "m"));
+});

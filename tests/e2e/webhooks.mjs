@@ -27,12 +27,15 @@ async function receiver() {
 let spare;
 
 before(async () => {
-	spare = await Promise.all(Array.from({ length: 12 }, receiver));
+	spare = await Promise.all(Array.from({ length: 14 }, receiver));
 	server = await start({ set: ["models.tries=1", "webhooks.poll=20ms",
 		"webhooks.retry=20ms", "webhooks.tries=3", "webhooks.timeout=2s",
 		"plugins.llm_demo.delay=5",
 		`webhooks.allow=[${spare.map((r) => `"127.0.0.1:${r.port}"`).join(",")}]`,
-		script(folder, [{ match: "fail", fail: { status: 503, message: "no" } }])] });
+		script(folder, [{ match: "fail", fail: { status: 503, message: "no" } },
+			{ match: "add", tool_calls: [{ name: "calculator_evaluate",
+				args: { expression: "1 + 2" } }] },
+			{ match: "add", text: "3" }])] });
 	s = await scene(server);
 });
 after(async () => {
@@ -151,6 +154,62 @@ test("only what was asked for, only one's own runs", async () => {
 	assert.deepEqual((await call("GET", "/api/webhooks/", undefined, other))
 		.body.items, []);
 	await gone(failed);
+});
+
+// A run that waits for an approval.
+async function asks(more = {}) {
+	const who = await scene(server, { approval: { tools:
+		{ calculator_evaluate: { when: "always", ...more } } } });
+	const { body } = await call("POST", `/api/chat/sessions/${who.thread.id}`,
+		{ content: "add" }, who);
+	await untilRun(body.run.id, (e) => e.state === "waiting_human", who);
+	return { who, run: body.run };
+}
+
+test("a message that another run has heard is an end, too", async () => {
+	const r = spare.pop();
+	const { who, run } = await asks();
+	await hook(r, { events: ["run.cancelled", "run.succeeded"] }, who);
+	const { status, body: steering } = await call("POST",
+		`/api/chat/sessions/${who.thread.id}`,
+		{ content: "and be quick", multitask: "steer" }, who);
+	assert.equal(status, 202);
+	const answer = await call("POST", `/api/runs/${run.id}/respond`,
+		{ type: "accept" }, who);
+	assert.equal(answer.status, 200, JSON.stringify(answer.body));
+	await r.until((seen) => seen.length === 2, "both");
+	const told = Object.fromEntries(r.seen.map((m) => JSON.parse(m.body))
+		.map(({ type, data }) => [type, data]));
+	assert.equal(told["run.succeeded"].run_id, run.id);
+	assert.equal(told["run.succeeded"].into, undefined);
+	assert.equal(told["run.cancelled"].run_id, steering.run.id);
+	assert.equal(told["run.cancelled"].into, run.id);
+	assert.equal(told["run.cancelled"].error, null);
+	assert.equal(new Set(r.seen.map((m) => m.id)).size, 2);
+});
+
+test("what nobody has answered is told of when it escalates", async () => {
+	const r = spare.pop();
+	const who = await scene(server);
+	await hook(r, { events: ["run.escalated"] }, who);
+	await call("PATCH", `/api/agents/${who.agent.id}/`, { approval: { tools:
+		{ calculator_evaluate: { when: "always", expires_s: 1,
+			on_expire: "escalate" } } } }, who);
+	const { body: { run } } = await call("POST",
+		`/api/chat/sessions/${who.thread.id}`, { content: "add" }, who);
+	const m = await r.until((seen) => seen[0], "the message");
+	const { type, data } = JSON.parse(m.body);
+	assert.equal(type, "run.escalated");
+	assert.equal(data.run_id, run.id);
+	assert.equal(data.state, "waiting_human");
+	const { body: item } = await call("GET", `/api/inbox/${data.item_id}`,
+		undefined, who);
+	assert.equal(item.run_id, run.id);
+	assert.equal(item.status, "pending");
+	assert.equal((await call("POST", `/api/inbox/${item.id}/respond`,
+		{ type: "accept" }, who)).status, 200);
+	await untilEnd(run.id, who);
+	assert.equal(r.seen.length, 1);
 });
 
 test("sent again under the same id and body until it is taken", async () => {

@@ -34,7 +34,8 @@ test("authorised by token: snapshot, message, tokens, end", async () => {
 	assert.deepEqual(ready, { v: 1, type: "ready", thread_id: s.thread.id, head_seq: 0 });
 	const snapshot = await socket.type("snapshot");
 	assert.deepEqual(snapshot, { v: 1, type: "snapshot", snapshot_seq: 0,
-		messages: [], run: null, open_requests: [], partial: null });
+		messages: [], run: null, open_requests: [], partial: null,
+		subagent_partials: [] });
 	socket.send({ type: "message", content: "12 * 12?", client_message_id: "m1" });
 	const mine = await socket.type("message_created");
 	assert.equal(mine.message.client_message_id, "m1");

@@ -5,6 +5,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/inbox/changes.h"
+#include "core/inbox/feed.h"
 #include "core/inbox/respond.h"
 #include "core/inbox/watch.h"
 #include "core/run/item_bell.h"
@@ -508,6 +509,77 @@ test_watching(void)
 	bed_run(watching, turns, N_TURNS);
 }
 
+/* ---- Forgetting ---------------------------------------------------- */
+
+static SUSPENDS void
+page(struct inbox_watch *w, int64_t after, size_t n, int64_t at, bool over)
+{
+	struct inbox_feed_config c = { .loop = env.loop,
+		.watch = w,
+		.ctx = bed.ctx,
+		.after = after };
+	struct json_object *frames = NULL;
+	struct inbox_counts counts;
+	int64_t head = -1;
+	bool start_over = !over;
+
+	MUST(inbox_feed_page(&c, 100, 0, &frames, &counts, &head, &start_over,
+		 &bed.err) == AS_OK);
+	CU_ASSERT_EQUAL(json_object_array_length(frames), n);
+	CU_ASSERT_EQUAL(head, at);
+	CU_ASSERT_EQUAL(start_over, over);
+	json_object_put(frames);
+}
+
+/* More of them than are forgotten in one go, and one that is too young. */
+static void
+forgetting(void)
+{
+	struct inbox_watch *w;
+	struct changes_head was = { 0 }, head = { 0 };
+	struct listener me = { .w = { .news = on_news } };
+	int n;
+
+	begin();
+	w = inbox_watch_new(env.loop, env.store, bed.bus);
+	me.w.who = bed.ctx.who;
+	inbox_watch_join(w, &me.w);
+	until_news(&me, 1);
+	bed_sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1"
+		" FROM n WHERE i < 2500) INSERT INTO inbox_changes (item_id,"
+		" tenant_id, user_id, of_owner, change, created_at) SELECT $1,"
+		" $3, $2, 1, 'created', 1 FROM n",
+	    bed.run_id, bed.ctx.who.user_id);
+	MUST(changes_look(env.store, &was, &bed.err) == AS_OK);
+	(void)item_new("notification", "NULL");
+	MUST(changes_forget(env.store, 3600000000, &bed.err) == AS_OK);
+	MUST(changes_look(env.store, &head, &bed.err) == AS_OK);
+	CU_ASSERT_EQUAL(head.floor, was.seq);
+	CU_ASSERT_EQUAL(head.seq, was.seq + 1);
+	page(w, 0, 0, head.seq, true);
+	page(w, was.seq - 1, 0, head.seq, true);
+	page(w, was.seq, 1, head.seq, false);
+	/* The number of the last one is still known when it has gone. */
+	MUST(changes_forget(env.store, -3600000000, &bed.err) == AS_OK);
+	MUST(changes_look(env.store, &head, &bed.err) == AS_OK);
+	CU_ASSERT_EQUAL(head.floor, head.seq);
+	page(w, was.seq, 0, head.seq, true);
+	page(w, head.seq, 0, head.seq, false);
+	(void)item_new("notification", "NULL");
+	page(w, head.seq, 1, head.seq + 1, false);
+	n = me.n;
+	item_bell_ring(bed.bus);
+	until_news(&me, n + 1);
+	inbox_watch_leave(w, &me.w);
+	inbox_watch_free(w);
+}
+
+static void
+test_forgetting(void)
+{
+	bed_run(forgetting, turns, N_TURNS);
+}
+
 /* ---- Lists --------------------------------------------------------- */
 
 /* What one sees as an owner and as an assignee comes in one order, once. */
@@ -563,6 +635,7 @@ static CU_TestInfo tests[] = {
 	{ "pages", test_pages },
 	{ "changes of many at once", test_many },
 	{ "a change that is committed late", test_late },
+	{ "what is old is forgotten", test_forgetting },
 	{ "who is told", test_watching },
 	CU_TEST_INFO_NULL,
 };

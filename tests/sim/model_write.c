@@ -623,25 +623,36 @@ job_write(struct model *m, const struct model_run *r,
 }
 
 static void
-outbox_add(struct model *m, const struct model_run *r,
-    const struct run_commit *c)
+outbox_tell(struct model *m, const struct model_run *r,
+    const struct run_told *t, int64_t now_us)
 {
-	for (int i = 0; run_outbox_tells(c) && i < m->hooks.n; i++) {
+	for (int i = 0; i < m->hooks.n; i++) {
 		const struct model_hook *h = m->hooks.rows[i];
 		struct model_outbox *o;
 
-		if (h->paused || (h->mask & run_outbox_bit(c->to)) == 0 ||
+		if (h->paused || (h->mask & t->bit) == 0 ||
 		    !uuid_equal(h->tenant_id, r->tenant_id) ||
 		    !uuid_equal(h->user_id, r->user_id))
 			continue;
 		o = model_add(m, &m->outbox, sizeof(*o));
 		o->tenant_id = r->tenant_id;
 		o->webhook_id = h->id;
-		o->event_id = c->commit_id;
-		o->event = run_outbox_name(c->to);
-		o->ref = run_outbox_ref(m->arena, c);
-		o->next_at = o->created_at = c->now_us;
+		o->event_id = t->event_id;
+		o->event = t->name;
+		o->ref = t->ref;
+		o->next_at = o->created_at = now_us;
 	}
+}
+
+static void
+outbox_add(struct model *m, const struct run_commit *c)
+{
+	struct run_told *list;
+	int n = run_outbox_list(m->arena, c, &list);
+
+	for (int i = 0; i < n; i++)
+		outbox_tell(m, model_run(m, list[i].run_id), &list[i],
+		    c->now_us);
 }
 
 static void
@@ -670,7 +681,7 @@ commit_write(struct model *m, struct model_run *r, const struct run_commit *c)
 	for (int i = 0; i < c->n_items_new; i++)
 		item_add(m, r, &c->items_new[i]);
 	job_write(m, r, c);
-	outbox_add(m, r, c);
+	outbox_add(m, c);
 	model_unblock(m, r, c);
 	model_child_write(m, r, c);
 }

@@ -122,8 +122,8 @@ test_live(void)
 	    "{\"v\":1,\"type\":\"ping\"}");
 	assert_frame(event_frame("ping", 0, 0, run_id, 0, "{\"a\":1}"),
 	    "{\"v\":1,\"type\":\"ping\",\"run_id\":\"" RUN "\",\"a\":1}");
-	assert_frame(event_delta_frame("message_delta", run_id, message_id, 2,
-			 5, "a\"\n\xc3\xa9", 5),
+	assert_frame(event_delta_frame("message_delta", run_id, "", message_id,
+			 2, 5, "a\"\n\xc3\xa9", 5),
 	    "{\"v\":1,\"type\":\"message_delta\",\"run_id\":\"" RUN "\","
 	    "\"message_id\":\"" MESSAGE "\",\"attempt\":2,\"offset\":5,"
 	    "\"delta\":\"a\\\"\\n\xc3\xa9\"}");
