@@ -113,7 +113,7 @@ decision_parse(struct json_object *o, int i, struct answer *a,
 		a->type = says ? "response" : "ignore";
 	if (strcmp(type, "edit") == 0)
 		return edit_parse(o, i, a, err);
-	if (says && strcmp(a->type, "response") != 0)
+	if (says && strcmp(type, "approve") == 0)
 		return error_field(err, field, "goes with respond or reject");
 	if (strcmp(type, "respond") == 0 && !says)
 		return error_field(err, field, "must be what is answered");

@@ -861,7 +861,7 @@ def overload_rows(store, url):
         env.update(AGENT_STUDIO_STORE='postgres', TEST_POSTGRES_URL=url)
     program = pathlib.Path(__file__).with_name('overload.mjs')
     text = subprocess.run(['node', program, str(max(options.seconds * 4, 20))],
-                          env=env, check=True, capture_output=True,
+                          env=env, check=True, stdout=subprocess.PIPE,
                           text=True).stdout
     for what, value, limit, good in json.loads(text):
         row(f'{what}, {store}', value, limit, good if limit else None,
