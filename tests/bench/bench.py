@@ -861,7 +861,7 @@ def overload_rows(store, url):
         env.update(AGENT_STUDIO_STORE='postgres', TEST_POSTGRES_URL=url)
     program = pathlib.Path(__file__).with_name('overload.mjs')
     text = subprocess.run(['node', program, str(max(options.seconds * 4, 20))],
-                          env=env, check=True, capture_output=True,
+                          env=env, check=True, stdout=subprocess.PIPE,
                           text=True).stdout
     for what, value, limit, good in json.loads(text):
         row(f'{what}, {store}', value, limit, good if limit else None,
@@ -869,8 +869,12 @@ def overload_rows(store, url):
 
 
 def waiting_memory(store, url):
-    """What the host keeps of a request that waits: its rows are elsewhere."""
-    n, warm = 10000, 1000
+    """What the host keeps of a request that waits: its rows are elsewhere.
+
+    As many wait before, so that SQLite's caches of pages, which have a size
+    of their own, are full.
+    """
+    n = warm = 10000
     stub, port = stub_model(3600000000)
     host = chat_host(f'queue-{store}', port, url, 'worker.slots=1',
                      'server.loops=1', f'queue.max_tenant={n + warm}')

@@ -20,6 +20,9 @@ test("a job asks, is answered, and goes on", async () => {
 	const stdout = await tour("docs/inbox.md");
 	assert.match(stdout, /"kind":"approval","status":"pending"/);
 	assert.match(stdout, /"counts":\{"pending":1,"unread":1\}/);
+	assert.match(stdout, /"status":"waiting_human"/);
+	assert.match(stdout, /"kind":"approval","status":"answered"/);
+	assert.match(stdout, /"kind":"report","status":"pending"/);
 	assert.match(stdout, /"response":\{"expression":"12 \* \(3 \+ 5\)"\}/);
 	assert.match(stdout, /"state":"succeeded"/);
 	assert.match(stdout, /"type":"tool_result".*\\n96"/);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rows of a server's database, on both stores: objects whose members are the
-// columns; ids are UUIDs as text.
+// columns; ids are UUIDs as text, other bytes are text in hex.
 
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
@@ -12,17 +12,27 @@ const READ = `import json, sqlite3, sys, uuid
 c = sqlite3.connect(sys.argv[1], timeout=20)
 c.row_factory = sqlite3.Row
 def cell(v):
-    return str(uuid.UUID(bytes=v)) if isinstance(v, bytes) and len(v) == 16 else v
-print(json.dumps([{k: cell(r[k]) for k in r.keys()} for r in c.execute(sys.argv[2])]))`;
+    if not isinstance(v, bytes):
+        return v
+    return str(uuid.UUID(bytes=v)) if len(v) == 16 else v.hex()
+c.execute("BEGIN")
+print(json.dumps({name: [{k: cell(r[k]) for k in r.keys()} for r in c.execute(text)]
+    for name, text in json.loads(sys.argv[2]).items()}))`;
 
-export function rows(server, text) {
+// Of several queries by name, as they are at one time.
+export function rowsOf(server, queries) {
 	const [program, ...list] = server.database
 		? ["psql", "-X", "-q", "-A", "-t", "-d",
 			databaseUrl(server.admin, server.database), "-c",
-			`SELECT coalesce(json_agg(x), '[]') FROM (${text}) x`]
-		: ["python3", "-c", READ, join(server.data, "agent-studio.db"), text];
-	return JSON.parse(execFileSync(program, list, { encoding: "utf8" }));
+			`SELECT json_build_object(${Object.entries(queries).map(([k, q]) =>
+				`'${k}', (SELECT coalesce(json_agg(x), '[]') FROM (${q}) x)`)})`]
+		: ["python3", "-c", READ, join(server.data, "agent-studio.db"),
+			JSON.stringify(queries)];
+	return JSON.parse(execFileSync(program, list,
+		{ encoding: "utf8", maxBuffer: 1 << 26 }));
 }
+
+export const rows = (server, text) => rowsOf(server, { rows: text }).rows;
 
 // Statements, one after the other; on SQLite beside the server.
 export function change(server, ...statements) {
