@@ -75,6 +75,9 @@ function draw() {
 	$("queue").hidden = !running || state.edited !== null;
 	$("steer").hidden = !running || state.edited !== null;
 	$("stop").hidden = !running;
+	// A run holds its thread: another branch has to wait for it.
+	for (const sign of $("messages").querySelectorAll(".sign:not([name=edit])"))
+		sign.disabled = running || sign.hasAttribute("data-end");
 	$("editing").hidden = state.edited === null;
 	for (const button of [$("send"), $("queue"), $("steer"), $("stop"), ...$("empty").querySelectorAll("button")])
 		button.disabled = !state.live;
@@ -201,8 +204,10 @@ async function showBranches() {
 	const thread = state.thread;
 	try {
 		const { items } = await api("GET", `/api/chat/sessions/${thread.id}/branches`);
-		if (thread === state.thread)
-			transcript.showBranches(items);
+		if (thread !== state.thread)
+			return;
+		transcript.showBranches(items);
+		draw();
 	} catch (e) {
 		transcript.apply({ type: "error", code: e.code, message: e.message });
 	}

@@ -175,7 +175,7 @@ export class Transcript {
 			const step = (name, icon, label, by) => {
 				const other = siblings[at + by];
 				const el = sign(name, icon, label, () => this.#acts.look(other.leaf ?? other.id));
-				el.disabled = other === undefined;
+				el.toggleAttribute("data-end", other === undefined);
 				return el;
 			};
 			place.append(step("before", "\u2039", "The branch before", -1), step("next", "\u203a", "The next branch", 1));
