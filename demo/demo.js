@@ -5,10 +5,10 @@ import { ThreadSocket } from "./socket.js";
 import { Transcript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, live: false, run: null };
+const state = { user: null, agents: [], threads: [], agent: null, thread: null, socket: null, live: false, run: null, edited: null };
 const blocked = new Set(); // runs that wait for their turn
 const cancel = (run) => state.socket.send({ type: "cancel", run_id: run });
-const transcript = new Transcript($("messages"), () => state.user, cancel);
+const transcript = new Transcript($("messages"), () => state.user, { cancel, edit, again, look });
 // A parked run does not keep anybody from writing.
 const works = (run) => (run === null || run.status === "end" || run.status === "recoverable_error" ||
 	run.state === "recoverable_error" ? null : run.run_id ?? run.id);
@@ -71,10 +71,15 @@ function draw() {
 	$("new-thread").disabled = !state.agent;
 	$("empty").hidden = !transcript.isEmpty() || !state.thread;
 	const running = state.run !== null;
-	$("send").hidden = running;
-	$("queue").hidden = !running;
+	$("send").hidden = running && state.edited === null;
+	$("queue").hidden = !running || state.edited !== null;
+	$("steer").hidden = !running || state.edited !== null;
 	$("stop").hidden = !running;
-	for (const button of [$("send"), $("queue"), $("stop"), ...$("empty").querySelectorAll("button")])
+	// A run holds its thread: another branch has to wait for it.
+	for (const sign of $("messages").querySelectorAll(".sign:not([name=edit])"))
+		sign.disabled = running || sign.hasAttribute("data-end");
+	$("editing").hidden = state.edited === null;
+	for (const button of [$("send"), $("queue"), $("steer"), $("stop"), ...$("empty").querySelectorAll("button")])
 		button.disabled = !state.live;
 }
 
@@ -157,6 +162,7 @@ async function openThread(thread) {
 	state.socket?.close();
 	state.thread = thread;
 	state.run = null;
+	state.edited = null;
 	blocked.clear();
 	transcript.clear();
 	state.socket = new ThreadSocket(thread.id, { onFrame, onState: showStatus });
@@ -170,8 +176,9 @@ function onFrame(frame) {
 		for (const m of frame.messages)
 			if (m.state === "staged")
 				blocked.add(m.run_id);
+		showBranches();
 	}
-	if (frame.type === "run_status")
+	if (frame.type === "run_status" && !frame.ns)
 		follow(frame);
 	draw();
 }
@@ -185,9 +192,60 @@ function follow(frame) {
 	if (blocked.delete(frame.run_id) && frame.status === "end")
 		return;
 	state.run = works(frame);
-	if (frame.status === "end")
+	if (frame.status === "end") {
 		refreshTitle();
+		showBranches();
+	}
 }
+
+// ---- Branches
+
+async function showBranches() {
+	const thread = state.thread;
+	try {
+		const { items } = await api("GET", `/api/chat/sessions/${thread.id}/branches`);
+		if (thread !== state.thread)
+			return;
+		transcript.showBranches(items);
+		draw();
+	} catch (e) {
+		transcript.apply({ type: "error", code: e.code, message: e.message });
+	}
+}
+
+// Another branch is another history: the thread is opened anew.
+async function branch(method, path, body) {
+	try {
+		await api(method, `/api/chat/sessions/${state.thread.id}${path}`, body);
+		await openThread(state.thread);
+		return true;
+	} catch (e) {
+		transcript.apply({ type: "error", code: e.code, message: e.message });
+		return false;
+	}
+}
+
+function again(message) {
+	return branch("POST", `/messages/${message.id}/regenerate`);
+}
+
+function look(id) {
+	return branch("PUT", "/active_leaf", { message_id: id });
+}
+
+function edit(message) {
+	const box = $("composer").elements.content;
+	state.edited = message;
+	box.value = message.content;
+	box.focus();
+	draw();
+}
+
+$("edit-cancel").addEventListener("click", () => {
+	state.edited = null;
+	$("composer").elements.content.value = "";
+	draw();
+});
 
 async function refreshTitle() {
 	if (state.thread.title)
@@ -197,13 +255,24 @@ async function refreshTitle() {
 	draw();
 }
 
-$("composer").addEventListener("submit", (event) => {
+$("composer").addEventListener("submit", async (event) => {
 	event.preventDefault();
 	const box = event.target.elements.content;
 	if (box.value.trim() === "")
 		return;
-	// While a run is at work it waits for its turn.
-	if (state.socket.send({ type: "message", content: box.value, client_message_id: crypto.randomUUID() }))
+	if (state.edited !== null) {
+		const body = { content: box.value, edit_of: state.edited.id };
+		if (state.run !== null) // its answer is of no use any more
+			body.multitask = "interrupt";
+		if (await branch("POST", "", body))
+			box.value = "";
+		return;
+	}
+	// While a run is at work it waits for its turn, or the run hears it.
+	const frame = { type: "message", content: box.value, client_message_id: crypto.randomUUID() };
+	if (event.submitter === $("steer"))
+		frame.multitask = "steer";
+	if (state.socket.send(frame))
 		box.value = "";
 });
 

@@ -1,34 +1,42 @@
 // What the reader sees: frames in, elements out.  Text is only ever set as
 // text, never as HTML.
-import { Pause, Question } from "./waiting.js";
+import { Approval } from "./approval.js";
+import { element, Pause, Question } from "./waiting.js";
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-function element(tag, className, text = "") {
-	const el = document.createElement(tag);
-	el.className = className;
-	el.textContent = text;
+// A button without a text of its own: its sign is not a part of the message.
+function sign(name, icon, label, onClick) {
+	const el = element("button", "sign");
+	el.type = "button";
+	el.name = name;
+	el.dataset.icon = icon;
+	el.title = label;
+	el.setAttribute("aria-label", label);
+	el.addEventListener("click", onClick);
 	return el;
 }
 
 const show = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
 export class Transcript {
-	#list; #who; #cancel; #messages = new Map(); #staged = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
+	#list; #who; #acts; #asked = new Map(); #messages = new Map(); #staged = new Map(); #tools = new Map(); #texts = new Map(); #reasoning = new Map();
 	#waiting = null; // the run that waits, as the last element
 
-	// who() is the user that reads; cancel(runId) takes back what waits.
-	constructor(list, who, cancel) {
+	// who() is the user that reads; acts.cancel(runId) takes back what waits,
+	// acts.edit(message) and acts.again(message) make another branch,
+	// acts.look(messageId) shows one.
+	constructor(list, who, acts) {
 		this.#list = list;
 		this.#who = who;
-		this.#cancel = cancel;
+		this.#acts = acts;
 	}
 
 	clear() {
 		this.#waiting?.remove();
 		this.#list.replaceChildren();
-		for (const map of [this.#messages, this.#staged, this.#tools, this.#texts, this.#reasoning])
+		for (const map of [this.#asked, this.#messages, this.#staged, this.#tools, this.#texts, this.#reasoning])
 			map.clear();
 	}
 
@@ -38,7 +46,7 @@ export class Transcript {
 
 	apply(frame) {
 		const handler = this[`on_${frame.type}`];
-		if (handler === undefined)
+		if (handler === undefined || (frame.ns && !this.#ofSubagent(frame)))
 			return; // a newer host may say more than we know
 		const bottom = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 80;
 		handler.call(this, frame);
@@ -55,7 +63,7 @@ export class Transcript {
 		const li = element("li", "message user staged", m.content);
 		const button = element("button", "quiet small", "Take back");
 		button.type = "button";
-		button.addEventListener("click", () => this.#cancel(m.run_id));
+		button.addEventListener("click", () => this.#acts.cancel(m.run_id));
 		li.append(button);
 		this.#messages.set(m.id, li);
 		this.#staged.set(m.run_id, li);
@@ -136,9 +144,64 @@ export class Transcript {
 		li.textContent = m.content;
 		li.classList.remove("writing");
 		li.classList.toggle("interrupted", m.state === "interrupted");
+		if (m.content !== "" && m.role !== "system")
+			li.append(this.#signs(m));
 		for (const part of m.parts)
 			if (part.type === "tool_call")
 				this.#card(part.id, part.name, part.args);
+	}
+
+	#signs(m) {
+		const row = element("span", "signs");
+		row.append(m.role === "user"
+			? sign("edit", "\u270e", "Ask differently", () => this.#acts.edit(m))
+			: sign("again", "\u21bb", "Another answer", () => this.#acts.again(m)));
+		return row;
+	}
+
+	// Which of several messages in one place is looked at, and the way to the
+	// others.  What has not changed stays: somebody may be about to click it.
+	showBranches(items) {
+		const old = new Set(this.#list.querySelectorAll(".branch"));
+		for (const { siblings } of items) {
+			const at = siblings.findIndex((s) => s.active);
+			const row = this.#messages.get(siblings[at]?.id)?.querySelector(".signs");
+			const key = siblings.map((s) => s.leaf ?? s.id).join();
+			if (!row || old.delete([...old].find((el) => row.contains(el) && el.dataset.key === key)))
+				continue;
+			const place = element("span", "branch");
+			place.dataset.key = key;
+			place.dataset.place = `${at + 1} / ${siblings.length}`;
+			const step = (name, icon, label, by) => {
+				const other = siblings[at + by];
+				const el = sign(name, icon, label, () => this.#acts.look(other.leaf ?? other.id));
+				el.toggleAttribute("data-end", other === undefined);
+				return el;
+			};
+			place.append(step("before", "\u2039", "The branch before", -1), step("next", "\u203a", "The next branch", 1));
+			row.append(place);
+		}
+		old.forEach((el) => el.remove());
+	}
+
+	// The parts of a subagent's work that are shown: what it says and calls, and
+	// what it asks.
+	#ofSubagent(frame) {
+		return /^(message_(start|reset|delta|end)|tool_|hitl_)/.test(frame.type);
+	}
+
+	on_hitl_request(frame) {
+		// What is escalated is on the page; what a run has run into is another card.
+		if (this.#asked.has(frame.item_id) || !["approval", "question"].includes(frame.kind))
+			return;
+		const card = new Approval(frame);
+		this.#asked.set(frame.item_id, card);
+		this.#add(card.element);
+	}
+
+	on_hitl_resolved(frame) {
+		this.#asked.get(frame.item_id)?.remove();
+		this.#asked.delete(frame.item_id);
 	}
 
 	on_snapshot(frame) {
@@ -149,6 +212,12 @@ export class Transcript {
 			this.on_message_start(frame.partial);
 			this.on_message_delta({ ...frame.partial, delta: frame.partial.text });
 		}
+		for (const partial of frame.subagent_partials ?? []) {
+			this.on_message_start(partial);
+			this.on_message_delta({ ...partial, delta: partial.text });
+		}
+		for (const item of frame.open_requests)
+			this.on_hitl_request(item);
 		if (frame.run)
 			this.#wait({ state: frame.run.status, error: frame.run.error, run_id: frame.run.id });
 	}
@@ -177,7 +246,9 @@ export class Transcript {
 
 	on_message_start(frame) {
 		this.#texts.set(frame.message_id, new Uint8Array());
-		this.#bubble(frame.message_id, "assistant").classList.add("writing");
+		const li = this.#bubble(frame.message_id, "assistant");
+		li.classList.add("writing");
+		li.classList.toggle("subagent", Boolean(frame.ns));
 	}
 
 	on_message_reset(frame) {
@@ -232,6 +303,10 @@ export class Transcript {
 			this.#staged.delete(frame.run_id);
 			return;
 		}
+		if (frame.status === "end")
+			for (const [id, card] of this.#asked)
+				if (card.run === frame.run_id)
+					this.on_hitl_resolved({ item_id: id });
 		this.#wait(frame);
 		if (frame.error && this.#waiting === null)
 			this.#add(element("li", "notice", `${frame.error.code}: ${frame.error.message}`));

@@ -10,14 +10,14 @@ const TITLES = {
 const LABELS = { retry: "Try again", extend: "Let it go on", cancel: "Stop" };
 const OUTCOMES = { happened: "It happened", not_happened: "It did not: call again", skip: "Skip it" };
 
-function element(tag, className, text = "") {
+export function element(tag, className, text = "") {
 	const el = document.createElement(tag);
 	el.className = className;
 	el.textContent = text;
 	return el;
 }
 
-function button(label, className, onClick) {
+export function button(label, className, onClick) {
 	const el = element("button", `small ${className}`, label);
 	el.type = "button";
 	el.addEventListener("click", onClick);

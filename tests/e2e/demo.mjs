@@ -37,6 +37,18 @@ const post = (port) => [
 		args: { method: "POST", url: `http://127.0.0.1:${port}/orders` } }] },
 	{ match: "post", text: "Then it is done." },
 ];
+const later = [
+	{ match: "by permission", tool_calls: [
+		{ name: "calculator_evaluate", args: { expression: "1 + 1" } },
+		{ name: "ask_human", args: { question: "Which colour?",
+			choices: ["red", "blue"] } }] },
+	{ match: "by permission", text: "With your permission." },
+	{ match: "first try", text: "One answer." },
+	{ match: "second try", text: "Asked differently." },
+	{ match: "walk on", tool_calls: [{ name: "calculator_evaluate",
+		args: { expression: "2 + 2" } }] },
+	{ match: "turn left", text: "Left it is." },
+];
 let browser, page, server, web, posted;
 
 before(async () => {
@@ -48,7 +60,7 @@ before(async () => {
 	});
 	await new Promise((resolve) => web.listen(0, "127.0.0.1", resolve));
 	const { port } = web.address();
-	server = await start({ set: [script(folder, [...turns, ...post(port)]),
+	server = await start({ set: [script(folder, [...turns, ...post(port), ...later]),
 		`plugins.toolkit_http.allow=["127.0.0.1:${port}"]`, "models.tries=2"] });
 	page = await browser.page();
 	await page.look(WIDE);
@@ -242,6 +254,82 @@ step("a call that may have happened: the admin says that it has", async () => {
 	assert.deepEqual(page.errors, []);
 	assert.ok(page.failures.every((f) => /CONNECTION/.test(f)), String(page.failures));
 	page.failures.length = 0;
+});
+
+const approval = (value) => page.evaluate(`(async () => {
+	const { items: [{ id }] } = await (await fetch("/api/agents/")).json();
+	await fetch("/api/agents/" + id + "/", { method: "PATCH",
+		headers: { "content-type": "application/json" },
+		body: JSON.stringify({ approval: ${JSON.stringify(value)} }) });
+})()`);
+
+step("what needs a person's word is answered on the page", async () => {
+	await approval({ questions: true, tools: { calculator_evaluate: "always" } });
+	await ask("by permission");
+	await page.text(".approval", /May it call calculator_evaluate/);
+	await page.text("#messages > li:last-child .approval", /Which colour\?/);
+	await pictures("asked");
+	// The same after a reload.
+	await page.reload();
+	await page.text(".approval", /May it call calculator_evaluate/);
+	await page.evaluate("document.querySelector('.approval textarea').value = '{\"expression\": 1}'");
+	await page.click(".approval [name=edit]");
+	await page.text(".approval .error", /expression/);
+	await page.evaluate("document.querySelector('.approval textarea').value = '{\"expression\": \"40 + 2\"}'");
+	await page.click(".approval [name=edit]");
+	await page.text(".approval", /Which colour\?/);
+	await page.click(".approval [name=response][value=blue]");
+	await last(/^With your permission\.$/);
+	await page.hidden(".approval");
+	await page.visible("#send");
+	assert.match((await page.evaluate("[...document.querySelectorAll("
+		+ "'.tool .result')].map((e) => e.textContent)")).join("; "),
+	/changed the arguments to \{"expression":"40 \+ 2"\}\]\n42;/);
+	assert.deepEqual(page.errors, []);
+	assert.deepEqual(page.failures.map((f) => f.slice(0, 15)), ["400 /api/inbox/"]);
+	page.failures.length = 0;
+});
+
+step("another answer, the question asked differently, and back", async () => {
+	await ask("first try");
+	await last(/^One answer\.$/);
+	await page.visible("#send");
+	await page.click("#messages > li:last-child [name=again]");
+	await page.visible("#messages > li:last-child .branch[data-place='2 / 2']");
+	await last(/^One answer\.$/);
+	await pictures("branch");
+	await page.click("#messages > li:last-child [name=before]");
+	await page.visible("#messages > li:last-child .branch[data-place='1 / 2']");
+	await last(/^One answer\.$/);
+
+	await page.click("#messages > li:nth-last-child(2) [name=edit]");
+	await page.visible("#editing");
+	await page.click("#edit-cancel");
+	await page.hidden("#editing");
+	await page.click("#messages > li:nth-last-child(2) [name=edit]");
+	await page.evaluate("document.querySelector('#composer textarea').value = ''");
+	await page.type("#composer textarea", "second try");
+	await page.press("Enter", 13);
+	await last(/^Asked differently\.$/);
+	await page.hidden("#editing");
+	await page.text("#messages > li:nth-last-child(2)", /^second try$/);
+	await page.click("#messages > li:nth-last-child(2) [name=before]");
+	await last(/^One answer\.$/);
+	await page.text("#messages > li:nth-last-child(2)", /^first try$/);
+	nothingWrong();
+});
+
+step("what is said meanwhile can reach the run at work", async () => {
+	await ask("walk on");
+	await page.visible(".approval");
+	await page.type("#composer textarea", "turn left");
+	await page.click("#steer");
+	await page.text("#messages > li.staged:last-child", /turn left/);
+	await page.click(".approval [name=accept]");
+	await last(/^Left it is\.$/);
+	await page.visible("#send");
+	await approval({ tools: { calculator_evaluate: null } });
+	nothingWrong();
 });
 
 step("a second conversation begins empty, and the first is still there", async () => {
