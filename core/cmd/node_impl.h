@@ -74,7 +74,8 @@ struct node {
 	int64_t epoch;
 	uint64_t look_at_ms; /* for runs that nobody works on */
 	uint64_t unstall_at_ms; /* the next look at queues of threads */
-	bool expiring; /* a fiber looks for items that nobody has answered */
+	bool looking; /* a fiber looks after cancels, queues and breakers */
+	bool expiring; /* one looks for items that nobody has answered */
 	int64_t lease_us;
 	int64_t margin_us; /* of the lease, in which nothing new is begun */
 	uint16_t port;
