@@ -326,6 +326,8 @@ events_make(struct event_list *l, int n)
 		jput_str(o, "message_id", id);
 		jput_int(o, "attempt", below(5));
 		jput_str(o, "x", words());
+		jput_str(o, "state",
+		    run_status_name((enum run_status)(1 + below(14))));
 		buf_add_str(&b, json_text(o));
 		event_list_add(l, types[below(N_ITEMS(types))], &b);
 		json_object_put(o);
@@ -1120,6 +1122,7 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(s[0].status, s[1].status);
 	CU_ASSERT_EQUAL(s[0].fence, s[1].fence);
 	CU_ASSERT_EQUAL(s[0].owner_epoch, s[1].owner_epoch);
+	CU_ASSERT_EQUAL(s[0].waited, s[1].waited);
 	CU_ASSERT_EQUAL(s[0].heads.seq, s[1].heads.seq);
 	CU_ASSERT_EQUAL(s[0].heads.run_seq, s[1].heads.run_seq);
 	CU_ASSERT_EQUAL(s[0].heads.msg_seq, s[1].heads.msg_seq);
