@@ -13,26 +13,36 @@
 #include "core/run/run_store_park.h"
 
 /*
- * One data-modifying WITH an operation: one round trip, one plan, and nothing
- * is written unless the first part, the guard, has found its row.  All parts
- * see the state before the statement; only what a part returns is new, and
- * that is why everything hangs on the guard's row.
+ * One data-modifying WITH an operation, over a set of requests: those of many
+ * runs that wait together are one statement (see sql.is_set).  `g` are the
+ * requests whose guard has found its row, with what that row says; n is their
+ * place in the arrays.  All parts see the state before the statement; only what
+ * a part returns is new, and that is why everything hangs on `g`.
  *
- * Events cross as two arrays, the one message of most commits as parameters,
- * other lists as JSON with payloads as strings, so that their bytes come out
- * as they went in.  The server spends more on the number of parts and on JSON
- * than on the rows.
+ * Two requests of a set never have the same thread.  Each part takes the arrays
+ * that it needs, for the server copies what it carries along.  Events cross as
+ * two arrays, the one message of most commits as parameters, other lists as
+ * JSON with payloads as strings, so that their bytes come out as they went in.
  *
  * $1 to $21 are the same in all statements: see args_common.
  */
 
+#define WITH_REQUESTS(arrays, names) \
+	"unnest(" arrays ") WITH ORDINALITY i (" names ", n)"
+#define JOIN_REQUESTS(arrays, names) \
+	" JOIN " WITH_REQUESTS(arrays, names) " ON i.n = g.n"
+
 #define EVENTS_FROM \
 	" INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
 	" step, ns, type, fence, payload, created_at)" \
-	" SELECT r.id, $3 + e.n - 1, r.thread_id, $4 + e.n - 1, r.tenant_id," \
-	" r.step, r.checkpoint_ns, e.type, r.fence, e.body, $5" \
-	" FROM r, unnest($6::text[], $7::text[])" \
-	" WITH ORDINALITY e (type, body, n)"
+	" SELECT g.run_id, i.run_seq + e.n - 1, g.thread_id, i.seq + e.n - 1," \
+	" g.tenant_id, g.step, g.ns, e.type, g.fence, e.body, g.at FROM " \
+	"g" JOIN_REQUESTS("$3::bigint[], $4::bigint[], $6::text[], " \
+			  "$7::text[]", \
+	    "run_seq, seq, types, bodies") ", unnest(i.types::text[], " \
+					   "i.bodies::text[])" \
+					   " WITH ORDINALITY e (type, body, " \
+					   "n)"
 
 #define MESSAGES_INTO \
 	" INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id," \
@@ -41,9 +51,17 @@
 
 #define MESSAGE_FROM \
 	MESSAGES_INTO \
-	" SELECT $8, r.tenant_id, r.thread_id, $9, r.id, r.checkpoint_ns," \
-	" $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $5" \
-	" FROM r WHERE $8 IS NOT NULL"
+	" SELECT i.id, g.tenant_id, g.thread_id, i.sequence, g.run_id, g.ns," \
+	" i.step, i.ordinal, i.role, i.content, i.parts, i.tool_name," \
+	" i.tool_call_id, i.state, i.client_message_id, i.parent_id," \
+	" i.usage, i.model, g.at FROM g" JOIN_REQUESTS( \
+	    "$8::uuid[], $9::bigint[], $10::bigint[]," \
+	    " $11::bigint[], $12::text[], $13::text[], $14::text[]," \
+	    " $15::text[], $16::text[], $17::text[], $18::text[]," \
+	    " $19::uuid[], $20::text[], $21::text[]", \
+	    "id, sequence, step, ordinal, role, content, parts, tool_name," \
+	    " tool_call_id, state, client_message_id, parent_id, usage, " \
+	    "model") " WHERE i.id IS NOT NULL"
 
 #define COMMON_ARGS 21
 
@@ -220,7 +238,7 @@ tools_done_write(struct buf *b, const struct run_commit *c)
 	jw_close_list(b);
 }
 
-/* The statement answers with the number of guard rows: 1 or 0. */
+/* The statement answers with a row if the guard has found its own. */
 static SUSPENDS enum as_status
 guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
     struct error *err)
@@ -228,7 +246,7 @@ guarded(struct store *store, struct sql *sql, const struct sql_arg *args, int n,
 	struct rows *rows = NULL;
 	enum as_status st = store_exec(store, sql, args, n, &rows, err);
 
-	if (st == AS_OK && rows_int(rows, 0, 0) != 1)
+	if (st == AS_OK && rows_count(rows) != 1)
 		st = error_set(err, ERR_CONFLICT, "the row has moved on");
 	rows_free(rows);
 	return st;
@@ -242,7 +260,7 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 	    (size_t)b->n * sizeof(struct rows *));
 	enum as_status st = store_batch(store, b->calls, b->n, rows, err);
 
-	if (st == AS_OK && rows_int(rows[0], 0, 0) != 1)
+	if (st == AS_OK && rows_count(rows[0]) != 1)
 		st = error_set(err, ERR_CONFLICT, "the row has moved on");
 	for (int i = 0; i < b->n; i++)
 		rows_free(rows[i]);
@@ -253,42 +271,121 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 
 /* Both give a row only if the thread is as the caller believes. */
 #define TAKE_THREAD \
-	"UPDATE threads SET status = 'busy'," \
-	" active_run_id = $2, head_seq = $22, next_msg_seq = $36," \
-	" active_leaf = COALESCE($43, active_leaf)," \
-	" version = version + 1, updated_at = $5," \
-	" title = CASE WHEN title = '' THEN $23 ELSE title END" \
-	" WHERE id = $1 AND active_run_id IS NULL AND head_seq = $4 - 1" \
-	" AND next_msg_seq = $9 AND tenant_id = $42"
+	"WITH g AS (UPDATE threads SET status = 'busy'," \
+	" active_run_id = i.run_id, head_seq = i.head_seq," \
+	" next_msg_seq = i.next_msg_seq," \
+	" active_leaf = COALESCE(i.leaf, active_leaf)," \
+	" version = version + 1, updated_at = i.at," \
+	" title = CASE WHEN threads.title = '' THEN i.title" \
+	" ELSE threads.title END FROM " WITH_REQUESTS( \
+	    "$1::uuid[], $2::uuid[], $4::bigint[], $5::bigint[]," \
+	    " $9::bigint[], $22::bigint[], $23::text[], $30::bigint[]," \
+	    " $36::bigint[], $42::uuid[], $43::uuid[]", \
+	    "thread_id, run_id, seq, at, sequence, head_seq, title, fence," \
+	    " next_msg_seq, tenant_id, leaf") " WHERE threads.id = " \
+					      "i.thread_id AND active_run_id " \
+					      "IS NULL" \
+					      " AND threads.head_seq = i.seq " \
+					      "- 1" \
+					      " AND threads.next_msg_seq = " \
+					      "i.sequence" \
+					      " AND threads.tenant_id = " \
+					      "i.tenant_id" \
+					      " RETURNING i.n, threads.id AS " \
+					      "thread_id, i.run_id, i.at," \
+					      " threads.tenant_id, user_id, " \
+					      "0::bigint AS step, '' AS ns, " \
+					      "i.fence)"
 #define NEW_THREAD \
-	"INSERT INTO threads (id, tenant_id, user_id, agent_id, title," \
-	" status, active_run_id, head_seq, next_msg_seq, version," \
-	" created_at, updated_at, active_leaf) VALUES ($1, $42, $28, $24," \
-	" $23, 'busy', $2, $22, $36, 2, $5, $5, $43)"
+	"WITH t AS (INSERT INTO threads (id, tenant_id, user_id, agent_id," \
+	" title, status, active_run_id, head_seq, next_msg_seq, version," \
+	" created_at, updated_at, active_leaf)" \
+	" SELECT i.thread_id, i.tenant_id, i.user_id, i.agent_id, i.title," \
+	" 'busy', i.run_id, i.head_seq, i.next_msg_seq, 2, i.at, i.at," \
+	" i.leaf FROM " WITH_REQUESTS( \
+	    "$1::uuid[], $42::uuid[], $28::uuid[], $24::uuid[]," \
+	    " $23::text[], $2::uuid[], $22::bigint[], $36::bigint[]," \
+	    " $5::bigint[], $43::uuid[]", \
+	    "thread_id, tenant_id, user_id, agent_id, title, run_id," \
+	    " head_seq, next_msg_seq, at, leaf") " RETURNING id, tenant_id, " \
+						 "user_id)," \
+						 " g AS (SELECT i.n, t.id AS " \
+						 "thread_id, i.run_id, i.at, " \
+						 "t.tenant_id," \
+						 " t.user_id, 0::bigint AS " \
+						 "step, '' AS ns, i.fence " \
+						 "FROM t JOIN " WITH_REQUESTS( \
+						     "$1::uuid[], " \
+						     "$2::uuid[], " \
+						     "$5::bigint[], " \
+						     "$30::bigint[]", \
+						     "thread_id, run_id, at, " \
+						     "fence") " ON " \
+							      "i.thread_id = " \
+							      "t.id)"
 
 #define CREATE_WITH(thread) \
-	"WITH t AS (" thread " RETURNING id, tenant_id, user_id)," \
-	" r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id," \
-	" agent_id, kind, class, status, correlation_id, traceparent," \
-	" created_by_user_id, root_run_id, checkpoint_ns, step, head_seq," \
-	" fence, version, last_commit_id, owner_epoch, attempt," \
-	" deadline_at, model, created_at, updated_at, started_at," \
-	" holds_thread, forked_from_run, origin, dedup, branch_leaf," \
-	" branch_before, multitask)" \
-	" SELECT $2, t.tenant_id, t.id, t.user_id, $24, $37, $38," \
-	" $25, $26, $27, $28, $2, '', 0, $29, $30, 1, $2, $31, 0, $32," \
-	" $33, $5, $5, $34, TRUE, $35, $40, $41, $44, $45, $46 FROM t" \
-	" RETURNING id, tenant_id, thread_id, step, checkpoint_ns, fence)," \
-	" m AS (" MESSAGE_FROM ")," \
-	" e AS (" EVENTS_FROM ")," \
-	" j AS (INSERT INTO jobs (kind, class, run_id, tenant_id, run_at," \
-	" enqueued_at, state, owner_epoch, leased_at, attempts)" \
-	" SELECT 'run', $38, r.id, r.tenant_id, $39, $5, $30, $31, $34, 0" \
-	" FROM r)" \
-	" SELECT count(*) FROM r"
+	thread \
+	    ", r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id," \
+	    " agent_id, kind, class, status, correlation_id, traceparent," \
+	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq," \
+	    " fence, version, last_commit_id, owner_epoch, attempt," \
+	    " deadline_at, model, created_at, updated_at, started_at," \
+	    " holds_thread, forked_from_run, origin, dedup, branch_leaf," \
+	    " branch_before, multitask)" \
+	    " SELECT g.run_id, g.tenant_id, g.thread_id, g.user_id, " \
+	    "i.agent_id," \
+	    " i.kind, i.class, i.status, i.correlation_id, i.traceparent," \
+	    " i.by_id, g.run_id, g.ns, g.step, i.n_events, g.fence, 1, " \
+	    "g.run_id," \
+	    " i.owner_epoch, 0, i.deadline_at, i.model, g.at, g.at," \
+	    " i.started_at, TRUE, i.forked_from, i.origin, i.dedup," \
+	    " i.branch_leaf, i.branch_before, i.multitask FROM " \
+	    "g" JOIN_REQUESTS( \
+		"$24::uuid[], $25::text[], $26::text[], $27::text[]," \
+		" $28::uuid[], $29::bigint[], $31::bigint[], $32::bigint[]," \
+		" $33::text[], $34::bigint[], $35::uuid[], $37::text[]," \
+		" $38::bigint[], $40::text[], $41::text[], $44::uuid[]," \
+		" $45::uuid[], $46::text[]", \
+		"agent_id, status, correlation_id, traceparent, by_id, " \
+		"n_events," \
+		" owner_epoch, deadline_at, model, started_at, forked_from, " \
+		"kind," \
+		" class, origin, dedup, branch_leaf, branch_before, " \
+		"multitask") "), m AS (" MESSAGE_FROM ")," \
+			     " e AS (" EVENTS_FROM ")," \
+			     " j AS (INSERT INTO jobs (kind, class, run_id, " \
+			     "tenant_id, run_at," \
+			     " enqueued_at, state, owner_epoch, leased_at, " \
+			     "attempts)" \
+			     " SELECT 'run', i.class, g.run_id, g.tenant_id, " \
+			     "i.run_at, g.at," \
+			     " g.fence, i.owner_epoch, i.started_at, 0 FROM " \
+			     "g" JOIN_REQUESTS("$38::bigint[], " \
+					       "$39::bigint[], $31::bigint[]," \
+					       " $34::bigint[]", \
+				 "class, run_at, owner_epoch, started_at") ")" \
+									   " " \
+									   "S" \
+									   "E" \
+									   "L" \
+									   "E" \
+									   "C" \
+									   "T" \
+									   " " \
+									   "n" \
+									   " " \
+									   "F" \
+									   "R" \
+									   "O" \
+									   "M" \
+									   " " \
+									   "g"
 
-static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD) };
-static struct sql CREATE_NEW = { .postgres = CREATE_WITH(NEW_THREAD) };
+static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD),
+	.is_set = true };
+static struct sql CREATE_NEW = { .postgres = CREATE_WITH(NEW_THREAD),
+	.is_set = true };
 
 #define CREATE_ARGS (COMMON_ARGS + 25)
 
@@ -376,106 +473,350 @@ run_store_pg_create(struct store *store, const struct run_create *c,
  * Each part costs the server something even if it has nothing to do, so there
  * is a statement for what is most frequent, one message and no tools.
  */
-#define COMMIT_WITH(messages, parts, more) \
-	"WITH l AS (SELECT id, head_seq, head_checkpoint_id FROM threads" \
-	" WHERE id = $1 FOR UPDATE)," \
-	" r AS (UPDATE runs SET last_commit_id = $22, status = $23," \
-	" holds_thread = $24, step = step + $25," \
-	" fence = fence + $26, head_seq = $27," \
-	" version = version + 1, updated_at = $5," \
-	" checkpoint_id = COALESCE($28, checkpoint_id)," \
-	" usage = COALESCE($29, usage)," \
-	" used_tokens = used_tokens + $30," \
-	" error_code = $31, error = $32," \
-	" cancel_mode = COALESCE($33, cancel_mode)," \
-	" cancel_requested_at = COALESCE(cancel_requested_at, $34)," \
-	" completed_at = $35," \
-	" owner_epoch = CASE WHEN $45 THEN owner_epoch END," \
-	" attempt = $47, next_attempt_at = $48," \
-	" used_cost_micros = used_cost_micros + $49," \
-	" model = COALESCE($50, model)," \
-	" budget = COALESCE($51, budget)," \
-	" deadline_at = COALESCE($52, deadline_at)" \
-	" FROM l WHERE runs.id = $2 AND runs.thread_id = l.id" \
-	" AND status = $37 AND step = $38" \
-	" AND runs.head_seq = $3 - 1 AND fence = $39" \
-	" AND l.head_seq = $4 - 1 AND $53 IN (0, version)" \
-	" RETURNING runs.id, tenant_id, runs.thread_id, step," \
-	" checkpoint_ns, fence, l.head_checkpoint_id AS parent" more ")," \
-	" t AS (UPDATE threads SET head_seq = $40, next_msg_seq = $41," \
-	" updated_at = $5, version = version + 1," \
-	" status = COALESCE($46, threads.status)," \
-	" active_run_id = CASE WHEN $42 THEN active_run_id END," \
-	" head_checkpoint_id = COALESCE($56, head_checkpoint_id)," \
-	" active_leaf = COALESCE($54, active_leaf)" \
-	" FROM r WHERE threads.id = r.thread_id)," \
-	" c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
-	" tenant_id, parent_id, run_id, step, source, manifest," \
-	" state_hash, created_at) SELECT r.thread_id, r.checkpoint_ns," \
-	" $28, r.tenant_id, CASE WHEN r.checkpoint_ns = ''" \
-	" THEN COALESCE($55, r.parent) ELSE $55 END," \
-	" r.id, r.step, 'loop', $43, $44, $5" \
-	" FROM r WHERE $28 IS NOT NULL)," \
-	" m AS (" messages ")," \
-	" e AS (" EVENTS_FROM ")," parts \
-	" j AS (DELETE FROM jobs USING r WHERE $36 AND jobs.kind = 'run'" \
-	" AND jobs.run_id = r.id)" \
-	" SELECT count(*) FROM r"
+#define COMMIT_WITH(messages, parts) \
+	"WITH g AS (UPDATE runs SET last_commit_id = i.commit_id," \
+	" status = i.status, holds_thread = i.holds," \
+	" step = runs.step + i.advance, fence = runs.fence + i.bump," \
+	" head_seq = i.run_head, version = runs.version + 1," \
+	" updated_at = i.at," \
+	" checkpoint_id = COALESCE(i.checkpoint_id, runs.checkpoint_id)," \
+	" usage = COALESCE(i.usage, runs.usage)," \
+	" used_tokens = used_tokens + i.tokens," \
+	" error_code = i.error_code, error = i.error," \
+	" cancel_mode = COALESCE(i.cancel_mode, runs.cancel_mode)," \
+	" cancel_requested_at = COALESCE(cancel_requested_at, i.cancel_at)," \
+	" completed_at = i.completed_at," \
+	" owner_epoch = CASE WHEN i.owned THEN owner_epoch END," \
+	" attempt = i.attempt, next_attempt_at = i.next_at," \
+	" used_cost_micros = used_cost_micros + i.cost," \
+	" model = COALESCE(i.model, runs.model)," \
+	" budget = COALESCE(i.budget, runs.budget)," \
+	" deadline_at = COALESCE(i.deadline_at, runs.deadline_at) " \
+	"FROM " WITH_REQUESTS( \
+	    "$1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]," \
+	    " $5::bigint[], $22::uuid[], $23::text[], $24::boolean[]," \
+	    " $25::bigint[], $26::bigint[], $27::bigint[], $28::uuid[]," \
+	    " $29::text[], $30::bigint[], $31::text[], $32::text[]," \
+	    " $33::text[], $34::bigint[], $35::bigint[], $36::boolean[]," \
+	    " $37::text[], $38::bigint[], $39::bigint[], $45::boolean[]," \
+	    " $47::bigint[], $48::bigint[], $49::bigint[], $50::text[]," \
+	    " $51::text[], $52::bigint[], $53::bigint[]", \
+	    "thread_id, run_id, run_seq, seq, at, commit_id, status, holds," \
+	    " advance, bump, run_head, checkpoint_id, usage, tokens," \
+	    " error_code, error, cancel_mode, cancel_at, completed_at, ends," \
+	    " from_status, from_step, from_fence, owned, attempt, next_at," \
+	    " cost, model, budget, deadline_at, from_version") ", LATERAL " \
+							       "(SELECT " \
+							       "head_seq, " \
+							       "head_" \
+							       "checkpoint_" \
+							       "id FROM " \
+							       "threads" \
+							       " WHERE id = " \
+							       "i.thread_id " \
+							       "FOR UPDATE) t" \
+							       " WHERE " \
+							       "runs.id = " \
+							       "i.run_id AND " \
+							       "runs.thread_" \
+							       "id = " \
+							       "i.thread_id" \
+							       " AND " \
+							       "runs.status " \
+							       "= " \
+							       "i.from_" \
+							       "status AND " \
+							       "runs.step = " \
+							       "i.from_step" \
+							       " AND " \
+							       "runs.head_" \
+							       "seq = " \
+							       "i.run_seq - " \
+							       "1 AND " \
+							       "runs.fence = " \
+							       "i.from_fence" \
+							       " AND " \
+							       "t.head_seq = " \
+							       "i.seq - 1" \
+							       " AND " \
+							       "i.from_" \
+							       "version IN " \
+							       "(0, " \
+							       "runs.version)" \
+							       " RETURNING " \
+							       "i.n, " \
+							       "runs.thread_" \
+							       "id, runs.id " \
+							       "AS run_id, " \
+							       "i.at," \
+							       " runs.tenant_" \
+							       "id, " \
+							       "runs.user_id," \
+							       " runs.step," \
+							       " runs." \
+							       "checkpoint_" \
+							       "ns AS ns, " \
+							       "runs.fence, " \
+							       "i.commit_id, " \
+							       "i.ends," \
+							       " t.head_" \
+							       "checkpoint_" \
+							       "id)," \
+							       " t AS " \
+							       "(UPDATE " \
+							       "threads SET " \
+							       "head_seq = " \
+							       "i.head_seq," \
+							       " next_msg_" \
+							       "seq = " \
+							       "i.next_msg_" \
+							       "seq, " \
+							       "updated_at = " \
+							       "g.at," \
+							       " version = " \
+							       "version + 1," \
+							       " status = " \
+							       "COALESCE(i." \
+							       "status, " \
+							       "threads." \
+							       "status)," \
+							       " active_run_" \
+							       "id = CASE " \
+							       "WHEN i.keeps " \
+							       "THEN " \
+							       "active_run_" \
+							       "id END," \
+							       " head_" \
+							       "checkpoint_" \
+							       "id = " \
+							       "COALESCE(i." \
+							       "head_" \
+							       "checkpoint," \
+							       " threads." \
+							       "head_" \
+							       "checkpoint_" \
+							       "id)," \
+							       " active_leaf " \
+							       "= " \
+							       "COALESCE(i." \
+							       "leaf, " \
+							       "active_leaf) " \
+							       "FROM " \
+							       "g" JOIN_REQUESTS( \
+								   "$40::" \
+								   "bigint[]," \
+								   " $41::" \
+								   "bigint[]," \
+								   " $42::" \
+								   "boolean[]" \
+								   "," \
+								   " $46::" \
+								   "text[], " \
+								   "$54::" \
+								   "uuid[], " \
+								   "$56::" \
+								   "uuid[]", \
+								   "head_seq," \
+								   " next_" \
+								   "msg_seq, " \
+								   "keeps, " \
+								   "status, " \
+								   "leaf, " \
+								   "head_" \
+								   "checkpoin" \
+								   "t") " WHE" \
+									"RE " \
+									"thre" \
+									"ads." \
+									"id " \
+									"= " \
+									"g." \
+									"thre" \
+									"ad_" \
+									"id)," \
+									" c " \
+									"AS " \
+									"(INS" \
+									"ERT " \
+									"INTO" \
+									" che" \
+									"ckpo" \
+									"ints" \
+									" (" \
+									"thre" \
+									"ad_" \
+									"id, " \
+									"ns, " \
+									"chec" \
+									"kpoi" \
+									"nt_" \
+									"id," \
+									" ten" \
+									"ant_" \
+									"id, " \
+									"pare" \
+									"nt_" \
+									"id, " \
+									"run_" \
+									"id, " \
+									"step" \
+									", " \
+									"sour" \
+									"ce, " \
+									"mani" \
+									"fest" \
+									"," \
+									" sta" \
+									"te_" \
+									"hash" \
+									", " \
+									"crea" \
+									"ted_" \
+									"at) " \
+									"SELE" \
+									"CT " \
+									"g." \
+									"thre" \
+									"ad_" \
+									"id, " \
+									"g." \
+									"ns, " \
+									"i." \
+									"id," \
+									" g." \
+									"tena" \
+									"nt_" \
+									"id, " \
+									"CASE" \
+									" WHE" \
+									"N " \
+									"g." \
+									"ns " \
+									"= ''" \
+									" THE" \
+									"N " \
+									"COAL" \
+									"ESCE" \
+									"(i." \
+									"pare" \
+									"nt_" \
+									"id, " \
+									"g." \
+									"head" \
+									"_che" \
+									"ckpo" \
+									"int_" \
+									"id)" \
+									" ELS" \
+									"E " \
+									"i." \
+									"pare" \
+									"nt_" \
+									"id " \
+									"END," \
+									" g." \
+									"run_" \
+									"id, " \
+									"g." \
+									"step" \
+									", " \
+									"'loo" \
+									"p'," \
+									" i." \
+									"mani" \
+									"fest" \
+									", " \
+									"i." \
+									"stat" \
+									"e_" \
+									"hash" \
+									", " \
+									"g." \
+									"at " \
+									"FROM" \
+									" " \
+									"g" JOIN_REQUESTS( \
+									    "$28::uuid[], $43::text[], $44::bytea[], $55::uuid[]", \
+									    "id, manifest, state_hash, parent_id") " WHERE i.id IS NOT NULL)," \
+														   " m AS (" messages \
+														   ")," \
+														   " e AS (" EVENTS_FROM \
+														   ")," parts \
+														   " j AS (DELETE FROM jobs USING g WHERE g.ends AND jobs.kind = 'run'" \
+														   " AND jobs.run_id = g.run_id)" \
+														   " SELECT n FROM g"
 
 #define MESSAGES_FROM \
 	MESSAGES_INTO \
-	" SELECT m.id, r.tenant_id, r.thread_id, m.sequence, r.id," \
-	" r.checkpoint_ns, m.step, m.ordinal, m.role, m.content, m.parts," \
+	" SELECT m.id, g.tenant_id, g.thread_id, m.sequence, g.run_id," \
+	" g.ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
-	" m.parent_id, m.usage, m.model, $5" \
-	" FROM r, json_to_recordset(CAST($60 AS json)) AS m (id uuid," \
-	" sequence bigint, step bigint, ordinal bigint, role text," \
-	" content text, parts text, tool_name text, tool_call_id text," \
-	" state text, client_message_id text, parent_id uuid, usage text," \
-	" model text)"
+	" m.parent_id, m.usage, m.model, g.at" \
+	" FROM g" JOIN_REQUESTS("$60::text[]", \
+	    "list") ", json_to_recordset(i.list::json) AS m (id uuid," \
+		    " sequence bigint, step bigint, ordinal bigint, role " \
+		    "text," \
+		    " content text, parts text, tool_name text, tool_call_id " \
+		    "text," \
+		    " state text, client_message_id text, parent_id uuid, " \
+		    "usage text," \
+		    " model text)"
 
 #define TOOLS_AND_VOID \
-	" n AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns," \
+	" a AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns," \
 	" step, ordinal, tool_call_id, idem_key, tool, tool_version," \
 	" effect, args_hash, args, state, fence, attempt, created_at," \
 	" started_at, dispatch_deadline, key_valid_until)" \
-	" SELECT x.id, r.tenant_id, r.id, r.checkpoint_ns, x.step," \
-	" x.ordinal, x.call_id, x.idem_key, x.tool, x.version, x.effect," \
-	" decode(x.args_hash, 'hex'), x.args, x.state, r.fence, 1, $5, $5," \
-	" x.deadline, x.key_until FROM r, json_to_recordset(CAST($57 AS " \
-	"json)) AS x" \
-	" (id uuid, step bigint, ordinal bigint, call_id text," \
-	" idem_key text, tool text, version text, effect text," \
-	" args_hash text, args text, state text, deadline bigint," \
-	" key_until bigint))," \
-	" d AS (UPDATE tool_invocations i SET state = x.state," \
-	" result = x.result, result_sha = decode(x.sha, 'hex')," \
-	" error_code = x.error_code," \
-	" completed_at = CASE WHEN x.ends THEN $5 END," \
-	" resolution = x.resolution, idem_key = x.idem_key," \
-	" dispatch_deadline = x.deadline" \
-	" FROM r, json_to_recordset(CAST($58 AS json)) AS x" \
-	" (id uuid, state text, result text, sha text, error_code text," \
-	" resolution text, idem_key text, deadline bigint, ends bool)" \
-	" WHERE i.id = x.id AND i.run_id = r.id" \
-	" AND (i.completed_at IS NULL OR i.state = 'unknown'))," \
-	" v AS (UPDATE messages SET state = 'rolled_back' FROM r" \
-	" WHERE $59 AND messages.run_id = r.id),"
+	" SELECT x.id, g.tenant_id, g.run_id, g.ns, x.step, x.ordinal," \
+	" x.call_id, x.idem_key, x.tool, x.version, x.effect," \
+	" decode(x.args_hash, 'hex'), x.args, x.state, g.fence, 1, g.at," \
+	" g.at, x.deadline, x.key_until" \
+	" FROM g" JOIN_REQUESTS("$57::text[]", \
+	    "list") ", json_to_recordset(i.list::json) AS x" \
+		    " (id uuid, step bigint, ordinal bigint, call_id text," \
+		    " idem_key text, tool text, version text, effect text," \
+		    " args_hash text, args text, state text, deadline bigint," \
+		    " key_until bigint))," \
+		    " d AS (UPDATE tool_invocations u SET state = x.state," \
+		    " result = x.result, result_sha = decode(x.sha, 'hex')," \
+		    " error_code = x.error_code," \
+		    " completed_at = CASE WHEN x.ends THEN g.at END," \
+		    " resolution = x.resolution, idem_key = x.idem_key," \
+		    " dispatch_deadline = x.deadline" \
+		    " FROM g" JOIN_REQUESTS("$58::text[]", \
+			"list") ", json_to_recordset(i.list::json) AS x" \
+				" (id uuid, state text, result text, sha " \
+				"text, error_code text," \
+				" resolution text, idem_key text, deadline " \
+				"bigint, ends bool)" \
+				" WHERE u.id = x.id AND u.run_id = g.run_id" \
+				" AND (u.completed_at IS NULL OR u.state = " \
+				"'unknown'))," \
+				" v AS (UPDATE messages SET state = " \
+				"'rolled_back' FROM g" JOIN_REQUESTS( \
+				    "$59::boolean[]", \
+				    "voids") " WHERE i.voids AND " \
+					     "messages.run_id = g.run_id),"
 
 /* Who wants to hear of a run's end, as run_outbox_add does it. */
 #define OUTBOX_FROM \
 	" o AS (INSERT INTO outbox (tenant_id, kind, dest, ref, webhook_id," \
-	" event_id, next_at, created_at) SELECT r.tenant_id, 'webhook', $57," \
-	" $58, w.id, $22, $5, $5 FROM r JOIN webhooks w" \
-	" ON w.tenant_id = r.tenant_id AND w.user_id = r.user_id" \
-	" WHERE NOT w.paused AND (w.event_mask & $59) <> 0),"
+	" event_id, next_at, created_at) SELECT g.tenant_id, 'webhook'," \
+	" i.dest, i.ref, w.id, g.commit_id, g.at, g.at FROM g" JOIN_REQUESTS( \
+	    "$57::text[], $58::text[], $59::bigint[]", \
+	    "dest, ref, mask") " JOIN webhooks w ON w.tenant_id = g.tenant_id" \
+			       " AND w.user_id = g.user_id" \
+			       " WHERE NOT w.paused AND (w.event_mask & " \
+			       "i.mask) <> 0),"
 
-static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, "",
-				       "") };
+static struct sql COMMIT_PLAIN = { .postgres = COMMIT_WITH(MESSAGE_FROM, ""),
+	.is_set = true };
 static struct sql COMMIT_LISTS = { .postgres = COMMIT_WITH(MESSAGES_FROM,
-				       TOOLS_AND_VOID, "") };
+				       TOOLS_AND_VOID),
+	.is_set = true };
 static struct sql COMMIT_TELLS = { .postgres = COMMIT_WITH(MESSAGE_FROM,
-				       OUTBOX_FROM, ", runs.user_id") };
+				       OUTBOX_FROM),
+	.is_set = true };
 
 #define PLAIN_ARGS (COMMON_ARGS + 35)
 #define COMMIT_ARGS (PLAIN_ARGS + 4)

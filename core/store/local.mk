@@ -12,7 +12,7 @@ libstore_la_SOURCES = \
 	core/store/store_pg_conn.c core/store/store_pg_pipe.c \
 	core/store/store_lock.h core/store/store_pg_lock.c \
 	core/store/store_pg_queue.c core/store/store_pg_resolve.c \
-	core/store/store_pg_value.c \
+	core/store/store_pg_set.c core/store/store_pg_value.c \
 	core/store/store_sqlite.c core/store/store_sqlite.h \
 	core/store/store_sqlite_conn.c core/store/store_sqlite_reader.c \
 	core/store/store_sqlite_writer.c
@@ -30,6 +30,10 @@ tests_integration_t_store_LDADD = $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_store_fail
 tests_integration_t_store_fail_SOURCES = tests/integration/t_store_fail.c
 tests_integration_t_store_fail_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_store_set
+tests_integration_t_store_set_SOURCES = tests/integration/t_store_set.c
+tests_integration_t_store_set_LDADD = $(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_blob
 tests_integration_t_blob_SOURCES = tests/integration/t_blob.c

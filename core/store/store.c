@@ -248,6 +248,8 @@ store_req_reset(struct store_req *r)
 	}
 	error_clear(&r->err);
 	r->status = AS_OK;
+	r->peer = NULL;
+	r->is_peer = false;
 }
 
 void

@@ -59,6 +59,15 @@ struct sql {
 	const char *text; /* both dialects; or NULL and the two below */
 	const char *sqlite;
 	const char *postgres;
+	/*
+	 * PostgreSQL, writes: a statement over a set of requests.  Each
+	 * parameter is an array with an element a request, each argument has a
+	 * type, and the answer is a row for each request that it did something
+	 * for: its place in the arrays, from 1.  Requests of one statement that
+	 * wait together become one execution of it; to its caller each one is
+	 * alone and gets one row or none.
+	 */
+	bool is_set;
 	/* The store's own: a small number given at first use. */
 	unsigned id_;
 };

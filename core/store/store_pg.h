@@ -107,11 +107,20 @@ struct pg_params {
 	Oid types[STORE_ARGS_MAX];
 	char text[STORE_ARGS_MAX][40];
 };
+Oid pg_type(const struct sql_arg *a); /* 0: to be inferred */
 void pg_params_set(struct pg_params *p, const struct sql_arg *args, int n);
 struct rows *pg_rows(PGresult *res); /* takes res */
 /* A failed result, or NULL: the connection itself, as an error. */
 enum as_status pg_error(PGconn *pg, const PGresult *res, struct error *err);
 bool pg_is_state(const PGresult *res, const char *sqlstate);
+
+/* store_pg_set.c */
+/* Requests of r's group that go with it; before each is sent. */
+void pg_set_gather(struct store_req *group, struct store_req *r);
+/* The arguments of r and its peers as arrays; their bytes are in `mem`. */
+void pg_set_params(struct pg_params *p, struct buf *mem,
+    const struct store_req *r, int call);
+void pg_set_answer(struct store_req *r, PGresult *res); /* takes res */
 
 /* store_pg_conn.c */
 void pg_conn_init(struct pg_conn *c, struct pg_store *store, bool is_writer);

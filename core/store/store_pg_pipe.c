@@ -33,32 +33,47 @@ pg_push(struct pg_conn *c, struct store_req *r)
 
 /* The item comes first: so it is found if sending fails. */
 static bool
-send_call(struct pg_conn *c, struct store_req *r, int i)
+send_params(struct pg_conn *c, struct store_req *r, int i,
+    const struct pg_params *p)
 {
 	const struct store_call *call = &r->calls[i];
 	bool *prepared = pg_prepared(c, call->id);
-	struct pg_params p;
 	char name[32];
 
-	pg_params_set(&p, call->args, call->n_args);
 	snprintf(name, sizeof(name), "s%u_%u", c->epoch, call->id);
 	if (!*prepared) {
 		pg_item_push(c, PG_PREPARE, r, i);
 		if (!PQsendPrepare(c->pg, name,
-			store_sql_text(call->sql, STORE_POSTGRES), p.n,
-			p.types))
+			store_sql_text(call->sql, STORE_POSTGRES), p->n,
+			p->types))
 			return false;
 		*prepared = true;
 	}
 	pg_item_push(c, PG_CALL, r, i);
-	return PQsendQueryPrepared(c->pg, name, p.n, p.values, p.lengths,
-	    p.formats, 1);
+	return PQsendQueryPrepared(c->pg, name, p->n, p->values, p->lengths,
+	    p->formats, 1);
+}
+
+static bool
+send_call(struct pg_conn *c, struct store_req *r, int i)
+{
+	const struct store_call *call = &r->calls[i];
+	struct buf mem = { 0 };
+	struct pg_params p;
+	bool ok;
+
+	if (call->sql->is_set)
+		pg_set_params(&p, &mem, r, i);
+	else
+		pg_params_set(&p, call->args, call->n_args);
+	ok = send_params(c, r, i, &p);
+	buf_free(&mem);
+	return ok;
 }
 
 static bool
 send_req(struct pg_conn *c, struct store_req *r)
 {
-	c->n_sent++;
 	for (int i = 0; i < r->n_calls; i++)
 		if (!send_call(c, r, i))
 			return false;
@@ -91,6 +106,7 @@ send_reads(struct pg_conn *c)
 			store_req_end(r);
 			continue;
 		}
+		c->n_sent++;
 		if (!send_req(c, r))
 			return false;
 	}
@@ -98,16 +114,14 @@ send_reads(struct pg_conn *c)
 }
 
 /* The next transaction: one request that must be alone, or a batch. */
-static bool
-send_group(struct pg_conn *c)
+static struct store_req *
+group_take(struct pg_conn *c)
 {
 	unsigned max = c->store->base.db->config.batch_max, n = 0;
 	struct store_req *head = NULL, **tail = &head, *r;
-	bool ok = true;
 	size_t bytes = 0;
 
-	while (c->wait != NULL && n < max && ok) {
-		r = c->wait;
+	while ((r = c->wait) != NULL && n < max) {
 		bytes += r->size;
 		if (n > 0 && (r->alone || bytes > GROUP_BYTES))
 			break;
@@ -119,15 +133,37 @@ send_group(struct pg_conn *c)
 		*tail = r;
 		tail = &r->next;
 		n++;
+		c->n_sent++;
 		histogram_observe(store_metrics()->wait,
 		    (double)(clock_mono_us() - r->queued_us) / 1e6);
-		ok = send_req(c, r);
 		if (r->alone)
 			break;
 	}
-	if (n == 0)
+	return head;
+}
+
+static bool
+group_send(struct pg_conn *c, struct store_req *head)
+{
+	for (struct store_req *r = head; r != NULL; r = r->next) {
+		if (r->is_peer)
+			continue;
+		pg_set_gather(head, r);
+		if (!send_req(c, r))
+			return false;
+	}
+	return true;
+}
+
+static bool
+send_group(struct pg_conn *c)
+{
+	struct store_req *head = group_take(c);
+
+	if (head == NULL)
 		return true;
-	if (ok && FAILPOINT_ERROR("store.pg.pre_sync", NULL) == AS_OK &&
+	if (group_send(c, head) &&
+	    FAILPOINT_ERROR("store.pg.pre_sync", NULL) == AS_OK &&
 	    send_sync(c, head))
 		return true;
 	/* Sending failed: so the group is found when it is lost. */
@@ -176,24 +212,32 @@ pg_flush_later(struct pg_conn *c)
 		loop_at_turn_end(c->store->base.loop, &c->hook);
 }
 
-/* The session's settings; the first thing a connection is asked. */
+/*
+ * The session's settings; the first thing a connection is asked.  A writer's
+ * statements find their rows by key, whatever they are called with: they are
+ * planned once, and never as the scan that was right while a table was small.
+ */
 bool
 pg_send_setup(struct pg_conn *c)
 {
+	const struct store_config *config = &c->store->base.db->config;
 	char timeout[24];
-	const char *values[2];
+	const char *values[4];
 
 	snprintf(timeout, sizeof(timeout), "%lld",
-	    (long long)c->store->base.db->config.statement_timeout_ms);
+	    (long long)config->statement_timeout_ms);
 	values[0] = timeout;
-	values[1] = c->is_writer && !c->store->base.db->config.read_only ? "off"
-									 : "on";
+	values[1] = c->is_writer && !config->read_only ? "off" : "on";
+	values[2] = c->is_writer ? "force_generic_plan" : "auto";
+	values[3] = c->is_writer ? "off" : "on";
 	if (!PQsendQueryParams(c->pg,
 		"SELECT set_config('statement_timeout', $1, false), "
 		"set_config('default_transaction_read_only', $2, false), "
+		"set_config('plan_cache_mode', $3, false), "
+		"set_config('enable_seqscan', $4, false), "
 		"set_config('idle_in_transaction_session_timeout', '10s', "
 		"false), set_config('jit', 'off', false)",
-		2, NULL, values, NULL, NULL, 1))
+		4, NULL, values, NULL, NULL, 1))
 		return false;
 	pg_item_push(c, PG_SETUP, NULL, 0);
 	return send_sync(c, NULL);
@@ -260,7 +304,10 @@ item_result(struct pg_conn *c, struct pg_item *it, PGresult *res)
 	} else if (st == PGRES_FATAL_ERROR || st == PGRES_BAD_RESPONSE) {
 		item_failed(c, it, res);
 	} else if (it->kind == PG_CALL && r->rows[it->call] == NULL) {
-		r->rows[it->call] = pg_rows(res);
+		if (r->peer != NULL)
+			pg_set_answer(r, res);
+		else
+			r->rows[it->call] = pg_rows(res);
 		return;
 	}
 	PQclear(res);

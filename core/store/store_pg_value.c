@@ -29,10 +29,10 @@
 #define OID_UUID 2950
 #define OID_INFER 0
 
-static Oid
-type_of(enum sql_type type)
+Oid
+pg_type(const struct sql_arg *a)
 {
-	switch (type) {
+	switch (a->type == SQL_TYPE_NULL ? (enum sql_type)a->len : a->type) {
 	case SQL_TYPE_INT:
 		return OID_INT8;
 	case SQL_TYPE_NUM:
@@ -56,7 +56,7 @@ param_set(struct pg_params *p, int i, const struct sql_arg *a)
 {
 	bool null = a->type == SQL_TYPE_NULL;
 
-	p->types[i] = type_of(null ? (enum sql_type)a->len : a->type);
+	p->types[i] = pg_type(a);
 	p->formats[i] = 0;
 	p->lengths[i] = 0;
 	p->values[i] = null ? NULL : p->text[i];

@@ -29,6 +29,8 @@ struct store_call {
 
 struct store_req {
 	struct store_req *next; /* the driver's */
+	struct store_req *peer; /* PostgreSQL: the next of the same set */
+	bool is_peer; /* it goes with one before it */
 	struct loop_msg msg;
 	struct store *store;
 	struct fiber_wait wait;

@@ -9,8 +9,8 @@
 
 /*
  * The yardstick of the store on SQLite: the rows that the host has written for
- * chat turns, read from its database and written again to a new one with the
- * same schema by a plain loop.  A turn is its rows and, for each message, one
+ * chat turns, read from its database and written again in the same order to a
+ * new one with the same schema by a plain loop.  A turn is its rows and, for each message, one
  * compare-and-set of its run and one update of its thread, as each commit of
  * the engine has them; 50 messages, with what belongs to them, are a
  * commit.  WAL, synchronous=FULL, foreign keys on, one thread.  Prints
@@ -89,6 +89,8 @@ struct row {
 	sqlite3_value **values;
 	int n;
 	bool is_message;
+	sqlite3_int64 at; /* when it was written */
+	size_t place; /* among those of its time */
 };
 
 static struct row *rows;
@@ -109,7 +111,7 @@ insert_prepare(const char *table, int n)
 }
 
 static void
-row_add(sqlite3_stmt *select, sqlite3_stmt *insert, bool is_message)
+row_add(sqlite3_stmt *select, sqlite3_stmt *insert, int at, bool is_message)
 {
 	struct row *r;
 
@@ -118,7 +120,9 @@ row_add(sqlite3_stmt *select, sqlite3_stmt *insert, bool is_message)
 		if ((rows = realloc(rows, room * sizeof(*rows))) == NULL)
 			exit(1);
 	}
-	r = &rows[n_rows++];
+	r = &rows[n_rows];
+	r->place = n_rows++;
+	r->at = sqlite3_column_int64(select, at);
 	r->insert = insert;
 	r->n = sqlite3_column_count(select);
 	r->values = calloc((size_t)r->n, sizeof(sqlite3_value *));
@@ -130,6 +134,7 @@ row_add(sqlite3_stmt *select, sqlite3_stmt *insert, bool is_message)
 
 struct table {
 	sqlite3_stmt *select, *insert;
+	int at; /* the column created_at */
 };
 
 static struct table
@@ -142,6 +147,9 @@ table_open(const char *name, const char *by)
 	    by);
 	t.select = prepare(sql);
 	t.insert = insert_prepare(name, sqlite3_column_count(t.select));
+	t.at = 0;
+	while (strcmp(sqlite3_column_name(t.select, t.at), "created_at") != 0)
+		t.at++;
 	return t;
 }
 
@@ -150,8 +158,19 @@ table_load(struct table *t, sqlite3_value *run, bool is_message)
 {
 	sqlite3_bind_value(t->select, 1, run);
 	while (sqlite3_step(t->select) == SQLITE_ROW)
-		row_add(t->select, t->insert, is_message);
+		row_add(t->select, t->insert, t->at, is_message);
 	sqlite3_reset(t->select);
+}
+
+/* The runs of many threads were written side by side. */
+static int
+row_compare(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return (x->place > y->place) - (x->place < y->place);
 }
 
 static int
@@ -176,6 +195,7 @@ turns_load(void)
 		n_turns++;
 	}
 	sqlite3_finalize(ids);
+	qsort(rows, n_rows, sizeof(*rows), row_compare);
 	return n_turns;
 }
 
