@@ -34,6 +34,8 @@
 #define FORGET_MS 600000 /* at least so often, old changes are forgotten */
 #define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
+#define LOCK_WAIT_MS 2000 /* before work begins without it */
+#define LOCK_POLL_MS 5
 #define LAST_POLL_MS 20
 
 static struct app *
@@ -163,6 +165,21 @@ guard_tell(struct node *n)
 		atomic_store(&n->env.guarded, false);
 }
 
+/* Whoever dies with work had said that his lock tells of it. */
+static SUSPENDS void
+lock_take(struct node *n)
+{
+	struct loop *loop = node_app(n)->loop;
+	uint64_t until_ms = loop_now_ms(loop) + LOCK_WAIT_MS;
+
+	n->env.lock = n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
+	    (int32_t)(n->epoch % INT64_C(2147483648)));
+	while (store_lock_held_us(n->lock) < 0 && loop_now_ms(loop) < until_ms)
+		if (fiber_sleep(LOCK_POLL_MS) != FIBER_WOKEN)
+			return;
+	guard_tell(n);
+}
+
 /*
  * Who has just lost his own lock may have lost it as the others lost theirs:
  * he judges nobody before they have had the time to come back.
@@ -193,6 +210,8 @@ reap(struct node *n)
 	node_ring(n);
 }
 
+/* ---- What else is to be looked at --------------------------------- */
+
 /* Ours, cancelled through whichever process; who does not end it loses it. */
 static SUSPENDS void
 cancels_look(struct node *n)
@@ -221,8 +240,7 @@ orphans_look(struct node *n)
 {
 	struct app *app = node_app(n);
 
-	if (!n->executes || n->stopping ||
-	    loop_now_ms(app->loop) < n->look_at_ms)
+	if (n->stopping || loop_now_ms(app->loop) < n->look_at_ms)
 		return;
 	n->look_at_ms = loop_now_ms(app->loop) + ENGINE_LOOK_MS;
 	engine_look(app->engine);
@@ -240,7 +258,31 @@ forget(struct node *n)
 	(void)changes_forget(node_app(n)->store, keep * 1000, NULL);
 }
 
-/* Many may have expired at once; that must not keep the reaper. */
+static SUSPENDS void
+queues_look(struct node *n)
+{
+	struct app *app = node_app(n);
+
+	if (n->stopping || loop_now_ms(app->loop) < n->unstall_at_ms)
+		return;
+	n->unstall_at_ms = loop_now_ms(app->loop) + UNSTALL_MS;
+	engine_unstall(app->engine);
+}
+
+static SUSPENDS void
+look_fiber(void *arg)
+{
+	struct node *n = arg;
+
+	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 10000);
+	cancels_look(n);
+	orphans_look(n);
+	queues_look(n);
+	breaker_sync(node_app(n)->store, n->breakers,
+	    loop_now_ms(node_app(n)->loop));
+	n->looking = false;
+}
+
 static SUSPENDS void
 expire_fiber(void *arg)
 {
@@ -252,25 +294,12 @@ expire_fiber(void *arg)
 	n->expiring = false;
 }
 
+/* There may be much to do, which must not keep the reaper, nor be done twice. */
 static void
-expire_start(struct node *n)
+look_start(struct node *n, bool *busy, const char *name, fiber_fn fn)
 {
-	if (!n->executes || n->stopping || n->expiring)
-		return;
-	n->expiring = true;
-	if (fiber_spawn(node_app(n)->loop, "expire", expire_fiber, n).f == NULL)
-		n->expiring = false;
-}
-
-static SUSPENDS void
-queues_look(struct node *n)
-{
-	struct app *app = node_app(n);
-
-	if (n->stopping || loop_now_ms(app->loop) < n->unstall_at_ms)
-		return;
-	n->unstall_at_ms = loop_now_ms(app->loop) + UNSTALL_MS;
-	engine_unstall(app->engine);
+	if (!*busy)
+		*busy = fiber_spawn(node_app(n)->loop, name, fn, n).f != NULL;
 }
 
 static SUSPENDS void
@@ -284,15 +313,11 @@ reap_fiber(void *arg)
 		doom(n);
 	}
 	reap(n);
-	cancels_look(n);
-	orphans_look(n);
-	queues_look(n);
-	expire_start(n);
-	if (n->executes)
-		breaker_sync(node_app(n)->store, n->breakers,
-		    loop_now_ms(node_app(n)->loop));
-	if (!n->stopping)
-		timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
+	if (n->stopping)
+		return;
+	look_start(n, &n->looking, "look", look_fiber);
+	look_start(n, &n->expiring, "expire", expire_fiber);
+	timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
 }
 
 /* The fiber sets the timer again; without one the timer tries once more. */
@@ -345,8 +370,7 @@ node_join(struct node *n, struct error *err)
 		log_info("serve", "%d runs go on", freed);
 	if (st == AS_OK && n->executes && !n->alone &&
 	    n->p.settings->worker.lock)
-		n->env.lock = n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
-		    (int32_t)(n->epoch % INT64_C(2147483648)));
+		lock_take(n);
 	if (st == AS_OK)
 		node_env_tune(&n->env, node_app(n)->store);
 	return st;

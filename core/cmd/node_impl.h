@@ -75,7 +75,8 @@ struct node {
 	uint64_t look_at_ms; /* for runs that nobody works on */
 	uint64_t unstall_at_ms; /* the next look at queues of threads */
 	uint64_t forget_at_ms; /* when the next old changes of the inbox go */
-	bool expiring; /* a fiber looks for items that nobody has answered */
+	bool looking; /* a fiber looks after cancels, queues and breakers */
+	bool expiring; /* one looks for items that nobody has answered */
 	int64_t lease_us;
 	int64_t margin_us; /* of the lease, in which nothing new is begun */
 	uint16_t port;

@@ -212,7 +212,7 @@ static const struct as_field worker_fields[] = {
 	AS_MS(struct worker_settings, lease, 8000, 500, 600000, 0,
 	    "How long a process owns its runs after its last sign of life; "
 	    "it begins nothing new in the last quarter of it."),
-	AS_MS(struct worker_settings, beat, 2000, 50, 60000, 0,
+	AS_MS(struct worker_settings, beat, 1500, 50, 60000, 0,
 	    "How often a process gives a sign of life; at most a third of "
 	    "worker.lease."),
 	AS_BOOL(struct worker_settings, lock, true, 0,

@@ -21,6 +21,11 @@ check_PROGRAMS += tests/unit/t_hook
 tests_unit_t_hook_SOURCES = tests/unit/t_hook.c
 tests_unit_t_hook_LDADD = libhook.la libbase.la $(TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_outbox
+tests_integration_t_outbox_SOURCES = tests/integration/t_outbox.c
+tests_integration_t_outbox_LDADD = libhook.la libauth.la \
+	$(ENGINE_TEST_LIBS)
+
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_hook
 tests_fuzz_fuzz_hook_SOURCES = tests/fuzz/fuzz_hook.c

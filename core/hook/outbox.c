@@ -124,6 +124,11 @@ SQL(DELIVERY,
     " WHERE webhook_deliveries.status <> 'delivered'"
     " OR excluded.status = 'delivered'");
 
+/* Is that still what the delivery says? */
+#define SAYS(webhook, delivery, status) \
+	" EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id " \
+	"= " webhook " AND d.id = " delivery " AND d.status = " status ")"
+
 /* $4: 0 it works, 1 it does not, 2 given up, 3 gone. */
 SQL(WEBHOOK_TOLD,
     "UPDATE webhooks SET last_status = $2, last_at = now_us(),"
@@ -132,7 +137,7 @@ SQL(WEBHOOK_TOLD,
     " WHEN $4 = 3 THEN 'gone'"
     " WHEN $4 = 2 AND failures + 1 >= $3 THEN 'failing' END,"
     " paused = paused OR $4 = 3 OR ($4 = 2 AND failures + 1 >= $3)"
-    " WHERE id = $1");
+    " WHERE id = $1 AND" SAYS("$1", "$5", "$6"));
 
 /* One for a webhook and a run, whatever happens to both later. */
 SQL(NOTICE,
@@ -145,7 +150,8 @@ SQL(NOTICE,
     " 'A webhook message was given up' END, $4, 'pending', now_us(),"
     " now_us() FROM webhooks w JOIN runs r ON r.tenant_id = w.tenant_id"
     " AND r.user_id = w.user_id WHERE w.id = $1 AND r.id = $2"
-    " ON CONFLICT (run_id, interrupt_id) DO NOTHING");
+    " AND" SAYS("$1", "$5",
+	"$6") " ON CONFLICT (run_id, interrupt_id) DO NOTHING");
 
 SQL(AGAIN, "UPDATE outbox SET next_at = now_us() + $3 WHERE id = $1"
 	   " AND attempts = $2");
@@ -204,22 +210,24 @@ outbox_record(struct store *store, const struct outbox_try *t,
 {
 	bool was_tried = t->result != OUTBOX_PAUSED;
 	struct sql_arg hook = SQL_UUID(t->row->webhook_id);
+	struct sql_arg id = SQL_UUID(t->row->event_id);
+	struct sql_arg status = SQL_TEXT(status_of(t->result));
 	struct batch b;
 	enum as_status st;
 
 	batch_init(&b);
-	BATCH_ADD(&b, &DELIVERY, hook, SQL_UUID(t->row->event_id),
-	    SQL_TEXT(t->row->event), sql_uuid_or_null(t->run_id),
-	    SQL_TEXT(t->body), SQL_TEXT(status_of(t->result)),
+	BATCH_ADD(&b, &DELIVERY, hook, id, SQL_TEXT(t->row->event),
+	    sql_uuid_or_null(t->run_id), SQL_TEXT(t->body), status,
 	    SQL_INT(was_tried ? 1 : 0), sql_time(t->status), SQL_TEXT(t->error),
 	    SQL_INT(t->duration_ms),
 	    sql_time(t->result == OUTBOX_AGAIN ? t->wait_us : 0));
 	if (was_tried)
 		BATCH_ADD(&b, &WEBHOOK_TOLD, hook, sql_time(t->status),
-		    SQL_INT(t->tries), SQL_INT(told_of(t->result)));
+		    SQL_INT(t->tries), SQL_INT(told_of(t->result)), id, status);
 	if (told_of(t->result) > 1 && !uuid_is_nil(t->run_id))
 		BATCH_ADD(&b, &NOTICE, hook, SQL_UUID(t->run_id),
-		    SQL_UUID(uuid_v7()), SQL_TEXT(notice_text(b.arena, t)));
+		    SQL_UUID(uuid_v7()), SQL_TEXT(notice_text(b.arena, t)), id,
+		    status);
 	if (t->result == OUTBOX_AGAIN)
 		add_again(&b, t);
 	st = store_batch(store, b.calls, b.n, NULL, err);

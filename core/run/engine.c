@@ -137,7 +137,9 @@ start_reason(const struct work *w)
 {
 	if (w->state.fence <= 1)
 		return "started";
-	return w->state.attempt > 0 ? "retry" : "recovered";
+	if (w->state.waited == 0)
+		return "recovered";
+	return w->state.waited == RUN_WAITING_TIMER ? "retry" : "resumed";
 }
 
 /* Taken over or claimed from the queue: say so before anything else. */

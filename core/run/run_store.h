@@ -440,6 +440,8 @@ struct run_state {
 	const char *budget, *error_code; /* NULL: none */
 	int64_t attempt, version, cost_micros;
 	int64_t crash_count, crash_step;
+	/* As what it waited for its last claim, not its first; 0: in vain. */
+	enum run_status waited;
 	uint8_t checkpoint_hash[32]; /* zero: none yet */
 	struct run_branch branch;
 	struct uuid leaf; /* of its path now; nil: the thread is linear */

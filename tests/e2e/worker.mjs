@@ -16,14 +16,15 @@ import { api, ask, start, startWorker } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
 const KILLS = 10;
-const TAKEOVER_MS = 4000; // a lease alone would take at least 6 s
-const LEASE_MS = 30000; // and decides where a process dies before its first beat
+const TAKEOVER_MS = 4000; // the most that is promised is 3 s
+const LEASE_MS = 6000;
+const PATIENCE_MS = 30000; // ten times what is promised
 const SLOW = "plugins.llm_demo.delay=30";
 const postgres = process.env.TEST_POSTGRES_URL;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-async function eventually(what, found, ms = LEASE_MS) {
+async function eventually(what, found, ms = PATIENCE_MS) {
 	for (const until = Date.now() + ms; Date.now() < until; await pause(20)) {
 		const value = await found();
 		if (value)
@@ -234,11 +235,28 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 			await crew[dead].restart();
 		}
 		console.log(`# takeover after kill -9, ms: ${times.join(" ")}`);
-		const median = [...times].sort((a, b) => a - b)[KILLS >> 1];
-		assert.ok(median < TAKEOVER_MS, times.join(" "));
-		assert.ok(Math.max(...times) < LEASE_MS, times.join(" "));
+		// One may be late because the machine is; a lease that decides takes
+		// at least 6 s.
+		const sorted = [...times].sort((a, b) => a - b);
+		assert.ok(sorted[KILLS >> 1] < TAKEOVER_MS, times.join(" "));
+		assert.ok(sorted[KILLS - 2] < LEASE_MS, times.join(" "));
+		assert.ok(sorted[KILLS - 1] < PATIENCE_MS, times.join(" "));
 		for (const worker of crew)
 			await worker.stop();
+	});
+
+	test("who takes his first run has said how he will be missed", async () => {
+		const c = await say("hello");
+		const worker = await hire();
+		const epoch = await claimed(c);
+		assert.equal(epoch, worker.epoch);
+		assert.ok(Number(ask(server, "SELECT silence_us FROM nodes WHERE" +
+			` node_epoch = ${epoch}`)) > 0);
+		await worker.kill9();
+		const next = await hire();
+		assert.equal((await c.socket.end()).state, "succeeded");
+		await c.socket.close();
+		await next.stop();
 	});
 
 	test("without the lock the lease decides", async () => {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/run/run.h"
 #include "tests/fault/check.h"
 
 /*
@@ -23,9 +24,29 @@ struct run {
 	char state[32]; /* of the last run_status */
 	int64_t ended_at; /* run_seq of the terminal event, 0: none */
 	int n_messages;
+	int64_t tokens; /* spent, by the log */
 };
 
 /* ---- One run ------------------------------------------------------- */
+
+/* Of one answer, or of all that the run has spent, also for nothing. */
+static void
+fold_usage(struct run *r, struct json_object *usage, bool is_all)
+{
+	int64_t tokens = jget_int(usage, "input_tokens", 0) +
+			 jget_int(usage, "output_tokens", 0);
+
+	if (usage == NULL)
+		return;
+	if (is_all && tokens < r->tokens)
+		check_broken(r->c, "I17",
+		    "run %s: %lld tokens after event %lld, but its answers "
+		    "took "
+		    "%lld",
+		    r->text, (long long)tokens, (long long)r->n,
+		    (long long)r->tokens);
+	r->tokens = is_all ? tokens : r->tokens + tokens;
+}
 
 static void
 fold_status(struct run *r, struct json_object *body, int64_t run_seq)
@@ -35,6 +56,7 @@ fold_status(struct run *r, struct json_object *body, int64_t run_seq)
 	snprintf(r->state, sizeof(r->state), "%s", jget_str(body, "state", ""));
 	if (strcmp(reason, "recovered") == 0)
 		r->c->recoveries++;
+	fold_usage(r, jget(body, "usage"), true);
 	if (strcmp(jget_str(body, "status", ""), "end") != 0)
 		return;
 	if (r->ended_at != 0)
@@ -116,6 +138,9 @@ fold_event(struct run *r, const struct rows *rows, int i)
 		fold_checkpoint(r, body);
 	else if (strcmp(type, "message_created") == 0)
 		fold_message(r, body);
+	else if (strcmp(type, "message_end") == 0 ||
+		 strcmp(type, "compaction") == 0)
+		fold_usage(r, jget(body, "usage"), false);
 	json_object_put(body);
 }
 
@@ -170,6 +195,25 @@ compare_rows(struct run *r)
 		    "run %s at step %lld has %lld checkpoints up to step %lld",
 		    r->text, (long long)r->step, (long long)rows_int(row, 0, 1),
 		    (long long)rows_int(row, 0, 2));
+	rows_free(row);
+}
+
+/* What is counted against limits is what the log tells. */
+static void
+compare_usage(struct run *r)
+{
+	struct sql_arg args[] = { SQL_UUID(r->id) };
+	struct rows *row = check_query(r->c,
+	    "SELECT used_tokens, usage FROM runs WHERE id = $1", args, 1);
+	struct run_usage u = { 0 };
+
+	run_usage_parse(&u, rows_text(row, 0, 1));
+	if (rows_int(row, 0, 0) != r->tokens || u.input + u.output != r->tokens)
+		check_broken(r->c, "I17",
+		    "run %s has used %lld tokens, its usage says %lld, its log "
+		    "%lld",
+		    r->text, (long long)rows_int(row, 0, 0),
+		    (long long)(u.input + u.output), (long long)r->tokens);
 	rows_free(row);
 }
 
@@ -261,6 +305,7 @@ check_run(struct check *c, const struct rows *runs, int i)
 	rows_free(rows);
 	compare_heads(&r);
 	compare_rows(&r);
+	compare_usage(&r);
 	compare_calls(&r);
 }
 

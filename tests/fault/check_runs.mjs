@@ -89,6 +89,11 @@ test("a good database is good", async () => {
 const IN = (tool) => `tool = 'witness_${tool}'`;
 const LAST = "(SELECT max(run_seq) FROM run_events)";
 
+finds("I17", "tokens that the log does not tell of",
+	"UPDATE runs SET used_tokens = used_tokens + 1");
+finds("I17", "an answer that is not paid for", "UPDATE run_events SET payload = " +
+	"replace(payload, '\"input_tokens\":', '\"input_tokens\":9') " +
+	"WHERE type = 'message_end'");
 finds("I1", "a run that never ends", "UPDATE runs SET status = 'running'");
 finds("I2", "a gap in the log",
 	"DELETE FROM run_events WHERE run_seq = 5");

@@ -7,7 +7,7 @@ tests_fault_check_runs_SOURCES = tests/fault/check_runs.c \
 	tests/fault/check_rows.c tests/fault/check_webhooks.c \
 	tests/fault/check_witness.c \
 	tests/fault/check.h
-tests_fault_check_runs_LDADD = libstore.la libloop.la libbase.la $(DEP_LIBS)
+tests_fault_check_runs_LDADD = librun.la libstore.la libloop.la libbase.la $(DEP_LIBS)
 
 check_LTLIBRARIES += tests/fault/toolkit_witness.la
 tests_fault_toolkit_witness_la_SOURCES = tests/fault/toolkit_witness.c

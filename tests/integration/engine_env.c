@@ -229,6 +229,32 @@ bed_events(void)
 	return s;
 }
 
+#define STARTS "\"state\":\"running\",\"reason\":\""
+
+SUSPENDS const char *
+bed_starts(void)
+{
+	struct log_event *e = NULL;
+	struct buf b = { 0 };
+	const char *s;
+	int n = 0;
+
+	MUST(log_read(env.store, LOG_OF_RUN, bed.run_id, 0, 1000, &e, &n,
+		 &bed.err) == AS_OK);
+	for (int i = 0; i < n; i++) {
+		s = strstr(e[i].frame->data, STARTS);
+		if (strcmp(e[i].type, "run_status") != 0 || s == NULL)
+			continue;
+		s += strlen(STARTS);
+		buf_printf(&b, "%s%.*s", b.len > 0 ? " " : "",
+		    (int)strcspn(s, "\""), s);
+	}
+	s = arena_strdup(bed.arena, b.len > 0 ? b.data : "");
+	buf_free(&b);
+	log_events_free(e, n);
+	return s;
+}
+
 static SUSPENDS struct json_object *
 messages(void)
 {

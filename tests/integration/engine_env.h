@@ -70,6 +70,8 @@ SUSPENDS const char *bed_text(const char *text);
 SUSPENDS const char *bed_run_member(const char *key);
 /* Types of all events of the thread, with states, as one line. */
 SUSPENDS const char *bed_events(void);
+/* Why the run was begun, each time, as one line. */
+SUSPENDS const char *bed_starts(void);
 /* i: from the first message, or, if negative, from the last. */
 SUSPENDS void bed_message(int i, const char *role, const char *content,
     const char *state);

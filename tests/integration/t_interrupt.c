@@ -162,6 +162,7 @@ accepted(void)
 	    " run_status:running tool_result message_created checkpoint"
 	    " message_start message_end message_created checkpoint"
 	    " run_status:succeeded");
+	CU_ASSERT_STRING_EQUAL(bed_starts(), "started resumed");
 	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM run_events WHERE"
 				  " run_id = $1 AND type = 'tool_call' AND"
 				  " payload LIKE '%needs_approval\":true%'"),

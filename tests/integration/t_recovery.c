@@ -75,6 +75,7 @@ passing(void)
 	    " run_status:waiting_timer run_status:running message_reset"
 	    " run_status:waiting_timer run_status:running message_reset"
 	    " message_end message_created checkpoint run_status:succeeded");
+	CU_ASSERT_STRING_EQUAL(bed_starts(), "started retry retry");
 	CU_ASSERT_EQUAL(
 	    bed_count("SELECT count(*) FROM run_events WHERE run_id = $1 AND"
 		      " payload LIKE '%\"state\":\"waiting_timer\",'"
@@ -242,6 +243,7 @@ falls_back(void)
 					"run_id = $1"
 					" AND role = 'assistant'"),
 	    "c/two");
+	CU_ASSERT_STRING_EQUAL(bed_starts(), "started retry retry retry");
 }
 
 static void

@@ -208,9 +208,21 @@ assert_whole(void)
 	    0);
 }
 
+/* Only of an owner that was lost it is said that the run was recovered. */
+static SUSPENDS void
+assert_said_why(bool lost)
+{
+	const char *why = bed_starts();
+
+	CU_ASSERT_STRING_NOT_EQUAL(why, "");
+	CU_ASSERT_EQUAL(strstr(why, "recovered") != NULL, lost);
+}
+
 static SUSPENDS void
 stop_any_time(bool dies)
 {
+	bool lost;
+
 	for (int k = 0; k < MOMENTS; k++) {
 		fake.n_chats = fake.n_tools = 0;
 		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
@@ -220,9 +232,10 @@ stop_any_time(bool dies)
 		/* Whichever answer it was at, it is asked again. */
 		fake.n_chats = bed_count("SELECT count(*) FROM messages WHERE"
 					 " run_id = $1 AND role = 'assistant'");
-		(void)bed_next();
+		lost = bed_next() > 0;
 		bed_until("succeeded");
 		assert_whole();
+		assert_said_why(lost);
 		CU_ASSERT_TRUE(dies || fake.n_tools == 3);
 		bed_wait_end();
 	}

@@ -92,6 +92,7 @@ reads_state(struct arena *arena)
 	CU_ASSERT_EQUAL(s[0].status, s[1].status);
 	CU_ASSERT_EQUAL(s[0].fence, s[1].fence);
 	CU_ASSERT_EQUAL(s[0].owner_epoch, s[1].owner_epoch);
+	CU_ASSERT_EQUAL(s[0].waited, s[1].waited);
 	CU_ASSERT_EQUAL(s[0].heads.seq, s[1].heads.seq);
 	CU_ASSERT_EQUAL(s[0].heads.run_seq, s[1].heads.run_seq);
 	CU_ASSERT_EQUAL(s[0].heads.msg_seq, s[1].heads.msg_seq);

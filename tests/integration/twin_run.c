@@ -38,6 +38,8 @@ events_make(struct event_list *l, int n)
 		jput_str(o, "message_id", id);
 		jput_int(o, "attempt", below(5));
 		jput_str(o, "x", words());
+		jput_str(o, "state",
+		    run_status_name((enum run_status)(1 + below(14))));
 		buf_add_str(&b, json_text(o));
 		event_list_add(l, types[below(N_ITEMS(types))], &b);
 		json_object_put(o);

@@ -93,6 +93,29 @@ state_hash(const struct model *m, struct run_state *s)
 	}
 }
 
+/* See the statement: an owner that was lost leaves a gap of fences. */
+static enum run_status
+state_waited(const struct model *m, const struct model_run *r)
+{
+	enum run_status waited = 0;
+	struct json_object *body = NULL;
+
+	for (int i = m->events.n - 1; r->fence > 1 && i >= 0; i--) {
+		const struct model_event *e = m->events.rows[i];
+
+		if (!uuid_equal(e->run_id, r->id) ||
+		    strcmp(e->type, "run_status") != 0)
+			continue;
+		if (e->fence >= r->fence - 1 &&
+		    json_parse(e->body, strlen(e->body), &body, NULL) == AS_OK)
+			waited = run_status_by_name(
+			    jget_str(body, "state", ""));
+		json_object_put(body);
+		break;
+	}
+	return waited;
+}
+
 static void
 state_queue(const struct model *m, const struct model_run *r,
     struct arena *arena, struct run_state *s)
@@ -123,6 +146,7 @@ model_read_state(void *arg, struct uuid run_id, struct arena *arena,
 	state_texts(r, arena, out);
 	state_family(m, r, arena, out);
 	state_hash(m, out);
+	out->waited = state_waited(m, r);
 	out->branch = r->branch;
 	out->leaf = model_leaf_of(m, r);
 	out->forked_from = r->forked_from;
