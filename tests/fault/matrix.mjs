@@ -5,6 +5,7 @@
 // must be whole.  Prints TAP, then a table.
 //
 //   matrix.mjs [--store sqlite|postgres] [--quick] [--only TEXT] [--keep]
+//              [--shard I/N] [--full]
 //
 // A case is one hit of one point: a server with that fault has a conversation
 // (the model asks for a tool of each effect class at once), dies or is stopped
@@ -18,6 +19,8 @@
 // Environment: AGENT_STUDIO (built with --enable-failpoints), BUILD_DIR,
 // SRC_DIR, and TEST_POSTGRES_URL for PostgreSQL.  --keep leaves the folders of
 // cases that failed.  --quick takes one hit of each point, and does not stop.
+// --shard 2/3 plays the second third of the cases.  --full plays each point in
+// all conversations that reach it, at every hit, and cuts off everywhere.
 
 import { readFileSync, readdirSync, rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -307,6 +310,10 @@ function plotOf(point) {
 		return "stop";
 	return /^(fork|compact)\./.exec(point)?.[1] ?? "talk";
 }
+// Those that reach it; one that needs a death before it has no other.
+const plotsOf = (point, hits, full) => !full || earlier[point]
+	? [plotOf(point)] : Object.keys(plots).filter((p) =>
+		hits.get(p).get(point) > 0);
 const rest = (plot, story) => plot.rest ? plot.rest(story) : story.rest();
 
 // How often each point is hit when nothing goes wrong.
@@ -350,7 +357,7 @@ function struck(c, server, story) {
 	const stopped = c.action === "kill" ? new Promise(() => {})
 		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
 
-	const over = rest(plots[plotOf(c.point)], story).then(() => new Promise((_, reject) => {
+	const over = rest(plots[c.plot], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
 		setTimeout(() => reject(new NotHit(`no hit ${c.nth}`)),
 			c.point.startsWith("outbox.") ? 5000 : 500);
@@ -367,7 +374,7 @@ async function untilStruck(c, story) {
 	const fault = `${c.point}=${c.action === "kill" ? "kill" : "stop"},` +
 		`nth=${c.nth}`;
 	const first = earlier[c.point] ?? fault;
-	const plot = plots[plotOf(c.point)];
+	const plot = plots[c.plot];
 	let server = await story.start();
 
 	await story.listen(server);
@@ -406,13 +413,13 @@ async function successor(c, story, server) {
 		return server;
 	}
 	story.leave();
-	const next = await story.start({ env: plots[plotOf(c.point)].env });
+	const next = await story.start({ env: plots[c.plot].env });
 	await story.read(next);
 	return next;
 }
 
 async function tell(c, story) {
-	const plot = plots[plotOf(c.point)];
+	const plot = plots[c.plot];
 	const server = await untilStruck(c, story);
 	const from = performance.now();
 	const next = await successor(c, story, server);
@@ -440,10 +447,10 @@ async function tell(c, story) {
 }
 
 async function play(c, world) {
-	const story = await world.story(`${c.action}-${c.point}-${c.nth}`);
+	const story = await world.story(`${c.action}-${c.point}-${c.nth}-${c.plot}`);
 
 	c.folder = story.name;
-	story.settings = plots[plotOf(c.point)].settings;
+	story.settings = plots[c.plot].settings;
 	try {
 		await tell(c, story);
 		const { broken, figures } = await story.check();
@@ -468,27 +475,40 @@ async function play(c, world) {
 
 // ---- The matrix -------------------------------------------------------------
 
-async function casesOf(world, actions, points, { quick, only }) {
-	const hits = new Map();
+function casesAt(point, plot, { world, actions, quick, full, n }) {
 	const cases = [];
+
+	for (const action of actions) {
+		if (action === "cut" && !full && !/^(store|commit)\./.test(point))
+			continue;
+		const c = { point, plot, action, store: world.store };
+		if (n === 0)
+			cases.push({ ...c, nth: 0, problems: ["the point is never hit"] });
+		for (const nth of someOf(n, quick ? 1 : full ? n : HITS_MAX))
+			cases.push({ ...c, nth });
+	}
+	return cases;
+}
+
+async function casesOf(world, actions, points, { quick, only, full, shard }) {
+	const hits = new Map();
+	const cases = [], mine = [];
 
 	for (const plot of Object.keys(plots))
 		hits.set(plot, await countHits(world, plot));
 	for (const point of points) {
 		if (!isOn(point, world.store) || (only && !point.includes(only)))
 			continue;
-		const n = earlier[point] ? 1 : hits.get(plotOf(point)).get(point) ?? 0;
-		for (const action of actions) {
-			if (action === "cut" && !/^(store|commit)\./.test(point))
-				continue;
-			if (n === 0)
-				cases.push({ point, action, nth: 0, store: world.store,
-					problems: ["the point is never hit"] });
-			for (const nth of someOf(n, quick ? 1 : HITS_MAX))
-				cases.push({ point, action, nth, store: world.store });
-		}
+		const told = plotsOf(point, hits, full);
+		for (const plot of told.length > 0 ? told : [plotOf(point)])
+			cases.push(...casesAt(point, plot, { world, actions, quick, full,
+				n: earlier[point] ? 1 : hits.get(plot).get(point) ?? 0 }));
 	}
-	return cases;
+	const [part, parts] = shard;
+	for (let i = 0; i < cases.length; i++)
+		if (i % parts === part - 1)
+			mine.push(cases[i]);
+	return mine;
 }
 
 let number = 0;
@@ -502,6 +522,7 @@ function report(c) {
 		process.stdout.write(`# story ${c.folder}\n`);
 	process.stdout.write(`${ok ? "ok" : "not ok"} ${++number} - ${c.store}: ` +
 		`${c.action} at ${c.point}, hit ${c.nth}` +
+		`${c.plot && c.plot !== plotOf(c.point) ? ` of ${c.plot}` : ""}` +
 		`${c.state ? ` (${c.state}, ${c.seconds.toFixed(1)} s)` : ""}\n`);
 }
 
@@ -528,7 +549,7 @@ function sumUp(cases) {
 
 	for (const k of CLASSES)
 		row.resends[k] = row.unknown[k] = 0;
-	for (const { figures, seconds = 0, point } of cases) {
+	for (const { figures, seconds = 0, plot } of cases) {
 		row.seconds = Math.max(row.seconds, seconds);
 		if (!figures)
 			continue;
@@ -539,7 +560,7 @@ function sumUp(cases) {
 		for (const k of CLASSES) {
 			row.resends[k] += figures[k].resends;
 			// Of a run that was stopped nobody waits for the outcome.
-			if (plotOf(point) === "talk")
+			if (plot === "talk")
 				row.unknown[k] += figures[k].unknown;
 			row.duplicates += k === "P" ? 0 : figures[k].duplicates;
 		}
@@ -572,7 +593,8 @@ function printTable(cases) {
 }
 
 // Of all cases together: what the classes promise, and that it was tried.
-function judge(cases, { quick, only }) {
+function judge(cases, { quick, only, shard }) {
+	const some = quick || only || shard[1] > 1;
 	const all = sumUp(cases);
 	const problems = [];
 	const claim = (ok, text) => ok || problems.push(text);
@@ -583,12 +605,12 @@ function judge(cases, { quick, only }) {
 		claim(all.unknown[k] === 0,
 			`${all.unknown[k]} calls of class ${k} are unknown`);
 	claim(all.resends.U === 0, "a call of class U was sent again");
-	if (!only && !quick)
+	if (!some)
 		for (const k of ["P", "N", "K"])
 			claim(all.resends[k] > 0, `no call of class ${k} was sent again`);
-	if (!only && !quick)
+	if (!some)
 		claim(all.asked > 0, "nobody asked whether a call happened");
-	if (!quick && cases.some((c) => c.point === "outbox.post_send"))
+	if (!some && cases.some((c) => c.point === "outbox.post_send"))
 		claim(all.told > 0, "no webhook message was sent again");
 	report({ store: "all", action: "what", point: "the effect classes promise",
 		nth: cases.length, problems });
@@ -596,7 +618,8 @@ function judge(cases, { quick, only }) {
 }
 
 function options(argv) {
-	const o = { stores: ["sqlite"], quick: false, only: null, keep: false };
+	const o = { stores: ["sqlite"], quick: false, only: null, keep: false,
+		full: false, shard: [1, 1] };
 
 	if (process.env.TEST_POSTGRES_URL)
 		o.stores.push("postgres");
@@ -605,6 +628,10 @@ function options(argv) {
 			o.quick = true;
 		else if (argv[i] === "--keep")
 			o.keep = true;
+		else if (argv[i] === "--full")
+			o.full = true;
+		else if (argv[i] === "--shard")
+			o.shard = argv[++i].split("/").map(Number);
 		else if (argv[i] === "--store")
 			o.stores = [argv[++i]];
 		else if (argv[i] === "--only")
@@ -612,6 +639,8 @@ function options(argv) {
 		else
 			throw new Error(`unknown argument '${argv[i]}'`);
 	}
+	if (!(o.shard[0] >= 1 && o.shard[0] <= o.shard[1]))
+		throw new Error("--shard: expected I/N");
 	return o;
 }
 
