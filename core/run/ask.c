@@ -247,6 +247,7 @@ answers_apply(struct tools *t, const struct run_asked *all, int n_all, int *n,
 		struct call *c = &t->calls[i];
 		const struct run_asked *item = ask_find(all, n_all, &c->row);
 
+		MUTANT_DO(BY_POSITION, item = mutant_answer(all, n_all, *n));
 		if (!c->asks || item == NULL ||
 		    strcmp(item->status, "pending") == 0)
 			continue;

@@ -27,6 +27,7 @@ enum mutant {
 	MUTANT_PUBLISH_EARLY, /* before the commit */
 	MUTANT_RESEND_UNSAFE, /* a call that must not be repeated is */
 	MUTANT_UNASKED, /* a call is made before a person has said so */
+	MUTANT_BY_POSITION, /* answers go to calls in their order */
 	MUTANT_PARK_BLIND, /* a run waits without having seen an answer */
 	MUTANT_JUMP_QUEUE, /* the last one that waits is the next */
 	MUTANT_LAST_
@@ -40,6 +41,7 @@ extern int mutant; /* of this process */
 			statement; \
 	while (0)
 
+struct run_asked;
 struct run_tool;
 struct work;
 
@@ -47,6 +49,8 @@ struct work;
 SUSPENDS void mutant_dispatch(struct work *w, const struct run_tool *calls,
     int n);
 const char *mutant_key(const char *key, int64_t fence);
+const struct run_asked *mutant_answer(const struct run_asked *all, int n,
+    int nth);
 
 #else
 

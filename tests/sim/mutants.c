@@ -49,6 +49,15 @@ mutant_key(const char *key, int64_t fence)
 	return fence > 1 ? text : key;
 }
 
+const struct run_asked *
+mutant_answer(const struct run_asked *all, int n, int nth)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(all[i].status, "pending") != 0 && nth-- == 0)
+			return &all[i];
+	return NULL;
+}
+
 static const struct {
 	int mutant;
 	const char *breaks; /* by this it must be found, and by nothing else */
@@ -65,6 +74,7 @@ static const struct {
 	    "an event is shown before it is stored" },
 	{ MUTANT_RESEND_UNSAFE, "I7", "an unsafe call is sent again" },
 	{ MUTANT_UNASKED, "I10", "a call is made before it is approved" },
+	{ MUTANT_BY_POSITION, "I10", "answers go to calls in their order" },
 	{ MUTANT_PARK_BLIND, "I10", "a run waits beside an answer" },
 	{ MUTANT_JUMP_QUEUE, "FIFO", "the last one that waits is the next" },
 };
