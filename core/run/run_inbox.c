@@ -233,7 +233,8 @@ SQL(OVERDUE, "SELECT i.id, i.run_id, i.on_expire FROM inbox_items i"
 	     " JOIN runs r ON r.id = i.run_id WHERE i.status = 'pending'"
 	     " AND i.expires_at IS NOT NULL AND i.expires_at <= now_us()"
 	     " AND r.status <> 'cancelling' AND CASE i.on_expire"
-	     " WHEN 'escalate' THEN r.status = 'waiting_human'"
+	     " WHEN 'escalate'"
+	     " THEN r.status IN ('waiting_human', 'waiting_child')"
 	     " WHEN 'fail' THEN r.status NOT IN ('running', 'waiting_child')"
 	     " ELSE TRUE END ORDER BY i.expires_at, i.id LIMIT $1");
 

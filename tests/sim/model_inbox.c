@@ -162,7 +162,8 @@ is_overdue(struct model *m, const struct model_item *t)
 	    r->status == RUN_CANCELLING)
 		return false;
 	if (strcmp(then, "escalate") == 0)
-		return r->status == RUN_WAITING_HUMAN;
+		return r->status == RUN_WAITING_HUMAN ||
+		       r->status == RUN_WAITING_CHILD;
 	if (strcmp(then, "fail") == 0)
 		return r->status != RUN_RUNNING &&
 		       r->status != RUN_WAITING_CHILD;
