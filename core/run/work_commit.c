@@ -258,12 +258,15 @@ work_state_look(struct work *w, const struct run_state *now)
 }
 
 /*
- * What the row says after a miss or an unknown outcome.  AS_OK: it was ours
- * and is written; AS_BUSY: not written, the same commit may be tried again.
+ * What the row says after a miss or, `unknown`, after a try of which nobody
+ * knows the outcome.  AS_OK: it was ours and is written; AS_BUSY: not written,
+ * the same commit may be tried again.
  */
 static SUSPENDS enum as_status
-commit_resolve(struct work *w, struct run_commit *c, struct error *err)
+commit_resolve(struct work *w, struct run_commit *c, bool unknown,
+    struct error *err)
 {
+	bool moved;
 	struct run_state now;
 	enum as_status st;
 
@@ -271,11 +274,12 @@ commit_resolve(struct work *w, struct run_commit *c, struct error *err)
 	if (st != AS_OK)
 		return st == AS_NOTFOUND ? AS_CANCELED : AS_BUSY;
 	/* Beside the owner only a cancel writes, once, and it is one event. */
-	if (uuid_equal(now.last_commit_id, c->commit_id) ||
-	    (!w->guest && now.fence == w->state.fence &&
-		now.heads.run_seq > c->heads.run_seq + 1))
+	moved = !w->guest && now.fence == w->state.fence &&
+		now.heads.run_seq > c->heads.run_seq + 1;
+	if (uuid_equal(now.last_commit_id, c->commit_id) || (moved && unknown))
 		return AS_OK;
-	if (now.fence != w->state.fence || now.step != w->state.step ||
+	/* Moved: we gave this run up once, and what we sent then came late. */
+	if (moved || now.fence != w->state.fence || now.step != w->state.step ||
 	    (w->guest ? now.heads.run_seq != c->heads.run_seq
 		      : !run_has_owner(now.status))) {
 		run_count_refused("fence");
@@ -425,6 +429,7 @@ SUSPENDS enum as_status
 work_commit(struct work *w, struct work_commit *wc, struct error *err)
 {
 	struct run_commit *c = &wc->c;
+	bool unknown = false;
 	int64_t before;
 	enum as_status st;
 
@@ -440,13 +445,14 @@ work_commit(struct work *w, struct work_commit *wc, struct error *err)
 		if (st == AS_OK || st == AS_CANCELED)
 			break;
 		if (st != AS_CONFLICT) {
+			unknown = true;
 			if (!work_is_passing(st) && ++failed == COMMIT_TRIES)
 				break;
 			if (fiber_sleep(work_backoff_ms(w, i)) != FIBER_WOKEN)
 				break;
 		}
 		before = c->heads.msg_seq;
-		st = commit_resolve(w, c, err);
+		st = commit_resolve(w, c, unknown, err);
 		if (st != AS_BUSY)
 			break;
 		commit_renumber(w, wc, before);
