@@ -82,8 +82,8 @@ check_checkpoints(struct check *c)
 	    "WITH RECURSIVE up (id, at, n) AS (SELECT checkpoint_id,"
 	    " parent_id, 0 FROM checkpoints UNION ALL SELECT up.id,"
 	    " c.parent_id, up.n + 1 FROM up JOIN checkpoints c ON"
-	    " c.checkpoint_id = up.at WHERE up.n < 1000)"
-	    " SELECT DISTINCT id FROM up WHERE at = id OR n >= 1000");
+	    " c.checkpoint_id = up.at WHERE up.n < 20000)"
+	    " SELECT DISTINCT id FROM up WHERE at = id OR n >= 20000");
 	/* What was rolled back is a branch that the head has left. */
 	check_no_row(c, "I5", "a thread with several heads",
 	    "SELECT c.thread_id FROM checkpoints c JOIN runs r ON r.id ="
