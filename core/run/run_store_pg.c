@@ -296,91 +296,67 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 					      " threads.tenant_id, user_id, " \
 					      "0::bigint AS step, '' AS ns, " \
 					      "i.fence)"
-#define NEW_THREAD \
+#define NEW_ARRAYS \
+	"$1::uuid[], $42::uuid[], $28::uuid[], $24::uuid[], $23::text[]," \
+	" $2::uuid[], $22::bigint[], $36::bigint[], $5::bigint[]," \
+	" $43::uuid[]"
+#define NEW_NAMES \
+	"thread_id, tenant_id, user_id, agent_id, title, run_id, head_seq," \
+	" next_msg_seq, at, leaf"
+#define BEGUN_ARRAYS "$1::uuid[], $2::uuid[], $5::bigint[], $30::bigint[]"
+#define BEGUN_NAMES "thread_id, run_id, at, fence"
+#define INSERT_THREAD \
 	"WITH t AS (INSERT INTO threads (id, tenant_id, user_id, agent_id," \
 	" title, status, active_run_id, head_seq, next_msg_seq, version," \
 	" created_at, updated_at, active_leaf)" \
 	" SELECT i.thread_id, i.tenant_id, i.user_id, i.agent_id, i.title," \
 	" 'busy', i.run_id, i.head_seq, i.next_msg_seq, 2, i.at, i.at," \
-	" i.leaf FROM " WITH_REQUESTS( \
-	    "$1::uuid[], $42::uuid[], $28::uuid[], $24::uuid[]," \
-	    " $23::text[], $2::uuid[], $22::bigint[], $36::bigint[]," \
-	    " $5::bigint[], $43::uuid[]", \
-	    "thread_id, tenant_id, user_id, agent_id, title, run_id," \
-	    " head_seq, next_msg_seq, at, leaf") " RETURNING id, tenant_id, " \
-						 "user_id)," \
-						 " g AS (SELECT i.n, t.id AS " \
-						 "thread_id, i.run_id, i.at, " \
-						 "t.tenant_id," \
-						 " t.user_id, 0::bigint AS " \
-						 "step, '' AS ns, i.fence " \
-						 "FROM t JOIN " WITH_REQUESTS( \
-						     "$1::uuid[], " \
-						     "$2::uuid[], " \
-						     "$5::bigint[], " \
-						     "$30::bigint[]", \
-						     "thread_id, run_id, at, " \
-						     "fence") " ON " \
-							      "i.thread_id = " \
-							      "t.id)"
+	" i.leaf FROM " WITH_REQUESTS(NEW_ARRAYS, NEW_NAMES) INSERTED
+#define INSERTED " RETURNING id, tenant_id, user_id)"
+#define BEGUN \
+	", g AS (SELECT i.n, t.id AS thread_id, i.run_id, i.at, t.tenant_id," \
+	" t.user_id, 0::bigint AS step, '' AS ns, i.fence FROM t " \
+	"JOIN " WITH_REQUESTS(BEGUN_ARRAYS, \
+	    BEGUN_NAMES) " ON i.thread_id = t.id)"
+#define NEW_THREAD INSERT_THREAD BEGUN
+
+#define RUN_ARRAYS \
+	"$24::uuid[], $25::text[], $26::text[], $27::text[], $28::uuid[]," \
+	" $29::bigint[], $31::bigint[], $32::bigint[], $33::text[]," \
+	" $34::bigint[], $35::uuid[], $37::text[], $38::bigint[]," \
+	" $40::text[], $41::text[], $44::uuid[], $45::uuid[], $46::text[]"
+#define RUN_NAMES \
+	"agent_id, status, correlation_id, traceparent, by_id, n_events," \
+	" owner_epoch, deadline_at, model, started_at, forked_from, kind," \
+	" class, origin, dedup, branch_leaf, branch_before, multitask"
+#define INSERT_RUN \
+	", r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id," \
+	" agent_id, kind, class, status, correlation_id, traceparent," \
+	" created_by_user_id, root_run_id, checkpoint_ns, step, head_seq," \
+	" fence, version, last_commit_id, owner_epoch, attempt," \
+	" deadline_at, model, created_at, updated_at, started_at," \
+	" holds_thread, forked_from_run, origin, dedup, branch_leaf," \
+	" branch_before, multitask)" \
+	" SELECT g.run_id, g.tenant_id, g.thread_id, g.user_id, i.agent_id," \
+	" i.kind, i.class, i.status, i.correlation_id, i.traceparent," \
+	" i.by_id, g.run_id, g.ns, g.step, i.n_events, g.fence, 1, g.run_id," \
+	" i.owner_epoch, 0, i.deadline_at, i.model, g.at, g.at," \
+	" i.started_at, TRUE, i.forked_from, i.origin, i.dedup," \
+	" i.branch_leaf, i.branch_before, i.multitask" RUN_FROM
+#define RUN_FROM " FROM g" JOIN_REQUESTS(RUN_ARRAYS, RUN_NAMES) ")"
+
+#define JOB_ARRAYS "$38::bigint[], $39::bigint[], $31::bigint[], $34::bigint[]"
+#define JOB_NAMES "class, run_at, owner_epoch, started_at"
+#define INSERT_JOB \
+	", j AS (INSERT INTO jobs (kind, class, run_id, tenant_id, run_at," \
+	" enqueued_at, state, owner_epoch, leased_at, attempts)" \
+	" SELECT 'run', i.class, g.run_id, g.tenant_id, i.run_at, g.at," \
+	" g.fence, i.owner_epoch, i.started_at, 0" JOB_FROM
+#define JOB_FROM " FROM g" JOIN_REQUESTS(JOB_ARRAYS, JOB_NAMES) ")"
 
 #define CREATE_WITH(thread) \
-	thread \
-	    ", r AS (INSERT INTO runs (id, tenant_id, thread_id, user_id," \
-	    " agent_id, kind, class, status, correlation_id, traceparent," \
-	    " created_by_user_id, root_run_id, checkpoint_ns, step, head_seq," \
-	    " fence, version, last_commit_id, owner_epoch, attempt," \
-	    " deadline_at, model, created_at, updated_at, started_at," \
-	    " holds_thread, forked_from_run, origin, dedup, branch_leaf," \
-	    " branch_before, multitask)" \
-	    " SELECT g.run_id, g.tenant_id, g.thread_id, g.user_id, " \
-	    "i.agent_id," \
-	    " i.kind, i.class, i.status, i.correlation_id, i.traceparent," \
-	    " i.by_id, g.run_id, g.ns, g.step, i.n_events, g.fence, 1, " \
-	    "g.run_id," \
-	    " i.owner_epoch, 0, i.deadline_at, i.model, g.at, g.at," \
-	    " i.started_at, TRUE, i.forked_from, i.origin, i.dedup," \
-	    " i.branch_leaf, i.branch_before, i.multitask FROM " \
-	    "g" JOIN_REQUESTS( \
-		"$24::uuid[], $25::text[], $26::text[], $27::text[]," \
-		" $28::uuid[], $29::bigint[], $31::bigint[], $32::bigint[]," \
-		" $33::text[], $34::bigint[], $35::uuid[], $37::text[]," \
-		" $38::bigint[], $40::text[], $41::text[], $44::uuid[]," \
-		" $45::uuid[], $46::text[]", \
-		"agent_id, status, correlation_id, traceparent, by_id, " \
-		"n_events," \
-		" owner_epoch, deadline_at, model, started_at, forked_from, " \
-		"kind," \
-		" class, origin, dedup, branch_leaf, branch_before, " \
-		"multitask") "), m AS (" MESSAGE_FROM ")," \
-			     " e AS (" EVENTS_FROM ")," \
-			     " j AS (INSERT INTO jobs (kind, class, run_id, " \
-			     "tenant_id, run_at," \
-			     " enqueued_at, state, owner_epoch, leased_at, " \
-			     "attempts)" \
-			     " SELECT 'run', i.class, g.run_id, g.tenant_id, " \
-			     "i.run_at, g.at," \
-			     " g.fence, i.owner_epoch, i.started_at, 0 FROM " \
-			     "g" JOIN_REQUESTS("$38::bigint[], " \
-					       "$39::bigint[], $31::bigint[]," \
-					       " $34::bigint[]", \
-				 "class, run_at, owner_epoch, started_at") ")" \
-									   " " \
-									   "S" \
-									   "E" \
-									   "L" \
-									   "E" \
-									   "C" \
-									   "T" \
-									   " " \
-									   "n" \
-									   " " \
-									   "F" \
-									   "R" \
-									   "O" \
-									   "M" \
-									   " " \
-									   "g"
+	thread INSERT_RUN ", m AS (" MESSAGE_FROM "), e AS (" EVENTS_FROM \
+			  ")" INSERT_JOB " SELECT n FROM g"
 
 static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD),
 	.is_set = true };
@@ -473,7 +449,22 @@ run_store_pg_create(struct store *store, const struct run_create *c,
  * Each part costs the server something even if it has nothing to do, so there
  * is a statement for what is most frequent, one message and no tools.
  */
-#define COMMIT_WITH(messages, parts) \
+#define GUARD_ARRAYS \
+	"$1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]," \
+	" $22::uuid[], $23::text[], $24::boolean[], $25::bigint[]," \
+	" $26::bigint[], $27::bigint[], $28::uuid[], $29::text[]," \
+	" $30::bigint[], $31::text[], $32::text[], $33::text[]," \
+	" $34::bigint[], $35::bigint[], $36::boolean[], $37::text[]," \
+	" $38::bigint[], $39::bigint[], $45::boolean[], $47::bigint[]," \
+	" $48::bigint[], $49::bigint[], $50::text[], $51::text[]," \
+	" $52::bigint[], $53::bigint[]"
+#define GUARD_NAMES \
+	"thread_id, run_id, run_seq, seq, at, commit_id, status, holds," \
+	" advance, bump, run_head, checkpoint_id, usage, tokens," \
+	" error_code, error, cancel_mode, cancel_at, completed_at, ends," \
+	" from_status, from_step, from_fence, owned, attempt, next_at," \
+	" cost, model, budget, deadline_at, from_version"
+#define GUARD_RUN \
 	"WITH g AS (UPDATE runs SET last_commit_id = i.commit_id," \
 	" status = i.status, holds_thread = i.holds," \
 	" step = runs.step + i.advance, fence = runs.fence + i.bump," \
@@ -492,277 +483,71 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" model = COALESCE(i.model, runs.model)," \
 	" budget = COALESCE(i.budget, runs.budget)," \
 	" deadline_at = COALESCE(i.deadline_at, runs.deadline_at) " \
-	"FROM " WITH_REQUESTS( \
-	    "$1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]," \
-	    " $5::bigint[], $22::uuid[], $23::text[], $24::boolean[]," \
-	    " $25::bigint[], $26::bigint[], $27::bigint[], $28::uuid[]," \
-	    " $29::text[], $30::bigint[], $31::text[], $32::text[]," \
-	    " $33::text[], $34::bigint[], $35::bigint[], $36::boolean[]," \
-	    " $37::text[], $38::bigint[], $39::bigint[], $45::boolean[]," \
-	    " $47::bigint[], $48::bigint[], $49::bigint[], $50::text[]," \
-	    " $51::text[], $52::bigint[], $53::bigint[]", \
-	    "thread_id, run_id, run_seq, seq, at, commit_id, status, holds," \
-	    " advance, bump, run_head, checkpoint_id, usage, tokens," \
-	    " error_code, error, cancel_mode, cancel_at, completed_at, ends," \
-	    " from_status, from_step, from_fence, owned, attempt, next_at," \
-	    " cost, model, budget, deadline_at, from_version") ", LATERAL " \
-							       "(SELECT " \
-							       "head_seq, " \
-							       "head_" \
-							       "checkpoint_" \
-							       "id FROM " \
-							       "threads" \
-							       " WHERE id = " \
-							       "i.thread_id " \
-							       "FOR UPDATE) t" \
-							       " WHERE " \
-							       "runs.id = " \
-							       "i.run_id AND " \
-							       "runs.thread_" \
-							       "id = " \
-							       "i.thread_id" \
-							       " AND " \
-							       "runs.status " \
-							       "= " \
-							       "i.from_" \
-							       "status AND " \
-							       "runs.step = " \
-							       "i.from_step" \
-							       " AND " \
-							       "runs.head_" \
-							       "seq = " \
-							       "i.run_seq - " \
-							       "1 AND " \
-							       "runs.fence = " \
-							       "i.from_fence" \
-							       " AND " \
-							       "t.head_seq = " \
-							       "i.seq - 1" \
-							       " AND " \
-							       "i.from_" \
-							       "version IN " \
-							       "(0, " \
-							       "runs.version)" \
-							       " RETURNING " \
-							       "i.n, " \
-							       "runs.thread_" \
-							       "id, runs.id " \
-							       "AS run_id, " \
-							       "i.at," \
-							       " runs.tenant_" \
-							       "id, " \
-							       "runs.user_id," \
-							       " runs.step," \
-							       " runs." \
-							       "checkpoint_" \
-							       "ns AS ns, " \
-							       "runs.fence, " \
-							       "i.commit_id, " \
-							       "i.ends," \
-							       " t.head_" \
-							       "checkpoint_" \
-							       "id)," \
-							       " t AS " \
-							       "(UPDATE " \
-							       "threads SET " \
-							       "head_seq = " \
-							       "i.head_seq," \
-							       " next_msg_" \
-							       "seq = " \
-							       "i.next_msg_" \
-							       "seq, " \
-							       "updated_at = " \
-							       "g.at," \
-							       " version = " \
-							       "version + 1," \
-							       " status = " \
-							       "COALESCE(i." \
-							       "status, " \
-							       "threads." \
-							       "status)," \
-							       " active_run_" \
-							       "id = CASE " \
-							       "WHEN i.keeps " \
-							       "THEN " \
-							       "active_run_" \
-							       "id END," \
-							       " head_" \
-							       "checkpoint_" \
-							       "id = " \
-							       "COALESCE(i." \
-							       "head_" \
-							       "checkpoint," \
-							       " threads." \
-							       "head_" \
-							       "checkpoint_" \
-							       "id)," \
-							       " active_leaf " \
-							       "= " \
-							       "COALESCE(i." \
-							       "leaf, " \
-							       "active_leaf) " \
-							       "FROM " \
-							       "g" JOIN_REQUESTS( \
-								   "$40::" \
-								   "bigint[]," \
-								   " $41::" \
-								   "bigint[]," \
-								   " $42::" \
-								   "boolean[]" \
-								   "," \
-								   " $46::" \
-								   "text[], " \
-								   "$54::" \
-								   "uuid[], " \
-								   "$56::" \
-								   "uuid[]", \
-								   "head_seq," \
-								   " next_" \
-								   "msg_seq, " \
-								   "keeps, " \
-								   "status, " \
-								   "leaf, " \
-								   "head_" \
-								   "checkpoin" \
-								   "t") " WHE" \
-									"RE " \
-									"thre" \
-									"ads." \
-									"id " \
-									"= " \
-									"g." \
-									"thre" \
-									"ad_" \
-									"id)," \
-									" c " \
-									"AS " \
-									"(INS" \
-									"ERT " \
-									"INTO" \
-									" che" \
-									"ckpo" \
-									"ints" \
-									" (" \
-									"thre" \
-									"ad_" \
-									"id, " \
-									"ns, " \
-									"chec" \
-									"kpoi" \
-									"nt_" \
-									"id," \
-									" ten" \
-									"ant_" \
-									"id, " \
-									"pare" \
-									"nt_" \
-									"id, " \
-									"run_" \
-									"id, " \
-									"step" \
-									", " \
-									"sour" \
-									"ce, " \
-									"mani" \
-									"fest" \
-									"," \
-									" sta" \
-									"te_" \
-									"hash" \
-									", " \
-									"crea" \
-									"ted_" \
-									"at) " \
-									"SELE" \
-									"CT " \
-									"g." \
-									"thre" \
-									"ad_" \
-									"id, " \
-									"g." \
-									"ns, " \
-									"i." \
-									"id," \
-									" g." \
-									"tena" \
-									"nt_" \
-									"id, " \
-									"CASE" \
-									" WHE" \
-									"N " \
-									"g." \
-									"ns " \
-									"= ''" \
-									" THE" \
-									"N " \
-									"COAL" \
-									"ESCE" \
-									"(i." \
-									"pare" \
-									"nt_" \
-									"id, " \
-									"g." \
-									"head" \
-									"_che" \
-									"ckpo" \
-									"int_" \
-									"id)" \
-									" ELS" \
-									"E " \
-									"i." \
-									"pare" \
-									"nt_" \
-									"id " \
-									"END," \
-									" g." \
-									"run_" \
-									"id, " \
-									"g." \
-									"step" \
-									", " \
-									"'loo" \
-									"p'," \
-									" i." \
-									"mani" \
-									"fest" \
-									", " \
-									"i." \
-									"stat" \
-									"e_" \
-									"hash" \
-									", " \
-									"g." \
-									"at " \
-									"FROM" \
-									" " \
-									"g" JOIN_REQUESTS( \
-									    "$28::uuid[], $43::text[], $44::bytea[], $55::uuid[]", \
-									    "id, manifest, state_hash, parent_id") " WHERE i.id IS NOT NULL)," \
-														   " m AS (" messages \
-														   ")," \
-														   " e AS (" EVENTS_FROM \
-														   ")," parts \
-														   " j AS (DELETE FROM jobs USING g WHERE g.ends AND jobs.kind = 'run'" \
-														   " AND jobs.run_id = g.run_id)" \
-														   " SELECT n FROM g"
+	"FROM " WITH_REQUESTS(GUARD_ARRAYS, GUARD_NAMES) GUARD_WHERE
+#define GUARD_WHERE \
+	", LATERAL (SELECT head_seq, head_checkpoint_id FROM threads" \
+	" WHERE id = i.thread_id FOR UPDATE) t" \
+	" WHERE runs.id = i.run_id AND runs.thread_id = i.thread_id" \
+	" AND runs.status = i.from_status AND runs.step = i.from_step" \
+	" AND runs.head_seq = i.run_seq - 1 AND runs.fence = i.from_fence" \
+	" AND t.head_seq = i.seq - 1" \
+	" AND i.from_version IN (0, runs.version)" \
+	" RETURNING i.n, runs.thread_id, runs.id AS run_id, i.at," \
+	" runs.tenant_id, runs.user_id, runs.step," \
+	" runs.checkpoint_ns AS ns, runs.fence, i.commit_id, i.ends," \
+	" t.head_checkpoint_id)"
 
+#define MOVE_ARRAYS \
+	"$40::bigint[], $41::bigint[], $42::boolean[], $46::text[]," \
+	" $54::uuid[], $56::uuid[]"
+#define MOVE_NAMES \
+	"head_seq, next_msg_seq, keeps, status, leaf, head_checkpoint"
+#define MOVE_THREAD \
+	", t AS (UPDATE threads SET head_seq = i.head_seq," \
+	" next_msg_seq = i.next_msg_seq, updated_at = g.at," \
+	" version = version + 1," \
+	" status = COALESCE(i.status, threads.status)," \
+	" active_run_id = CASE WHEN i.keeps THEN active_run_id END," \
+	" head_checkpoint_id = COALESCE(i.head_checkpoint," \
+	" threads.head_checkpoint_id)," \
+	" active_leaf = COALESCE(i.leaf, active_leaf) FROM g" JOIN_REQUESTS( \
+	    MOVE_ARRAYS, MOVE_NAMES) " WHERE threads.id = g.thread_id)"
+
+#define CHECKPOINT_ARRAYS "$28::uuid[], $43::text[], $44::bytea[], $55::uuid[]"
+#define CHECKPOINT_NAMES "id, manifest, state_hash, parent_id"
+#define INSERT_CHECKPOINT \
+	", c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
+	" tenant_id, parent_id, run_id, step, source, manifest," \
+	" state_hash, created_at) SELECT g.thread_id, g.ns, i.id," \
+	" g.tenant_id, CASE WHEN g.ns = ''" \
+	" THEN COALESCE(i.parent_id, g.head_checkpoint_id)" \
+	" ELSE i.parent_id END, g.run_id, g.step, 'loop'," \
+	" i.manifest, i.state_hash, g.at FROM g" JOIN_REQUESTS( \
+	    CHECKPOINT_ARRAYS, CHECKPOINT_NAMES) " WHERE i.id IS NOT NULL)"
+
+#define COMMIT_WITH(messages, parts) \
+	GUARD_RUN MOVE_THREAD INSERT_CHECKPOINT \
+	    ", m AS (" messages "), e AS (" EVENTS_FROM ")," parts \
+	    " j AS (DELETE FROM jobs USING g WHERE g.ends" \
+	    " AND jobs.kind = 'run' AND jobs.run_id = g.run_id)" \
+	    " SELECT n FROM g"
+
+#define LIST_OF(array) JOIN_REQUESTS(array, "list")
 #define MESSAGES_FROM \
 	MESSAGES_INTO \
 	" SELECT m.id, g.tenant_id, g.thread_id, m.sequence, g.run_id," \
 	" g.ns, m.step, m.ordinal, m.role, m.content, m.parts," \
 	" m.tool_name, m.tool_call_id, m.state, m.client_message_id," \
-	" m.parent_id, m.usage, m.model, g.at" \
-	" FROM g" JOIN_REQUESTS("$60::text[]", \
-	    "list") ", json_to_recordset(i.list::json) AS m (id uuid," \
-		    " sequence bigint, step bigint, ordinal bigint, role " \
-		    "text," \
-		    " content text, parts text, tool_name text, tool_call_id " \
-		    "text," \
-		    " state text, client_message_id text, parent_id uuid, " \
-		    "usage text," \
-		    " model text)"
+	" m.parent_id, m.usage, m.model, g.at FROM g" LIST_OF( \
+	    "$60::text[]") ", json_to_recordset(i.list::json) AS " \
+			   "m " MESSAGE_RECORD
+#define MESSAGE_RECORD \
+	"(id uuid, sequence bigint, step bigint, ordinal bigint, role text," \
+	" content text, parts text, tool_name text, tool_call_id text," \
+	" state text, client_message_id text, parent_id uuid, usage text," \
+	" model text)"
 
-#define TOOLS_AND_VOID \
+#define TOOLS_NEW \
 	" a AS (INSERT INTO tool_invocations (id, tenant_id, run_id, ns," \
 	" step, ordinal, tool_call_id, idem_key, tool, tool_version," \
 	" effect, args_hash, args, state, fence, attempt, created_at," \
@@ -770,33 +555,34 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" SELECT x.id, g.tenant_id, g.run_id, g.ns, x.step, x.ordinal," \
 	" x.call_id, x.idem_key, x.tool, x.version, x.effect," \
 	" decode(x.args_hash, 'hex'), x.args, x.state, g.fence, 1, g.at," \
-	" g.at, x.deadline, x.key_until" \
-	" FROM g" JOIN_REQUESTS("$57::text[]", \
-	    "list") ", json_to_recordset(i.list::json) AS x" \
-		    " (id uuid, step bigint, ordinal bigint, call_id text," \
-		    " idem_key text, tool text, version text, effect text," \
-		    " args_hash text, args text, state text, deadline bigint," \
-		    " key_until bigint))," \
-		    " d AS (UPDATE tool_invocations u SET state = x.state," \
-		    " result = x.result, result_sha = decode(x.sha, 'hex')," \
-		    " error_code = x.error_code," \
-		    " completed_at = CASE WHEN x.ends THEN g.at END," \
-		    " resolution = x.resolution, idem_key = x.idem_key," \
-		    " dispatch_deadline = x.deadline" \
-		    " FROM g" JOIN_REQUESTS("$58::text[]", \
-			"list") ", json_to_recordset(i.list::json) AS x" \
-				" (id uuid, state text, result text, sha " \
-				"text, error_code text," \
-				" resolution text, idem_key text, deadline " \
-				"bigint, ends bool)" \
-				" WHERE u.id = x.id AND u.run_id = g.run_id" \
-				" AND (u.completed_at IS NULL OR u.state = " \
-				"'unknown'))," \
-				" v AS (UPDATE messages SET state = " \
-				"'rolled_back' FROM g" JOIN_REQUESTS( \
-				    "$59::boolean[]", \
-				    "voids") " WHERE i.voids AND " \
-					     "messages.run_id = g.run_id),"
+	" g.at, x.deadline, x.key_until FROM g" LIST_OF( \
+	    "$57::text[]") ", json_to_recordset(i.list::json) AS " \
+			   "x " TOOL_NEW_RECORD "),"
+#define TOOL_NEW_RECORD \
+	"(id uuid, step bigint, ordinal bigint, call_id text," \
+	" idem_key text, tool text, version text, effect text," \
+	" args_hash text, args text, state text, deadline bigint," \
+	" key_until bigint)"
+#define TOOLS_DONE \
+	" d AS (UPDATE tool_invocations u SET state = x.state," \
+	" result = x.result, result_sha = decode(x.sha, 'hex')," \
+	" error_code = x.error_code," \
+	" completed_at = CASE WHEN x.ends THEN g.at END," \
+	" resolution = x.resolution, idem_key = x.idem_key," \
+	" dispatch_deadline = x.deadline FROM g" LIST_OF( \
+	    "$58::text[]") ", json_to_recordset(i.list::json) AS " \
+			   "x " TOOL_DONE_RECORD \
+			   " WHERE u.id = x.id AND u.run_id = g.run_id" \
+			   " AND (u.completed_at IS NULL OR u.state = " \
+			   "'unknown')),"
+#define TOOL_DONE_RECORD \
+	"(id uuid, state text, result text, sha text, error_code text," \
+	" resolution text, idem_key text, deadline bigint, ends bool)"
+#define TOOLS_AND_VOID \
+	TOOLS_NEW TOOLS_DONE \
+	    " v AS (UPDATE messages SET state = 'rolled_back' FROM " \
+	    "g" JOIN_REQUESTS("$59::boolean[]", \
+		"voids") " WHERE i.voids AND messages.run_id = g.run_id),"
 
 /* Who wants to hear of a run's end, as run_outbox_add does it. */
 #define OUTBOX_FROM \

@@ -3,8 +3,9 @@
 #define CORE_RUN_RUN_STORE_PG_H
 
 /*
- * The two hot operations of run_store.h as one statement each, for PostgreSQL;
- * run_store_sql.c calls them.  Same contract, same suite.
+ * The two hot operations of run_store.h, for PostgreSQL: those of many runs that
+ * wait together are one statement.  run_store_sql.c calls them.  Same contract,
+ * same suite.
  */
 
 #include "core/run/run_store.h"
