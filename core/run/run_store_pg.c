@@ -270,6 +270,20 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 /* ---- Create -------------------------------------------------------- */
 
 /* Both give a row only if the thread is as the caller believes. */
+#define TAKE_ARRAYS \
+	"$1::uuid[], $2::uuid[], $4::bigint[], $5::bigint[], $9::bigint[]," \
+	" $22::bigint[], $23::text[], $30::bigint[], $36::bigint[]," \
+	" $42::uuid[], $43::uuid[]"
+#define TAKE_NAMES \
+	"thread_id, run_id, seq, at, sequence, head_seq, title, fence," \
+	" next_msg_seq, tenant_id, leaf"
+#define TAKE_WHERE \
+	" WHERE threads.id = i.thread_id AND active_run_id IS NULL" \
+	" AND threads.head_seq = i.seq - 1" \
+	" AND threads.next_msg_seq = i.sequence" \
+	" AND threads.tenant_id = i.tenant_id" \
+	" RETURNING i.n, threads.id AS thread_id, i.run_id, i.at," \
+	" threads.tenant_id, user_id, 0::bigint AS step, '' AS ns, i.fence)"
 #define TAKE_THREAD \
 	"WITH g AS (UPDATE threads SET status = 'busy'," \
 	" active_run_id = i.run_id, head_seq = i.head_seq," \
@@ -277,25 +291,9 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 	" active_leaf = COALESCE(i.leaf, active_leaf)," \
 	" version = version + 1, updated_at = i.at," \
 	" title = CASE WHEN threads.title = '' THEN i.title" \
-	" ELSE threads.title END FROM " WITH_REQUESTS( \
-	    "$1::uuid[], $2::uuid[], $4::bigint[], $5::bigint[]," \
-	    " $9::bigint[], $22::bigint[], $23::text[], $30::bigint[]," \
-	    " $36::bigint[], $42::uuid[], $43::uuid[]", \
-	    "thread_id, run_id, seq, at, sequence, head_seq, title, fence," \
-	    " next_msg_seq, tenant_id, leaf") " WHERE threads.id = " \
-					      "i.thread_id AND active_run_id " \
-					      "IS NULL" \
-					      " AND threads.head_seq = i.seq " \
-					      "- 1" \
-					      " AND threads.next_msg_seq = " \
-					      "i.sequence" \
-					      " AND threads.tenant_id = " \
-					      "i.tenant_id" \
-					      " RETURNING i.n, threads.id AS " \
-					      "thread_id, i.run_id, i.at," \
-					      " threads.tenant_id, user_id, " \
-					      "0::bigint AS step, '' AS ns, " \
-					      "i.fence)"
+	" ELSE threads.title END" TAKE_FROM TAKE_WHERE
+#define TAKE_FROM " FROM " WITH_REQUESTS(TAKE_ARRAYS, TAKE_NAMES)
+
 #define NEW_ARRAYS \
 	"$1::uuid[], $42::uuid[], $28::uuid[], $24::uuid[], $23::text[]," \
 	" $2::uuid[], $22::bigint[], $36::bigint[], $5::bigint[]," \
