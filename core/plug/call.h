@@ -19,6 +19,7 @@
 #include "core/plug/plug.h"
 
 struct arena;
+struct buf;
 struct exchange;
 struct json_object;
 struct unit;
@@ -85,9 +86,12 @@ bool unit_is_granted(const struct unit *u, const char *word);
 SUSPENDS enum as_status op_run(struct as_call *call, const struct msg *op);
 void streams_close(struct as_call *call);
 
-/* as_call_info as JSON, for the other side. */
-struct json_object *info_to_json(const struct as_call_info *info);
-void info_from_json(struct json_object *o, struct as_call_info *info);
+/*
+ * as_call_info as bytes of this machine, for the other side.  What is decoded
+ * borrows them; false: they are not that.
+ */
+void info_encode(const struct as_call_info *info, struct buf *b);
+bool info_decode(const void *bytes, size_t len, struct as_call_info *info);
 
 /* ---- Values (host_json.c) ------------------------------------------ */
 

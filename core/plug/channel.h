@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "core/base/buf.h"
 #include "core/loop/fiber.h"
 #include "core/plug/call.h"
 #include "core/plug/unit.h"
@@ -38,7 +39,8 @@ struct channel {
 	struct unit *unit;
 	struct loop *caller_loop;
 	struct loop *home; /* NULL: on the pool */
-	struct frame *op, *info;
+	struct frame *op;
+	struct buf info;
 	int64_t deadline_ms; /* on clock_mono_ms; INT64_MAX: none */
 
 	pthread_mutex_t lock;

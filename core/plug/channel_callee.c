@@ -218,11 +218,10 @@ callee_run(struct channel *ch)
 	struct json_object *failure = NULL;
 	enum as_status st = AS_INTERNAL;
 	struct as_call_info info;
-	struct msg op, who;
+	struct msg op;
 
 	if (msg_decode(ch->op->data, ch->op->len, &op, arena) &&
-	    msg_decode(ch->info->data, ch->info->len, &who, arena)) {
-		info_from_json(who.value, &info);
+	    info_decode(ch->info.data, ch->info.len, &info)) {
 		st = call_run(ch->unit, &op, &info, &channel_link, ch,
 		    &failure);
 	}

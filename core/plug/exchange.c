@@ -181,21 +181,21 @@ SUSPENDS static enum as_status
 loopback_run(struct exchange *x, const struct as_call_info *info,
     struct json_object **failure)
 {
-	struct msg who = { .kind = OP_INIT, .value = info_to_json(info) };
 	struct arena *arena = arena_new(NULL);
 	enum as_status st = AS_LIMIT;
 	struct as_call_info far_info;
-	struct msg op, far_who;
+	struct buf who = { 0 };
+	struct msg op;
 
+	info_encode(info, &who);
 	if (through_bytes(&x->op, &op, arena) &&
-	    through_bytes(&who, &far_who, arena)) {
-		info_from_json(far_who.value, &far_info);
+	    info_decode(who.data, who.len, &far_info)) {
 		st = call_run(x->unit, &op, &far_info, &loopback_link, x,
 		    failure);
 		st = end_through_bytes(st, failure, arena);
 	} else
 		*failure = failure_new("arguments too large to pass on");
-	json_object_put(who.value);
+	buf_free(&who);
 	arena_free(arena);
 	return st;
 }
