@@ -22,6 +22,7 @@ struct arena;
 struct buf;
 struct exchange;
 struct json_object;
+struct relay;
 struct unit;
 
 /* What a service gave.  value and bytes are the receiver's. */
@@ -127,6 +128,7 @@ struct exchange {
 	bool lifecycle; /* init, start, stop: no matter which state */
 	enum as_status (*take)(struct exchange *x, const struct msg *emit);
 	void *taker; /* take's own */
+	const struct relay *relay; /* child.h: the host is another process */
 	struct serve_stream *streams;
 	uint32_t last_stream;
 };
@@ -136,6 +138,9 @@ SUSPENDS enum as_status exchange_run(struct exchange *x, struct error *err);
 /* One service for the plugin; on the caller's fiber. */
 SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
     struct answer *out);
+/* The call, in this process; on whichever thread it belongs to. */
+SUSPENDS enum as_status exchange_here(struct exchange *x,
+    const struct as_call_info *info, struct json_object **failure);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
 void exchange_close(struct exchange *x); /* streams that were left open */
 

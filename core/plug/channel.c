@@ -112,6 +112,7 @@ channel_new(struct exchange *x, const struct as_call_info *info)
 	pthread_mutex_init(&ch->lock, NULL);
 	ch->refs = 1;
 	ch->unit = x->unit;
+	ch->is_relayed = x->relay != NULL;
 	ch->caller_loop = loop_self();
 	ch->home = blocking ? NULL : x->plug->services.home;
 	ch->op = frame_new(&x->op);

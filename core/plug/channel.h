@@ -25,6 +25,7 @@
 struct frame {
 	struct frame *next;
 	size_t len;
+	uint32_t extra; /* child_call.c: number of the service */
 	char data[];
 };
 
@@ -46,6 +47,7 @@ struct channel {
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* the pool thread waits here */
 	unsigned refs;
+	bool is_relayed; /* of a process of its own */
 	bool left; /* the caller has */
 	bool ended; /* the plugin has */
 	enum as_status said; /* what emits are answered */

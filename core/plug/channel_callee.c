@@ -73,11 +73,12 @@ channel_emit(struct as_call *call, const struct msg *m)
 	struct channel *ch = call->far;
 	struct frame *f;
 
-	if (m->kind == EMIT_LOG) {
+	/* A process of its own has no log to write to. */
+	if (m->kind == EMIT_LOG && !ch->is_relayed) {
 		unit_log(ch->unit, call->info.correlation_id, m->n, m->name);
 		return AS_OK;
 	}
-	if (m->kind == EMIT_COUNT) {
+	if (m->kind == EMIT_COUNT && !ch->is_relayed) {
 		unit_count(ch->unit, m->name, m->x);
 		return AS_OK;
 	}

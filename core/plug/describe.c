@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -57,6 +58,14 @@ plug_list(struct plug *p)
 		pthread_mutex_unlock(&p->lock);
 		jput_int(o, "calls", (int64_t)counter_value(u->calls));
 		jput_int(o, "errors", (int64_t)counter_value(u->failures));
+		jput_str(o, "isolation",
+		    f == NULL           ? NULL
+		    : u->keeper != NULL ? "process"
+					: "none");
+		if (keeper_pid(u) != 0)
+			jput_int(o, "pid", keeper_pid(u));
+		else
+			jput_null(o, "pid");
 		json_object_array_add(list, o);
 	}
 	return list;

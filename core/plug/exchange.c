@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/loop/loop.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -24,6 +25,8 @@ exchange_emit(struct exchange *x, const struct msg *m)
 {
 	const char *id = x->who != NULL ? x->who->correlation_id : NULL;
 
+	if (x->relay != NULL)
+		return x->relay->emit(x, m);
 	if (m->kind == EMIT_LOG) {
 		unit_log(x->unit, id, m->n, m->name);
 		return AS_OK;
@@ -304,6 +307,17 @@ runs_elsewhere(const struct exchange *x)
 	       s->home != loop_self();
 }
 
+enum as_status
+exchange_here(struct exchange *x, const struct as_call_info *info,
+    struct json_object **failure)
+{
+	if (runs_elsewhere(x))
+		return channel_run(x, info, failure);
+	if (x->plug->loopback)
+		return loopback_run(x, info, failure);
+	return call_run(x->unit, &x->op, info, &direct_link, x, failure);
+}
+
 SUSPENDS static enum as_status
 exchange_go(struct exchange *x, struct json_object **failure)
 {
@@ -311,11 +325,8 @@ exchange_go(struct exchange *x, struct json_object **failure)
 	struct info_room room;
 
 	info_make(x, &info, &room);
-	if (runs_elsewhere(x))
-		return channel_run(x, &info, failure);
-	if (x->plug->loopback)
-		return loopback_run(x, &info, failure);
-	return call_run(x->unit, &x->op, &info, &direct_link, x, failure);
+	return x->unit->keeper != NULL ? child_run(x, &info, failure)
+				       : exchange_here(x, &info, failure);
 }
 
 /* The earlier of the fiber's deadline and the operation's own. */
@@ -341,6 +352,8 @@ exchange_run(struct exchange *x, struct error *err)
 	uint64_t deadline = 0;
 	enum as_status st;
 
+	if (u->keeper != NULL && !x->lifecycle)
+		keeper_await(u);
 	/* First counted, then looked: plug_stop does it the other way round. */
 	atomic_fetch_add(&u->open, 1);
 	if (!x->lifecycle && !unit_is_serving(u)) {

@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -21,14 +22,13 @@
 #define PATIENCE_MS 2000
 #define POLL_MS 10
 
-SUSPENDS static enum as_status
-lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
-    struct error *err)
+enum as_status
+unit_lifecycle(struct unit *u, int kind, int64_t timeout_ms, struct error *err)
 {
 	struct exchange x = { .plug = u->plug,
 		.unit = u,
 		.lifecycle = true,
-		.op = { .kind = kind },
+		.op = { .kind = (enum msg_kind)kind },
 		.timeout_ms = timeout_ms };
 
 	return exchange_run(&x, err);
@@ -38,7 +38,7 @@ SUSPENDS static bool
 unit_init(struct unit *u)
 {
 	struct error err = { 0 };
-	bool ok = lifecycle(u, OP_INIT, 0, &err) == AS_OK;
+	bool ok = unit_lifecycle(u, OP_INIT, 0, &err) == AS_OK;
 
 	if (!ok) {
 		log_err("plugin", "%s: init failed, it is disabled: %s",
@@ -50,14 +50,14 @@ unit_init(struct unit *u)
 	return ok;
 }
 
-SUSPENDS static enum as_status
+enum as_status
 unit_try(struct unit *u)
 {
 	struct error err = { 0 };
 	enum as_status st = AS_OK;
 
 	if (u->file->about.start != NULL)
-		st = lifecycle(u, OP_START, START_MS, &err);
+		st = unit_lifecycle(u, OP_START, START_MS, &err);
 	if (st == AS_OK) {
 		unit_fail(u, UNIT_SERVING, "");
 		models_ask(u);
@@ -95,7 +95,13 @@ plug_start(struct plug *p)
 
 	for (i = 0; i < p->n_units; i++) {
 		u = p->units[i];
-		if (atomic_load(&u->state) != UNIT_LOADED || !unit_init(u))
+		if (atomic_load(&u->state) != UNIT_LOADED)
+			continue;
+		if (u->keeper != NULL) {
+			keeper_start(u);
+			continue;
+		}
+		if (!unit_init(u))
 			continue;
 		p->n_starting++;
 		u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
@@ -129,10 +135,10 @@ unit_stop(struct unit *u)
 		return;
 	}
 	if (u->file->about.stop != NULL &&
-	    lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
+	    unit_lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
 	error_clear(&err);
-	if (lifecycle(u, OP_FINI, 0, &err) != AS_OK)
+	if (unit_lifecycle(u, OP_FINI, 0, &err) != AS_OK)
 		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
 	error_clear(&err);
 	u->inited = false;
@@ -151,5 +157,7 @@ plug_stop(struct plug *p)
 	for (i = p->n_units; i-- > 0;) {
 		if (p->units[i]->inited)
 			unit_stop(p->units[i]);
+		if (p->units[i]->keeper != NULL)
+			keeper_stop(p->units[i]);
 	}
 }

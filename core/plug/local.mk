@@ -9,6 +9,18 @@ libplug_la_SOURCES = \
 	core/plug/channel.h \
 	core/plug/channel_callee.c \
 	core/plug/chat.c \
+	core/plug/child.c \
+	core/plug/child.h \
+	core/plug/child_ask.c \
+	core/plug/child_call.c \
+	core/plug/child_confine.c \
+	core/plug/child_describe.c \
+	core/plug/child_file.c \
+	core/plug/child_guest.c \
+	core/plug/child_keep.c \
+	core/plug/child_spawn.c \
+	core/plug/child_wire.c \
+	core/plug/child_wire.h \
 	core/plug/describe.c \
 	core/plug/effect.c \
 	core/plug/elf.c \

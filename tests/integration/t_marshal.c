@@ -11,8 +11,9 @@
 #include "tests/tap.h"
 
 /*
- * Values in, values out: the same calls, once directly and once with
- * everything turned into bytes in between, must leave the same transcript.
+ * Values in, values out: the same calls, once directly, once with everything
+ * turned into bytes in between and once to processes of their own, must leave
+ * the same transcript.
  */
 
 #define CONF \
@@ -179,17 +180,23 @@ hide_port(struct buf *b, const char *mark)
 static void
 test_transcripts(void)
 {
-	struct buf direct = { 0 }, bytes = { 0 };
+	struct buf direct = { 0 }, bytes = { 0 }, process = { 0 };
 
 	transcript = &direct;
 	plug_env_run(CONF, 0, body);
 	transcript = &bytes;
 	plug_env_run(CONF, ENV_LOOPBACK, body);
+	transcript = &process;
+	plug_env_run(CONF, ENV_ISOLATED, body);
+	hide_port(&process, "127.0.0.1:");
 	hide_port(&direct, "127.0.0.1:");
 	hide_port(&bytes, "127.0.0.1:");
 	CU_ASSERT_STRING_EQUAL(direct.data, bytes.data);
 	if (strcmp(direct.data, bytes.data) != 0)
 		fprintf(stderr, "%s\n---\n%s", direct.data, bytes.data);
+	CU_ASSERT_STRING_EQUAL(direct.data, process.data);
+	if (strcmp(direct.data, process.data) != 0)
+		fprintf(stderr, "%s\n---\n%s", direct.data, process.data);
 	/* And it is not two times nothing. */
 	CU_ASSERT_PTR_NOT_NULL(strstr(direct.data, "\"4\""));
 	CU_ASSERT_PTR_NOT_NULL(strstr(direct.data, "division by zero"));
@@ -199,6 +206,7 @@ test_transcripts(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(direct.data, "me@example.com me"));
 	buf_free(&direct);
 	buf_free(&bytes);
+	buf_free(&process);
 }
 
 /* ---- Frames -------------------------------------------------------- */
