@@ -27,17 +27,24 @@
  */
 
 #define TICK_MS 100
-#define ANSWER_MS 800 /* to a ping, of a process that computes */
-#define ANSWER_LONG_MS 3000 /* of one that waits, or is not let run */
-#define COMPUTED_MS 400
 #define LEFT_MS 60000 /* calls must end after their callers have left */
 #define IDLE_TICKS 20
 #define LINE_MAX_BYTES 1000
 #define LINES_MAX 200
 #define LINES_MS 10000
-#ifdef FIBER_ASAN
+/*
+ * An answer to a ping: of a process that has computed for some of that time, or
+ * of one that waits or is not let run.  A sanitizer makes everything slow.
+ */
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
+#define ANSWER_MS 5000
+#define ANSWER_LONG_MS 8000
+#define COMPUTED_MS 2500
 #define GREET_MS 30000
 #else
+#define ANSWER_MS 800
+#define ANSWER_LONG_MS 3000
+#define COMPUTED_MS 400
 #define GREET_MS 10000
 #endif
 
@@ -338,8 +345,10 @@ child_died(int fd, int what, void *arg)
 	close(c->process.errors);
 	child_words(c, status);
 	/* Before anybody learns of it: who calls again waits for the next. */
-	if (atomic_load(&c->unit->state) == UNIT_SERVING)
+	if (atomic_load(&c->unit->state) == UNIT_SERVING) {
+		keeper_replaces(c->unit, true);
 		unit_fail(c->unit, UNIT_RETRYING, c->why);
+	}
 	pthread_mutex_lock(&c->lock);
 	close(c->process.fd);
 	c->dead = true;

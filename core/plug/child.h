@@ -33,6 +33,7 @@
 #define CHILD_MEMORY_DEFAULT ((int64_t)512 << 20)
 #define CHILD_FILES_MAX 256 /* descriptors that it may have */
 #define CHILD_EXIT_MEMORY 97 /* it died because it got no more memory */
+#define CHILD_EXIT_CUT_OFF 98 /* nobody is at the other end of its socket */
 
 /* ---- Starting one (child_spawn.c) ---------------------------------- */
 
@@ -171,6 +172,8 @@ void keeper_free(struct unit *u);
 struct child *keeper_child(struct unit *u);
 /* Its process is being replaced: waits shortly until there is another. */
 SUSPENDS void keeper_await(struct unit *u);
+/* Is that so?  Then callers wait. */
+void keeper_replaces(struct unit *u, bool yes);
 /* 0: none at the moment. */
 pid_t keeper_pid(struct unit *u);
 

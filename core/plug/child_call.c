@@ -142,9 +142,9 @@ child_call_hears(struct child *c, const struct wire_head *head,
 	} else {
 		call_push(call, head, bytes);
 	}
+	call_knock(call);
 	if (kind == htole32(MSG_END))
 		call_remove(c, at);
-	call_knock(call);
 }
 
 void
@@ -290,9 +290,16 @@ caller_takes(struct child_call *call, struct exchange *x, const struct msg *m,
 		*failure = json_object_get(m->value);
 		return true;
 	}
-	if (m->kind >= SERVE_HTTP && m->kind < MSG_ANSWER)
+	if (m->kind >= SERVE_HTTP && m->kind < MSG_ANSWER) {
 		caller_answers(call, x, m, number);
-	else if ((said = exchange_emit(x, m)) != AS_OK)
+		return false;
+	}
+	/* Nobody wants it any more: no need to wait until it has heard that. */
+	if ((said = exchange_emit(x, m)) == AS_CANCELED) {
+		*st = AS_CANCELED;
+		return true;
+	}
+	if (said != AS_OK)
 		caller_says(call, WIRE_SAID, (uint32_t)said);
 	return false;
 }

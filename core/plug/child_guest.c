@@ -56,7 +56,7 @@ static struct guest {
 static void
 host_is_gone(void)
 {
-	_exit(0);
+	_exit(CHILD_EXIT_CUT_OFF);
 }
 
 static void

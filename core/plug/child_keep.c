@@ -30,6 +30,7 @@ struct keeper {
 	int64_t deaths[DEATHS_MAX]; /* when, a ring */
 	unsigned n_deaths;
 	uint64_t pause_ms; /* before the next process */
+	atomic_bool replacing; /* it has served, and will soon again */
 	bool announced; /* plug_start has been told of the first attempt */
 };
 
@@ -72,10 +73,16 @@ keeper_await(struct unit *u)
 {
 	uint64_t until = loop_now_ms(loop_self()) + AWAIT_MS;
 
-	while (atomic_load(&u->state) == UNIT_RETRYING &&
+	while (atomic_load(&u->keeper->replacing) &&
 	       loop_now_ms(loop_self()) < until &&
 	       fiber_sleep(POLL_MS) == FIBER_WOKEN)
 		continue;
+}
+
+void
+keeper_replaces(struct unit *u, bool yes)
+{
+	atomic_store(&u->keeper->replacing, yes);
 }
 
 /* plug_start waits for the first attempt of each. */
@@ -111,6 +118,7 @@ keeper_mourn(struct unit *u, const char *why)
 
 	if (n >= DEATHS_MAX) {
 		k->pause_ms = PAUSE_LAST_MS;
+		keeper_replaces(u, false);
 		snprintf(text, sizeof(text),
 		    "died %u times within %d s, is tried again after %d s; the "
 		    "last time it %.160s",
@@ -143,6 +151,7 @@ keeper_refused(struct unit *u, struct child *c, const struct error *err)
 	log_err("plugin", "%s: init failed, it is disabled: %s", u->name,
 	    err->detail);
 	unit_fail(u, UNIT_FAILED, err->detail);
+	keeper_replaces(u, false);
 	child_quit(c);
 }
 
@@ -168,6 +177,7 @@ keeper_raise(struct unit *u, struct child *c)
 	u->inited = true;
 	while ((st = unit_try(u)) != AS_OK && !child_is_dead(c)) {
 		keeper_announce(u);
+		keeper_replaces(u, false);
 		if (fiber_sleep(pause) != FIBER_WOKEN)
 			return false;
 		pause = pause * 2 > PAUSE_LAST_MS ? PAUSE_LAST_MS : pause * 2;
@@ -191,8 +201,10 @@ keeper_live(struct unit *u)
 	keeper_set(u, c);
 	serves = keeper_raise(u, c);
 	keeper_announce(u);
-	if (serves)
+	if (serves) {
+		keeper_replaces(u, false);
 		child_wait_dead(c, 0);
+	}
 	if ((died = child_is_dead(c))) {
 		u->inited = false;
 		keeper_set(u, NULL);
@@ -214,7 +226,6 @@ keeper_fiber(void *arg)
 		if (!again || u->keeper->pause_ms == 0)
 			continue;
 		again = fiber_sleep(u->keeper->pause_ms) == FIBER_WOKEN;
-		/* Whoever calls now waits for the outcome. */
 		if (again)
 			unit_fail(u, UNIT_RETRYING, "its process is starting");
 	}

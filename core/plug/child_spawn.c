@@ -183,6 +183,8 @@ child_obituary(int status, int64_t memory, char *out, size_t size)
 		    "died because it wanted more memory than its limit of "
 		    "%lld MiB",
 		    (long long)(memory >> 20));
+	else if (WEXITSTATUS(status) == CHILD_EXIT_CUT_OFF)
+		snprintf(out, size, "closed its connection and was ended");
 	else
 		snprintf(out, size, "ended its process with exit code %d",
 		    WEXITSTATUS(status));

@@ -343,6 +343,20 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
+/* It does not serve: how is that, and why? */
+static enum as_status
+exchange_refused(struct unit *u, struct error *err)
+{
+	char why[sizeof(u->error)];
+
+	pthread_mutex_lock(&u->plug->lock);
+	memcpy(why, u->error, sizeof(why));
+	pthread_mutex_unlock(&u->plug->lock);
+	return error_set(err, ERR_UNAVAILABLE, "plugin %s is %s%s%.180s",
+	    u->name, unit_state_name((enum unit_state)atomic_load(&u->state)),
+	    why[0] != '\0' ? ": " : "", why);
+}
+
 enum as_status
 exchange_run(struct exchange *x, struct error *err)
 {
@@ -358,9 +372,7 @@ exchange_run(struct exchange *x, struct error *err)
 	atomic_fetch_add(&u->open, 1);
 	if (!x->lifecycle && !unit_is_serving(u)) {
 		atomic_fetch_sub(&u->open, 1);
-		return error_set(err, ERR_UNAVAILABLE, "plugin %s is %s",
-		    u->name,
-		    unit_state_name((enum unit_state)atomic_load(&u->state)));
+		return exchange_refused(u, err);
 	}
 	counter_add(u->calls, 1);
 	if (on_fiber)

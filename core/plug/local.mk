@@ -87,6 +87,23 @@ tests_integration_plug_toolkit_crashpool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DCRASH_NAME='"toolkit_crashpool"' -DCRASH_FLAGS=AS_BLOCKING
 tests_integration_plug_toolkit_crashpool_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+check_LTLIBRARIES += \
+	tests/integration/plug/toolkit_hostile.la \
+	tests/integration/plug/toolkit_hostilepool.la \
+	tests/integration/plug/toolkit_hostileload.la
+tests_integration_plug_toolkit_hostile_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostile_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostile"' -DHOSTILE_FLAGS=0
+tests_integration_plug_toolkit_hostile_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_hostilepool_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostilepool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostilepool"' -DHOSTILE_FLAGS=AS_BLOCKING
+tests_integration_plug_toolkit_hostilepool_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_hostileload_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostileload_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostileload"' -DHOSTILE_FLAGS=0 -DHOSTILE_LOAD
+tests_integration_plug_toolkit_hostileload_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/integration/plug/toolkit_bad1.la
 tests_integration_plug_toolkit_bad1_la_SOURCES = tests/integration/plug/bad.c
 tests_integration_plug_toolkit_bad1_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
@@ -155,6 +172,10 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_child
+tests_integration_t_child_SOURCES = tests/integration/t_child.c
+tests_integration_t_child_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
