@@ -203,6 +203,7 @@ static void
 child_tell(struct child *c)
 {
 	fiber_wake(c->waiter);
+	fiber_wake(c->mourner);
 }
 
 /* {refused}: its own word that it cannot serve. */
@@ -232,6 +233,8 @@ child_greeted(struct child *c, const char *text, size_t len)
 static void
 child_takes(struct child *c, const struct wire_head *head, const char *bytes)
 {
+	bool heard;
+
 	switch (head->type) {
 	case WIRE_HELLO:
 		child_greeted(c, bytes, head->len);
@@ -249,8 +252,10 @@ child_takes(struct child *c, const struct wire_head *head, const char *bytes)
 		break;
 	case WIRE_MSG:
 		pthread_mutex_lock(&c->lock);
-		child_call_hears(c, head, bytes);
+		heard = child_call_hears(c, head, bytes);
 		pthread_mutex_unlock(&c->lock);
+		if (!heard)
+			child_last_words(c, bytes, head->len);
 		break;
 	default:
 		child_kill(c, "said what has no meaning");
@@ -346,7 +351,7 @@ child_died(int fd, int what, void *arg)
 	child_words(c, status);
 	/* Before anybody learns of it: who calls again waits for the next. */
 	if (atomic_load(&c->unit->state) == UNIT_SERVING) {
-		keeper_replaces(c->unit, true);
+		guard_replaces(c->unit);
 		unit_fail(c->unit, UNIT_RETRYING, c->why);
 	}
 	pthread_mutex_lock(&c->lock);
@@ -511,7 +516,7 @@ number_of(const struct unit *u)
 {
 	unsigned i = 0;
 
-	while (i < u->plug->n_units && u->plug->units[i] != u)
+	while (i < u->plug->n_plugins && u->plug->plugins[i] != u->of)
 		i++;
 	return i;
 }
@@ -571,7 +576,7 @@ child_wait_dead(struct child *c, uint64_t until_ms)
 	enum fiber_exit x = FIBER_WOKEN;
 
 	while (!child_is_dead(c) && x == FIBER_WOKEN) {
-		c->waiter = fiber_prepare();
+		c->mourner = fiber_prepare();
 		x = fiber_suspend(until_ms);
 	}
 }

@@ -14,7 +14,7 @@
  *	child_file.c	makes a plug_file of that
  *	child.c		one process that serves: its socket, watch and end
  *	child_call.c	a call, seen from its caller
- *	child_keep.c	starts another one when it has died
+ *	child_guard.c	starts another one when it has died
  *	child_guest.c	the other side: what runs in that process,
  *	child_describe.c  its description and
  *	child_confine.c	what it gives up
@@ -89,6 +89,7 @@ struct child {
 	struct loop_watch *reads, *exits, *hears;
 	struct loop_timer tick;
 	struct fiber_wait waiter; /* for ready or dead */
+	struct fiber_wait mourner; /* for dead */
 	struct buf line; /* of its standard error */
 	char fatal[160]; /* the last line that says why it dies */
 	int64_t lines_from_ms;
@@ -148,34 +149,41 @@ void child_flush(struct child *c);
 /* Under the lock: the home loop looks after an open call. */
 void child_watch_calls(struct child *c);
 
-/* Under the lock (child_call.c). */
-void child_call_hears(struct child *c, const struct wire_head *head,
+/* Under the lock (child_call.c).  False: nobody waits for this call. */
+bool child_call_hears(struct child *c, const struct wire_head *head,
     const char *bytes);
 void child_calls_die(struct child *c);
+/* Without it: of such a call, what is for operators. */
+void child_last_words(struct child *c, const char *bytes, size_t len);
 
 /* ---- Calls (child_call.c) ------------------------------------------ */
 
 SUSPENDS enum as_status child_run(struct exchange *x,
     const struct as_call_info *info, struct json_object **failure);
 
-/* ---- Supervision (child_keep.c) ------------------------------------ */
+/* ---- Supervision (child_guard.c) ----------------------------------- */
 
-struct keeper;
+struct guard;
 
-/* On the home loop: starts the first process and looks after it. */
-void keeper_start(struct unit *u);
-/* After stop and fini: ends the process. */
-SUSPENDS void keeper_stop(struct unit *u);
-void keeper_make(struct unit *u); /* it will run isolated */
-void keeper_free(struct unit *u);
+void guard_make(struct unit *u); /* it will run isolated */
+void guard_free(struct unit *u);
+/*
+ * Around a step of its life: a process for it before init, none after fini.
+ * False: the step is not to be made, and *st is its outcome.
+ */
+SUSPENDS bool guard_before(struct unit *u, int kind, enum as_status *st,
+    struct error *err);
+SUSPENDS void guard_after(struct unit *u, int kind, enum as_status st);
+/* Starts no other process from here on. */
+SUSPENDS void guard_rest(struct unit *u);
+SUSPENDS void guard_end(struct unit *u); /* ends its process */
 /* A reference to the process that serves now, or NULL. */
-struct child *keeper_child(struct unit *u);
-/* Its process is being replaced: waits shortly until there is another. */
-SUSPENDS void keeper_await(struct unit *u);
-/* Is that so?  Then callers wait. */
-void keeper_replaces(struct unit *u, bool yes);
-/* 0: none at the moment. */
-pid_t keeper_pid(struct unit *u);
+struct child *guard_child(struct unit *u);
+/* One that has served is dead: until there is another, callers wait. */
+void guard_replaces(struct unit *u);
+SUSPENDS void guard_await(struct unit *u); /* shortly */
+/* With the lock of struct plug held; 0: none at the moment. */
+pid_t guard_pid(const struct unit *u);
 
 /* ---- The other side (child_guest.c) -------------------------------- */
 

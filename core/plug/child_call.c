@@ -69,7 +69,7 @@ call_remove(struct child *c, struct child_call **at)
 	c->n_calls--;
 	c->n_left -= call->left;
 	call->ended = true;
-	atomic_fetch_sub(&c->unit->open, 1);
+	unit_drop(c->unit);
 	call_put(call);
 }
 
@@ -86,22 +86,6 @@ call_knock(struct child_call *call)
 	call->refs++;
 	call->child->refs++;
 	loop_post(call->loop, &call->knock);
-}
-
-/* Nobody waits for it any more; operators still want its last words. */
-static void
-call_last_words(struct child *c, const char *bytes, size_t len)
-{
-	struct arena *arena = arena_new(NULL);
-	struct msg m;
-
-	if (msg_decode(bytes, len, &m, arena)) {
-		if (m.kind == EMIT_LOG)
-			unit_log(c->unit, NULL, m.n, m.name);
-		else if (m.kind == EMIT_COUNT)
-			unit_count(c->unit, m.name, m.x);
-	}
-	arena_free(arena);
 }
 
 static void
@@ -127,24 +111,24 @@ call_push(struct child_call *call, const struct wire_head *head,
 	c->queued += f->len;
 }
 
-void
+bool
 child_call_hears(struct child *c, const struct wire_head *head,
     const char *bytes)
 {
+	bool left;
+
 	struct child_call **at = call_at(c, head->call), *call = *at;
 	uint32_t kind = 0;
 
 	if (call == NULL || head->len < sizeof(kind))
-		return;
+		return true;
 	memcpy(&kind, bytes, sizeof(kind));
-	if (call->left) {
-		call_last_words(c, bytes, head->len);
-	} else {
+	if (!(left = call->left))
 		call_push(call, head, bytes);
-	}
 	call_knock(call);
 	if (kind == htole32(MSG_END))
 		call_remove(c, at);
+	return !left;
 }
 
 void
@@ -161,6 +145,22 @@ child_calls_die(struct child *c)
 			call_put(call);
 		}
 	}
+}
+
+/* Nobody waits for it any more; operators still want its last words. */
+void
+child_last_words(struct child *c, const char *bytes, size_t len)
+{
+	struct arena *arena = arena_new(NULL);
+	struct msg m;
+
+	if (msg_decode(bytes, len, &m, arena)) {
+		if (m.kind == EMIT_LOG)
+			unit_log(c->unit, NULL, m.n, m.name);
+		else if (m.kind == EMIT_COUNT)
+			unit_count(c->unit, m.name, m.x);
+	}
+	arena_free(arena);
 }
 
 /* ---- The caller ---------------------------------------------------- */
@@ -212,7 +212,7 @@ call_send(struct child *c, struct exchange *x, const struct as_call_info *info)
 	call->next = c->calls[id % CHILD_SLOTS];
 	c->calls[id % CHILD_SLOTS] = call;
 	c->n_calls++;
-	atomic_fetch_add(&c->unit->open, 1);
+	unit_hold(c->unit);
 	child_flush(c);
 	child_watch_calls(c);
 	return call;
@@ -371,7 +371,7 @@ enum as_status
 child_run(struct exchange *x, const struct as_call_info *info,
     struct json_object **failure)
 {
-	struct child *c = keeper_child(x->unit);
+	struct child *c = guard_child(x->unit);
 	struct child_call *call = NULL;
 	enum as_status st;
 	bool dead = true;

@@ -368,7 +368,7 @@ child_file_open(struct unit *u, const char *path, char **sentence)
 	json_object_put(said);
 	if (*sentence == NULL)
 		return f;
-	file_close(f);
+	file_close(f, false);
 	return NULL;
 }
 

@@ -457,7 +457,7 @@ plug_child_main(int argc, char **argv)
 	guest.memory = strtoll(argv[4], NULL, 10);
 	pthread_mutex_init(&guest.plug.lock, NULL);
 	guest.plug.arena = arena_new(NULL);
-	guest.unit = unit_new(&guest.plug, argv[1]);
+	guest.unit = unit_new(plugin_get(&guest.plug, argv[1]), NULL);
 	guest.loop = services->home = loop_new();
 	guest.flush.fn = turn_ends;
 	guest.wire.fd = CHILD_SOCKET;

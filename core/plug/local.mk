@@ -16,8 +16,8 @@ libplug_la_SOURCES = \
 	core/plug/child_confine.c \
 	core/plug/child_describe.c \
 	core/plug/child_file.c \
+	core/plug/child_guard.c \
 	core/plug/child_guest.c \
-	core/plug/child_keep.c \
 	core/plug/child_spawn.c \
 	core/plug/child_wire.c \
 	core/plug/child_wire.h \
@@ -46,6 +46,7 @@ libplug_la_SOURCES = \
 	core/plug/plug.h \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
+	core/plug/registry.c \
 	core/plug/serve.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
