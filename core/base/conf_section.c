@@ -645,3 +645,23 @@ conf_section_ready(struct conf *c, const char *path,
 	}
 	return true;
 }
+
+bool
+conf_list(struct conf *c, const char *path, struct as_list *out)
+{
+	const struct conf_node *node = conf_find(c, path);
+	const char *dot = strrchr(path, '.');
+	struct as_field f = { .type = AS_FIELD_LIST, .width = sizeof(*out) };
+	struct reader r = { .conf = c, .out = (char *)out, .ok = true };
+
+	memset(out, 0, sizeof(*out));
+	if (node == NULL)
+		return true;
+	f.name = dot != NULL ? dot + 1 : path;
+	r.path = dot != NULL
+		     ? arena_strndup(c->arena, path, (size_t)(dot - path))
+		     : "";
+	read_list(&r, &f, node);
+	note_seen(&r, &f, node);
+	return r.ok;
+}

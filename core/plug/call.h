@@ -55,6 +55,7 @@ struct as_call {
 	struct as_error error;
 	bool failed;
 	struct as_http_stream *streams;
+	struct json_object *kept; /* the call puts it when it ends; or NULL */
 };
 
 /* ---- The plugin's side (call.c, op.c, host_*.c) -------------------- */
@@ -79,8 +80,6 @@ const char *call_text(struct as_call *call, const char *s);
 struct json_object *call_own(struct as_call *call, struct json_object *v);
 SUSPENDS enum as_status call_serve(struct as_call *call, const struct msg *m,
     struct answer *out);
-/* Does .grants have this word? */
-bool unit_is_granted(const struct unit *u, const char *word);
 
 SUSPENDS enum as_status op_run(struct as_call *call, const struct msg *op);
 void streams_close(struct as_call *call);
@@ -125,6 +124,7 @@ struct exchange {
 	void *taker; /* take's own */
 	struct serve_stream *streams;
 	uint32_t last_stream;
+	bool parked; /* it has asked, and there is no answer yet */
 };
 
 /* Makes the call; the failure as a public error. */
@@ -134,6 +134,9 @@ SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
     struct answer *out);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
 void exchange_close(struct exchange *x); /* streams that were left open */
+/* serve_ask.c */
+SUSPENDS enum as_status serve_ask(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
 
 /* link->sleep of a plugin that runs on a fiber. */
 SUSPENDS enum as_status fiber_wait_ms(struct as_call *call, int64_t ms);

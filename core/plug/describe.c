@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -55,6 +56,7 @@ plug_list(struct plug *p)
 		pthread_mutex_lock(&p->lock);
 		jput_str(o, "error", u->error[0] != '\0' ? u->error : NULL);
 		pthread_mutex_unlock(&p->lock);
+		grants_to_json(u, o);
 		jput_int(o, "calls", (int64_t)counter_value(u->calls));
 		jput_int(o, "errors", (int64_t)counter_value(u->failures));
 		json_object_array_add(list, o);
@@ -161,7 +163,7 @@ tools_to_json(const struct unit *u)
 	const struct plug_tool_info *t;
 	size_t i;
 
-	for (i = 0; u->toolkit != NULL && i < u->toolkit->info.n_tools; i++) {
+	for (i = 0; u->toolkit != NULL && i < u->toolkit->n_all; i++) {
 		t = &u->toolkit->tools[i].info;
 		o = jobj();
 		jput_str(o, "name", t->name);

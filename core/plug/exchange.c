@@ -272,9 +272,13 @@ exchange_failed(struct exchange *x, enum as_status st,
 	const char *words = jget_str(failure, "message", "");
 	struct error local = { 0 };
 
+	if (st == AS_PARKED && x->parked) {
+		json_object_put(failure);
+		return st;
+	}
 	if (st == AS_PARKED) {
-		st = AS_UNSUPPORTED;
-		words = "it waits for a person, which is not possible here";
+		st = AS_INTERNAL;
+		words = "it waits for a person, but it has asked nothing";
 	}
 	if (st != AS_CANCELED && *words == '\0')
 		words = "it failed without saying why";
@@ -359,7 +363,7 @@ exchange_run(struct exchange *x, struct error *err)
 	atomic_fetch_sub(&u->open, 1);
 	if (st == AS_OK)
 		return AS_OK;
-	if (st != AS_CANCELED)
+	if (st != AS_CANCELED && st != AS_PARKED)
 		counter_add(u->failures, 1);
 	return exchange_failed(x, st, failure, err);
 }

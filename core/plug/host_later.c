@@ -59,28 +59,6 @@ host_file_write(struct as_call *call, const char *name, const char *media_type,
 	return later(call, "files");
 }
 
-enum as_status
-host_ask(struct as_call *call, const char *key,
-    const struct as_question *question, const struct as_answer **answer)
-{
-	(void)key, (void)question, (void)answer;
-	return later(call, "questions to people");
-}
-
-enum as_status
-host_keep(struct as_call *call, const char *key, const struct as_json *value)
-{
-	(void)key, (void)value;
-	return later(call, "notes for a repeated call");
-}
-
-const struct as_json *
-host_kept(struct as_call *call, const char *key)
-{
-	(void)call, (void)key;
-	return NULL;
-}
-
 static enum as_status
 db_migrate(struct as_call *call, const char *const *steps)
 {

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/loop/fiber.h"
 #include "core/plug/elf.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -161,6 +162,7 @@ static char *
 refuse_body(const char *path, const struct plug_file *f)
 {
 	const struct as_plugin *p = &f->about;
+	char *sentence;
 
 	if (p->name == NULL || !name_is_good(p->name))
 		return xasprintf("%s: its name is not of the form kind_name "
@@ -175,6 +177,8 @@ refuse_body(const char *path, const struct plug_file *f)
 	if (p->llm != NULL && f->llm.chat == NULL)
 		return xasprintf("%s: %s is an llm without chat", path,
 		    p->name);
+	if ((sentence = grants_refusal(path, p->grants)) != NULL)
+		return sentence;
 	return refuse_fields(path, "options", p->options, p->field_size,
 	    p->conf_size);
 }

@@ -15,8 +15,11 @@ libplug_la_SOURCES = \
 	core/plug/elf.h \
 	core/plug/embed.c \
 	core/plug/exchange.c \
+	core/plug/grant.c \
+	core/plug/grant.h \
 	core/plug/host.c \
 	core/plug/host.h \
+	core/plug/host_ask.c \
 	core/plug/host_emit.c \
 	core/plug/host_http.c \
 	core/plug/host_json.c \
@@ -35,6 +38,7 @@ libplug_la_SOURCES = \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
 	core/plug/serve.c \
+	core/plug/serve_ask.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h
@@ -129,6 +133,12 @@ tests_integration_plug_toolkit_bad9_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DBAD=9 -DBAD_NAME='"toolkit_bad9"'
 tests_integration_plug_toolkit_bad9_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad10.la
+tests_integration_plug_toolkit_bad10_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad10_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=10 -DBAD_NAME='"toolkit_bad10"'
+tests_integration_plug_toolkit_bad10_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/integration/plug/toolkit_short.la
 tests_integration_plug_toolkit_short_la_SOURCES = tests/integration/plug/short.c
 tests_integration_plug_toolkit_short_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
@@ -143,6 +153,10 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_grant
+tests_integration_t_grant_SOURCES = tests/integration/t_grant.c
+tests_integration_t_grant_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c

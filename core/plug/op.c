@@ -75,6 +75,15 @@ tool_input(struct as_call *call, const struct as_tool *t,
 	return st;
 }
 
+/* What the call has kept when it was made before. */
+static void
+kept_read(struct as_call *call, const struct msg *op)
+{
+	if (op->kind == OP_TOOL && op->len > 0 &&
+	    json_parse(op->bytes, op->len, &call->kept, NULL) == AS_OK)
+		call_own(call, call->kept);
+}
+
 SUSPENDS static enum as_status
 op_tool(struct as_call *call, const struct msg *op)
 {
@@ -87,6 +96,7 @@ op_tool(struct as_call *call, const struct msg *op)
 	if (t == NULL)
 		return op_missing(call, op->name);
 	fn = op->kind == OP_VERIFY ? t->verify : t->run;
+	kept_read(call, op);
 	if (fn == NULL && op->kind == OP_TOOL && f->toolkit.run != NULL)
 		return f->toolkit.run(call, op->name, value_to(op->value));
 	if (fn == NULL)

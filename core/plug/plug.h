@@ -57,6 +57,28 @@ struct plug_services {
 	    struct error *err);
 };
 
+/*
+ * What a tool call needs that may ask people (agentstudio/host.h, "Humans").
+ * The call is made with what was answered and kept before; if it ends
+ * AS_PARKED, `question` says what is asked now, and the same call is to be made
+ * again, with the same arguments and the same idem_key, when it is answered.
+ */
+struct plug_asking {
+	/* {key: {"kind": "accept" | "edit" | "response" | "ignore", "value",
+	   "text", "user_id"}}; borrowed, or NULL. */
+	struct json_object *answers;
+	struct json_object *kept; /* {key: value}; borrowed, or NULL */
+	void *arg;
+	/* Durable when it returns; value is borrowed. */
+	SUSPENDS enum as_status (*keep)(void *arg, const char *key,
+	    struct json_object *value, struct error *err);
+	/*
+	 * {"key", "title", "text", "value"?, "schema"?, "allow": [kinds],
+	 * "expires_ms"}; the caller puts it.
+	 */
+	struct json_object *question;
+};
+
 /* Who asks, copied into the call.  Text members may be NULL. */
 struct plug_caller {
 	struct uuid tenant_id, user_id, agent_id, thread_id, run_id;
@@ -65,6 +87,7 @@ struct plug_caller {
 	const char *traceparent;
 	const char *locale;
 	int attempt;
+	struct plug_asking *asking; /* NULL: nobody can be asked */
 };
 
 /*
@@ -173,6 +196,7 @@ const char *plug_effect_name(enum as_effect effect); /* "none", "once" */
  * details).  *result is JSON (a string for text), owned by the caller.
  * err->extra may have "plugin_code", and "maybe_done": true if nobody knows
  * whether it happened, such as when bytes of an HTTP request had left.
+ * AS_PARKED: it waits for a person; see struct plug_asking.
  */
 SUSPENDS enum as_status plug_tool_call(struct plug *p,
     const struct plug_caller *who, const char *tool, struct json_object *args,

@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/base/schema.h"
 #include "core/plug/call.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -152,7 +153,7 @@ unit_tools(struct unit *u, struct error *err)
 	    (f->n_tools + 1) * sizeof(*kit->tools));
 	for (i = 0; i < f->n_tools; i++) {
 		kit->tools[i].unit = u;
-		kit->info.n_tools = i + 1;
+		kit->n_all = i + 1;
 		if ((st = tool_fill(&kit->tools[i], &f->tools[i], err)) !=
 		    AS_OK)
 			return st;
@@ -162,6 +163,7 @@ unit_tools(struct unit *u, struct error *err)
 				    "two tools are called %s",
 				    f->tools[i].name);
 		}
+		kit->info.n_tools += !unit_bars(u, &kit->tools[i].info);
 	}
 	return AS_OK;
 }
@@ -171,7 +173,7 @@ unit_tools_free(struct unit *u)
 {
 	size_t i;
 
-	for (i = 0; u->toolkit != NULL && i < u->toolkit->info.n_tools; i++) {
+	for (i = 0; u->toolkit != NULL && i < u->toolkit->n_all; i++) {
 		schema_free(u->toolkit->tools[i].schema);
 		json_object_put(u->toolkit->tools[i].info.input_schema);
 		json_object_put(u->toolkit->tools[i].info.output_schema);
@@ -237,9 +239,13 @@ const struct plug_tool_info *
 plug_toolkit_tool(struct plug *p, const char *slug, size_t i)
 {
 	struct toolkit *kit = toolkit_find(p, slug);
+	size_t k;
 
-	return kit != NULL && i < kit->info.n_tools ? &kit->tools[i].info
-						    : NULL;
+	for (k = 0; kit != NULL && k < kit->n_all; k++) {
+		if (!unit_bars(kit->unit, &kit->tools[k].info) && i-- == 0)
+			return &kit->tools[k].info;
+	}
+	return NULL;
 }
 
 struct tool *
@@ -249,7 +255,7 @@ tool_find(struct plug *p, const char *name)
 	size_t i, k;
 
 	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
-		for (k = 0; k < kit->info.n_tools; k++) {
+		for (k = 0; k < kit->n_all; k++) {
 			if (strcmp(kit->tools[k].info.name, name) == 0)
 				return &kit->tools[k];
 		}
@@ -298,6 +304,21 @@ limit_ms(const struct tool *tool)
 	return TIMEOUT_MS;
 }
 
+/* Their text lives as long as the value. */
+static void
+kept_pass(const struct plug_caller *who, enum msg_kind kind, struct msg *op)
+{
+	struct json_object *kept = kind == OP_TOOL && who != NULL &&
+					   who->asking != NULL
+				       ? who->asking->kept
+				       : NULL;
+
+	if (kept == NULL || json_object_object_length(kept) == 0)
+		return;
+	op->bytes = json_text(kept);
+	op->len = strlen(op->bytes);
+}
+
 SUSPENDS static enum as_status
 tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     const char *name, struct json_object *args, const struct plug_sink *sink,
@@ -317,11 +338,15 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
 		return error_not_found(err, "tool", name);
 	if ((st = schema_validate(tool->schema, args, err)) != AS_OK)
 		return st;
+	if (kind == OP_TOOL && (st = unit_allows_call(tool->unit, &tool->info,
+				    args, err)) != AS_OK)
+		return st;
 	x.unit = tool->unit;
 	x.timeout_ms = limit_ms(tool);
 	x.op.kind = kind;
 	x.op.name = tool->short_name;
 	x.op.value = args;
+	kept_pass(who, kind, &x.op);
 	st = exchange_run(&x, err);
 	if (st == AS_OK && !taker.has_reply && kind == OP_TOOL)
 		taker.reply = json_object_new_string("");

@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/plug/call.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -21,7 +22,7 @@
  */
 
 static const char *const words_of_host[] = { "plugin", "enabled", "isolation",
-	NULL };
+	"grants", "effects", NULL };
 
 enum wanted {
 	WANTED_NO = 1,
@@ -29,8 +30,8 @@ enum wanted {
 	WANTED_AUTO
 };
 
-static void __attribute__((format(printf, 3, 4)))
-problem(struct unit *u, const char *setting, const char *fmt, ...)
+void
+unit_problem(struct unit *u, const char *setting, const char *fmt, ...)
 {
 	char path[160], text[1024];
 	va_list ap;
@@ -63,7 +64,7 @@ unit_wanted(struct unit *u)
 	if (strcmp(text, "auto") == 0)
 		return WANTED_AUTO;
 	if (strcmp(text, "false") != 0)
-		problem(u, "enabled",
+		unit_problem(u, "enabled",
 		    "expected true, false or \"auto\", got '%.40s'", text);
 	return WANTED_NO;
 }
@@ -76,11 +77,12 @@ check_isolation(struct unit *u)
 	if (text == NULL || strcmp(text, "none") == 0)
 		return;
 	if (strcmp(text, "process") == 0)
-		problem(u, "isolation",
+		unit_problem(u, "isolation",
 		    "this agent-studio cannot run plugins in a process of "
 		    "their own yet; use \"none\"");
 	else
-		problem(u, "isolation", "expected \"none\", got '%.40s'", text);
+		unit_problem(u, "isolation", "expected \"none\", got '%.40s'",
+		    text);
 }
 
 /* ---- Files --------------------------------------------------------- */
@@ -110,7 +112,7 @@ problem_not_found(struct unit *u, const char *name, const char *const *dirs)
 	for (; *dirs != NULL && n < sizeof(where); dirs++)
 		n += (size_t)snprintf(where + n, sizeof(where) - n, "%s%s",
 		    n > 0 ? ", " : "", *dirs);
-	problem(u, setting(u, "plugin") != NULL ? "plugin" : "",
+	unit_problem(u, setting(u, "plugin") != NULL ? "plugin" : "",
 	    "no plugin %s.so in %s; install it, correct the name or remove "
 	    "this group",
 	    name, where[0] != '\0' ? where : "any folder");
@@ -127,9 +129,9 @@ unit_open(struct unit *u, const char *name, const char *const *dirs)
 	}
 	u->file = file_open(u->path, &host_table, &sentence);
 	if (u->file == NULL)
-		problem(u, "", "%s", sentence);
+		unit_problem(u, "", "%s", sentence);
 	else if (strcmp(u->file->about.name, name) != 0)
-		problem(u, "", "%s: says that it is %s: rename the file",
+		unit_problem(u, "", "%s: says that it is %s: rename the file",
 		    u->path, u->file->about.name);
 	else
 		return true;
@@ -267,6 +269,7 @@ unit_load(struct unit *u, const char *const *dirs)
 	enum wanted wanted = unit_wanted(u);
 	struct error err = { 0 };
 	char path[160];
+	bool ok;
 
 	check_isolation(u);
 	if (name == NULL)
@@ -282,10 +285,12 @@ unit_load(struct unit *u, const char *const *dirs)
 		conf_ignore(u->plug->conf, path);
 		return;
 	}
-	if (!read_options(u, wanted))
+	/* Mistakes in both are told, so both are looked at. */
+	ok = unit_narrow(u);
+	if (!read_options(u, wanted) || !ok)
 		return;
 	if (unit_tools(u, &err) != AS_OK)
-		problem(u, "", "%s: %s", u->path, err.detail);
+		unit_problem(u, "", "%s: %s", u->path, err.detail);
 	else
 		atomic_store(&u->state, UNIT_LOADED);
 	error_clear(&err);
@@ -375,12 +380,12 @@ check_tools(struct plug *p)
 
 	for (i = 0; i < p->n_units; i++) {
 		kit = p->units[i]->toolkit;
-		for (k = 0; kit != NULL && k < kit->info.n_tools; k++) {
+		for (k = 0; kit != NULL && k < kit->n_all; k++) {
 			info = &kit->tools[k].info;
 			first = tool_find(p, info->name);
 			if (first != NULL && first->unit != p->units[i] &&
 			    strcmp(first->unit->slug, kit->info.slug) != 0)
-				problem(p->units[i], "",
+				unit_problem(p->units[i], "",
 				    "its tool %s has the same name as one of "
 				    "plugins.%s; rename one of the groups",
 				    info->name, first->unit->name);
@@ -405,7 +410,7 @@ check_slugs(struct plug *p)
 			if ((a->file->about.toolkit &&
 				b->file->about.toolkit) ||
 			    (a->file->about.llm && b->file->about.llm))
-				problem(b, "",
+				unit_problem(b, "",
 				    "has the same short name '%s' as "
 				    "plugins.%s; rename one of the groups",
 				    b->slug, a->name);

@@ -71,7 +71,8 @@ struct tool {
 struct toolkit {
 	struct plug_toolkit_info info;
 	struct unit *unit;
-	struct tool *tools; /* info.n_tools */
+	struct tool *tools;
+	size_t n_all; /* info.n_tools without those that conf.d bars */
 };
 
 #define UNIT_COUNTS_MAX 32
@@ -97,6 +98,8 @@ struct unit {
 	bool inited;
 	char error[256];
 	const char **allow; /* addresses that guarded requests may open */
+	const char *grants; /* what conf.d leaves; NULL: all that it declares */
+	unsigned effects_barred; /* bits 1 << enum as_effect */
 	struct counter *calls, *failures;
 	struct unit_counts counts;
 	struct arena *arena; /* what lives as long as the unit */
@@ -131,6 +134,9 @@ struct plug {
 };
 
 struct unit *unit_new(struct plug *p, const char *name);
+/* A mistake at plugins.NAME.setting ("": of the whole group). */
+void unit_problem(struct unit *u, const char *setting, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void unit_rename(struct unit *u, const char *name);
 void unit_free(struct unit *u);
 void unit_fail(struct unit *u, enum unit_state state, const char *text);

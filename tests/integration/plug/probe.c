@@ -230,7 +230,8 @@ unbound(struct as_call *call, const void *in)
 		return as_stream_open(call, AS_TABLE(as_stream_address, 0),
 		    &stream);
 	if (args->n == 4)
-		return as_ask(call, "k", AS_TABLE(as_question, 0), &answer);
+		return as_ask(call, "k", AS_TABLE(as_question, .title = "?"),
+		    &answer);
 	return as_secret(call, "x", &value);
 }
 
