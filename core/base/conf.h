@@ -48,6 +48,8 @@ const char *const *conf_groups(struct conf *c, const char *path);
  * else stands there, and a problem was added.
  */
 bool conf_list(struct conf *c, const char *path, struct as_list *out);
+/* Likewise a secret, as conf_section has them; *out is NULL if there is none. */
+bool conf_secret_at(struct conf *c, const char *path, const char **out);
 /* A value as text for deciding early ("plugins.x.plugin"), or NULL. */
 const char *conf_peek(struct conf *c, const char *path);
 

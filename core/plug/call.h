@@ -134,6 +134,9 @@ SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
     struct answer *out);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
 void exchange_close(struct exchange *x); /* streams that were left open */
+/* serve_account.c: secrets and credentials */
+enum as_status serve_account(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
 /* serve_ask.c */
 SUSPENDS enum as_status serve_ask(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);

@@ -225,10 +225,38 @@ narrow_effects(struct unit *u, const struct as_list *list)
 	return ok;
 }
 
+/* The secrets of its words, as far as there are such; each is resolved once. */
+static bool
+find_secrets(struct unit *u)
+{
+	const char *at = unit_grants(u), *word, *value;
+	char path[160];
+	bool ok = true;
+	size_t len;
+
+	u->secrets = arena_alloc(u->arena,
+	    (strlen(at) / 8 + 1) * sizeof(*u->secrets));
+	while (word_next(&at, &word, &len)) {
+		if (len <= 7 || memcmp(word, "secret:", 7) != 0)
+			continue;
+		snprintf(path, sizeof(path), "secrets.%.*s", (int)len - 7,
+		    word + 7);
+		if (!conf_secret_at(u->source->conf, path, &value))
+			ok = false;
+		else if (value != NULL)
+			u->secrets[u->n_secrets++] = (struct unit_secret){
+				.name = arena_strndup(u->arena, word + 7,
+				    len - 7),
+				.value = value
+			};
+	}
+	return ok;
+}
+
 bool
 unit_narrow(struct unit *u)
 {
-	struct conf *conf = u->plug->conf;
+	struct conf *conf = u->source->conf;
 	struct as_list list;
 	char path[160];
 	bool ok = true;
@@ -243,7 +271,7 @@ unit_narrow(struct unit *u)
 		ok = false;
 	else if (list.items != NULL)
 		ok = narrow_effects(u, &list) && ok;
-	return ok;
+	return find_secrets(u) && ok;
 }
 
 /* ---- What is in force ---------------------------------------------- */

@@ -20,7 +20,10 @@ char *grants_refusal(const char *path, const char *grants);
 /* Are these words, once more, all covered by others?  For narrowing. */
 bool grant_covers(const char *declared, const char *word);
 
-/* Reads plugins.X.grants and plugins.X.effects; mistakes become problems. */
+/*
+ * Reads plugins.X.grants, plugins.X.effects and the secrets that are left;
+ * mistakes become problems.
+ */
 bool unit_narrow(struct unit *u);
 
 /* The words in force, separated by blanks; never NULL. */

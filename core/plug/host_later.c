@@ -14,27 +14,6 @@ later(struct as_call *call, const char *what)
 	    "this version of agent-studio does not offer %s to plugins", what);
 }
 
-const struct as_account *
-host_connection(struct as_call *call)
-{
-	(void)call;
-	return NULL;
-}
-
-enum as_status
-host_credential(struct as_call *call, const char *name, const char **value)
-{
-	(void)name, (void)value;
-	return later(call, "credentials of connected accounts");
-}
-
-enum as_status
-host_secret(struct as_call *call, const char *name, const char **value)
-{
-	(void)name, (void)value;
-	return later(call, "secrets by name (an option of type secret works)");
-}
-
 enum as_status
 host_file_stat(struct as_call *call, const char *id,
     const struct as_file **file)

@@ -19,6 +19,7 @@ libplug_la_SOURCES = \
 	core/plug/grant.h \
 	core/plug/host.c \
 	core/plug/host.h \
+	core/plug/host_account.c \
 	core/plug/host_ask.c \
 	core/plug/host_emit.c \
 	core/plug/host_http.c \
@@ -31,17 +32,21 @@ libplug_la_SOURCES = \
 	core/plug/marshal.c \
 	core/plug/models.c \
 	core/plug/msg.h \
+	core/plug/offer.c \
 	core/plug/op.c \
 	core/plug/origin.c \
 	core/plug/origin.h \
 	core/plug/plug.h \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
+	core/plug/registry.c \
 	core/plug/serve.c \
+	core/plug/serve_account.c \
 	core/plug/serve_ask.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
-	core/plug/unit.h
+	core/plug/unit.h \
+	core/plug/vector.c
 
 # Plugins that tests load; never installed.
 PROBE_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
@@ -153,6 +158,16 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_LTLIBRARIES += tests/integration/plug/toolkit_offers.la
+tests_integration_plug_toolkit_offers_la_SOURCES = \
+	tests/integration/plug/offers.c
+tests_integration_plug_toolkit_offers_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+tests_integration_plug_toolkit_offers_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_PROGRAMS += tests/integration/t_offer
+tests_integration_t_offer_SOURCES = tests/integration/t_offer.c
+tests_integration_t_offer_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_grant
 tests_integration_t_grant_SOURCES = tests/integration/t_grant.c

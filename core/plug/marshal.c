@@ -109,7 +109,7 @@ text_get(struct json_object *head, const char *key, struct arena *arena)
 static bool
 kind_is_known(int64_t kind)
 {
-	return (kind >= OP_INIT && kind <= OP_TOKEN) ||
+	return (kind >= OP_INIT && kind <= OP_LAST_) ||
 	       (kind >= EMIT_REPLY && kind <= EMIT_COUNT) ||
 	       (kind >= SERVE_HTTP && kind <= SERVE_OTHER) ||
 	       (kind >= MSG_ANSWER && kind <= MSG_END);

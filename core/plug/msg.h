@@ -38,6 +38,13 @@ enum msg_kind {
 	OP_SIGNUP,
 	OP_UPDATE,
 	OP_TOKEN, /* name: the token */
+	/* Of vectors; name: the collection, index: dimension, n: metric. */
+	OP_CREATE,
+	OP_DROP,
+	OP_PUT, /* value: {ids, metas}, bytes: floats, row by row */
+	OP_REMOVE, /* value: [id] */
+	OP_SEARCH, /* value: {limit, min_score, filter?}, bytes: floats */
+	OP_LAST_ = OP_SEARCH,
 
 	/* What a plugin says while it works. */
 	EMIT_REPLY = 32, /* value */
@@ -65,6 +72,8 @@ enum msg_kind {
 	SERVE_ASK, /* name: key, value: {title, text, value, schema, allow,
 		expires_ms} */
 	SERVE_KEEP, /* name: key, value */
+	SERVE_CREDENTIAL, /* name */
+	SERVE_SECRET, /* name */
 	SERVE_OTHER, /* name: a service that is not bound */
 
 	/* What comes back. */

@@ -325,6 +325,10 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	case SERVE_KV_SWAP:
 		st = serve_kv(x, m, out, &err);
 		break;
+	case SERVE_CREDENTIAL:
+	case SERVE_SECRET:
+		st = serve_account(x, m, out, &err);
+		break;
 	case SERVE_ASK:
 	case SERVE_KEEP:
 		st = serve_ask(x, m, out, &err);

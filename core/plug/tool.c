@@ -69,10 +69,12 @@ tool_schemas(struct tool *tool, const struct as_tool *t, struct error *err)
 	return AS_OK;
 }
 
-static enum as_status
-tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
+enum as_status
+tool_fill(struct toolkit *kit, struct tool *tool, const struct as_tool *t,
+    struct error *err)
 {
 	struct unit *u = tool->unit;
+	struct arena *arena = kit->arena != NULL ? kit->arena : u->arena;
 	enum as_status st;
 
 	if (!name_is_good(t->name) ||
@@ -88,11 +90,11 @@ tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
 		return error_set(err, ERR_BAD_REQUEST,
 		    "tool %s has no function", t->name);
 	tool->about = t;
-	tool->short_name = arena_strdup(u->arena, t->name);
+	tool->short_name = arena_strdup(arena, t->name);
 	tool->info.toolkit = u->slug;
-	tool->info.name = arena_printf(u->arena, "%s_%s", u->slug, t->name);
+	tool->info.name = arena_printf(arena, "%s_%s", u->slug, t->name);
 	tool->info.doc = t->doc != NULL ? t->doc : "";
-	tool->info.version = u->toolkit->info.version;
+	tool->info.version = kit->info.version;
 	tool->info.effect = t->effect;
 	tool->info.effect_by = t->effect_by;
 	tool->info.effects = t->effects;
@@ -142,8 +144,9 @@ unit_tools(struct unit *u, struct error *err)
 
 	if (f->about.toolkit == NULL)
 		return AS_OK;
-	u->toolkit = kit = arena_alloc(u->arena, sizeof(*kit));
+	u->toolkit = u->own_kit = kit = arena_alloc(u->arena, sizeof(*kit));
 	kit->unit = u;
+	kit->info.kit = kit;
 	kit->info.slug = u->slug;
 	kit->info.name = title_of(u);
 	kit->info.description = or_empty(f->about.summary);
@@ -154,7 +157,7 @@ unit_tools(struct unit *u, struct error *err)
 	for (i = 0; i < f->n_tools; i++) {
 		kit->tools[i].unit = u;
 		kit->n_all = i + 1;
-		if ((st = tool_fill(&kit->tools[i], &f->tools[i], err)) !=
+		if ((st = tool_fill(kit, &kit->tools[i], &f->tools[i], err)) !=
 		    AS_OK)
 			return st;
 		for (j = 0; j < i; j++) {
@@ -163,9 +166,27 @@ unit_tools(struct unit *u, struct error *err)
 				    "two tools are called %s",
 				    f->tools[i].name);
 		}
-		kit->info.n_tools += !unit_bars(u, &kit->tools[i].info);
 	}
+	kit_count(kit);
 	return AS_OK;
+}
+
+void
+kit_count(struct toolkit *kit)
+{
+	size_t i;
+
+	kit->info.n_tools = 0;
+	for (i = 0; i < kit->n_all; i++)
+		kit->info.n_tools += !unit_bars(kit->unit, &kit->tools[i].info);
+}
+
+void
+tool_clear(struct tool *tool)
+{
+	schema_free(tool->schema);
+	json_object_put(tool->info.input_schema);
+	json_object_put(tool->info.output_schema);
 }
 
 void
@@ -173,43 +194,28 @@ unit_tools_free(struct unit *u)
 {
 	size_t i;
 
-	for (i = 0; u->toolkit != NULL && i < u->toolkit->n_all; i++) {
-		schema_free(u->toolkit->tools[i].schema);
-		json_object_put(u->toolkit->tools[i].info.input_schema);
-		json_object_put(u->toolkit->tools[i].info.output_schema);
-	}
+	kit_unref(u->toolkit);
+	for (i = 0; u->own_kit != NULL && i < u->own_kit->n_all; i++)
+		tool_clear(&u->own_kit->tools[i]);
 }
 
 /* Toolkits of plugins that run. */
 static struct toolkit *
-toolkit_at(struct plug *p, size_t want)
+toolkit_at(const struct registry *r, size_t want)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < p->n_units; i++) {
-		if (p->units[i]->toolkit == NULL ||
-		    atomic_load(&p->units[i]->state) == UNIT_DISABLED)
-			continue;
-		if (n++ == want)
-			return p->units[i]->toolkit;
+	for (i = 0; i < r->n_units; i++) {
+		if (r->kits[i] != NULL && n++ == want)
+			return r->kits[i];
 	}
 	return NULL;
-}
-
-size_t
-plug_toolkit_count(struct plug *p)
-{
-	size_t n = 0;
-
-	while (toolkit_at(p, n) != NULL)
-		n++;
-	return n;
 }
 
 const struct plug_toolkit_info *
 plug_toolkit(struct plug *p, size_t i)
 {
-	struct toolkit *kit = toolkit_at(p, i);
+	struct toolkit *kit = toolkit_at(registry_now(p), i);
 
 	return kit != NULL ? &kit->info : NULL;
 }
@@ -217,10 +223,11 @@ plug_toolkit(struct plug *p, size_t i)
 static struct toolkit *
 toolkit_find(struct plug *p, const char *slug)
 {
+	const struct registry *r = registry_now(p);
 	struct toolkit *kit;
 	size_t i;
 
-	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
+	for (i = 0; (kit = toolkit_at(r, i)) != NULL; i++) {
 		if (strcmp(kit->info.slug, slug) == 0)
 			return kit;
 	}
@@ -236,37 +243,68 @@ plug_toolkit_find(struct plug *p, const char *slug)
 }
 
 const struct plug_tool_info *
-plug_toolkit_tool(struct plug *p, const char *slug, size_t i)
+plug_toolkit_tool(const struct plug_toolkit_info *info, size_t i)
 {
-	struct toolkit *kit = toolkit_find(p, slug);
+	const struct toolkit *kit = info->kit;
 	size_t k;
 
-	for (k = 0; kit != NULL && k < kit->n_all; k++) {
+	for (k = 0; k < kit->n_all; k++) {
 		if (!unit_bars(kit->unit, &kit->tools[k].info) && i-- == 0)
 			return &kit->tools[k].info;
 	}
 	return NULL;
 }
 
-struct tool *
-tool_find(struct plug *p, const char *name)
+static struct tool *
+kit_find(struct toolkit *kit, const char *name)
 {
-	struct toolkit *kit;
-	size_t i, k;
+	size_t k;
 
-	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
-		for (k = 0; k < kit->n_all; k++) {
-			if (strcmp(kit->tools[k].info.name, name) == 0)
-				return &kit->tools[k];
-		}
+	for (k = 0; kit != NULL && k < kit->n_all; k++) {
+		if (strcmp(kit->tools[k].info.name, name) == 0)
+			return &kit->tools[k];
 	}
 	return NULL;
+}
+
+struct tool *
+tool_find(struct unit *const *units, size_t n, const char *name)
+{
+	struct tool *tool = NULL;
+	size_t i;
+
+	for (i = 0; i < n && tool == NULL; i++)
+		tool = kit_find(units[i]->toolkit, name);
+	return tool;
+}
+
+static struct tool *
+tool_now(struct plug *p, const char *name)
+{
+	const struct registry *r = registry_now(p);
+	struct tool *tool = NULL;
+	size_t i;
+
+	for (i = 0; r != NULL && i < r->n_units && tool == NULL; i++)
+		tool = kit_find(r->kits[i], name);
+	return tool;
+}
+
+bool
+tool_is_taken(const struct unit *u, const char *short_name)
+{
+	char name[2 * NAME_MAX_LEN];
+	const struct tool *tool;
+
+	snprintf(name, sizeof(name), "%s_%s", u->slug, short_name);
+	tool = tool_now(u->plug, name);
+	return tool != NULL && tool->unit->of != u->of;
 }
 
 const struct plug_tool_info *
 plug_tool_find(struct plug *p, const char *name)
 {
-	struct tool *tool = tool_find(p, name);
+	struct tool *tool = tool_now(p, name);
 
 	return tool != NULL ? &tool->info : NULL;
 }
@@ -324,7 +362,8 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     const char *name, struct json_object *args, const struct plug_sink *sink,
     struct json_object **result, struct error *err)
 {
-	struct tool *tool = tool_find(p, name);
+	struct tool *tool = tool_now(p, name);
+	char short_name[NAME_MAX_LEN + 1];
 	struct tool_taker taker = { 0 };
 	struct exchange x = { .plug = p,
 		.who = who,
@@ -344,7 +383,9 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
 	x.unit = tool->unit;
 	x.timeout_ms = limit_ms(tool);
 	x.op.kind = kind;
-	x.op.name = tool->short_name;
+	/* From here on the tool may go; its unit is held. */
+	snprintf(short_name, sizeof(short_name), "%s", tool->short_name);
+	x.op.name = short_name;
 	x.op.value = args;
 	kept_pass(who, kind, &x.op);
 	st = exchange_run(&x, err);

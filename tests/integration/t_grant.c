@@ -105,13 +105,15 @@ expect_ok(struct plug_env *env, const char *tool, const char *args)
 static bool
 is_offered(struct plug_env *env, const char *name)
 {
+	const struct plug_toolkit_info *kit = plug_toolkit_find(env->plug,
+	    "probe");
 	const struct plug_tool_info *t;
 	size_t i;
 
-	for (i = 0; (t = plug_toolkit_tool(env->plug, "probe", i)) != NULL; i++)
+	for (i = 0; (t = plug_toolkit_tool(kit, i)) != NULL; i++)
 		if (strcmp(t->name, name) == 0)
 			return true;
-	CU_ASSERT_EQUAL(i, plug_toolkit_find(env->plug, "probe")->n_tools);
+	CU_ASSERT_EQUAL(i, kit->n_tools);
 	return false;
 }
 
@@ -125,7 +127,7 @@ body_narrowed(struct plug_env *env)
 	CU_ASSERT_STRING_EQUAL(json_text(jget(one, "grants")),
 	    "[\"net:api.example.com\"]");
 	CU_ASSERT_STRING_EQUAL(json_text(jget(one, "declared")),
-	    "[\"kv\",\"net:*.example.com\"]");
+	    "[\"kv\",\"net:*.example.com\",\"secret:TOKEN\",\"secret:OTHER\"]");
 	CU_ASSERT_STRING_EQUAL(json_text(jget(one, "effects")),
 	    "[\"none\",\"repeat\"]");
 	json_object_put(list);
@@ -168,7 +170,8 @@ body_nothing(struct plug_env *env)
 	expect_fail(env, "probe_echo", "{\"text\":\"a\"}", AS_FORBIDDEN,
 	    "effects");
 	CU_ASSERT_EQUAL(plug_toolkit_find(env->plug, "probe")->n_tools, 0);
-	CU_ASSERT_PTR_NULL(plug_toolkit_tool(env->plug, "probe", 0));
+	CU_ASSERT_PTR_NULL(
+	    plug_toolkit_tool(plug_toolkit_find(env->plug, "probe"), 0));
 }
 
 static void
@@ -212,6 +215,62 @@ test_mistakes(void)
 	    0, body_mistakes);
 }
 
+static void
+body_secrets(struct plug_env *env)
+{
+	struct error err = { 0 };
+	char *text = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(env->loaded, AS_OK);
+	CU_ASSERT_EQUAL(plug_env_tool(env, "probe_secret",
+			    "{\"text\":\"TOKEN\"}", &text, &err),
+	    AS_OK);
+	CU_ASSERT_STRING_EQUAL(text != NULL ? text : "", "\"hush, hush\"");
+	free(text);
+	expect_fail(env, "probe_secret", "{\"text\":\"OTHER\"}", AS_NOTFOUND,
+	    "secrets.OTHER in conf.d");
+	expect_fail(env, "probe_secret", "{\"text\":\"MORE\"}", AS_FORBIDDEN,
+	    "\"secret:MORE\": its .grants");
+	expect_fail(env, "home_secret", "{\"text\":\"TOKEN\"}", AS_FORBIDDEN,
+	    "plugins.toolkit_home.grants");
+	expect_fail(env, "probe_unbound", "{\"n\":9}", AS_FORBIDDEN,
+	    "\"credential\"");
+}
+
+static const char secrets
+    [] = "secrets : { TOKEN = \"env:T_GRANT_TOKEN\"; };\n"
+	 "plugins : { toolkit_probe : { };\n"
+	 "toolkit_home : { grants = [ \"kv\", \"secret:OTHER\" ]; }; };\n";
+
+static void
+test_secrets(void)
+{
+	setenv("T_GRANT_TOKEN", "hush, hush", 1);
+	plug_env_run(secrets, 0, body_secrets);
+	plug_env_run(secrets, ENV_LOOPBACK, body_secrets);
+	plug_env_run(secrets, ENV_HOME_ELSEWHERE, body_secrets);
+	unsetenv("T_GRANT_TOKEN");
+}
+
+/* It is looked for when the plugin is loaded, not when it is wanted. */
+static void
+body_no_secret(struct plug_env *env)
+{
+	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
+	CU_ASSERT(has(plug_env_problem(env, 0), "secrets.TOKEN"));
+	CU_ASSERT(has(plug_env_problem(env, 0), "T_GRANT_NONE is not set"));
+	CU_ASSERT_EQUAL(conf_problem(env->conf, 0)->line, 2);
+}
+
+static void
+test_no_secret(void)
+{
+	plug_env_run("secrets : {\n"
+		     "TOKEN = \"env:T_GRANT_NONE\"; };\n"
+		     "plugins : { toolkit_probe : { }; };\n",
+	    0, body_no_secret);
+}
+
 int
 main(void)
 {
@@ -221,6 +280,8 @@ main(void)
 		{ "conf.d leaves a part", test_narrowed },
 		{ "conf.d leaves nothing", test_nothing },
 		{ "mistakes have a line and a hint", test_mistakes },
+		{ "secrets by name", test_secrets },
+		{ "a secret that cannot be read", test_no_secret },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
