@@ -78,9 +78,10 @@ conf_find(const struct conf *c, const char *path)
 			if (strncmp(child->name, path, len) == 0 &&
 			    child->name[len] == '\0')
 				break;
-		if ((node = child) == NULL || node->type == NODE_LIST)
-			return NULL;
 		path += len + (path[len] == '.');
+		if ((node = child) == NULL ||
+		    (node->type == NODE_LIST && *path != '\0'))
+			return NULL;
 	}
 	return node;
 }

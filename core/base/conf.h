@@ -43,6 +43,13 @@ void conf_set(struct conf *c, const char *assignment); /* "a.b=value" */
 
 /* Names of the groups under a path ("plugins"); NULL-terminated. */
 const char *const *conf_groups(struct conf *c, const char *path);
+/*
+ * The list of texts at a path; items NULL if there is none.  False: something
+ * else stands there, and a problem was added.
+ */
+bool conf_list(struct conf *c, const char *path, struct as_list *out);
+/* Likewise a secret, as conf_section has them; *out is NULL if there is none. */
+bool conf_secret_at(struct conf *c, const char *path, const char **out);
 /* A value as text for deciding early ("plugins.x.plugin"), or NULL. */
 const char *conf_peek(struct conf *c, const char *path);
 

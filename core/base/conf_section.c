@@ -645,3 +645,37 @@ conf_section_ready(struct conf *c, const char *path,
 	}
 	return true;
 }
+
+/* A setting whose section nobody reads as a whole. */
+static bool
+read_one(struct conf *c, const char *path, enum as_field_type type, void *out,
+    size_t size)
+{
+	struct conf_node *node = conf_find(c, path);
+	const char *dot = strrchr(path, '.');
+	struct as_field f = { .type = type, .width = (uint32_t)size };
+	struct reader r = { .conf = c, .out = out, .ok = true };
+
+	memset(out, 0, size);
+	if (node == NULL)
+		return true;
+	f.name = dot != NULL ? dot + 1 : path;
+	r.path = dot != NULL
+		     ? arena_strndup(c->arena, path, (size_t)(dot - path))
+		     : "";
+	read_field(&r, &f, node);
+	note_seen(&r, &f, node);
+	return r.ok;
+}
+
+bool
+conf_list(struct conf *c, const char *path, struct as_list *out)
+{
+	return read_one(c, path, AS_FIELD_LIST, out, sizeof(*out));
+}
+
+bool
+conf_secret_at(struct conf *c, const char *path, const char **out)
+{
+	return read_one(c, path, AS_FIELD_SECRET, out, sizeof(*out));
+}

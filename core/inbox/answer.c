@@ -56,14 +56,8 @@ reply_parse(struct json_object *o, struct answer *a, struct error *err)
 		return error_field(err, "type",
 		    "must be accept, edit, response or ignore");
 	args_take(a, v);
-	if (strcmp(a->type, "edit") == 0 &&
-	    !json_object_is_type(a->args, json_type_object))
-		return error_field(err, "args",
-		    "must be the new arguments, an object");
-	if (strcmp(a->type, "accept") == 0 && v != NULL &&
-	    !json_object_is_type(a->args, json_type_object))
-		return error_field(err, "args",
-		    "of accept are the arguments as they are, or null");
+	if (strcmp(a->type, "edit") == 0 && a->args == NULL)
+		return error_field(err, "args", "must be what it is now");
 	if (strcmp(a->type, "response") == 0 &&
 	    (v == NULL || (json_object_is_type(v, json_type_string) &&
 			      json_object_get_string_len(v) == 0)))

@@ -100,6 +100,13 @@ request_action(const struct check *c)
 	return jget_str(jget(c->item, "action_request"), "action", "");
 }
 
+/* Is it a question that a tool asks while it works?  See ask_tool.h. */
+static bool
+is_of_tool(const struct check *c)
+{
+	return jget_int(jget(c->item, "action_request"), "turn", 0) > 0;
+}
+
 /*
  * What the tool takes, if the agent has it; NULL without a mistake: a tool of
  * the engine's own, which looks at it itself.
@@ -114,6 +121,11 @@ tool_schema(const struct check *c, struct json_object **schema)
 	enum as_status st;
 
 	*schema = NULL;
+	if (is_of_tool(c)) {
+		*schema = json_object_get(
+		    jget(jget(c->item, "action_request"), "schema"));
+		return AS_OK;
+	}
 	jget_uuid(c->item, "agent_id", &id);
 	st = c->world->agent(c->world->arg, id, c->ctx->arena, &agent, c->err);
 	if (st != AS_OK)
@@ -190,14 +202,29 @@ args_settle(const struct check *c, const char **type, struct json_object *args)
 	return AS_OK;
 }
 
+/* What a tool has asked about may be any value; a call has an object. */
+static enum as_status
+shape_check(const struct check *c, const struct answer *a)
+{
+	if (a->args == NULL || is_of_tool(c) ||
+	    json_object_is_type(a->args, json_type_object))
+		return AS_OK;
+	return wrong(c, "args",
+	    strcmp(a->type, "edit") == 0
+		? "must be the new arguments, an object"
+		: "of accept are the arguments as they are, or null");
+}
+
 /* *args: a new value, in the types that the tool wants. */
 static SUSPENDS enum as_status
 call_check(const struct check *c, const struct answer *a, const char **type,
     struct json_object **args)
 {
 	struct json_object *schema;
-	enum as_status st;
+	enum as_status st = shape_check(c, a);
 
+	if (st != AS_OK)
+		return st;
 	if (a->action != NULL && strcmp(a->action, request_action(c)) != 0)
 		return wrong(c, "args",
 		    arena_printf(c->ctx->arena, "the call is one of %s",

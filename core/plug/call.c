@@ -164,21 +164,6 @@ call_serve(struct as_call *call, const struct msg *m, struct answer *out)
 	return st;
 }
 
-bool
-unit_is_granted(const struct unit *u, const char *word)
-{
-	const char *at = u->file->about.grants;
-	size_t len = strlen(word), n;
-
-	for (; at != NULL && *at != '\0'; at += n) {
-		at += strspn(at, " ");
-		n = strcspn(at, " ");
-		if (n == len && memcmp(at, word, n) == 0)
-			return true;
-	}
-	return false;
-}
-
 struct info_text {
 	const char *key;
 	size_t offset;

@@ -57,6 +57,7 @@ struct as_call {
 	struct as_error error;
 	bool failed;
 	struct as_http_stream *streams;
+	struct json_object *kept; /* the call puts it when it ends; or NULL */
 };
 
 /* ---- The plugin's side (call.c, op.c, host_*.c) -------------------- */
@@ -81,8 +82,6 @@ const char *call_text(struct as_call *call, const char *s);
 struct json_object *call_own(struct as_call *call, struct json_object *v);
 SUSPENDS enum as_status call_serve(struct as_call *call, const struct msg *m,
     struct answer *out);
-/* Does .grants have this word? */
-bool unit_is_granted(const struct unit *u, const char *word);
 
 SUSPENDS enum as_status op_run(struct as_call *call, const struct msg *op);
 void streams_close(struct as_call *call);
@@ -131,6 +130,7 @@ struct exchange {
 	const struct relay *relay; /* child.h: the host is another process */
 	struct serve_stream *streams;
 	uint32_t last_stream;
+	bool parked; /* it has asked, and there is no answer yet */
 };
 
 /* Makes the call; the failure as a public error. */
@@ -143,6 +143,12 @@ SUSPENDS enum as_status exchange_here(struct exchange *x,
     const struct as_call_info *info, struct json_object **failure);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
 void exchange_close(struct exchange *x); /* streams that were left open */
+/* serve_account.c: secrets and credentials */
+enum as_status serve_account(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
+/* serve_ask.c */
+SUSPENDS enum as_status serve_ask(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
 
 /* link->sleep of a plugin that runs on a fiber. */
 SUSPENDS enum as_status fiber_wait_ms(struct as_call *call, int64_t ms);

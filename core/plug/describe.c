@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/plug/call.h"
 #include "core/plug/child.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -49,6 +50,7 @@ unit_to_json(const struct unit *u)
 	jput_str(o, "state",
 	    unit_state_name((enum unit_state)atomic_load(&u->state)));
 	jput_str(o, "error", u->error[0] != '\0' ? u->error : NULL);
+	grants_to_json(u, o);
 	jput_int(o, "generation", u->generation);
 	jput_int(o, "calls", (int64_t)counter_value(u->of->calls));
 	jput_int(o, "errors", (int64_t)counter_value(u->of->failures));
@@ -178,7 +180,7 @@ tools_to_json(const struct unit *u)
 	const struct plug_tool_info *t;
 	size_t i;
 
-	for (i = 0; u->toolkit != NULL && i < u->toolkit->info.n_tools; i++) {
+	for (i = 0; u->toolkit != NULL && i < u->toolkit->n_all; i++) {
 		t = &u->toolkit->tools[i].info;
 		o = jobj();
 		jput_str(o, "name", t->name);

@@ -35,6 +35,12 @@ exchange_emit(struct exchange *x, const struct msg *m)
 		unit_count(x->unit, m->name, m->x);
 		return AS_OK;
 	}
+	if (m->kind == EMIT_OFFERS_CHANGED) {
+		/* While it lists them it need not say so. */
+		if (x->op.kind != OP_LIST)
+			offers_changed(x->unit);
+		return AS_OK;
+	}
 	if (fiber_self() != NULL && fiber_is_canceled())
 		return AS_CANCELED;
 	return x->take != NULL ? x->take(x, m) : AS_OK;
@@ -275,9 +281,13 @@ exchange_failed(struct exchange *x, enum as_status st,
 	const char *words = jget_str(failure, "message", "");
 	struct error local = { 0 };
 
+	if (st == AS_PARKED && x->parked) {
+		json_object_put(failure);
+		return st;
+	}
 	if (st == AS_PARKED) {
-		st = AS_UNSUPPORTED;
-		words = "it waits for a person, which is not possible here";
+		st = AS_INTERNAL;
+		words = "it waits for a person, but it has asked nothing";
 	}
 	if (st != AS_CANCELED && *words == '\0')
 		words = "it failed without saying why";
@@ -390,7 +400,7 @@ exchange_held(struct exchange *x, struct error *err)
 	exchange_close(x);
 	if (st == AS_OK)
 		return AS_OK;
-	if (st != AS_CANCELED)
+	if (st != AS_CANCELED && st != AS_PARKED)
 		counter_add(u->of->failures, 1);
 	return exchange_failed(x, st, failure, err);
 }

@@ -312,9 +312,12 @@ host_hit(struct as_call *call, const char *id, double score,
 {
 	struct msg m = { .kind = EMIT_HIT, .x = score };
 	struct json_object *copy;
-	enum as_status st = value_copy(call, meta, &copy);
+	enum as_status st;
 
-	if (st != AS_OK)
+	if (!isfinite(score))
+		return call_fail(call, AS_UPSTREAM,
+		    "a hit with a score that is not finite");
+	if ((st = value_copy(call, meta, &copy)) != AS_OK)
 		return st;
 	m.name = call_text(call, id);
 	m.value = copy;

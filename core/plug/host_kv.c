@@ -16,10 +16,6 @@
 static enum as_status
 kv_check(struct as_call *call, enum as_kv_scope scope, const char *key)
 {
-	if (!unit_is_granted(call->unit, "kv"))
-		return call_fail(call, AS_FORBIDDEN,
-		    "%s may not keep notes: its .grants do not have \"kv\"",
-		    call->unit->file->about.name);
 	if (scope < AS_KV_PLUGIN || scope > AS_KV_RUN)
 		return call_fail(call, AS_INVALID, "no scope has the number %d",
 		    (int)scope);

@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "core/loop/fiber.h"
 #include "core/plug/elf.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -162,6 +163,7 @@ char *
 file_refuse(const char *path, const struct plug_file *f)
 {
 	const struct as_plugin *p = &f->about;
+	char *sentence;
 
 	if (p->name == NULL || !name_is_good(p->name))
 		return xasprintf("%s: its name is not of the form kind_name "
@@ -173,9 +175,18 @@ file_refuse(const char *path, const struct plug_file *f)
 		return xasprintf("%s: %s provides nothing: neither toolkit nor "
 				 "llm, vector or auth is set",
 		    path, p->name);
+	if (p->vector != NULL &&
+	    (f->vector.create == NULL || f->vector.drop == NULL ||
+		f->vector.put == NULL || f->vector.remove == NULL ||
+		f->vector.search == NULL))
+		return xasprintf("%s: %s is a vector store without create, "
+				 "drop, put, remove or search: it needs all",
+		    path, p->name);
 	if (p->llm != NULL && f->llm.chat == NULL)
 		return xasprintf("%s: %s is an llm without chat", path,
 		    p->name);
+	if ((sentence = grants_refusal(path, p->grants)) != NULL)
+		return sentence;
 	return refuse_fields(path, "options", p->options, p->field_size,
 	    p->conf_size);
 }

@@ -27,8 +27,12 @@ libplug_la_SOURCES = \
 	core/plug/elf.h \
 	core/plug/embed.c \
 	core/plug/exchange.c \
+	core/plug/grant.c \
+	core/plug/grant.h \
 	core/plug/host.c \
 	core/plug/host.h \
+	core/plug/host_account.c \
+	core/plug/host_ask.c \
 	core/plug/host_emit.c \
 	core/plug/host_http.c \
 	core/plug/host_json.c \
@@ -40,6 +44,7 @@ libplug_la_SOURCES = \
 	core/plug/marshal.c \
 	core/plug/models.c \
 	core/plug/msg.h \
+	core/plug/offer.c \
 	core/plug/op.c \
 	core/plug/origin.c \
 	core/plug/origin.h \
@@ -48,9 +53,12 @@ libplug_la_SOURCES = \
 	core/plug/pointer.h \
 	core/plug/registry.c \
 	core/plug/serve.c \
+	core/plug/serve_account.c \
+	core/plug/serve_ask.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
-	core/plug/unit.h
+	core/plug/unit.h \
+	core/plug/vector.c
 
 # Plugins that tests load; never installed.
 PROBE_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
@@ -159,6 +167,12 @@ tests_integration_plug_toolkit_bad9_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DBAD=9 -DBAD_NAME='"toolkit_bad9"'
 tests_integration_plug_toolkit_bad9_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+check_LTLIBRARIES += tests/integration/plug/toolkit_bad10.la
+tests_integration_plug_toolkit_bad10_la_SOURCES = tests/integration/plug/bad.c
+tests_integration_plug_toolkit_bad10_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DBAD=10 -DBAD_NAME='"toolkit_bad10"'
+tests_integration_plug_toolkit_bad10_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/integration/plug/toolkit_short.la
 tests_integration_plug_toolkit_short_la_SOURCES = tests/integration/plug/short.c
 tests_integration_plug_toolkit_short_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
@@ -177,6 +191,19 @@ tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_child
 tests_integration_t_child_SOURCES = tests/integration/t_child.c
 tests_integration_t_child_LDADD = $(PLUG_TEST_LIBS)
+check_LTLIBRARIES += tests/integration/plug/toolkit_offers.la
+tests_integration_plug_toolkit_offers_la_SOURCES = \
+	tests/integration/plug/offers.c
+tests_integration_plug_toolkit_offers_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+tests_integration_plug_toolkit_offers_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_PROGRAMS += tests/integration/t_offer
+tests_integration_t_offer_SOURCES = tests/integration/t_offer.c
+tests_integration_t_offer_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_grant
+tests_integration_t_grant_SOURCES = tests/integration/t_grant.c
+tests_integration_t_grant_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c

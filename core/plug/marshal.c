@@ -124,7 +124,7 @@ value_take(struct rest *r, uint32_t size, struct json_object **value,
 static bool
 kind_is_known(uint32_t kind)
 {
-	return (kind >= OP_INIT && kind <= OP_TOKEN) ||
+	return (kind >= OP_INIT && kind <= OP_LAST_) ||
 	       (kind >= EMIT_REPLY && kind <= EMIT_COUNT) ||
 	       (kind >= SERVE_HTTP && kind <= SERVE_OTHER) ||
 	       (kind >= MSG_ANSWER && kind <= MSG_END);

@@ -205,6 +205,7 @@ models_ask(struct unit *u)
 		.timeout_ms = 10000 };
 	struct error err = { 0 };
 
+	offers_ask(u);
 	if (u->file->about.llm == NULL || u->file->llm.models == NULL)
 		return;
 	x.taker = jarr();

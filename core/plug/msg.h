@@ -27,7 +27,8 @@ enum msg_kind {
 	OP_START,
 	OP_STOP,
 	OP_FINI,
-	OP_TOOL, /* name, value: arguments */
+	OP_TOOL, /* name, value: arguments, bytes: what as_keep has kept, as
+		JSON */
 	OP_VERIFY, /* the same */
 	OP_LIST,
 	OP_CHAT, /* name: model, value: {messages, tools, settings} */
@@ -37,6 +38,13 @@ enum msg_kind {
 	OP_SIGNUP,
 	OP_UPDATE,
 	OP_TOKEN, /* name: the token */
+	/* Of vectors; name: the collection, index: dimension, n: metric. */
+	OP_CREATE,
+	OP_DROP,
+	OP_PUT, /* value: {ids, metas}, bytes: floats, row by row */
+	OP_REMOVE, /* value: [id] */
+	OP_SEARCH, /* value: {limit, min_score, filter?}, bytes: floats */
+	OP_LAST_ = OP_SEARCH,
 
 	/* What a plugin says while it works. */
 	EMIT_REPLY = 32, /* value */
@@ -61,6 +69,11 @@ enum msg_kind {
 	SERVE_KV_GET, /* n: scope, name: key */
 	SERVE_KV_PUT, /* the same, value: {value, ttl_ms} */
 	SERVE_KV_SWAP, /* the same, value: {expected, value, ttl_ms} */
+	SERVE_ASK, /* name: key, value: {title, text, value, schema, allow,
+		expires_ms} */
+	SERVE_KEEP, /* name: key, value */
+	SERVE_CREDENTIAL, /* name */
+	SERVE_SECRET, /* name */
 	SERVE_OTHER, /* name: a service that is not bound */
 
 	/* What comes back. */

@@ -75,6 +75,15 @@ tool_input(struct as_call *call, const struct as_tool *t,
 	return st;
 }
 
+/* What the call has kept when it was made before. */
+static void
+kept_read(struct as_call *call, const struct msg *op)
+{
+	if (op->kind == OP_TOOL && op->len > 0 &&
+	    json_parse(op->bytes, op->len, &call->kept, NULL) == AS_OK)
+		call_own(call, call->kept);
+}
+
 SUSPENDS static enum as_status
 op_tool(struct as_call *call, const struct msg *op)
 {
@@ -84,6 +93,9 @@ op_tool(struct as_call *call, const struct msg *op)
 	const void *in;
 	enum as_status st;
 
+	kept_read(call, op);
+	if (t == NULL && op->kind == OP_TOOL && f->toolkit.run != NULL)
+		return f->toolkit.run(call, op->name, value_to(op->value));
 	if (t == NULL)
 		return op_missing(call, op->name);
 	fn = op->kind == OP_VERIFY ? t->verify : t->run;
@@ -155,6 +167,93 @@ op_offers(struct as_call *call, const struct msg *op)
 	return f->toolkit.list != NULL ? f->toolkit.list(call) : AS_OK;
 }
 
+/* Frames begin anywhere; floats want their own alignment. */
+static const float *
+floats_of(struct as_call *call, const struct msg *op, size_t want)
+{
+	float *v;
+
+	if (op->len != want * sizeof(*v))
+		return NULL;
+	v = arena_alloc(call->arena, op->len + 1);
+	memcpy(v, op->bytes, op->len);
+	return v;
+}
+
+static const char *const *
+texts_of(struct as_call *call, struct json_object *list, size_t n)
+{
+	const char **texts = arena_alloc(call->arena, (n + 1) * sizeof(*texts));
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		texts[i] = json_object_get_string(
+		    json_object_array_get_idx(list, i));
+	return texts;
+}
+
+SUSPENDS static enum as_status
+op_put(struct as_call *call, const struct msg *op,
+    const struct as_collection *c)
+{
+	struct json_object *ids = jget(op->value, "ids");
+	struct json_object *list = jget(op->value, "metas");
+	size_t i, n = json_object_array_length(ids);
+	struct as_rows rows = { .size = sizeof(rows), .n = (uint32_t)n };
+	const struct as_json **metas;
+
+	metas = arena_alloc(call->arena, (n + 1) * sizeof(*metas));
+	for (i = 0; i < n; i++)
+		metas[i] = value_to(json_object_array_get_idx(list, i));
+	rows.ids = texts_of(call, ids, n);
+	rows.metas = metas;
+	rows.vectors = floats_of(call, op, n * c->dim);
+	if (rows.vectors == NULL)
+		return call_fail(call, AS_INTERNAL, "rows without vectors");
+	return call->unit->file->vector.put(call, c, &rows);
+}
+
+SUSPENDS static enum as_status
+op_search(struct as_call *call, const struct msg *op,
+    const struct as_collection *c)
+{
+	struct as_query q = { .size = sizeof(q) };
+
+	q.limit = (uint32_t)jget_int(op->value, "limit", 0);
+	q.min_score = json_object_get_double(jget(op->value, "min_score"));
+	q.filter = value_to(jget(op->value, "filter"));
+	q.vector = floats_of(call, op, c->dim);
+	if (q.vector == NULL)
+		return call_fail(call, AS_INTERNAL, "a query without a vector");
+	return call->unit->file->vector.search(call, c, &q);
+}
+
+SUSPENDS static enum as_status
+op_vector(struct as_call *call, const struct msg *op)
+{
+	const struct as_vector *v = &call->unit->file->vector;
+	struct as_collection c = { .size = sizeof(c),
+		.dim = op->index,
+		.name = op->name,
+		.metric = (enum as_metric)op->n };
+	size_t n;
+
+	switch (op->kind) {
+	case OP_CREATE:
+		return v->create(call, &c);
+	case OP_DROP:
+		return v->drop(call, &c);
+	case OP_REMOVE:
+		n = json_object_array_length(op->value);
+		return v->remove(call, &c, texts_of(call, op->value, n),
+		    (uint32_t)n);
+	case OP_PUT:
+		return op_put(call, op, &c);
+	default:
+		return op_search(call, op, &c);
+	}
+}
+
 enum as_status
 op_run(struct as_call *call, const struct msg *op)
 {
@@ -179,6 +278,12 @@ op_run(struct as_call *call, const struct msg *op)
 	case OP_UPDATE:
 	case OP_TOKEN:
 		return op_auth(call, op);
+	case OP_CREATE:
+	case OP_DROP:
+	case OP_PUT:
+	case OP_REMOVE:
+	case OP_SEARCH:
+		return op_vector(call, op);
 	default:
 		return op_missing(call, "such operation");
 	}

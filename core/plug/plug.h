@@ -20,6 +20,7 @@
 
 #include <agentstudio/llm.h>
 #include <agentstudio/toolkit.h>
+#include <agentstudio/vector.h>
 #include <stdbool.h>
 
 #include "core/base/conf.h"
@@ -68,6 +69,28 @@ struct plug_services {
 	    struct error *err);
 };
 
+/*
+ * What a tool call needs that may ask people (agentstudio/host.h, "Humans").
+ * The call is made with what was answered and kept before; if it ends
+ * AS_PARKED, `question` says what is asked now, and the same call is to be made
+ * again, with the same arguments and the same idem_key, when it is answered.
+ */
+struct plug_asking {
+	/* {key: {"kind": "accept" | "edit" | "response" | "ignore", "value",
+	   "text", "user_id"}}; borrowed, or NULL. */
+	struct json_object *answers;
+	struct json_object *kept; /* {key: value}; borrowed, or NULL */
+	void *arg;
+	/* Durable when it returns; value is borrowed. */
+	SUSPENDS enum as_status (*keep)(void *arg, const char *key,
+	    struct json_object *value, struct error *err);
+	/*
+	 * {"key", "title", "text", "value"?, "schema"?, "allow": [kinds],
+	 * "expires_ms"}; the caller puts it.
+	 */
+	struct json_object *question;
+};
+
 /* Who asks, copied into the call.  Text members may be NULL. */
 struct plug_caller {
 	struct uuid tenant_id, user_id, agent_id, thread_id, run_id;
@@ -76,6 +99,7 @@ struct plug_caller {
 	const char *traceparent;
 	const char *locale;
 	int attempt;
+	struct plug_asking *asking; /* NULL: nobody can be asked */
 };
 
 /*
@@ -196,6 +220,7 @@ const char *plug_effect_name(enum as_effect effect); /* "none", "once" */
  * details).  *result is JSON (a string for text), owned by the caller.
  * err->extra may have "plugin_code", and "maybe_done": true if nobody knows
  * whether it happened, such as when bytes of an HTTP request had left.
+ * AS_PARKED: it waits for a person; see struct plug_asking.
  */
 SUSPENDS enum as_status plug_tool_call(struct plug *p,
     const struct plug_caller *who, const char *tool, struct json_object *args,
@@ -226,6 +251,61 @@ SUSPENDS enum as_status plug_embed(struct plug *p,
     const struct plug_caller *who, const char *model, const char *const *texts,
     uint32_t n, bool is_query, float **vectors, uint32_t *dim,
     struct error *err);
+
+/* ---- Vectors ------------------------------------------------------- */
+
+struct plug_collection {
+	const char *name; /* [a-z0-9_]{1,63} */
+	uint32_t dim;
+	enum as_metric metric;
+};
+
+struct plug_rows {
+	uint32_t n;
+	const char *const *ids; /* at most 255 bytes each */
+	const float *vectors; /* n x dim, row by row; of any length */
+	struct json_object *const *metas; /* or NULL: all {} */
+};
+
+struct plug_query {
+	const float *vector;
+	struct json_object *filter; /* agentstudio/vector.h; NULL: all */
+	uint32_t limit;
+	double min_score;
+};
+
+struct plug_hit {
+	char *id;
+	double score; /* larger is better */
+	struct json_object *meta;
+};
+void plug_hits_free(struct plug_hit *hits, uint32_t n);
+
+/* Short name of the i-th store; NULL beyond the last. */
+const char *plug_vector_store(struct plug *p, size_t i);
+/*
+ * store: a short name, or NULL for the first.  Every call names the collection
+ * as it was created.  A put that fails may have stored some of the rows: put
+ * them all again.  *hits: best first, of the caller: plug_hits_free.
+ */
+SUSPENDS enum as_status plug_vector_create(struct plug *p,
+    const struct plug_caller *who, const char *store,
+    const struct plug_collection *c, struct error *err);
+SUSPENDS enum as_status plug_vector_drop(struct plug *p,
+    const struct plug_caller *who, const char *store,
+    const struct plug_collection *c, struct error *err);
+SUSPENDS enum as_status plug_vector_put(struct plug *p,
+    const struct plug_caller *who, const char *store,
+    const struct plug_collection *c, const struct plug_rows *rows,
+    struct error *err);
+SUSPENDS enum as_status plug_vector_remove(struct plug *p,
+    const struct plug_caller *who, const char *store,
+    const struct plug_collection *c, const char *const *ids, uint32_t n,
+    struct error *err);
+SUSPENDS enum as_status plug_vector_search(struct plug *p,
+    const struct plug_caller *who, const char *store,
+    const struct plug_collection *c, const struct plug_query *q,
+    struct plug_hit **hits, uint32_t *n, struct error *err);
 
 struct plug_identity {
 	char *subject, *email, *name, *avatar_url; /* malloc()ed or NULL */

@@ -53,11 +53,15 @@ registry_make(struct plug *p)
 	r->arena = arena;
 	r->units = arena_alloc(arena,
 	    (p->n_plugins + 1) * sizeof(struct unit *));
+	r->kits = arena_alloc(arena,
+	    (p->n_plugins + 1) * sizeof(struct toolkit *));
 	for (i = 0; i < p->n_plugins; i++) {
 		u = p->plugins[i]->current;
 		if (u == NULL || atomic_load(&u->state) == UNIT_DISABLED)
 			continue;
 		atomic_fetch_add(&u->listed, 1);
+		kit_ref(u->toolkit);
+		r->kits[r->n_units] = u->toolkit;
 		r->units[r->n_units++] = u;
 	}
 	models_fill(p, r);
@@ -72,8 +76,10 @@ registries_free(struct registry *r)
 
 	for (; r != NULL; r = older) {
 		older = r->older;
-		for (i = 0; i < r->n_units; i++)
+		for (i = 0; i < r->n_units; i++) {
+			kit_unref(r->kits[i]);
 			atomic_fetch_sub(&r->units[i]->listed, 1);
+		}
 		arena_free(r->arena);
 	}
 }

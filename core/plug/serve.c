@@ -8,6 +8,7 @@
 #include "core/net/http_client.h"
 #include "core/plug/call.h"
 #include "core/plug/child.h"
+#include "core/plug/grant.h"
 #include "core/plug/origin.h"
 #include "core/plug/unit.h"
 
@@ -55,11 +56,7 @@ trust_of(struct exchange *x, const char *url, enum http_trust *trust,
 		return AS_OK;
 	*trust = HTTP_GUARDED;
 	origin_host(origin, host);
-	if (grants_host(u->file->about.grants, host))
-		return AS_OK;
-	return error_set(err, ERR_FORBIDDEN,
-	    "%s may not reach %.128s: its .grants do not have \"net:%.128s\"",
-	    u->file->about.name, host, host);
+	return grant_check_host(u, host, err);
 }
 
 static const char **
@@ -299,6 +296,8 @@ serve_kv(struct exchange *x, const struct msg *m, struct answer *out,
 		    "kept values are not available here");
 	if (m->name == NULL)
 		return error_set(err, ERR_BAD_REQUEST, "no key");
+	if ((st = grant_check(x->unit, "kv", err)) != AS_OK)
+		return st;
 	if ((st = owner_of(x, m->n, owner, err)) != AS_OK)
 		return st;
 	if (m->kind == SERVE_KV_GET)
@@ -330,6 +329,14 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	case SERVE_KV_PUT:
 	case SERVE_KV_SWAP:
 		st = serve_kv(x, m, out, &err);
+		break;
+	case SERVE_CREDENTIAL:
+	case SERVE_SECRET:
+		st = serve_account(x, m, out, &err);
+		break;
+	case SERVE_ASK:
+	case SERVE_KEEP:
+		st = serve_ask(x, m, out, &err);
 		break;
 	default:
 		st = error_set(&err, ERR_UNSUPPORTED, "no such service");

@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/base/schema.h"
 #include "core/plug/call.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -68,10 +69,12 @@ tool_schemas(struct tool *tool, const struct as_tool *t, struct error *err)
 	return AS_OK;
 }
 
-static enum as_status
-tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
+enum as_status
+tool_fill(struct toolkit *kit, struct tool *tool, const struct as_tool *t,
+    struct error *err)
 {
 	struct unit *u = tool->unit;
+	struct arena *arena = kit->arena != NULL ? kit->arena : u->arena;
 	enum as_status st;
 
 	if (!name_is_good(t->name) ||
@@ -87,11 +90,11 @@ tool_fill(struct tool *tool, const struct as_tool *t, struct error *err)
 		return error_set(err, ERR_BAD_REQUEST,
 		    "tool %s has no function", t->name);
 	tool->about = t;
-	tool->short_name = arena_strdup(u->arena, t->name);
+	tool->short_name = arena_strdup(arena, t->name);
 	tool->info.toolkit = u->slug;
-	tool->info.name = arena_printf(u->arena, "%s_%s", u->slug, t->name);
+	tool->info.name = arena_printf(arena, "%s_%s", u->slug, t->name);
 	tool->info.doc = t->doc != NULL ? t->doc : "";
-	tool->info.version = u->toolkit->info.version;
+	tool->info.version = kit->info.version;
 	tool->info.effect = t->effect;
 	tool->info.effect_by = t->effect_by;
 	tool->info.effects = t->effects;
@@ -141,7 +144,7 @@ unit_tools(struct unit *u, struct error *err)
 
 	if (f->about.toolkit == NULL)
 		return AS_OK;
-	u->toolkit = kit = arena_alloc(u->arena, sizeof(*kit));
+	u->toolkit = u->own_kit = kit = arena_alloc(u->arena, sizeof(*kit));
 	kit->unit = u;
 	kit->info.kit = kit;
 	kit->info.slug = u->slug;
@@ -153,8 +156,8 @@ unit_tools(struct unit *u, struct error *err)
 	    (f->n_tools + 1) * sizeof(*kit->tools));
 	for (i = 0; i < f->n_tools; i++) {
 		kit->tools[i].unit = u;
-		kit->info.n_tools = i + 1;
-		if ((st = tool_fill(&kit->tools[i], &f->tools[i], err)) !=
+		kit->n_all = i + 1;
+		if ((st = tool_fill(kit, &kit->tools[i], &f->tools[i], err)) !=
 		    AS_OK)
 			return st;
 		for (j = 0; j < i; j++) {
@@ -164,7 +167,26 @@ unit_tools(struct unit *u, struct error *err)
 				    f->tools[i].name);
 		}
 	}
+	kit_count(kit);
 	return AS_OK;
+}
+
+void
+kit_count(struct toolkit *kit)
+{
+	size_t i;
+
+	kit->info.n_tools = 0;
+	for (i = 0; i < kit->n_all; i++)
+		kit->info.n_tools += !unit_bars(kit->unit, &kit->tools[i].info);
+}
+
+void
+tool_clear(struct tool *tool)
+{
+	schema_free(tool->schema);
+	json_object_put(tool->info.input_schema);
+	json_object_put(tool->info.output_schema);
 }
 
 void
@@ -172,11 +194,9 @@ unit_tools_free(struct unit *u)
 {
 	size_t i;
 
-	for (i = 0; u->toolkit != NULL && i < u->toolkit->info.n_tools; i++) {
-		schema_free(u->toolkit->tools[i].schema);
-		json_object_put(u->toolkit->tools[i].info.input_schema);
-		json_object_put(u->toolkit->tools[i].info.output_schema);
-	}
+	kit_unref(u->toolkit);
+	for (i = 0; u->own_kit != NULL && i < u->own_kit->n_all; i++)
+		tool_clear(&u->own_kit->tools[i]);
 }
 
 /* Toolkits of plugins that run. */
@@ -186,8 +206,8 @@ toolkit_at(const struct registry *r, size_t want)
 	size_t i, n = 0;
 
 	for (i = 0; i < r->n_units; i++) {
-		if (r->units[i]->toolkit != NULL && n++ == want)
-			return r->units[i]->toolkit;
+		if (r->kits[i] != NULL && n++ == want)
+			return r->kits[i];
 	}
 	return NULL;
 }
@@ -225,31 +245,60 @@ plug_toolkit_find(struct plug *p, const char *slug)
 const struct plug_tool_info *
 plug_toolkit_tool(const struct plug_toolkit_info *info, size_t i)
 {
-	return i < info->n_tools ? &info->kit->tools[i].info : NULL;
+	const struct toolkit *kit = info->kit;
+	size_t k;
+
+	for (k = 0; k < kit->n_all; k++) {
+		if (!unit_bars(kit->unit, &kit->tools[k].info) && i-- == 0)
+			return &kit->tools[k].info;
+	}
+	return NULL;
+}
+
+static struct tool *
+kit_find(struct toolkit *kit, const char *name)
+{
+	size_t k;
+
+	for (k = 0; kit != NULL && k < kit->n_all; k++) {
+		if (strcmp(kit->tools[k].info.name, name) == 0)
+			return &kit->tools[k];
+	}
+	return NULL;
 }
 
 struct tool *
 tool_find(struct unit *const *units, size_t n, const char *name)
 {
-	struct toolkit *kit;
-	size_t i, k;
+	struct tool *tool = NULL;
+	size_t i;
 
-	for (i = 0; i < n; i++) {
-		kit = units[i]->toolkit;
-		for (k = 0; kit != NULL && k < kit->info.n_tools; k++) {
-			if (strcmp(kit->tools[k].info.name, name) == 0)
-				return &kit->tools[k];
-		}
-	}
-	return NULL;
+	for (i = 0; i < n && tool == NULL; i++)
+		tool = kit_find(units[i]->toolkit, name);
+	return tool;
 }
 
 static struct tool *
 tool_now(struct plug *p, const char *name)
 {
 	const struct registry *r = registry_now(p);
+	struct tool *tool = NULL;
+	size_t i;
 
-	return tool_find(r->units, r->n_units, name);
+	for (i = 0; r != NULL && i < r->n_units && tool == NULL; i++)
+		tool = kit_find(r->kits[i], name);
+	return tool;
+}
+
+bool
+tool_is_taken(const struct unit *u, const char *short_name)
+{
+	char name[2 * NAME_MAX_LEN];
+	const struct tool *tool;
+
+	snprintf(name, sizeof(name), "%s_%s", u->slug, short_name);
+	tool = tool_now(u->plug, name);
+	return tool != NULL && tool->unit->of != u->of;
 }
 
 const struct plug_tool_info *
@@ -293,12 +342,28 @@ limit_ms(const struct tool *tool)
 	return TIMEOUT_MS;
 }
 
+/* Their text lives as long as the value. */
+static void
+kept_pass(const struct plug_caller *who, enum msg_kind kind, struct msg *op)
+{
+	struct json_object *kept = kind == OP_TOOL && who != NULL &&
+					   who->asking != NULL
+				       ? who->asking->kept
+				       : NULL;
+
+	if (kept == NULL || json_object_object_length(kept) == 0)
+		return;
+	op->bytes = json_text(kept);
+	op->len = strlen(op->bytes);
+}
+
 SUSPENDS static enum as_status
 tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     const char *name, struct json_object *args, const struct plug_sink *sink,
     struct json_object **result, struct error *err)
 {
 	struct tool *tool = tool_now(p, name);
+	char short_name[NAME_MAX_LEN + 1];
 	struct tool_taker taker = { 0 };
 	struct exchange x = { .plug = p,
 		.who = who,
@@ -312,11 +377,17 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
 		return error_not_found(err, "tool", name);
 	if ((st = schema_validate(tool->schema, args, err)) != AS_OK)
 		return st;
+	if (kind == OP_TOOL && (st = unit_allows_call(tool->unit, &tool->info,
+				    args, err)) != AS_OK)
+		return st;
 	x.unit = tool->unit;
 	x.timeout_ms = limit_ms(tool);
 	x.op.kind = kind;
-	x.op.name = tool->short_name;
+	/* From here on the tool may go; its unit is held. */
+	snprintf(short_name, sizeof(short_name), "%s", tool->short_name);
+	x.op.name = short_name;
 	x.op.value = args;
+	kept_pass(who, kind, &x.op);
 	st = exchange_run(&x, err);
 	if (st == AS_OK && !taker.has_reply && kind == OP_TOOL)
 		taker.reply = json_object_new_string("");

@@ -13,6 +13,7 @@
 #include "core/base/text.h"
 #include "core/plug/call.h"
 #include "core/plug/child.h"
+#include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
 /*
@@ -22,7 +23,7 @@
  */
 
 static const char *const words_of_host[] = { "plugin", "enabled", "isolation",
-	NULL };
+	"grants", "effects", NULL };
 
 enum wanted {
 	WANTED_NO = 1,
@@ -30,8 +31,8 @@ enum wanted {
 	WANTED_AUTO
 };
 
-static void __attribute__((format(printf, 3, 4)))
-problem(struct unit *u, const char *setting, const char *fmt, ...)
+void
+unit_problem(struct unit *u, const char *setting, const char *fmt, ...)
 {
 	char path[160], text[1024];
 	va_list ap;
@@ -64,7 +65,7 @@ unit_wanted(struct unit *u)
 	if (strcmp(text, "auto") == 0)
 		return WANTED_AUTO;
 	if (strcmp(text, "false") != 0)
-		problem(u, "enabled",
+		unit_problem(u, "enabled",
 		    "expected true, false or \"auto\", got '%.40s'", text);
 	return WANTED_NO;
 }
@@ -84,7 +85,7 @@ unit_is_isolated(struct unit *u)
 	if (strcmp(text, "process") == 0)
 		return true;
 	if (strcmp(text, "none") != 0)
-		problem(u, "isolation",
+		unit_problem(u, "isolation",
 		    "expected \"none\" or \"process\", got '%.40s'", text);
 	return false;
 }
@@ -117,7 +118,7 @@ problem_not_found(struct unit *u, const char *name)
 	for (; *dirs != NULL && n < sizeof(where); dirs++)
 		n += (size_t)snprintf(where + n, sizeof(where) - n, "%s%s",
 		    n > 0 ? ", " : "", *dirs);
-	problem(u, setting(u, "plugin") != NULL ? "plugin" : "",
+	unit_problem(u, setting(u, "plugin") != NULL ? "plugin" : "",
 	    "no plugin %s.so in %s; install it, correct the name or remove "
 	    "this group",
 	    name, where[0] != '\0' ? where : "any folder");
@@ -139,9 +140,9 @@ unit_open(struct unit *u, const char *name)
 	} else
 		u->file = file_open(u->path, &host_table, &sentence);
 	if (u->file == NULL)
-		problem(u, "", "%s", sentence);
+		unit_problem(u, "", "%s", sentence);
 	else if (strcmp(u->file->about.name, name) != 0)
-		problem(u, "", "%s: says that it is %s: rename the file",
+		unit_problem(u, "", "%s: says that it is %s: rename the file",
 		    u->path, u->file->about.name);
 	else
 		return true;
@@ -280,6 +281,7 @@ unit_load(struct unit *u)
 	enum wanted wanted = unit_wanted(u);
 	struct error err = { 0 };
 	char path[160];
+	bool ok;
 
 	if (name == NULL)
 		name = u->name;
@@ -294,10 +296,12 @@ unit_load(struct unit *u)
 		conf_ignore(u->source->conf, path);
 		return;
 	}
-	if (!read_options(u, wanted))
+	/* Mistakes in both are told, so both are looked at. */
+	ok = unit_narrow(u);
+	if (!read_options(u, wanted) || !ok)
 		return;
 	if (unit_tools(u, &err) != AS_OK)
-		problem(u, "", "%s: %s", u->path, err.detail);
+		unit_problem(u, "", "%s: %s", u->path, err.detail);
 	else
 		atomic_store(&u->state, UNIT_LOADED);
 	error_clear(&err);
@@ -430,12 +434,12 @@ check_tools(struct unit *const *units, size_t n)
 
 	for (i = 0; i < n; i++) {
 		kit = units[i]->toolkit;
-		for (k = 0; kit != NULL && k < kit->info.n_tools; k++) {
+		for (k = 0; kit != NULL && k < kit->n_all; k++) {
 			info = &kit->tools[k].info;
 			first = tool_find(units, n, info->name);
 			if (first != NULL && first->unit != units[i] &&
 			    strcmp(first->unit->slug, kit->info.slug) != 0)
-				problem(units[i], "",
+				unit_problem(units[i], "",
 				    "its tool %s has the same name as one of "
 				    "plugins.%s; rename one of the groups",
 				    info->name, first->unit->name);
@@ -460,7 +464,7 @@ check_slugs(struct unit *const *units, size_t n)
 			if ((a->file->about.toolkit &&
 				b->file->about.toolkit) ||
 			    (a->file->about.llm && b->file->about.llm))
-				problem(b, "",
+				unit_problem(b, "",
 				    "has the same short name '%s' as "
 				    "plugins.%s; rename one of the groups",
 				    b->slug, a->name);
@@ -525,6 +529,7 @@ plug_new(struct conf *conf, const char *const *plugin_dirs,
 	dirs_keep(p, plugin_dirs);
 	plugins_load(p, conf_groups(conf, "plugins"));
 	conf_ignore(conf, "plugins");
+	conf_ignore(conf, "secrets");
 	registry_publish(p);
 	*out = p;
 	return conf_problem_count(conf) > problems ? AS_INVALID : AS_OK;

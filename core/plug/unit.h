@@ -24,6 +24,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/loop/loop.h"
 #include "core/plug/plug.h"
 
 struct counter;
@@ -88,10 +89,18 @@ struct tool {
 	struct schema *schema;
 };
 
+/*
+ * Never changes once it is in a registry; one with tools that were offered has
+ * references: its unit's and its registries'.
+ */
 struct toolkit {
 	struct plug_toolkit_info info;
 	struct unit *unit;
-	struct tool *tools; /* info.n_tools */
+	struct arena *arena; /* NULL: it is the unit's own */
+	atomic_uint refs;
+	size_t n_shared; /* the first tools are the unit's */
+	struct tool *tools;
+	size_t n_all; /* info.n_tools without those that conf.d bars */
 };
 
 #define UNIT_COUNTS_MAX 32
@@ -101,6 +110,11 @@ struct toolkit {
 struct unit_counts {
 	char names[UNIT_COUNTS_MAX][UNIT_COUNT_NAME];
 	size_t n;
+};
+
+/* A secret of the admin, by name; the value lives as long as the conf. */
+struct unit_secret {
+	const char *name, *value;
 };
 
 /* A reading of conf.d; options of units point into it. */
@@ -145,9 +159,18 @@ struct unit {
 	bool has_run; /* init has been called: its code may have left traces */
 	char error[512]; /* under the lock */
 	const char **allow; /* addresses that guarded requests may open */
+	const char *grants; /* what conf.d leaves; NULL: all that it declares */
+	unsigned effects_barred; /* bits 1 << enum as_effect */
+	struct unit_secret *secrets; /* that it may have, and that there are */
+	size_t n_secrets;
 	struct arena *arena; /* what lives as long as the unit */
 
-	struct toolkit *toolkit; /* NULL: it is none */
+	struct toolkit *own_kit; /* of its file; NULL: it is none */
+	/* What it has now; home loop only: others look into a registry. */
+	struct toolkit *toolkit;
+	bool listing, list_again; /* home loop only */
+	atomic_bool is_changed; /* `changed` is under way */
+	struct loop_msg changed;
 	struct json_object *offers; /* models; home loop only */
 	struct fiber_ref starter;
 	struct guard *guard; /* NULL: it runs in this process */
@@ -159,6 +182,7 @@ struct registry {
 	struct registry *older; /* of those that nobody looks at any more */
 	struct arena *arena;
 	struct unit **units; /* in the order of conf.d */
+	struct toolkit **kits; /* of each, or NULL */
 	size_t n_units;
 	struct plug_model_info *models;
 	size_t n_models;
@@ -198,6 +222,9 @@ struct plug {
 
 /* The entry of a name, made if there is none. */
 struct plugin *plugin_get(struct plug *p, const char *name);
+/* A mistake at plugins.NAME.setting ("": of the whole group). */
+void unit_problem(struct unit *u, const char *setting, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* A new generation, not loaded yet; source may be NULL. */
 struct unit *unit_new(struct plugin *of, struct plug_conf *source);
 /* What its section of its conf says, looking in plug.dirs. */
@@ -223,11 +250,26 @@ SUSPENDS enum as_status unit_try(struct unit *u);
 struct unit *unit_of_model(struct plug *p, const char *full,
     const char **model);
 const char *unit_default_model(const struct unit *u); /* "" if none */
+/* tool.c, for tools that are offered; what is allocated lives with the kit. */
+enum as_status tool_fill(struct toolkit *kit, struct tool *tool,
+    const struct as_tool *t, struct error *err);
+void tool_clear(struct tool *tool);
+void kit_count(struct toolkit *kit); /* info.n_tools */
+/* Does another plugin that is offered have a tool of this full name? */
+bool tool_is_taken(const struct unit *u, const char *short_name);
+/*
+ * offer.c.  Ask a plugin for the tools that it offers; on the home loop.  What
+ * is in a registry stays until it is published anew.
+ */
+SUSPENDS void offers_ask(struct unit *u);
+void offers_changed(struct unit *u); /* ask it soon; any thread */
+void kit_ref(struct toolkit *kit);
+void kit_unref(struct toolkit *kit);
 struct tool *tool_find(struct unit *const *units, size_t n, const char *name);
 bool unit_is_serving(const struct unit *u);
 /* Conf.d wants it, and it has not failed for good. */
 bool unit_is_enabled(const struct unit *u);
-/* Ask a provider for its models; on the home loop. */
+/* Ask for what it offers: tools and models; on the home loop. */
 SUSPENDS void models_ask(struct unit *u);
 /* Fills in the models of a registry that has its units. */
 void models_fill(struct plug *p, struct registry *r);

@@ -11,6 +11,7 @@
 #include "core/base/schema.h"
 #include "core/base/text.h"
 #include "core/run/approval.h"
+#include "core/run/ask_tool.h"
 #include "core/run/builtin.h"
 #include "core/run/mutant.h"
 
@@ -26,10 +27,14 @@ ask_waits(const struct run_tool *row)
 const struct run_asked *
 ask_find(const struct run_asked *all, int n, const struct run_tool *row)
 {
+	const struct run_asked *last = NULL;
+
 	for (int i = 0; i < n; i++)
-		if (all[i].step == row->step && all[i].ordinal == row->ordinal)
-			return &all[i];
-	return NULL;
+		if (all[i].step == row->step &&
+		    all[i].ordinal == row->ordinal &&
+		    (last == NULL || ask_turn(&all[i]) > ask_turn(last)))
+			last = &all[i];
+	return last;
 }
 
 /* ---- What an answer makes of a call -------------------------------- */
@@ -142,6 +147,10 @@ ask_decide(struct work *w, struct arena *arena, const struct run_asked *item,
 	enum as_status st = AS_OK;
 
 	row->error_code = NULL;
+	if (ask_is_of_tool(row)) {
+		row->state = "planned"; /* it reads the answer itself */
+		return AS_OK;
+	}
 	if (strcmp(type, "response") == 0) {
 		row->state = strcmp(item->kind, "question") == 0 ? "succeeded"
 								 : "skipped";
@@ -187,8 +196,8 @@ ask_resolved(struct work_commit *wc, const struct run_asked *item,
 
 /* ---- Answers that have come ---------------------------------------- */
 
-static SUSPENDS enum as_status
-asked_read(struct tools *t, struct run_asked **all, int *n, int64_t *version,
+SUSPENDS enum as_status
+asks_read(struct tools *t, struct run_asked **all, int *n, int64_t *version,
     struct error *err)
 {
 	struct work *w = t->w;
@@ -260,6 +269,7 @@ answers_apply(struct tools *t, const struct run_asked *all, int n_all, int *n,
 		done[i]->row = wc.tools_done[i];
 		done[i]->row.new_args = false;
 		call_from_row(done[i]);
+		ask_tool_answers(done[i], all, n_all);
 	}
 	work_commit_fini(&wc);
 	return st;
@@ -271,7 +281,7 @@ asks_look(struct tools *t, int *n, struct error *err)
 	struct run_asked *all;
 	int64_t version;
 	int n_all;
-	enum as_status st = asked_read(t, &all, &n_all, &version, err);
+	enum as_status st = asks_read(t, &all, &n_all, &version, err);
 
 	*n = 0;
 	return st == AS_OK ? answers_apply(t, all, n_all, n, err) : st;
@@ -280,8 +290,9 @@ asks_look(struct tools *t, int *n, struct error *err)
 /* ---- Parking ------------------------------------------------------- */
 
 /* The same question, asked again after a crash, is the same item. */
-static void
-ids_set(const struct work *w, const struct run_tool *row, struct run_item *item)
+void
+ask_ids_set(const struct work *w, const struct run_tool *row, const char *key,
+    struct run_item *item)
 {
 	uint8_t sum[HASH_LEN];
 	char run[UUID_TEXT], id[UUID_TEXT];
@@ -305,7 +316,7 @@ ids_set(const struct work *w, const struct run_tool *row, struct run_item *item)
 	hash_field_str(&h, "");
 	hash_field_str(&h, id);
 	hash_field_int(&h, row->ordinal);
-	hash_field_str(&h, "");
+	hash_field_str(&h, key);
 	hash_end(&h, sum);
 	memcpy(&item->interrupt_id, sum, sizeof(item->interrupt_id));
 }
@@ -377,7 +388,7 @@ item_ask(struct work *w, struct work_commit *wc, const struct run_tool *row)
 		approval_of_question(w->agent->approval, &how);
 	else
 		approval_of(w->agent->approval, row->tool, &how);
-	ids_set(w, row, item);
+	ask_ids_set(w, row, "", item);
 	item->ordinal = row->ordinal;
 	item->action_request = request_of(wc, row);
 	approval_config_write(&b, &how);
@@ -403,7 +414,8 @@ items_ask(struct tools *t, struct work_commit *wc, const struct run_asked *all,
 		if (!t->calls[i].asks)
 			continue;
 		n++;
-		if (ask_find(all, n_all, row) == NULL)
+		/* What a tool has asked is an item since then. */
+		if (!ask_is_of_tool(row) && ask_find(all, n_all, row) == NULL)
 			item_ask(t->w, wc, row);
 	}
 	return n;
@@ -461,7 +473,7 @@ asks_turn(struct tools *t, struct error *err)
 	struct run_asked *all;
 	int64_t version;
 	int n_all, n = 0;
-	enum as_status st = asked_read(t, &all, &n_all, &version, err);
+	enum as_status st = asks_read(t, &all, &n_all, &version, err);
 
 	if (st == AS_OK)
 		st = answers_apply(t, all, n_all, &n, err);

@@ -17,7 +17,7 @@
 
 /* Does this row wait for a person? */
 bool ask_waits(const struct run_tool *row);
-/* The item of the row, or NULL. */
+/* The item of the row, the last one if its tool has asked again; or NULL. */
 const struct run_asked *ask_find(const struct run_asked *all, int n,
     const struct run_tool *row);
 
@@ -31,7 +31,15 @@ enum as_status ask_decide(struct work *w, struct arena *arena,
 void ask_resolved(struct work_commit *wc, const struct run_asked *item,
     const struct run_tool *row);
 
+/* The same question of the same call has the same ids. */
+void ask_ids_set(const struct work *w, const struct run_tool *row,
+    const char *key, struct run_item *item);
+
 /* ---- For the owner of the calls ------------------------------------ */
+
+/* All items; not AS_OK: the work is lost. */
+SUSPENDS enum as_status asks_read(struct tools *t, struct run_asked **all,
+    int *n, int64_t *version, struct error *err);
 
 /*
  * Answers that have come since: those calls are begun, or have their result.

@@ -6,6 +6,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/run/approval.h"
+#include "core/run/ask_tool.h"
 #include "core/run/builtin.h"
 #include "core/run/mutant.h"
 #include "core/run/retry.h"
@@ -35,7 +36,10 @@ call_end(struct call *c, enum as_status st)
 
 	c->st = st;
 	if (c->outcome == NULL)
-		c->outcome = st == AS_OK ? "succeeded" : "failed";
+		c->outcome = st == AS_OK       ? "succeeded"
+			     : st == AS_PARKED ? "parked"
+					       : "failed";
+	c->parked = st == AS_PARKED;
 	c->done = true;
 	c->t->n_running--;
 	run_count_tool(call_tool(c) != NULL ||
@@ -193,6 +197,7 @@ call_send(struct call *c, const struct plug_caller *who,
 		    "another process may own the run");
 	}
 	c->sent = true;
+	ask_tool_begin(c);
 	st = world->call(world->arg, who, c->row.tool, args, &c->result,
 	    &c->err);
 	FAILPOINT("tool.post_call");
@@ -216,7 +221,7 @@ call_goes_on(struct call *c, enum as_status st, bool *maybe)
 	bool busy = st == AS_BUSY || st == AS_UNAVAILABLE;
 	bool again = c->tries < CALL_TRIES && !call_must_stop(c);
 
-	if (st == AS_CANCELED || c->outcome != NULL)
+	if (st == AS_CANCELED || st == AS_PARKED || c->outcome != NULL)
 		return false;
 	if (retry_maybe_done(&c->err) && !call_effect_is(c, "P")) {
 		*maybe = true;
@@ -298,6 +303,7 @@ call_main(void *arg)
 	work_caller(w, &who);
 	who.idem_key = c->row.idem_key;
 	who.attempt = (int)w->state.fence;
+	who.asking = &c->asking;
 	MUTANT_DO(KEY_ATTEMPT,
 	    who.idem_key = mutant_key(c->row.idem_key, w->state.fence));
 	if (json_parse(c->row.args, strlen(c->row.args), &args, NULL) !=

@@ -23,6 +23,10 @@ struct call {
 	const char *todos; /* JSON: the list that it has written, or NULL */
 	int tries;
 	int64_t sender_until_us; /* of whoever may have sent it before */
+	/* Of a tool that asks people itself: see ask_tool.h. */
+	struct plug_asking asking;
+	struct json_object *answers, *kept; /* or NULL */
+	bool parked; /* it has ended with a question */
 	bool asks; /* a person has to answer first */
 	bool resumed; /* somebody before us may have sent it */
 	bool recorded; /* its result is in the row, its message is missing */

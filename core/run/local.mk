@@ -5,7 +5,7 @@ librun_la_SOURCES = \
 	core/run/ambient.c core/run/ambient.h \
 	core/run/answer.c \
 	core/run/approval.c core/run/approval.h \
-	core/run/ask.c core/run/ask.h \
+	core/run/ask.c core/run/ask.h core/run/ask_tool.c core/run/ask_tool.h \
 	core/run/batch.c core/run/batch.h \
 	core/run/blocked.c \
 	core/run/breaker_store.c core/run/breaker_store.h \
@@ -35,6 +35,7 @@ librun_la_SOURCES = \
 	core/run/run_block.c core/run/run_block.h \
 	core/run/run_branch.c core/run/run_branch.h \
 	core/run/run_claim.c core/run/run_inbox.c core/run/run_node.c \
+	core/run/run_note.c \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
@@ -111,6 +112,10 @@ tests_integration_t_breaker_store_LDADD = librun.la libbus.la \
 check_PROGRAMS += tests/integration/t_reap
 tests_integration_t_reap_SOURCES = tests/integration/t_reap.c
 tests_integration_t_reap_LDADD = librun.la $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_ask
+tests_integration_t_ask_SOURCES = tests/integration/t_ask.c
+tests_integration_t_ask_LDADD = $(ENGINE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_interrupt
 tests_integration_t_interrupt_SOURCES = tests/integration/t_interrupt.c

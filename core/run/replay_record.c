@@ -182,8 +182,13 @@ load_tools(struct record *rec, struct store *store, struct arena *arena,
 	return st;
 }
 
-SQL(RECORD_ASKED, "SELECT step, ordinal FROM inbox_items WHERE run_id = $1"
-		  " AND kind IN ('approval', 'question')");
+/* What a tool asked and was told is a part of its result. */
+SQL(RECORD_ASKED,
+    "SELECT step, ordinal FROM inbox_items i WHERE run_id = $1"
+    " AND (kind = 'approval' OR (kind = 'question' AND NOT (status IN"
+    " ('answered', 'expired') AND EXISTS (SELECT 1 FROM tool_invocations t"
+    " WHERE t.run_id = i.run_id AND t.step = i.step AND"
+    " t.ordinal = i.ordinal AND t.tool <> 'ask_human'))))");
 
 static SUSPENDS enum as_status
 load_asked(struct record *rec, struct store *store, struct arena *arena,

@@ -169,7 +169,8 @@ run_sql_answer(void *arg, struct uuid run_id, const struct run_answer *answers,
 
 SQL(ASKED, "SELECT r.version, i.id, i.interrupt_id, i.step, i.ordinal, i.kind,"
 	   " i.status, i.config, i.response_type, i.response, i.response_key,"
-	   " i.responded_by, i.responded_at, i.expires_at FROM runs r"
+	   " i.responded_by, i.responded_at, i.expires_at,"
+	   " i.action_request FROM runs r"
 	   " LEFT JOIN inbox_items i ON i.run_id = r.id"
 	   " AND i.kind IN ('approval', 'question') WHERE r.id = $1"
 	   " ORDER BY i.step, i.ordinal");
@@ -200,6 +201,7 @@ asked_read(const struct rows *r, int i, struct arena *arena,
 	a->responded_by = rows_uuid(r, i, 11);
 	a->responded_at = rows_int(r, i, 12);
 	a->expires_at = rows_int(r, i, 13);
+	a->request = text_in(arena, r, i, 14);
 }
 
 SUSPENDS enum as_status

@@ -31,6 +31,8 @@ static const struct run_store_ops sql_ops = {
 	.history = run_sql_history,
 	.tools = run_sql_tools,
 	.asked = run_sql_asked,
+	.note = run_sql_note,
+	.notes = run_sql_notes,
 	.overdue = run_sql_overdue,
 	.open_message = run_sql_open_message,
 	.by_client_id = run_sql_by_client_id,
@@ -98,6 +100,27 @@ run_store_asked(struct run_store *rs, struct uuid run_id, struct arena *arena,
     struct run_asked **out, int *n, int64_t *version, struct error *err)
 {
 	return rs->ops->asked(rs->arg, run_id, arena, out, n, version, err);
+}
+
+SUSPENDS enum as_status
+run_store_note(struct run_store *rs, struct uuid run_id, int64_t fence,
+    const struct run_note *note, struct error *err)
+{
+	if (rs->ops->note == NULL)
+		return error_set(err, ERR_UNSUPPORTED,
+		    "nothing can be kept here");
+	return rs->ops->note(rs->arg, run_id, fence, note, err);
+}
+
+SUSPENDS enum as_status
+run_store_notes(struct run_store *rs, struct uuid run_id, int64_t step,
+    struct arena *arena, struct run_note **out, int *n, struct error *err)
+{
+	*out = NULL;
+	*n = 0;
+	if (rs->ops->notes == NULL)
+		return AS_OK;
+	return rs->ops->notes(rs->arg, run_id, step, arena, out, n, err);
 }
 
 SUSPENDS enum as_status

@@ -531,6 +531,7 @@ struct run_asked {
 	const char *response_type, *response, *response_key; /* or NULL */
 	struct uuid responded_by;
 	int64_t responded_at, expires_at; /* 0: none */
+	const char *request; /* JSON: see ask_tool.c; or NULL */
 };
 
 /*
@@ -540,6 +541,23 @@ struct run_asked {
 SUSPENDS enum as_status run_store_asked(struct run_store *rs,
     struct uuid run_id, struct arena *arena, struct run_asked **out, int *n,
     int64_t *version, struct error *err);
+
+/* What a tool call has kept for the time when it is made again. */
+struct run_note {
+	struct uuid call_id; /* run_tool.id */
+	const char *key, *value; /* value: JSON */
+};
+
+/*
+ * Keeps one, or replaces it.  CONFLICT: the run has another fence, or the call
+ * is not under way.
+ */
+SUSPENDS enum as_status run_store_note(struct run_store *rs, struct uuid run_id,
+    int64_t fence, const struct run_note *note, struct error *err);
+/* Those of the calls of one step, in the arena. */
+SUSPENDS enum as_status run_store_notes(struct run_store *rs,
+    struct uuid run_id, int64_t step, struct arena *arena,
+    struct run_note **out, int *n, struct error *err);
 
 struct run_overdue {
 	struct uuid item_id, run_id;

@@ -69,6 +69,12 @@ struct run_store_ops {
 	SUSPENDS enum as_status (*asked)(void *arg, struct uuid run_id,
 	    struct arena *arena, struct run_asked **out, int *n,
 	    int64_t *version, struct error *err);
+	/* These two may be NULL: nothing is kept. */
+	SUSPENDS enum as_status (*note)(void *arg, struct uuid run_id,
+	    int64_t fence, const struct run_note *note, struct error *err);
+	SUSPENDS enum as_status (*notes)(void *arg, struct uuid run_id,
+	    int64_t step, struct arena *arena, struct run_note **out, int *n,
+	    struct error *err);
 	SUSPENDS enum as_status (*overdue)(void *arg, int max,
 	    struct run_overdue **out, int *n, struct error *err);
 	SUSPENDS enum as_status (*open_message)(void *arg, bool by_run,
@@ -155,6 +161,11 @@ SUSPENDS enum as_status run_sql_tools(void *arg, struct uuid run_id,
     struct error *err);
 SUSPENDS enum as_status run_sql_asked(void *arg, struct uuid run_id,
     struct arena *arena, struct run_asked **out, int *n, int64_t *version,
+    struct error *err);
+SUSPENDS enum as_status run_sql_note(void *arg, struct uuid run_id,
+    int64_t fence, const struct run_note *note, struct error *err);
+SUSPENDS enum as_status run_sql_notes(void *arg, struct uuid run_id,
+    int64_t step, struct arena *arena, struct run_note **out, int *n,
     struct error *err);
 SUSPENDS enum as_status run_sql_overdue(void *arg, int max,
     struct run_overdue **out, int *n, struct error *err);

@@ -6,7 +6,7 @@
 #include "core/base/json_write.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/run/ask.h"
+#include "core/run/ask_tool.h"
 #include "core/run/builtin.h"
 #include "core/run/child.h"
 #include "core/run/mutant.h"
@@ -46,7 +46,9 @@ results_add(struct tools *t, struct work_commit *wc)
 
 		/* What ends while the commit waits is of the next one. */
 		c->taken = c->done && !c->written && !call_waits(c);
-		if (c->taken)
+		if (c->taken && c->parked)
+			ask_tool_park(c, wc);
+		else if (c->taken)
 			call_result(c, wc);
 	}
 }
@@ -75,7 +77,7 @@ static bool
 all_done(const struct tools *t)
 {
 	for (int i = 0; i < t->n; i++)
-		if (!t->calls[i].done)
+		if (!t->calls[i].done || t->calls[i].parked)
 			return false;
 	return true;
 }
@@ -158,6 +160,17 @@ parked_look(struct tools *t)
 	(void)engine_resume(t->w->e, t->w->run_id, &how, NULL);
 }
 
+/* One that waits for a person now may be answered already. */
+static void
+call_written(struct call *c)
+{
+	c->written = !c->parked;
+	if (!c->parked)
+		return;
+	ask_tool_parked(c);
+	c->t->w->asks = c->t->w->look = true;
+}
+
 /* Commits what is there; with the last results, the step and what follows. */
 static SUSPENDS enum as_status
 results_commit(struct tools *t, struct error *err)
@@ -190,7 +203,7 @@ results_commit(struct tools *t, struct error *err)
 		parked_look(t);
 	for (int i = 0; st == AS_OK && i < t->n; i++)
 		if (t->calls[i].taken)
-			t->calls[i].written = true;
+			call_written(&t->calls[i]);
 	work_commit_fini(&wc);
 	return st;
 }
@@ -256,9 +269,10 @@ tools_load(struct tools *t, struct error *err)
 		call_from_row(c);
 	}
 	w->asks = any_asks(t);
+	st = ask_tool_recall(t, err);
 	w->resumed = false;
 	w->n_unsent = 0;
-	return AS_OK;
+	return st;
 }
 
 /* Must its row say anew until when it may be sent? */
@@ -336,6 +350,16 @@ something_new(const struct tools *t)
 	return false;
 }
 
+/* It wanted to ask, and nobody will hear of it. */
+static void
+call_unasked(struct call *c)
+{
+	c->parked = false;
+	c->outcome = "cancelled";
+	c->st = error_set(&c->err, ERR_CANCELED,
+	    "the run was stopped before anybody could be asked");
+}
+
 /* Ends what has begun and never begins the rest. */
 static SUSPENDS void
 tools_stop(struct tools *t)
@@ -360,6 +384,8 @@ tools_stop(struct tools *t)
 	for (int i = 0; i < t->n; i++) {
 		struct call *c = &t->calls[i];
 
+		if (c->parked && t->w->cancel)
+			call_unasked(c);
 		if (c->asks || c->written || c->st != AS_CANCELED ||
 		    strcmp(c->outcome, "failed") != 0)
 			continue;
@@ -447,7 +473,7 @@ tools_late(struct tools *t)
 			}
 		}
 		if (c->sent && c->done && !c->written && !c->recorded &&
-		    c->st != AS_CANCELED && !call_is_unknown(c))
+		    !c->parked && c->st != AS_CANCELED && !call_is_unknown(c))
 			late_post(c);
 	}
 }
@@ -542,6 +568,7 @@ tools_free(struct tools *t)
 {
 	for (int i = 0; i < t->n; i++) {
 		json_object_put(t->calls[i].result);
+		ask_tool_free(&t->calls[i]);
 		error_clear(&t->calls[i].err);
 	}
 	free(t->calls);

@@ -10,6 +10,9 @@
 	" AND t.step = x.step AND t.ordinal = x.ordinal" \
 	" WHERE x.kind IN ('approval', 'question')"
 
+/* It has asked while it worked, and reads itself what is said. */
+#define OF_TOOL "(x.kind = 'question' AND t.tool <> 'ask_human')"
+
 #define IS_YES \
 	"(x.status IN ('answered', 'expired') AND" \
 	" x.response_type IN ('accept', 'edit'))"
@@ -30,11 +33,15 @@ check_items(struct check *c)
 	check_no_row(c, "I10", "a run waits for an answer that is there",
 	    "SELECT x.id" OF_CALL " AND t.state IN ('awaiting_approval',"
 	    " 'parked') AND x.status <> 'pending' AND EXISTS (SELECT 1 FROM"
-	    " runs r WHERE r.id = x.run_id AND r.status = 'waiting_human')");
+	    " runs r WHERE r.id = x.run_id AND r.status = 'waiting_human')"
+	    /* A tool may ask again. */
+	    " AND NOT EXISTS (SELECT 1 FROM inbox_items o WHERE"
+	    " o.run_id = x.run_id AND o.step = x.step AND"
+	    " o.ordinal = x.ordinal AND o.status = 'pending')");
 	check_no_row(c, "I10", "a call was made without a person's word",
 	    "SELECT t.id" OF_CALL " AND (t.state IN ('planned', 'started',"
 	    " 'failed', 'unknown') OR (t.state = 'succeeded' AND"
-	    " x.kind = 'approval')) AND NOT " IS_YES);
+	    " x.kind = 'approval')) AND NOT " IS_YES " AND NOT " OF_TOOL);
 	check_no_row(c, "I10", "a call needs approval and has no item",
 	    "SELECT t.id FROM tool_invocations t JOIN run_events e ON"
 	    " e.run_id = t.run_id AND e.type = 'tool_call' AND e.payload LIKE"
@@ -157,7 +164,7 @@ check_inbox(struct check *c)
 	r = check_query(c,
 	    "SELECT x.response_type, x.response, t.args, t.result, t.state,"
 	    " t.id" OF_CALL " AND x.status = 'answered' AND x.response IS NOT"
-	    " NULL",
+	    " NULL AND NOT " OF_TOOL,
 	    NULL, 0);
 	for (int i = 0; i < rows_count(r); i++)
 		check_done(c, r, i);

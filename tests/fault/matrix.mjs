@@ -126,6 +126,30 @@ const plots = {
 		rest: (story) => story.until(ended, "the run's end"),
 		content: "do it all",
 	},
+	// A tool that keeps a value, asks twice while it works, and then pays.
+	order: {
+		begin: (story, server) => plots.order.again(story, server),
+		async again(story, server) {
+			const said = await story.say(server, "only order", KEY);
+
+			if (!said)
+				return;
+			const id = said.body.run.id;
+			await poll(async () => {
+				const { body } = await api(server, "GET",
+					`/api/inbox/?status=pending&run_id=${id}`,
+					{ token: story.token });
+				for (const item of body.items)
+					await api(server, "POST", `/api/inbox/${item.id}/respond`,
+						{ token: story.token, body: { type: "accept" } });
+				const run = await api(server, "GET", `/api/runs/${id}`,
+					{ token: story.token });
+				return run.body.completed_at;
+			}, "the end of a run that asks");
+		},
+		rest: (story) => story.until(ended, "the run's end"),
+		content: "only order",
+	},
 	// The same, and it is given to two subagents.
 	delegate: {
 		begin: (story, server) => story.say(server, "only delegate", KEY),
@@ -306,6 +330,8 @@ function plotOf(point) {
 		return "clock";
 	if (/^(interrupt|respond)\./.test(point))
 		return "ask";
+	if (point.endsWith("_keep"))
+		return "order";
 	if (point.startsWith("cancel."))
 		return "stop";
 	return /^(fork|compact)\./.exec(point)?.[1] ?? "talk";

@@ -38,8 +38,9 @@ export const TOOLS = ["read", "put", "pay", "book", "send"];
 export const PARKED = ["waiting_human", "recoverable_error"];
 
 // All five at once, then an answer; a message that starts with "only TOOL" gets
-// that one, "only talk" none, "only delegate" two subagents with one each.  What ends with a number is about things of that
-// number.
+// that one, "only talk" none, "only delegate" two subagents with one each,
+// "only order" one that asks people while it works.  What ends with a number is
+// about things of that number.
 function decide(messages) {
 	const at = messages.map((m) => m.role).lastIndexOf("user");
 	const results = messages.slice(at).filter((m) => m.role === "tool");
@@ -54,6 +55,9 @@ function decide(messages) {
 		return { text: "Others shall do that.", tool_calls: ["pay", "book"]
 			.map((t) => ({ name: "task",
 				args: { description: `only ${t}` } })) };
+	if (only === "order")
+		return { text: "That has to be paid.", tool_calls: [
+			{ name: "witness_order", args: { id: "order", value: 3 } }] };
 	const [, number = ""] = /( \d+)$/.exec(text) ?? [];
 	if (only === "talk")
 		return { text: "That was said, and this is the answer to it." };

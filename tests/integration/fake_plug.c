@@ -271,6 +271,77 @@ tool_note(const char *tool, const char *idem_key)
 	return i < fake.n_calls ? &fake.calls[i] : &all;
 }
 
+static enum as_status
+question(struct plug_asking *asking, const char *key, struct json_object *args)
+{
+	struct json_object *q = jobj(), *allow = jarr();
+
+	json_object_array_add(allow, json_object_new_string("accept"));
+	json_object_array_add(allow, json_object_new_string("edit"));
+	json_object_array_add(allow, json_object_new_string("response"));
+	jput_str(q, "key", key);
+	jput_str(q, "title", "");
+	jput_str(q, "text", "Shall I?");
+	jput(q, "value", json_object_get(args));
+	jput(q, "allow", allow);
+	jput_int(q, "expires_ms", fake.expires_ms);
+	if (fake.question_schema != NULL)
+		jput(q, "schema", json_object_get(fake.question_schema));
+	asking->question = q;
+	return AS_PARKED;
+}
+
+/* "kept 1, a: accept {"x":2}, b: response yes" */
+static const char *
+said(struct plug_asking *asking, struct json_object *keys, char *out,
+    size_t size)
+{
+	struct json_object *a, *value;
+	const char *key;
+	size_t n;
+
+	n = (size_t)snprintf(out, size, "kept %s",
+	    json_text(jget(asking->kept, "note")));
+	for (size_t i = 0; i < json_object_array_length(keys); i++) {
+		key = json_object_get_string(
+		    json_object_array_get_idx(keys, i));
+		a = jget(asking->answers, key);
+		value = jget(a, "value");
+		n += (size_t)snprintf(out + n, n < size ? size - n : 0,
+		    ", %s: %s %s", key, jget_str(a, "kind", ""),
+		    value != NULL ? json_text(value) : jget_str(a, "text", ""));
+	}
+	return out;
+}
+
+/* As a tool does it that asks: from the top, each time. */
+static SUSPENDS enum as_status
+tool_asks(struct plug_asking *asking, struct json_object *args,
+    struct json_object **result, struct error *err)
+{
+	struct json_object *keys = jget(args, "ask"), *note;
+	const char *key;
+	char text[100];
+
+	if (jget(asking->kept, "note") == NULL) {
+		note = json_object_new_int(++fake.n_kept);
+		fake.keep = asking->keep(asking->arg, "note", note, err);
+		json_object_put(note);
+		if (fake.keep != AS_OK)
+			return fake.keep;
+	}
+	for (size_t i = 0; i < json_object_array_length(keys); i++) {
+		key = json_object_get_string(
+		    json_object_array_get_idx(keys, i));
+		if (jget(asking->answers, key) == NULL)
+			return question(asking, key, args);
+	}
+	fake.n_acted++;
+	*result = json_object_new_string(
+	    said(asking, keys, text, sizeof(text)));
+	return AS_OK;
+}
+
 SUSPENDS enum as_status
 plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,
     struct json_object *args, const struct plug_sink *sink,
@@ -288,6 +359,8 @@ plug_tool_call(struct plug *p, const struct plug_caller *who, const char *tool,
 		return st;
 	if (t->fail != ERR_NONE)
 		return tool_fails(t, err);
+	if (jget(args, "ask") != NULL)
+		return tool_asks(who->asking, args, result, err);
 	if (fake.result_len > 0) {
 		x = xmalloc(fake.result_len);
 		memset(x, 'x', fake.result_len);

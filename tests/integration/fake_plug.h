@@ -5,7 +5,8 @@
 /*
  * A model and a toolkit that do what a test says, in the place of core/plug.
  * The model takes turns in order; tools are named t_<letter of their effect>,
- * and t_U with {"mode":"read"} only reads.
+ * and t_U with {"mode":"read"} only reads.  One with {"ask":["a","b"]} keeps a
+ * value, asks these questions one after the other, and only then acts.
  */
 
 #include "core/plug/plug.h"
@@ -49,6 +50,11 @@ struct fake {
 	int64_t key_valid_ms; /* of t_K */
 	size_t result_len; /* so many x instead of the result */
 	int n_hanging, n_parallel_max;
+	/* Of those that ask. */
+	int n_acted, n_kept;
+	int64_t expires_ms; /* of each question */
+	struct json_object *question_schema; /* of each; borrowed, or NULL */
+	enum as_status keep; /* what keeping said last */
 };
 
 extern struct fake fake;

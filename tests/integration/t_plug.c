@@ -97,7 +97,7 @@ body_refused(struct plug_env *env)
 	size_t i;
 
 	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
-	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 9);
+	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 10);
 	CU_ASSERT(has(plug_env_problem(env, 0), "not an Agent Studio plugin"));
 	CU_ASSERT(has(plug_env_problem(env, 0), "0x12345678"));
 	CU_ASSERT(has(plug_env_problem(env, 1),
@@ -113,6 +113,9 @@ body_refused(struct plug_env *env)
 	    "toolkit_bad8.so: tool run: schema /type: "));
 	CU_ASSERT(has(plug_env_problem(env, 8),
 	    "toolkit_bad9.so: tool run: effect_by: 'how' is no argument"));
+	CU_ASSERT(has(plug_env_problem(env, 9),
+	    "toolkit_bad10.so: grants: 'nets:a.com' is no permission; did you "
+	    "mean 'net'?"));
 	for (i = 0; i < conf_problem_count(env->conf); i++)
 		CU_ASSERT_EQUAL(conf_problem(env->conf, i)->line, (int)i + 2);
 }
@@ -130,6 +133,7 @@ test_refused(void)
 				   "toolkit_bad7 : { };\n"
 				   "toolkit_bad8 : { };\n"
 				   "toolkit_bad9 : { };\n"
+				   "toolkit_bad10 : { };\n"
 				   "};\n";
 
 	plug_env_run(conf, 0, body_refused);
@@ -431,7 +435,7 @@ check_failures(struct plug_env *env, int place)
 	expect_fail(env, place, "unbound", "{\"n\":1}", AS_UNSUPPORTED,
 	    "does not offer the database");
 	expect_fail(env, place, "unbound", "{\"n\":4}", AS_UNSUPPORTED,
-	    "questions");
+	    "people can only be asked by a tool that a run has called");
 }
 
 static void

@@ -173,6 +173,70 @@ test_asked_and_stopped(void)
 	et_run(asked_and_stopped, turns, 1);
 }
 
+/* What a tool asks is its own affair: its result is what is played. */
+static SUSPENDS void
+answer_tool(const char *type, const char *args)
+{
+	struct sql_arg run[] = { SQL_UUID(et.run_id) };
+	struct engine_answer a = { .type = type, .args = args, .key = type };
+	struct rows *r = NULL;
+
+	MUST(store_db_run(env.db,
+		 "SELECT id, user_id FROM inbox_items WHERE run_id = $1 AND"
+		 " status = 'pending'",
+		 run, 1, &r, NULL) == AS_OK);
+	CU_ASSERT_EQUAL(rows_count(r), 1);
+	a.item_id = rows_uuid(r, 0, 0);
+	a.by = rows_uuid(r, 0, 1);
+	rows_free(r);
+	CU_ASSERT_EQUAL(engine_respond(et.engine, et.run_id, &a, 1, NULL),
+	    AS_OK);
+	et_wait_end();
+}
+
+static void
+tool_asks(void)
+{
+	et_say("go");
+	replay_open("waiting_human", 1);
+	answer_tool("edit", "{\"x\":2}");
+	replay_open("waiting_human", 1);
+	answer_tool("response", "\"well\"");
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	replay_same("succeeded", 3);
+}
+
+static void
+test_tool_asks(void)
+{
+	const struct fake_turn turns[] = {
+		{ .calls = { "t_U {\"ask\":[\"a\",\"b\"]}", "t_P {}",
+		      "t_K {}" } },
+		{ .text = "done" }
+	};
+
+	et_run(tool_asks, turns, 2);
+}
+
+static void
+tool_asks_and_stopped(void)
+{
+	et_say("go");
+	replay_open("waiting_human", 1);
+	et_cancel(false);
+	replay_same("cancelled", 1);
+}
+
+static void
+test_tool_asks_and_stopped(void)
+{
+	const struct fake_turn turns[] = {
+		{ .calls = { "t_U {\"ask\":[\"a\"]}", "t_P {}" } }
+	};
+
+	et_run(tool_asks_and_stopped, turns, 1);
+}
+
 static void
 many_steps(void)
 {
@@ -717,6 +781,8 @@ static CU_TestInfo tests[] = {
 	{ "parallel tools", test_parallel },
 	{ "people are asked", test_asked },
 	{ "people are asked, and it is stopped", test_asked_and_stopped },
+	{ "a tool asks people", test_tool_asks },
+	{ "a tool asks people, and it is stopped", test_tool_asks_and_stopped },
 	{ "many steps", test_many_steps },
 	{ "tools that fail or are none", test_tool_errors },
 	{ "results that were cut", test_cut },

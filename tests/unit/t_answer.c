@@ -127,12 +127,7 @@ test_wrong(void)
 		{ "{}", "{\"type\":[\"must be accept, edit, response or"
 			" ignore\"]}" },
 		{ "{\"type\":\"edit\"}",
-		    "{\"args\":[\"must be the new arguments, an object\"]}" },
-		{ "{\"type\":\"edit\",\"args\":[1]}",
-		    "{\"args\":[\"must be the new arguments, an object\"]}" },
-		{ "{\"type\":\"accept\",\"args\":\"yes\"}",
-		    "{\"args\":[\"of accept are the arguments as they are, or"
-		    " null\"]}" },
+		    "{\"args\":[\"must be what it is now\"]}" },
 		{ "{\"type\":\"response\"}",
 		    "{\"args\":[\"must be what is answered\"]}" },
 		{ "{\"type\":\"response\",\"args\":\"\"}",

@@ -12,7 +12,8 @@ enum {
 	FIELD,
 	NAME,
 	SCHEMA,
-	EFFECT
+	EFFECT,
+	GRANT
 };
 
 struct conf {
@@ -58,6 +59,7 @@ static const struct as_plugin plugin = {
 	.version = "1.0.0",
 	.conf_size = sizeof(struct conf),
 	.options = options,
+	.grants = BAD == GRANT ? "kv nets:a.com" : NULL,
 	.toolkit = BAD == NOTHING ? NULL : AS_TOOLKIT(.tools = tools),
 };
 

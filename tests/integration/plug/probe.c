@@ -230,8 +230,19 @@ unbound(struct as_call *call, const void *in)
 		return as_stream_open(call, AS_TABLE(as_stream_address, 0),
 		    &stream);
 	if (args->n == 4)
-		return as_ask(call, "k", AS_TABLE(as_question, 0), &answer);
-	return as_secret(call, "x", &value);
+		return as_ask(call, "k", AS_TABLE(as_question, .title = "?"),
+		    &answer);
+	return as_credential(call, "api_key", &value);
+}
+
+static enum as_status
+secret(struct as_call *call, const void *in)
+{
+	const struct args *args = in;
+	const char *value;
+	enum as_status st = as_secret(call, args->text, &value);
+
+	return st == AS_OK ? as_reply_text(call, "%s", value) : st;
 }
 
 static enum as_status
@@ -302,6 +313,7 @@ static const struct as_tool tools[] = {
 	TOOL(events, "Fetches events."),
 	TOOL(bad, "Builds bad values."),
 	TOOL(unbound, "Uses what is not there."),
+	TOOL(secret, "Says a secret."),
 	TOOL(nonsense, "Returns nonsense."),
 	{ .name = "raw",
 	    .doc = "Any value.",
@@ -403,7 +415,7 @@ fini(struct as_call *call)
 
 AS_PLUGIN(.name = PROBE_NAME, .summary = "Does what tests ask for.",
     .version = "1.2.3", .flags = PROBE_FLAGS, AS_OPTIONS(struct conf, options),
-    .grants = "kv net:*.example.com",
+    .grants = "kv net:*.example.com secret:TOKEN secret:OTHER",
     .toolkit = AS_TOOLKIT(.title = "Probe", .tools = tools, .run = run),
     .llm = AS_LLM(.chat = chat, .embed = embed, .embed_batch = 2), .init = init,
     .start = start, .fini = fini);

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "tests/integration/engine_env.h"
+
+/*
+ * Tools that ask people while they work: the run waits without them, they are
+ * called again from the top, and what they have kept is there, whoever has died
+ * in between.
+ */
+
+static SUSPENDS int
+calls(const char *state)
+{
+	return bed_count(arena_printf(bed.arena,
+	    "SELECT count(*) FROM tool_invocations WHERE run_id = $1"
+	    " AND state = '%s'",
+	    state));
+}
+
+static SUSPENDS int
+items(const char *status)
+{
+	return bed_count(arena_printf(bed.arena,
+	    "SELECT count(*) FROM inbox_items WHERE run_id = $1"
+	    " AND kind IN ('approval', 'question') AND status = '%s'",
+	    status));
+}
+
+static SUSPENDS int
+events(const char *type)
+{
+	return bed_count(arena_printf(bed.arena,
+	    "SELECT count(*) FROM run_events WHERE run_id = $1"
+	    " AND type = '%s'",
+	    type));
+}
+
+/* The item that is open. */
+static SUSPENDS struct uuid
+item(int ordinal)
+{
+	struct sql_arg args[] = { SQL_UUID(bed.run_id), SQL_INT(ordinal) };
+	struct rows *r = NULL;
+	struct uuid id;
+
+	MUST(store_db_run(env.db,
+		 "SELECT id FROM inbox_items WHERE run_id = $1 AND"
+		 " ordinal = $2 AND status = 'pending'",
+		 args, 2, &r, NULL) == AS_OK);
+	CU_ASSERT_EQUAL(rows_count(r), 1);
+	id = rows_uuid(r, 0, 0);
+	rows_free(r);
+	return id;
+}
+
+static SUSPENDS struct engine_answer
+say(int ordinal, const char *type, const char *args)
+{
+	return (struct engine_answer){ .item_id = item(ordinal),
+		.type = type,
+		.args = args,
+		.key = arena_printf(bed.arena, "%s %s", type,
+		    args != NULL ? args : ""),
+		.by = bed.ctx.who.user_id };
+}
+
+static SUSPENDS enum as_status
+respond(const struct engine_answer *a)
+{
+	error_clear(&bed.err);
+	return engine_respond(bed.engine, bed.run_id, a, 1, &bed.err);
+}
+
+static SUSPENDS enum as_status
+answer(int ordinal, const char *type, const char *args)
+{
+	struct engine_answer a = say(ordinal, type, args);
+
+	return respond(&a);
+}
+
+/* Quotes are escaped in what the model was told. */
+static bool
+was_told(const char *text)
+{
+	if (fake.last_messages != NULL &&
+	    strstr(fake.last_messages, text) != NULL)
+		return true;
+	tap_note("'%s' is not in %s", text, fake.last_messages);
+	return false;
+}
+
+static SUSPENDS void
+waits(int n)
+{
+	bed_until("waiting_human");
+	bed_wait_end();
+	CU_ASSERT_EQUAL(items("pending"), n);
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM jobs WHERE run_id ="
+				  " $1"),
+	    0);
+}
+
+/* With every answer the same call was made once more. */
+static void
+same_keys(int n)
+{
+	CU_ASSERT_EQUAL(fake.n_tools, n);
+	for (int i = 1; i < n; i++)
+		CU_ASSERT_STRING_EQUAL(fake.idem_keys[i], fake.idem_keys[0]);
+}
+
+static const char *policy;
+
+static SUSPENDS void
+begin(void)
+{
+	if (policy != NULL)
+		bed_sql(arena_printf(bed.arena,
+			    "UPDATE agents SET approval = '%s' WHERE id = $1"
+			    " AND ($2 IS NOT NULL) AND tenant_id = $3",
+			    policy),
+		    bed.agent_id, bed.agent_id);
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+}
+
+static void
+run_calls(void (*fn)(void), const char *rules, const char *a, const char *b)
+{
+	const struct fake_turn turns[] = { { .calls = { a, b } },
+		{ .text = "ok" }, { .text = "well" } };
+
+	policy = rules;
+	bed_run(fn, turns, 3);
+}
+
+/* ---- One call ------------------------------------------------------ */
+
+#define TWO "t_U {\"ask\":[\"a\",\"b\"]}"
+
+static void
+twice(void)
+{
+	begin();
+	waits(1);
+	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_STRING_EQUAL(bed_text("SELECT description FROM inbox_items "
+					"WHERE run_id = $1"),
+	    "Shall I?");
+	CU_ASSERT_EQUAL(answer(0, "ignore", NULL), AS_INVALID);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	while (items("answered") < 1 || items("pending") < 1)
+		fiber_yield();
+	waits(1);
+	CU_ASSERT_EQUAL(fake.n_acted, 0);
+	CU_ASSERT_EQUAL(answer(0, "response", "\"but quickly\""), AS_OK);
+	bed_until("succeeded");
+	same_keys(3);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	CU_ASSERT_EQUAL(fake.n_kept, 1);
+	CU_ASSERT_EQUAL(items("answered"), 2);
+	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_TRUE(was_told("kept 1, a: accept {\\\"ask\\\":[\\\"a\\\","
+				"\\\"b\\\"]}, b: response but quickly"));
+	CU_ASSERT_STRING_EQUAL(bed_events(),
+	    "message_created run_status:running message_start message_end"
+	    " message_created tool_call checkpoint hitl_request"
+	    " run_status:waiting_human hitl_resolved run_status:queued"
+	    " run_status:running hitl_request run_status:waiting_human"
+	    " hitl_resolved run_status:queued run_status:running"
+	    " tool_result message_created checkpoint message_start message_end"
+	    " message_created checkpoint run_status:succeeded");
+}
+
+static void
+test_twice(void)
+{
+	run_calls(twice, NULL, TWO, NULL);
+}
+
+/* Dead wherever it is possible: nothing is lost, and nothing is unknown. */
+static void
+died(void)
+{
+	begin();
+	waits(1);
+	bed_stop(true);
+	CU_ASSERT_EQUAL(bed_next(), 0);
+	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_EQUAL(answer(0, "edit", "{\"x\":2}"), AS_OK);
+	while (items("answered") < 1 || items("pending") < 1)
+		fiber_yield();
+	waits(1);
+	bed_stop(true);
+	CU_ASSERT_EQUAL(bed_next(), 0);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	bed_until("succeeded");
+	same_keys(3);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	CU_ASSERT_EQUAL(fake.n_kept, 1);
+	CU_ASSERT_EQUAL(calls("unknown"), 0);
+	CU_ASSERT_TRUE(was_told("kept 1, a: edit {\\\"x\\\":2}, b: accept"));
+	/* The arguments of the call are what they were. */
+	CU_ASSERT_STRING_EQUAL(bed_text("SELECT args FROM tool_invocations "
+					"WHERE run_id = $1"),
+	    "{\"ask\":[\"a\",\"b\"]}");
+}
+
+static void
+test_died(void)
+{
+	run_calls(died, NULL, TWO, NULL);
+}
+
+/* What was kept is there for a call that is sent again after a crash, too. */
+static void
+died_at_work(void)
+{
+	static const struct fake_call hangs[] = { { 0 }, { .hang = true } };
+
+	fake.calls = hangs;
+	fake.n_calls = 2;
+	begin();
+	waits(1);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	bed_restart(true);
+	bed_until("succeeded");
+	same_keys(3);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	CU_ASSERT_EQUAL(fake.n_kept, 1);
+	CU_ASSERT_TRUE(was_told("kept 1, a: accept"));
+}
+
+static void
+test_died_at_work(void)
+{
+	run_calls(died_at_work, NULL, "t_N {\"ask\":[\"a\"]}", NULL);
+}
+
+/* After the answer the class of its effect counts again. */
+static void
+died_unknown(void)
+{
+	static const struct fake_call hangs[] = { { 0 }, { .hang = true } };
+
+	fake.calls = hangs;
+	fake.n_calls = 2;
+	begin();
+	waits(1);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	bed_restart(true);
+	bed_until("recoverable_error");
+	CU_ASSERT_EQUAL(calls("unknown"), 1);
+	CU_ASSERT_EQUAL(fake.n_acted, 0);
+}
+
+static void
+test_died_unknown(void)
+{
+	run_calls(died_unknown, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
+}
+
+static void
+approved_first(void)
+{
+	begin();
+	waits(1);
+	CU_ASSERT_EQUAL(fake.n_tools, 0);
+	CU_ASSERT_EQUAL(answer(0, "edit", "{\"ask\":[\"a\"]}"), AS_OK);
+	while (calls("parked") < 1)
+		fiber_yield();
+	waits(1);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	bed_until("succeeded");
+	same_keys(2);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	CU_ASSERT_TRUE(was_told("A person has changed the arguments"));
+}
+
+static void
+test_approved_first(void)
+{
+	run_calls(approved_first, "{\"default\":\"by_effect\"}", TWO, NULL);
+}
+
+/* ---- Beside others ------------------------------------------------- */
+
+/* It is answered while another call of the step is at work. */
+static void
+beside(void)
+{
+	static const struct fake_call hangs[] = { { .hang = true }, { 0 } };
+	struct engine_answer a;
+
+	fake.calls = hangs;
+	fake.n_calls = 2;
+	begin();
+	while (items("pending") < 1)
+		fiber_yield();
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"running\"");
+	a = say(1, "accept", NULL);
+	CU_ASSERT_EQUAL(respond(&a), AS_OK);
+	CU_ASSERT_EQUAL(respond(&a), AS_OK);
+	a.key = "another";
+	CU_ASSERT_EQUAL(respond(&a), AS_CONFLICT);
+	while (fake.n_acted < 1)
+		fiber_yield();
+	fake_release();
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_tools, 3);
+	CU_ASSERT_EQUAL(fake.n_kept, 1);
+	CU_ASSERT_EQUAL(events("hitl_resolved"), 1);
+}
+
+static void
+test_beside(void)
+{
+	run_calls(beside, NULL, "t_P {}", "t_U {\"ask\":[\"a\"]}");
+}
+
+static void
+both(void)
+{
+	begin();
+	waits(2);
+	CU_ASSERT_EQUAL(answer(1, "accept", NULL), AS_OK);
+	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"waiting_human\"");
+	CU_ASSERT_EQUAL(answer(0, "response", "\"no\""), AS_OK);
+	while (items("answered") < 2 || items("pending") < 1)
+		fiber_yield();
+	waits(1);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(fake.n_acted, 2);
+	CU_ASSERT_EQUAL(fake.n_kept, 2);
+	CU_ASSERT_EQUAL(fake.n_tools, 5);
+}
+
+static void
+test_both(void)
+{
+	run_calls(both, NULL, TWO, "t_K {\"ask\":[\"a\"]}");
+}
+
+/* ---- Nobody answers ------------------------------------------------ */
+
+static void
+expired(void)
+{
+	fake.expires_ms = 3600000;
+	begin();
+	waits(1);
+	engine_expire(bed.engine);
+	CU_ASSERT_EQUAL(items("pending"), 1);
+	bed_sql("UPDATE inbox_items SET expires_at = 1 WHERE run_id = $1 AND $2"
+		" IS NOT NULL AND tenant_id = $3 AND expires_at IS NOT NULL",
+	    bed.run_id, bed.run_id);
+	engine_expire(bed.engine);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(items("expired"), 1);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+	CU_ASSERT_TRUE(was_told("kept 1, a: ignore"));
+}
+
+static void
+test_expired(void)
+{
+	run_calls(expired, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
+}
+
+static void
+cancelled(void)
+{
+	begin();
+	waits(1);
+	bed_cancel(false);
+	bed_until("cancelled");
+	CU_ASSERT_EQUAL(items("dismissed"), 1);
+	CU_ASSERT_EQUAL(calls("cancelled"), 1);
+	CU_ASSERT_EQUAL(fake.n_acted, 0);
+	CU_ASSERT_EQUAL_FATAL(bed_send("and now?"), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_TRUE(was_told("stopped before this call"));
+}
+
+static void
+test_cancelled(void)
+{
+	run_calls(cancelled, NULL, TWO, NULL);
+}
+
+/* The cancel comes before the question is written. */
+static void
+cancelled_at_work(void)
+{
+	static const struct fake_call hangs[] = { { .hang = true } };
+
+	fake.calls = hangs;
+	fake.n_calls = 1;
+	begin();
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	fake_release();
+	bed_cancel(false);
+	bed_until("cancelled");
+	CU_ASSERT_EQUAL(items("pending"), 0);
+	CU_ASSERT_EQUAL(calls("parked"), 0);
+	CU_ASSERT_EQUAL(fake.n_acted, 0);
+}
+
+static void
+test_cancelled_at_work(void)
+{
+	run_calls(cancelled_at_work, NULL, TWO, NULL);
+}
+
+/* ---- Whose call it is ---------------------------------------------- */
+
+/* Who has lost the run keeps nothing for it. */
+static void
+usurped(void)
+{
+	static const struct fake_call hangs[] = { { .hang = true } };
+	struct engine *old;
+
+	fake.calls = hangs;
+	fake.n_calls = 1;
+	begin();
+	while (fake.n_hanging < 1)
+		fiber_yield();
+	old = bed_usurp();
+	fake_release();
+	while (fake.n_kept < 1)
+		fiber_yield();
+	while (fake.keep == AS_OK && fake.n_tools < 2)
+		fiber_yield();
+	CU_ASSERT_EQUAL(fake.keep, AS_CANCELED);
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM call_notes n JOIN"
+				  " tool_invocations t ON t.id ="
+				  " n.invocation_id WHERE t.run_id = $1"),
+	    0);
+	engine_claim(bed.engine);
+	waits(1);
+	CU_ASSERT_EQUAL(fake.n_acted, 0);
+	engine_free(old);
+}
+
+static void
+test_usurped(void)
+{
+	run_calls(usurped, NULL, "t_N {\"ask\":[\"a\"]}", NULL);
+}
+
+static CU_TestInfo tests[] = {
+	{ "asks twice, keeps once, acts once", test_twice },
+	{ "the process dies while it waits", test_died },
+	{ "the process dies after the answer", test_died_at_work },
+	{ "the same, of class U", test_died_unknown },
+	{ "approved before it asks", test_approved_first },
+	{ "answered while others are at work", test_beside },
+	{ "two calls ask", test_both },
+	{ "nobody answers", test_expired },
+	{ "cancel", test_cancelled },
+	{ "cancel before it has asked", test_cancelled_at_work },
+	{ "somebody else has the run", test_usurped },
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{ "ask on sqlite", env_sqlite_open, env_close, NULL, NULL,
+		    tests },
+		{ "ask on postgres", env_postgres_open, env_close, NULL, NULL,
+		    tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	return tap_run(suites);
+}
