@@ -523,9 +523,9 @@ test_calls_loopback(void)
 static void
 test_calls_process(void)
 {
-	run_flags = ENV_ISOLATED;
+	run_flags = ENV_ISOLATED | ENV_PATIENT;
 	plug_env_run(CONF_ALL, run_flags, body_calls);
-	run_flags = ENV_ISOLATED | ENV_HOME_ELSEWHERE;
+	run_flags |= ENV_HOME_ELSEWHERE;
 	plug_env_run(CONF_ALL, run_flags, body_calls);
 }
 
