@@ -11,6 +11,7 @@ isolation_settings(const struct settings *settings, struct plug_services *out)
 	out->bundled = PLUGIN_DIR;
 	out->child_uid = (unsigned)settings->plugin.child_uid;
 	out->child_memory = settings->plugin.child_memory;
+	out->child_answer_ms = settings->plugin.child_answer;
 }
 
 int

@@ -286,6 +286,9 @@ static const struct as_field plugin_fields[] = {
 	AS_SIZE(struct plugin_settings, child_memory, 536870912, 33554432,
 	    1099511627776, 0,
 	    "Memory that the process of an isolated plugin may have."),
+	AS_MS(struct plugin_settings, child_answer, 800, 100, 600000, 0,
+	    "How long it may compute without meeting the host, while calls are "
+	    "open; then it is taken for one that hangs, and replaced."),
 	AS_END
 };
 

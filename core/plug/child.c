@@ -32,20 +32,14 @@
 #define LINE_MAX_BYTES 1000
 #define LINES_MAX 200
 #define LINES_MS 10000
-/*
- * An answer to a ping: of a process that has computed for some of that time, or
- * of one that waits or is not let run.  A sanitizer makes everything slow.
- */
+#define ANSWER_MS 800 /* to a ping; of a process that computes */
+#define ANSWER_LONGER 4 /* times that, if it waits or is not let run */
+#define GREET_MS (10000 * SLOW)
+/* A sanitizer makes everything slow. */
 #if defined(FIBER_ASAN) || defined(FIBER_TSAN)
-#define ANSWER_MS 5000
-#define ANSWER_LONG_MS 8000
-#define COMPUTED_MS 2500
-#define GREET_MS 30000
+#define SLOW 5
 #else
-#define ANSWER_MS 800
-#define ANSWER_LONG_MS 3000
-#define COMPUTED_MS 400
-#define GREET_MS 10000
+#define SLOW 1
 #endif
 
 void
@@ -405,11 +399,13 @@ static void
 look_at_answer(struct child *c)
 {
 	int64_t now = clock_mono_ms(), waited = now - c->pinged_ms;
+	int64_t limit = c->unit->plug->services.child_answer_ms;
 
+	limit = (limit > 0 ? limit : ANSWER_MS) * SLOW;
 	if (c->waits_for_pong) {
-		if (waited > ANSWER_LONG_MS ||
-		    (waited > ANSWER_MS &&
-			child_cpu_ms(c) - c->cpu_at_ping_ms > COMPUTED_MS))
+		if (waited > limit * ANSWER_LONGER ||
+		    (waited > limit &&
+			child_cpu_ms(c) - c->cpu_at_ping_ms > limit / 2))
 			child_kill(c,
 			    "did not answer for %lld ms and was "
 			    "ended (an endless loop?)",

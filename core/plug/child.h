@@ -104,6 +104,7 @@ struct child {
 	pthread_mutex_t lock;
 	unsigned refs;
 	bool dead;
+	bool alone; /* one call was open when it died */
 	char why[256]; /* it died, in words with its name */
 	struct wire wire;
 	bool writes; /* the home loop waits until it can write */

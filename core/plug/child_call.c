@@ -137,6 +137,7 @@ child_calls_die(struct child *c)
 	struct child_call *call;
 	size_t i;
 
+	c->alone = c->n_calls == 1;
 	for (i = 0; i < CHILD_SLOTS; i++) {
 		while ((call = c->calls[i]) != NULL) {
 			call->refs++;
@@ -315,7 +316,12 @@ caller_gives_up(struct child_call *call, enum fiber_exit how,
 				   ? "it did not answer in time"
 				   : call->child->why);
 	jput_int(*failure, "maybe_done", AS_YES);
-	return how == FIBER_TIMEOUT ? AS_TIMEOUT : AS_UNAVAILABLE;
+	if (how == FIBER_TIMEOUT)
+		return AS_TIMEOUT;
+	/* Nobody else can have been it: it would only happen again. */
+	if (call->child->alone)
+		jput_int(*failure, "retryable", AS_NO);
+	return AS_UNAVAILABLE;
 }
 
 SUSPENDS static enum as_status

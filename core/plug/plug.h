@@ -49,6 +49,7 @@ struct plug_services {
 	const char *plugin_host; /* the program for that; NULL: this one */
 	unsigned child_uid; /* first user of theirs if we are root; 0: ours */
 	int64_t child_memory; /* bytes; 0: 512 MiB */
+	int64_t child_answer_ms; /* that its loop may be silent; 0: 800 */
 	/*
 	 * Values by (plugin, scope, owner, key); scope is an as_kv_scope, owner
 	 * the id of the user, thread or run, "" for the plugin itself.  They

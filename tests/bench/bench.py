@@ -37,7 +37,7 @@ parser.add_argument('--seconds', type=float, default=5)
 parser.add_argument('--agents', type=int, default=10000)
 parser.add_argument('names', nargs='*')
 options = parser.parse_args()
-NAMES = ['fiber', 'start', 'get', 'chat', 'engine', 'takeover', 'parked',
+NAMES = ['fiber', 'plug', 'start', 'get', 'chat', 'engine', 'takeover', 'parked',
          'token', 'respond', 'sockets', 'queue']
 for name in options.names:
     if name not in NAMES:
@@ -391,6 +391,18 @@ def bench_fiber():
     row('handler on a fiber / on callbacks, CPU',
         f'{v["handler_ratio"]:.3f} x', '1.1 x', v['handler_ratio'] <= 1.1,
         f'{v["handler_fiber_ns"]:.0f} ns / {v["handler_callback_ns"]:.0f} ns')
+
+
+def bench_plug():
+    out = subprocess.run([BUILD / 'tests/bench/plug'], check=True,
+                         capture_output=True, text=True).stdout
+    v = values_of(out)
+    over = v['tool_plugin_us'] - v['tool_direct_us']
+    row('tool call through a plugin, over a direct one', f'{over:.2f} us',
+        '2 us', over <= 2,
+        f'{v["tool_plugin_us"]:.2f} us / {v["tool_direct_us"]:.2f} us')
+    row('tool call through a process', f'{v["tool_process_us"]:.1f} us',
+        '60 us', v['tool_process_us'] <= 60)
 
 
 def bench_start():

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Built and run by script/bench.
 EXTRA_PROGRAMS += tests/bench/fiber tests/bench/stub_model \
-	tests/bench/chat_load tests/bench/raw_sqlite tests/bench/run_load
+	tests/bench/chat_load tests/bench/raw_sqlite tests/bench/run_load \
+	tests/bench/plug
 tests_bench_fiber_SOURCES = tests/bench/fiber.c
 tests_bench_fiber_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
 tests_bench_stub_model_SOURCES = tests/bench/stub_model.c
@@ -12,7 +13,14 @@ tests_bench_raw_sqlite_SOURCES = tests/bench/raw_sqlite.c
 tests_bench_raw_sqlite_LDADD = $(SQLITE_LIBS)
 tests_bench_run_load_SOURCES = tests/bench/run_load.c
 tests_bench_run_load_LDADD = $(CORE_LIBS) $(DEP_LIBS)
-bench-programs: $(EXTRA_PROGRAMS)
+tests_bench_plug_SOURCES = tests/bench/plug.c
+tests_bench_plug_LDADD = libplug.la libclient.la libloop.la libbase.la \
+	$(DEP_LIBS)
+EXTRA_LTLIBRARIES = tests/bench/toolkit_mirror.la
+tests_bench_toolkit_mirror_la_SOURCES = tests/bench/toolkit_mirror.c
+tests_bench_toolkit_mirror_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+tests_bench_toolkit_mirror_la_LDFLAGS = $(PROBE_LDFLAGS)
+bench-programs: $(EXTRA_PROGRAMS) $(EXTRA_LTLIBRARIES)
 .PHONY: bench-programs
-CLEANFILES += $(EXTRA_PROGRAMS)
+CLEANFILES += $(EXTRA_PROGRAMS) $(EXTRA_LTLIBRARIES)
 EXTRA_DIST += tests/bench/bench.py tests/bench/overload.mjs

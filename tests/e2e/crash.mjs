@@ -41,7 +41,8 @@ before(async () => {
 	const set = [script(folder, turns), `plugins.dirs=["${PLUGINS}"]`,
 		"server.loops=3", "worker.lease=2s", "worker.beat=200ms"];
 	for (const kit of kits)
-		set.push(`plugins.toolkit_${kit}.enabled=true`);
+		set.push(`plugins.toolkit_${kit}.enabled=true`,
+			`plugins.toolkit_${kit}.isolation=none`);
 	const saved = process.env.AGENT_STUDIO_STORE;
 	delete process.env.AGENT_STUDIO_STORE;
 	server = await start({ set });

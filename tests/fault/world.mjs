@@ -146,6 +146,7 @@ export class World {
 		database = this.database } = {}) {
 		return { data, database, env: { OPENAI_API_KEY: "sesame", ...env }, set: [
 			`plugins.dirs=["${BUILD}/tests/fault/.libs"]`,
+			"plugins.toolkit_witness.isolation=none",
 			`plugins.toolkit_witness.base_url=${this.witness.url}/${name}`,
 			`plugins.llm_openai.base_url=${this.stub.url}/v1`,
 			"plugins.llm_openai.default_model=stub",

@@ -279,6 +279,7 @@ world_bind(struct world *w, unsigned flags)
 {
 	w->services.plugin_host = BUILD_DIR "/agent-studio";
 	w->services.child_uid = 64000;
+	w->services.child_answer_ms = flags & ENV_PATIENT ? 60000 : 0;
 	w->services.bundled = flags & ENV_ISOLATED ? "/nowhere" : NULL;
 	w->services.arg = w;
 	w->services.http = client_of;

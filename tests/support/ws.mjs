@@ -18,6 +18,7 @@ export class Socket {
 		this.frames = [];
 		this.seen = 0;
 		this.waiting = null;
+		this.patience = WAIT_MS; // of until
 		this.ws = new WebSocket(url, options);
 		this.ws.on("message", (data, binary) => {
 			this.frames.push(binary ? data : JSON.parse(data.toString()));
@@ -46,7 +47,7 @@ export class Socket {
 		const late = new Promise((_, reject) => {
 			timer = setTimeout(() => reject(new Error(`no frame: ${what}\n` +
 				this.frames.map((f) => JSON.stringify(f)).join("\n"))),
-			WAIT_MS);
+			this.patience);
 		});
 		try {
 			for (;;) {

@@ -317,7 +317,7 @@ pour(struct as_call *call, const void *in)
 #define TOOL(fn, what) \
 	{ \
 		.name = #fn, .doc = what, AS_PARAMS(struct args, params), \
-		.run = fn \
+		.effect = AS_EFFECT_NONE, .run = fn \
 	}
 
 static const struct as_tool tools[] = {
