@@ -15,7 +15,7 @@ sdkinclude_HEADERS = \
 	sdk/include/agentstudio/vector.h \
 	sdk/include/agentstudio/version.h
 
-EXTRA_DIST += sdk/abi/0.1/layout.txt
+EXTRA_DIST += sdk/abi/1.0 sdk/abi/freeze
 
 exampledir = $(docdir)/examples/toolkit_dice
 dist_example_DATA = \
@@ -26,5 +26,5 @@ check_PROGRAMS += tests/abi/t_layout
 tests_abi_t_layout_SOURCES = tests/abi/t_layout.c
 tests_abi_t_layout_LDADD = libbase.la $(TEST_LIBS)
 EXTRA_DIST += tests/abi/layout.def
-TESTS += tests/abi/headers.sh
-EXTRA_DIST += tests/abi/headers.sh
+TESTS += tests/abi/headers.sh tests/abi/frozen.sh
+EXTRA_DIST += tests/abi/headers.sh tests/abi/frozen.sh

@@ -348,13 +348,15 @@ print_text(struct check *c, struct json_object *plugin, size_t findings)
 int
 kit_check(const struct kit_request *r)
 {
-	struct check c = { .request = r, .findings = jarr(), .notes = jarr() };
+	struct check c = { .request = r };
 	struct json_object *plugin = NULL;
 	size_t n;
 	bool ran;
 
 	if (script_is_bad(r))
 		return 2;
+	c.findings = jarr();
+	c.notes = jarr();
 	ran = run_case(&c, "file", "file", NULL) &&
 	      (is_known(c.findings, "file", "file") ||
 		  run_case(&c, "load", "description", &plugin)) &&
