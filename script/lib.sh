@@ -14,7 +14,7 @@ PACKAGES_BUILD="gcc libc6-dev make autoconf automake libtool pkg-config
 	ca-certificates tzdata util-linux"
 PACKAGES_TEST="libcunit1-dev clang libclang-rt-14-dev|libclang-rt-dev llvm
 	clang-format postgresql nodejs node-ws chromium python3 curl
-	xz-utils binutils procps"
+	xz-utils binutils procps g++ rustc"
 PACKAGES_LINT="clang-format clang-tidy python3 binutils gcc git"
 PACKAGES_BENCH="postgresql nginx-light|nginx wrk curl python3 procps"
 PACKAGES_COVERAGE="gcovr"

@@ -97,7 +97,7 @@ setup_load(struct kit *k)
 	pthread_mutex_init(&k->plug.lock, NULL);
 	k->plug.arena = arena_new(NULL);
 	k->kv = jobj();
-	k->unit = unit_new(&k->plug, "checked");
+	k->unit = unit_new(plugin_get(&k->plug, "checked"), NULL);
 	k->unit->file = file_open(k->request->file, kit_host(), &sentence);
 	if (k->unit->file == NULL) {
 		finding(k, RULE_load, "%s", sentence);
