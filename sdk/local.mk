@@ -47,6 +47,17 @@ dist_sdkdoc_DATA = \
 	docs/sdk/tutorial.md \
 	docs/sdk/vector.md
 
+# Made of the headers; without python3 it is not there.
+EXTRA_DIST += sdk/reference.py
+if HAVE_PYTHON3
+nodist_sdkdoc_DATA = docs/sdk/reference.md
+CLEANFILES += docs/sdk/reference.md
+docs/sdk/reference.md: sdk/reference.py $(sdkinclude_HEADERS)
+	$(AM_V_GEN)$(MKDIR_P) docs/sdk && \
+	$(PYTHON3) $(srcdir)/sdk/reference.py $(srcdir)/sdk/include \
+	    >$@.tmp && mv $@.tmp $@
+endif
+
 check_PROGRAMS += tests/abi/t_layout
 tests_abi_t_layout_SOURCES = tests/abi/t_layout.c
 tests_abi_t_layout_LDADD = libbase.la $(TEST_LIBS)

@@ -106,26 +106,37 @@ struct as_auth_host {
 	bool (*same)(const char *, const char *);
 };
 
-/* This is who it is.  Without it, AS_OK from login and the like is a bug. */
+/*
+ * This is who it is.  Without it, AS_OK from login and the like is a bug.
+ * Fails with AS_CANCELED, AS_INVALID, AS_LIMIT; since 1.0.
+ */
 static inline enum as_status
 as_identify(struct as_call *call, const struct as_identity *identity)
 {
 	return as_host_table->auth->identify(call, identity);
 }
 
+/*
+ * Give the provider's own tokens to the host, which keeps them.  Fails with
+ * AS_CANCELED; since 1.0.
+ */
 static inline enum as_status
 as_open_session(struct as_call *call, const struct as_session *session)
 {
 	return as_host_table->auth->session(call, session);
 }
 
+/* From begin: send the browser there.  Fails with AS_CANCELED; since 1.0. */
 static inline enum as_status
 as_redirect(struct as_call *call, const char *url)
 {
 	return as_host_table->auth->redirect(call, url);
 }
 
-/* Compare secrets in a time that does not depend on where they differ. */
+/*
+ * Compare secrets in a time that does not depend on where they differ.
+ * Cannot fail; since 1.0.
+ */
 static inline bool
 as_same_secret(const char *a, const char *b)
 {

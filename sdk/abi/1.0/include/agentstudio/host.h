@@ -23,6 +23,9 @@
  *            AS_CANCELED or AS_TIMEOUT when the call is over early: then clean
  *            up and return that status.  Hold no lock across them.
  *
+ * Each function says what else it fails with, and since which version of the
+ * SDK it is there; members of structs are there since 1.0 if they do not say.
+ *
  * Text is UTF-8, ends with a NUL and contains no other; the host refuses
  * U+0000 at its doors.  Where text comes in pieces it has a pointer and a
  * length; bytes always do.
@@ -264,41 +267,57 @@ extern AS_LOCAL const struct as_host *as_host_table;
 
 /* ---- The call ---------------------------------------------------------- */
 
-/* Who asks for what. */
+/* Who asks for what.  Cannot fail; since 1.0. */
 static inline const struct as_call_info *
 as_info(struct as_call *call)
 {
 	return as_host_table->info(call);
 }
 
-/* The options, as the table in AS_PLUGIN describes them; NULL without one. */
+/*
+ * The options, as the table in AS_PLUGIN describes them; NULL without one.
+ * Cannot fail; since 1.0.
+ */
 static inline const void *
 as_conf(struct as_call *call)
 {
 	return as_host_table->conf(call);
 }
 
-/* What init kept with as_set_state.  The plugin frees it in fini. */
+/*
+ * What init kept with as_set_state.  The plugin frees it in fini.
+ * Cannot fail; since 1.0.
+ */
 static inline void *
 as_state(struct as_call *call)
 {
 	return as_host_table->state(call);
 }
 
+/*
+ * Keep it for all later calls of this plugin; from init.  Cannot fail; since
+ * 1.0.
+ */
 static inline void
 as_set_state(struct as_call *call, void *state)
 {
 	as_host_table->set_state(call, state);
 }
 
-/* Zeroed memory that is gone when the call ends; NULL if there is none. */
+/*
+ * Zeroed memory that is gone when the call ends; NULL if there is none.
+ * Failure: NULL, beyond 64 MiB a call; since 1.0.
+ */
 static inline void *
 as_alloc(struct as_call *call, size_t n)
 {
 	return as_host_table->alloc(call, n);
 }
 
-/* Formatted text in such memory; "" if there is none. */
+/*
+ * Formatted text in such memory; "" if there is none.
+ * Failure: ""; since 1.0.
+ */
 AS_PRINTF(2, 3)
 static inline const char *
 as_printf(struct as_call *call, const char *fmt, ...)
@@ -321,6 +340,7 @@ as_printf(struct as_call *call, const char *fmt, ...)
 /*
  * Has somebody cancelled?  A loop that computes for more than a millisecond
  * asks now and then, and thereby lets others run.
+ * Fails with AS_CANCELED, AS_TIMEOUT; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_check(struct as_call *call)
@@ -328,20 +348,30 @@ as_check(struct as_call *call)
 	return as_host_table->check(call);
 }
 
+/*
+ * Wait that long, or until the call is over.  Fails with AS_CANCELED,
+ * AS_TIMEOUT; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_sleep(struct as_call *call, int64_t ms)
 {
 	return as_host_table->sleep(call, ms);
 }
 
-/* Milliseconds since 1970, recorded so that a replay sees the same. */
+/*
+ * Milliseconds since 1970, recorded so that a replay sees the same.
+ * Cannot fail; since 1.0.
+ */
 static inline int64_t
 as_now_ms(struct as_call *call)
 {
 	return as_host_table->now(call);
 }
 
-/* Unpredictable bytes, recorded likewise; not for keys. */
+/*
+ * Unpredictable bytes, recorded likewise; not for keys.
+ * Cannot fail; since 1.0.
+ */
 static inline void
 as_random(struct as_call *call, void *buf, size_t n)
 {
@@ -350,13 +380,20 @@ as_random(struct as_call *call, void *buf, size_t n)
 
 /* ---- Failures, logs, numbers ------------------------------------------- */
 
-/* Keep the details of a failure and return its status. */
+/*
+ * Keep the details of a failure and return its status.
+ * Cannot fail; since 1.0.
+ */
 static inline enum as_status
 as_fail_with(struct as_call *call, const struct as_error *error)
 {
 	return as_host_table->fail(call, error);
 }
 
+/*
+ * Fail with a sentence: keep it, and return the status.  Cannot fail; since
+ * 1.0.
+ */
 AS_PRINTF(3, 4)
 static inline enum as_status
 as_fail(struct as_call *call, enum as_status status, const char *fmt, ...)
@@ -375,14 +412,20 @@ as_fail(struct as_call *call, enum as_status status, const char *fmt, ...)
 	return as_fail_with(call, &error);
 }
 
-/* The last failure of this call, or NULL: to look at before recovering. */
+/*
+ * The last failure of this call, or NULL: to look at before recovering.
+ * Cannot fail; since 1.0.
+ */
 static inline const struct as_error *
 as_last_error(struct as_call *call)
 {
 	return as_host_table->error(call);
 }
 
-/* The host adds plugin, run and correlation id.  Secrets are redacted. */
+/*
+ * The host adds plugin, run and correlation id.  Secrets are redacted.
+ * Cannot fail; since 1.0.
+ */
 AS_PRINTF(3, 4)
 static inline void
 as_log(struct as_call *call, enum as_log_level level, const char *fmt, ...)
@@ -396,7 +439,10 @@ as_log(struct as_call *call, enum as_log_level level, const char *fmt, ...)
 	as_host_table->log(call, level, text);
 }
 
-/* Add to the counter agent_studio_custom_NAME_total{plugin} of /metrics. */
+/*
+ * Add to the counter agent_studio_custom_NAME_total{plugin} of /metrics.
+ * Failure: it is dropped if that is no name, or less than 0; since 1.0.
+ */
 static inline void
 as_count(struct as_call *call, const char *name, double add)
 {
@@ -408,6 +454,8 @@ as_count(struct as_call *call, const char *name, double add)
 /*
  * Send, and wait for the whole answer (at most 8 MiB, else AS_LIMIT).  Any
  * answer is AS_OK; look at its status, or let as_http_ok do it.
+ * Fails with AS_INVALID, AS_FORBIDDEN, AS_LIMIT, AS_UPSTREAM, AS_UNAVAILABLE;
+ * since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_http(struct as_call *call, const struct as_http_request *request,
@@ -420,6 +468,8 @@ as_http(struct as_call *call, const struct as_http_request *request,
  * Send, and wait for the head; then read the body piece by piece.  An answer
  * that is not 2xx comes with its body (at most 64 KiB of it), so as_http_ok can
  * say what the service said; there is nothing to read then.
+ * Fails with AS_INVALID, AS_FORBIDDEN, AS_LIMIT, AS_UPSTREAM, AS_UNAVAILABLE;
+ * since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_http_open(struct as_call *call, const struct as_http_request *request,
@@ -428,7 +478,10 @@ as_http_open(struct as_call *call, const struct as_http_request *request,
 	return as_host_table->http(call, request, true, response);
 }
 
-/* The next piece, valid until the next read; AS_EOF after the last. */
+/*
+ * The next piece, valid until the next read; AS_EOF after the last.
+ * Fails with AS_EOF, AS_INVALID, AS_UPSTREAM; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_http_read(struct as_call *call, const struct as_http_response *response,
     struct as_bytes *piece)
@@ -436,7 +489,10 @@ as_http_read(struct as_call *call, const struct as_http_response *response,
 	return as_host_table->http_read(call, response->stream, piece);
 }
 
-/* The next server-sent event, valid until the next; AS_EOF after the last. */
+/*
+ * The next server-sent event, valid until the next; AS_EOF after the last.
+ * Fails with AS_EOF, AS_INVALID, AS_LIMIT, AS_UPSTREAM; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_http_event(struct as_call *call, const struct as_http_response *response,
     const struct as_event **event)
@@ -444,7 +500,7 @@ as_http_event(struct as_call *call, const struct as_http_response *response,
 	return as_host_table->http_event(call, response->stream, event);
 }
 
-/* A header's value by its lower-case name, or NULL. */
+/* A header's value by its lower-case name, or NULL.  Cannot fail; since 1.0. */
 static inline const char *
 as_http_header(const struct as_http_response *response, const char *name)
 {
@@ -463,6 +519,7 @@ as_http_header(const struct as_http_response *response, const char *name)
  * The connection this tool call uses, or NULL if the tool names no .service.
  * With as_http_request.as_user the host adds its credential to the request
  * and refreshes it, so most plugins never see a token.
+ * Cannot fail; since 1.0.
  */
 static inline const struct as_account *
 as_connection(struct as_call *call)
@@ -474,6 +531,8 @@ as_connection(struct as_call *call)
  * The credential itself, for services that want it elsewhere: "access_token",
  * "api_key", "username", "password".  Needs .grants "credential"; AS_FORBIDDEN
  * without.  Never log it, never put it into a result.
+ * Fails with AS_FORBIDDEN, AS_NOTFOUND, AS_UNAVAILABLE, AS_UNSUPPORTED; since
+ * 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_credential(struct as_call *call, const char *name, const char **value)
@@ -481,7 +540,10 @@ as_credential(struct as_call *call, const char *name, const char **value)
 	return as_host_table->credential(call, name, value);
 }
 
-/* A secret of the admin, by name; .grants must list it as "secret:NAME". */
+/*
+ * A secret of the admin, by name; .grants must list it as "secret:NAME".
+ * Fails with AS_FORBIDDEN, AS_NOTFOUND, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_secret(struct as_call *call, const char *name, const char **value)
 {
@@ -490,7 +552,10 @@ as_secret(struct as_call *call, const char *name, const char **value)
 
 /* ---- Durable notes, for plugins with .grants "kv" ---------------------- */
 
-/* AS_NOTFOUND if there is none; that is not logged. */
+/*
+ * AS_NOTFOUND if there is none; that is not logged.
+ * Fails with AS_NOTFOUND, AS_FORBIDDEN, AS_INVALID, AS_UNAVAILABLE; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_kv_get(struct as_call *call, enum as_kv_scope scope, const char *key,
     const struct as_json **value)
@@ -498,7 +563,10 @@ as_kv_get(struct as_call *call, enum as_kv_scope scope, const char *key,
 	return as_host_table->kv_get(call, scope, key, value);
 }
 
-/* value NULL deletes; ttl_ms 0 keeps for ever.  At most 64 KiB. */
+/*
+ * value NULL deletes; ttl_ms 0 keeps for ever.  At most 64 KiB.
+ * Fails with AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNAVAILABLE; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_kv_put(struct as_call *call, enum as_kv_scope scope, const char *key,
     const struct as_json *value, int64_t ttl_ms)
@@ -510,6 +578,8 @@ as_kv_put(struct as_call *call, enum as_kv_scope scope, const char *key,
  * Put the value only if what is kept is still `expected`, as as_kv_get gave it;
  * NULL: only if there is none.  AS_CONFLICT if not: read again and decide
  * again.  Of many who try at once, one wins.
+ * Fails with AS_CONFLICT, AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNAVAILABLE;
+ * since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_kv_swap(struct as_call *call, enum as_kv_scope scope, const char *key,
@@ -522,14 +592,20 @@ as_kv_swap(struct as_call *call, enum as_kv_scope scope, const char *key,
 
 /* ---- Files ------------------------------------------------------------- */
 
-/* A file that this call may see: attached to the thread or written by it. */
+/*
+ * A file that this call may see: attached to the thread or written by it.
+ * Fails with AS_NOTFOUND, AS_FORBIDDEN, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_file_stat(struct as_call *call, const char *id, const struct as_file **file)
 {
 	return as_host_table->file_stat(call, id, file);
 }
 
-/* Read up to n bytes from offset; *got is 0 at the end. */
+/*
+ * Read up to n bytes from offset; *got is 0 at the end.
+ * Fails with AS_NOTFOUND, AS_FORBIDDEN, AS_INVALID, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_file_read(struct as_call *call, const char *id, int64_t offset, void *buf,
     size_t n, size_t *got)
@@ -540,6 +616,7 @@ as_file_read(struct as_call *call, const char *id, int64_t offset, void *buf,
 /*
  * Append bytes to the file of that name; the first write makes it.  It is
  * attached to the result of the call and kept only if the call succeeds.
+ * Fails with AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_file_write(struct as_call *call, const char *name, const char *media_type,
@@ -559,6 +636,7 @@ as_file_write(struct as_call *call, const char *name, const char *media_type,
  * arguments and the same idem_key, and now the same as_ask returns the answer.
  * So what comes before it runs twice: either it is harmless, or its outcome is
  * remembered with as_keep.  key tells the questions of one call apart.
+ * Fails with AS_PARKED, AS_INVALID, AS_LIMIT, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_ask(struct as_call *call, const char *key,
@@ -567,14 +645,17 @@ as_ask(struct as_call *call, const char *key,
 	return as_host_table->ask(call, key, question, answer);
 }
 
-/* Remember a value for the next time this call is made from the top. */
+/*
+ * Remember a value for the next time this call is made from the top.
+ * Fails with AS_INVALID, AS_LIMIT, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_keep(struct as_call *call, const char *key, const struct as_json *value)
 {
 	return as_host_table->keep(call, key, value);
 }
 
-/* What as_keep remembered, or NULL. */
+/* What as_keep remembered, or NULL.  Cannot fail; since 1.0. */
 static inline const struct as_json *
 as_kept(struct as_call *call, const char *key)
 {
@@ -587,6 +668,7 @@ as_kept(struct as_call *call, const char *key)
  * A table that is not part of the contract (yet), by name and revision:
  * "agentstudio.draft.NAME/1" for drafts, "com.example.NAME/1" for a host's own.
  * NULL if this host, or this kind of isolation, has none: that is usual.
+ * Cannot fail; since 1.0.
  */
 static inline const void *
 as_extension(const char *id)

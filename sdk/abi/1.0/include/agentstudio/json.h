@@ -84,20 +84,21 @@ struct as_json_host {
 
 /* ---- Reading ----------------------------------------------------------- */
 
-/* The value at path, or NULL. */
+/* The value at path, or NULL.  Cannot fail; since 1.0. */
 static inline const struct as_json *
 as_get(const struct as_json *value, const char *path)
 {
 	return as_host_table->json->get(value, path);
 }
 
+/* What kind of value it is.  Cannot fail; since 1.0. */
 static inline enum as_json_type
 as_type(const struct as_json *value)
 {
 	return as_host_table->json->type(value);
 }
 
-/* Text, or dflt if there is no string at path. */
+/* Text, or dflt if there is no string at path.  Cannot fail; since 1.0. */
 static inline const char *
 as_get_str(const struct as_json *value, const char *path, const char *dflt)
 {
@@ -107,7 +108,7 @@ as_get_str(const struct as_json *value, const char *path, const char *dflt)
 	return s != NULL ? s : dflt;
 }
 
-/* A number without a fraction. */
+/* A number without a fraction.  Cannot fail; since 1.0. */
 static inline int64_t
 as_get_int(const struct as_json *value, const char *path, int64_t dflt)
 {
@@ -117,6 +118,7 @@ as_get_int(const struct as_json *value, const char *path, int64_t dflt)
 					 : dflt;
 }
 
+/* A number.  Cannot fail; since 1.0. */
 static inline double
 as_get_num(const struct as_json *value, const char *path, double dflt)
 {
@@ -128,6 +130,7 @@ as_get_num(const struct as_json *value, const char *path, double dflt)
 	return as_host_table->json->num(v);
 }
 
+/* A boolean.  Cannot fail; since 1.0. */
 static inline bool
 as_get_bool(const struct as_json *value, const char *path, bool dflt)
 {
@@ -137,20 +140,24 @@ as_get_bool(const struct as_json *value, const char *path, bool dflt)
 					  : dflt;
 }
 
-/* The text of a string itself, or NULL; *len may be NULL. */
+/*
+ * The text of a string itself, or NULL; *len may be NULL.
+ * Cannot fail; since 1.0.
+ */
 static inline const char *
 as_str(const struct as_json *value, size_t *len)
 {
 	return as_host_table->json->str(value, len);
 }
 
-/* How many members. */
+/* How many members.  Cannot fail; since 1.0. */
 static inline size_t
 as_size(const struct as_json *value)
 {
 	return as_host_table->json->count(value);
 }
 
+/* To walk the members of a value from the first.  Cannot fail; since 1.0. */
 static inline struct as_iter
 as_each(const struct as_json *value)
 {
@@ -161,26 +168,31 @@ as_each(const struct as_json *value)
 	return it;
 }
 
+/*
+ * The next member, into it->key and it->value; false after the last.  Cannot
+ * fail; since 1.0.
+ */
 static inline bool
 as_next(struct as_iter *it)
 {
 	return as_host_table->json->next(it);
 }
 
-/* NULL if the text is not JSON. */
+/* NULL if the text is not JSON.  Failure: NULL; since 1.0. */
 static inline const struct as_json *
 as_parse(struct as_call *call, const char *text)
 {
 	return as_host_table->json->parse(call, text, strlen(text));
 }
 
+/* The same of a piece of text.  Failure: NULL; since 1.0. */
 static inline const struct as_json *
 as_parse_text(struct as_call *call, const char *text, size_t len)
 {
 	return as_host_table->json->parse(call, text, len);
 }
 
-/* Compact text; "null" for NULL. */
+/* Compact text; "null" for NULL.  Cannot fail; since 1.0. */
 static inline const char *
 as_text(struct as_call *call, const struct as_json *value)
 {
@@ -189,64 +201,73 @@ as_text(struct as_call *call, const struct as_json *value)
 
 /* ---- Writing: key is NULL when the parent is an array ------------------- */
 
+/* An empty object.  Cannot fail; since 1.0. */
 static inline struct as_json *
 as_object(struct as_call *call)
 {
 	return as_host_table->json->make(call, AS_JSON_OBJECT);
 }
 
+/* An empty array.  Cannot fail; since 1.0. */
 static inline struct as_json *
 as_array(struct as_call *call)
 {
 	return as_host_table->json->make(call, AS_JSON_ARRAY);
 }
 
-/* NULL writes null. */
+/* NULL writes null.  Failure: the tree turns bad; since 1.0. */
 static inline void
 as_put_str(struct as_json *to, const char *key, const char *text)
 {
 	as_host_table->json->put_str(to, key, text, text ? strlen(text) : 0);
 }
 
+/* The same of a piece of text.  Failure: the tree turns bad; since 1.0. */
 static inline void
 as_put_text(struct as_json *to, const char *key, const char *text, size_t len)
 {
 	as_host_table->json->put_str(to, key, text, len);
 }
 
+/* A number without a fraction.  Cannot fail; since 1.0. */
 static inline void
 as_put_int(struct as_json *to, const char *key, int64_t n)
 {
 	as_host_table->json->put_int(to, key, n);
 }
 
-/* Not finite writes null. */
+/* Not finite writes null.  Cannot fail; since 1.0. */
 static inline void
 as_put_num(struct as_json *to, const char *key, double n)
 {
 	as_host_table->json->put_num(to, key, n);
 }
 
+/* true or false.  Cannot fail; since 1.0. */
 static inline void
 as_put_bool(struct as_json *to, const char *key, bool yes)
 {
 	as_host_table->json->put_bool(to, key, yes);
 }
 
-/* A copy of value; NULL writes null. */
+/*
+ * A copy of value; NULL writes null.
+ * Failure: the tree turns bad; since 1.0.
+ */
 static inline void
 as_put(struct as_json *to, const char *key, const struct as_json *value)
 {
 	as_host_table->json->put(to, key, value);
 }
 
-/* A new member, to be filled. */
+/* A new member, to be filled.  Cannot fail; since 1.0. */
 static inline struct as_json *
 as_put_object(struct as_json *to, const char *key)
 {
 	return as_host_table->json->put_new(to, key, AS_JSON_OBJECT);
 }
 
+/* The same for an array.  Cannot fail; since 1.0. */
 static inline struct as_json *
 as_put_array(struct as_json *to, const char *key)
 {
@@ -260,6 +281,8 @@ as_put_array(struct as_json *to, const char *key)
  * AS_BUSY with its Retry-After, 401 AS_AUTH, 404 AS_NOTFOUND, 5xx
  * AS_UNAVAILABLE, the rest AS_UPSTREAM; the message is the service's own if it
  * sent JSON in one of the usual shapes.
+ * Fails with AS_AUTH, AS_FORBIDDEN, AS_NOTFOUND, AS_CONFLICT, AS_BUSY,
+ * AS_UNAVAILABLE, AS_UPSTREAM; since 1.0.
  */
 static inline enum as_status
 as_http_ok(struct as_call *call, const struct as_http_response *response)

@@ -152,6 +152,7 @@ struct as_llm_host {
  * affair.  AS_CANCELED means that the user pressed stop; return it, and the
  * provider's connection is closed.  Text may be cut anywhere, even inside a
  * character; the host puts it together.
+ * Fails with AS_CANCELED, AS_UPSTREAM, AS_LIMIT; since 1.0.
  */
 static inline enum as_status
 as_chat_delta(struct as_call *call, enum as_delta_type type, uint32_t index,
@@ -168,19 +169,30 @@ as_chat_delta(struct as_call *call, enum as_delta_type type, uint32_t index,
 	return as_host_table->llm->delta(call, &d);
 }
 
+/*
+ * A piece of the answer.  Fails with AS_CANCELED, AS_UPSTREAM, AS_LIMIT; since
+ * 1.0.
+ */
 static inline enum as_status
 as_chat_text(struct as_call *call, const char *text, size_t len)
 {
 	return as_chat_delta(call, AS_DELTA_TEXT, 0, text, len);
 }
 
+/*
+ * A piece of what the model thinks.  Fails with AS_CANCELED, AS_UPSTREAM,
+ * AS_LIMIT; since 1.0.
+ */
 static inline enum as_status
 as_chat_reasoning(struct as_call *call, const char *text, size_t len)
 {
 	return as_chat_delta(call, AS_DELTA_REASONING, 0, text, len);
 }
 
-/* A tool call begins.  index tells parallel ones apart; id NULL: make one. */
+/*
+ * A tool call begins.  index tells parallel ones apart; id NULL: make one.
+ * Fails with AS_CANCELED, AS_UPSTREAM; since 1.0.
+ */
 static inline enum as_status
 as_chat_tool(struct as_call *call, uint32_t index, const char *id,
     const char *name)
@@ -196,7 +208,10 @@ as_chat_tool(struct as_call *call, uint32_t index, const char *id,
 	return as_host_table->llm->delta(call, &d);
 }
 
-/* More of its arguments, as JSON text.  None at all means {}. */
+/*
+ * More of its arguments, as JSON text.  None at all means {}.
+ * Fails with AS_CANCELED, AS_UPSTREAM, AS_LIMIT; since 1.0.
+ */
 static inline enum as_status
 as_chat_args(struct as_call *call, uint32_t index, const char *text,
     size_t len)
@@ -204,7 +219,10 @@ as_chat_args(struct as_call *call, uint32_t index, const char *text,
 	return as_chat_delta(call, AS_DELTA_ARGS, index, text, len);
 }
 
-/* Something opaque that must be sent back next time, such as a signature. */
+/*
+ * Something opaque that must be sent back next time, such as a signature.
+ * Fails with AS_CANCELED, AS_INVALID, AS_LIMIT; since 1.0.
+ */
 static inline enum as_status
 as_chat_extra(struct as_call *call, const struct as_json *value)
 {
@@ -217,7 +235,10 @@ as_chat_extra(struct as_call *call, const struct as_json *value)
 	return as_host_table->llm->delta(call, &d);
 }
 
-/* The last totals count.  Also after failures: somebody pays for those. */
+/*
+ * The last totals count.  Also after failures: somebody pays for those.
+ * Fails with AS_CANCELED; since 1.0.
+ */
 static inline enum as_status
 as_chat_usage(struct as_call *call, int64_t input, int64_t output)
 {
@@ -226,7 +247,10 @@ as_chat_usage(struct as_call *call, int64_t input, int64_t output)
 	return as_host_table->llm->usage(call, &u);
 }
 
-/* The answer is complete.  Without it, AS_OK means a broken stream. */
+/*
+ * The answer is complete.  Without it, AS_OK means a broken stream.
+ * Fails with AS_CANCELED, AS_UPSTREAM; since 1.0.
+ */
 static inline enum as_status
 as_chat_end(struct as_call *call, enum as_chat_why why)
 {
@@ -239,13 +263,17 @@ as_chat_end(struct as_call *call, enum as_chat_why why)
 	return as_host_table->llm->delta(call, &d);
 }
 
-/* The vector of texts[i].  All have the same dimension and are finite. */
+/*
+ * The vector of texts[i].  All have the same dimension and are finite.
+ * Fails with AS_CANCELED, AS_UPSTREAM; since 1.0.
+ */
 static inline enum as_status
 as_embedding(struct as_call *call, uint32_t i, const float *v, uint32_t dim)
 {
 	return as_host_table->llm->embedding(call, i, v, dim);
 }
 
+/* From models: there is this one.  Fails with AS_CANCELED; since 1.0. */
 static inline enum as_status
 as_offer_model(struct as_call *call, const struct as_model *model)
 {

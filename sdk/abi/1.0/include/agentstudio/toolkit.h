@@ -151,6 +151,7 @@ struct as_toolkit_host {
 /*
  * Answer with a value.  The last answer counts.  Too large ones become a file
  * that the agent can read, so there is no need to cut.
+ * Fails with AS_CANCELED, AS_INVALID, AS_LIMIT; since 1.0.
  */
 static inline enum as_status
 as_reply(struct as_call *call, const struct as_json *result)
@@ -158,7 +159,7 @@ as_reply(struct as_call *call, const struct as_json *result)
 	return as_host_table->toolkit->reply(call, result);
 }
 
-/* Answer with text. */
+/* Answer with text.  Fails with AS_CANCELED, AS_LIMIT; since 1.0. */
 AS_PRINTF(2, 3)
 static inline enum as_status
 as_reply_text(struct as_call *call, const char *fmt, ...)
@@ -178,6 +179,7 @@ as_reply_text(struct as_call *call, const char *fmt, ...)
 /*
  * How far it has come, for people who watch: 0 to 1, or less than 0 if nobody
  * knows.  Never waits; AS_CANCELED says that nobody watches any more.
+ * Fails with AS_CANCELED; since 1.0.
  */
 static inline enum as_status
 as_progress(struct as_call *call, double done, const char *what)
@@ -185,21 +187,27 @@ as_progress(struct as_call *call, double done, const char *what)
 	return as_host_table->toolkit->progress(call, done, what);
 }
 
-/* Output as it appears, such as that of a program; not part of the answer. */
+/*
+ * Output as it appears, such as that of a program; not part of the answer.
+ * Fails with AS_CANCELED, AS_LIMIT; since 1.0.
+ */
 static inline enum as_status
 as_output(struct as_call *call, const char *text, size_t len)
 {
 	return as_host_table->toolkit->output(call, text, len);
 }
 
-/* From list: here is a tool, with a schema; it runs through as_toolkit.run. */
+/*
+ * From list: here is a tool, with a schema; it runs through as_toolkit.run.
+ * Fails with AS_CANCELED, AS_INVALID; since 1.0.
+ */
 static inline enum as_status
 as_offer(struct as_call *call, const struct as_tool *tool)
 {
 	return as_host_table->toolkit->offer(call, tool, sizeof(*tool));
 }
 
-/* The list is out of date. */
+/* The list is out of date.  Cannot fail; since 1.0. */
 static inline void
 as_offers_changed(struct as_call *call)
 {

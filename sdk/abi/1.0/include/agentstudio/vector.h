@@ -92,7 +92,10 @@ struct as_vector_host {
 	bool (*passes)(const struct as_json *, const struct as_json *);
 };
 
-/* A result.  Larger scores are better, whatever the metric. */
+/*
+ * A result.  Larger scores are better, whatever the metric.
+ * Fails with AS_CANCELED, AS_INVALID, AS_LIMIT; since 1.0.
+ */
 static inline enum as_status
 as_hit(struct as_call *call, const char *id, double score,
     const struct as_json *meta)
@@ -100,7 +103,10 @@ as_hit(struct as_call *call, const char *id, double score,
 	return as_host_table->vector->hit(call, id, score, meta);
 }
 
-/* Does this metadata pass the filter?  For stores that scan. */
+/*
+ * Does this metadata pass the filter?  For stores that scan.
+ * Cannot fail; since 1.0.
+ */
 static inline bool
 as_passes(const struct as_json *filter, const struct as_json *meta)
 {
