@@ -32,7 +32,7 @@ tests_unit_t_settings_SOURCES = tests/unit/t_settings.c
 tests_unit_t_settings_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 
 TESTS += tests/integration/check.sh tests/integration/commands.sh \
-	tests/integration/plugin_new.sh
+	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh
 EXTRA_DIST += tests/integration/check.sh tests/integration/commands.sh \
-	tests/integration/plugin_new.sh \
+	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh \
 	tests/integration/program.sh
