@@ -21,7 +21,8 @@
 #define POINTS_MAX 100 /* beyond that every n-th */
 #define LEAK_CALLS 16
 #define LEAK_CALLS_SLOW 4 /* if one takes long */
-#define LEAK_BYTES 8 /* a call, on the average */
+#define LEAK_BYTES 24 /* a call, on the average */
+#define LEAK_ROUNDS 3 /* each of them grows, or it is none */
 #define LEAK_NS 2000000000LL
 
 /* ---- The report ---------------------------------------------------- */
@@ -318,27 +319,29 @@ grown(const struct world *like, unsigned calls, unsigned *descriptors)
 	return after > before ? after - before : 0;
 }
 
-/* Twice, because the first calls may well fill a cache. */
+/* Several times, because the first calls may well fill a cache. */
 static bool
 leaks(const struct world *like, const char *how)
 {
-	unsigned descriptors, more, calls = LEAK_CALLS;
+	unsigned calls = LEAK_CALLS, i, open, opened = 0, grew = 0;
 	int64_t begin = now_ns();
-	size_t least, once, twice;
+	size_t left = 0;
 
 	doing(like->kit, "%s: many times%s", like->op->label, how);
-	grown(like, 2, &descriptors);
+	grown(like, 2, &open);
 	if (now_ns() - begin > LEAK_NS / 40)
 		calls = LEAK_CALLS_SLOW;
-	least = (size_t)calls * LEAK_BYTES;
-	once = grown(like, calls, &descriptors);
-	twice = grown(like, calls, &more);
-	if (descriptors >= calls && more >= calls)
+	for (i = 0; i < LEAK_ROUNDS; i++) {
+		left = grown(like, calls, &open);
+		grew += left >= (size_t)calls * LEAK_BYTES;
+		opened += open >= calls;
+	}
+	if (opened == LEAK_ROUNDS)
 		finding(like->kit, RULE_descriptor,
 		    "each call%s leaves a descriptor open", how);
-	else if (once >= least && twice >= least)
+	else if (grew == LEAK_ROUNDS)
 		finding(like->kit, RULE_leak, "%zu bytes a call are left%s",
-		    twice / calls, how);
+		    left / calls, how);
 	else
 		return false;
 	return true;

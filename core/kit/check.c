@@ -180,6 +180,25 @@ read_report(struct check *c, struct run *r)
 	return n <= 0;
 }
 
+/*
+ * Ours, and no memory that a thread keeps for itself: what is free is then seen
+ * to be free, and what is left is what somebody has left.
+ */
+static char **
+environment(void)
+{
+	static char tunables[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0";
+	char **list;
+	size_t n = 0;
+
+	while (environ[n] != NULL)
+		n++;
+	list = xcalloc(n + 2, sizeof(*list));
+	memcpy(list, environ, n * sizeof(*list));
+	list[n] = tunables;
+	return list;
+}
+
 static bool
 start(struct check *c, struct run *r)
 {
@@ -189,6 +208,7 @@ start(struct check *c, struct run *r)
 		"--case", r->name, "--seconds", seconds };
 	posix_spawn_file_actions_t actions;
 	int pipes[2], n = 8, rc;
+	char **env;
 
 	snprintf(seconds, sizeof(seconds), "%d", q->seconds);
 	if (q->conf != NULL) {
@@ -205,8 +225,10 @@ start(struct check *c, struct run *r)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, r->output, 1);
 	posix_spawn_file_actions_adddup2(&actions, pipes[1], 3);
+	env = environment();
 	rc = posix_spawn(&r->pid, "/proc/self/exe", &actions, NULL,
-	    (char *const *)(uintptr_t)argv, environ);
+	    (char *const *)(uintptr_t)argv, env);
+	free(env);
 	posix_spawn_file_actions_destroy(&actions);
 	close(pipes[1]);
 	r->report = pipes[0];
