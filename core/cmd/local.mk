@@ -17,6 +17,8 @@ libcmd_la_SOURCES = \
 	core/cmd/node_report.c core/cmd/node_sched.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
 	core/cmd/plugin.c core/cmd/plugin_host.c \
+	core/cmd/plugin_check.c core/cmd/plugin_check.h \
+	core/cmd/plugin_new.c core/cmd/plugin_new.h \
 	core/cmd/rebuild.c core/cmd/replay.c \
 	core/cmd/runs.c \
 	core/cmd/serve.c \
@@ -29,6 +31,8 @@ tests_unit_t_options_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 tests_unit_t_settings_SOURCES = tests/unit/t_settings.c
 tests_unit_t_settings_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 
-TESTS += tests/integration/check.sh tests/integration/commands.sh
+TESTS += tests/integration/check.sh tests/integration/commands.sh \
+	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh
 EXTRA_DIST += tests/integration/check.sh tests/integration/commands.sh \
+	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh \
 	tests/integration/program.sh

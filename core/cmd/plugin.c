@@ -8,6 +8,8 @@
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
+#include "core/cmd/plugin_check.h"
+#include "core/cmd/plugin_new.h"
 #include "core/cmd/settings.h"
 #include "core/loop/fiber.h"
 #include "core/plug/plug.h"
@@ -20,8 +22,14 @@
 static const char usage[] =
     "usage: agent-studio plugin list [--conf DIR] [--set PATH=VALUE]\n"
     "       agent-studio plugin describe NAME|FILE [--conf DIR]\n"
+    "       agent-studio plugin check FILE [--conf FILE] [--script FILE]\n"
+    "               [--seconds N] [--json]\n"
+    "       agent-studio plugin new KIND NAME [FOLDER] [--templates DIR]\n"
     "list shows the plugins of the configuration, describe the options, tools\n"
-    "and models of one plugin, by its name or by the path of its file.\n";
+    "and models of one plugin, by its name or by the path of its file.  new\n"
+    "writes a folder with a plugin of a kind (toolkit, llm, vector, auth) "
+    "that\n"
+    "builds and passes its tests.\n";
 
 /* ---- list ---------------------------------------------------------- */
 
@@ -281,6 +289,16 @@ list(struct conf *conf, const char *const *dirs,
 int
 cmd_plugin(int argc, char **argv)
 {
+	struct plugin_check check = { 0 };
+	const char *templates = NULL;
+	const struct option_own own[] = {
+		{ .name = "templates", .value = &templates },
+		{ .name = "script", .value = &check.script },
+		{ .name = "seconds", .value = &check.seconds },
+		{ .name = "case", .value = &check.only },
+		{ .name = "json", .flag = &check.json },
+		{ 0 },
+	};
 	struct settings settings;
 	struct options options;
 	int rc = 2;
@@ -288,20 +306,32 @@ cmd_plugin(int argc, char **argv)
 	struct conf *conf;
 	const char *verb;
 
-	if (!options_parse(&options, argc, argv, NULL, usage))
+	if (!options_parse(&options, argc, argv, own, usage))
 		return options.status;
 	log_configure("error");
+	verb = options.n_args > 0 ? options.args[0] : "";
+	if (strcmp(verb, "check") == 0 && options.n_args == 2) {
+		check.file = options.args[1];
+		check.conf = options.conf_dir;
+		rc = plugin_check(&check);
+		options_free(&options);
+		return rc;
+	}
 	conf = options_conf(&options);
 	settings_load(&settings, conf);
 	dirs = settings_plugin_dirs(&settings);
-	verb = options.n_args > 0 ? options.args[0] : "";
 	if (strcmp(verb, "list") == 0 && options.n_args == 1)
 		rc = list(conf, dirs, &settings);
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)
 		rc = describe(conf, dirs, options.args[1]);
+	else if (strcmp(verb, "new") == 0 && options.n_args >= 3 &&
+		 options.n_args <= 4)
+		rc = plugin_new(options.args[1], options.args[2],
+		    options.args[3], templates);
 	else
-		fprintf(stderr, "agent-studio plugin: expected 'list' or "
-				"'describe NAME'; see --help\n");
+		fprintf(stderr,
+		    "agent-studio plugin: expected 'list', 'describe NAME', "
+		    "'check FILE' or 'new KIND NAME'; see --help\n");
 	free(dirs);
 	conf_free(conf);
 	options_free(&options);

@@ -101,9 +101,9 @@ body_refused(struct plug_env *env)
 	CU_ASSERT(has(plug_env_problem(env, 0), "not an Agent Studio plugin"));
 	CU_ASSERT(has(plug_env_problem(env, 0), "0x12345678"));
 	CU_ASSERT(has(plug_env_problem(env, 1),
-	    "built for SDK 1.1, this agent-studio has 0.1: rebuild"));
+	    "built for SDK 2.0, this agent-studio has 1.0: rebuild"));
 	CU_ASSERT(has(plug_env_problem(env, 2),
-	    "needs SDK 0.2, this agent-studio has 0.1: upgrade"));
+	    "needs SDK 1.1, this agent-studio has 1.0: upgrade"));
 	CU_ASSERT(has(plug_env_problem(env, 3), "exports no as_plugin_entry"));
 	CU_ASSERT(has(plug_env_problem(env, 4), "provides nothing"));
 	CU_ASSERT(has(plug_env_problem(env, 5), "field n does not fit"));

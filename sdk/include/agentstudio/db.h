@@ -40,6 +40,8 @@ struct as_db_host {
  * Bring the tables up to date; call it from start.  steps is an array of
  * statements that ends with NULL.  Each runs once in an installation, in order;
  * a step that was released is never edited.
+ * Fails with AS_FORBIDDEN, AS_INVALID, AS_CONFLICT, AS_UNAVAILABLE,
+ * AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_db_migrate(struct as_call *call, const char *const *steps)
@@ -47,7 +49,11 @@ as_db_migrate(struct as_call *call, const char *const *steps)
 	return as_host_table->db->migrate(call, steps);
 }
 
-/* A statement that gives no rows; *changed (may be NULL): how many it met. */
+/*
+ * A statement that gives no rows; *changed (may be NULL): how many it met.
+ * Fails with AS_FORBIDDEN, AS_INVALID, AS_CONFLICT, AS_UNAVAILABLE,
+ * AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_db_exec(struct as_call *call, const char *sql, const struct as_json *params,
     int64_t *changed)
@@ -55,7 +61,11 @@ as_db_exec(struct as_call *call, const char *sql, const struct as_json *params,
 	return as_host_table->db->exec(call, sql, params, changed);
 }
 
-/* An array of objects, one a row; at most 10,000, else AS_LIMIT. */
+/*
+ * An array of objects, one a row; at most 10,000, else AS_LIMIT.
+ * Fails with AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNAVAILABLE,
+ * AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_db_query(struct as_call *call, const char *sql,
     const struct as_json *params, const struct as_json **rows)

@@ -52,6 +52,10 @@ struct as_process_host {
 	    int32_t *);
 };
 
+/*
+ * Start it.  Fails with AS_FORBIDDEN, AS_INVALID, AS_NOTFOUND, AS_LIMIT,
+ * AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_process_open(struct as_call *call, const struct as_process_start *start,
     struct as_process **process)
@@ -59,7 +63,10 @@ as_process_open(struct as_call *call, const struct as_process_start *start,
 	return as_host_table->process->open(call, start, process);
 }
 
-/* What it says next, and where; AS_EOF when both pipes are closed. */
+/*
+ * What it says next, and where; AS_EOF when both pipes are closed.
+ * Fails with AS_EOF, AS_INVALID, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_process_read(struct as_call *call, struct as_process *process,
     enum as_process_pipe *pipe, struct as_bytes *piece)
@@ -67,7 +74,10 @@ as_process_read(struct as_call *call, struct as_process *process,
 	return as_host_table->process->read(call, process, pipe, piece);
 }
 
-/* To its standard input; no bytes at all close it. */
+/*
+ * To its standard input; no bytes at all close it.
+ * Fails with AS_EOF, AS_INVALID, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_process_write(struct as_call *call, struct as_process *process,
     struct as_bytes bytes)
@@ -75,7 +85,10 @@ as_process_write(struct as_call *call, struct as_process *process,
 	return as_host_table->process->write(call, process, bytes);
 }
 
-/* Waits for its end; *code is the exit code, or minus the signal. */
+/*
+ * Waits for its end; *code is the exit code, or minus the signal.
+ * Fails with AS_INVALID, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_process_wait(struct as_call *call, struct as_process *process,
     int32_t *code)

@@ -42,6 +42,10 @@ struct as_stream_host {
 	    struct as_bytes);
 };
 
+/*
+ * Connect.  Fails with AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNAVAILABLE,
+ * AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_stream_open(struct as_call *call, const struct as_stream_address *address,
     struct as_stream **stream)
@@ -49,14 +53,20 @@ as_stream_open(struct as_call *call, const struct as_stream_address *address,
 	return as_host_table->stream->open(call, address, stream);
 }
 
-/* From here on TLS, for protocols that begin in the clear. */
+/*
+ * From here on TLS, for protocols that begin in the clear.
+ * Fails with AS_UPSTREAM, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_stream_start_tls(struct as_call *call, struct as_stream *stream)
 {
 	return as_host_table->stream->start_tls(call, stream);
 }
 
-/* What is there, at least one byte, valid until the next read; or AS_EOF. */
+/*
+ * What is there, at least one byte, valid until the next read; or AS_EOF.
+ * Fails with AS_EOF, AS_UPSTREAM, AS_UNSUPPORTED; since 1.0.
+ */
 AS_SUSPENDS static inline enum as_status
 as_stream_read(struct as_call *call, struct as_stream *stream,
     struct as_bytes *piece)
@@ -64,7 +74,7 @@ as_stream_read(struct as_call *call, struct as_stream *stream,
 	return as_host_table->stream->read(call, stream, piece);
 }
 
-/* All of it. */
+/* All of it.  Fails with AS_UPSTREAM, AS_UNSUPPORTED; since 1.0. */
 AS_SUSPENDS static inline enum as_status
 as_stream_write(struct as_call *call, struct as_stream *stream,
     struct as_bytes bytes)
