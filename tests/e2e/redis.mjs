@@ -59,6 +59,67 @@ function textOf(frames, id) {
 const words = (n, word = "wörd") =>
 	Array.from({ length: n }, (_, i) => `${word} ${i}, `);
 
+// Reads a thread until its run has ended, cut off and moved to the other server
+// every now and then; each event once and in order, each text without a gap.
+class Reader {
+	constructor(c, servers, first, token) {
+		Object.assign(this, { c, servers, token, turn: first, seq: 0,
+			message: null, text: "", cuts: 0, resets: 0, deltas: 0 });
+		this.joined = new Promise((resolve) => {
+			this.onJoined = resolve;
+		});
+		this.began = new Promise((resolve) => {
+			this.onBegan = resolve;
+		});
+	}
+
+	async read() {
+		const until = Date.now() + 4 * PATIENCE_MS;
+		while (!this.ended) {
+			assert.ok(Date.now() < until, `ends at ${this.seq}`);
+			// What is open is sent from its beginning.
+			this.text = this.message === null ? this.text : "";
+			const socket = await connect(this.servers[this.turn++ % 2],
+				this.c.thread.id, { token: this.token, after: this.seq });
+			let left = this.cuts < 3 ? 20 + 15 * (this.turn % 3) : Infinity;
+			try {
+				while (!this.ended && left-- > 0)
+					this.take(await socket.until(() => true));
+				this.cuts++;
+				socket.ws.terminate();
+			} catch (error) {
+				if (!socket.over || error.code === "ERR_ASSERTION")
+					throw error;
+			}
+		}
+		return { reader: this, text: this.text };
+	}
+
+	take(f) {
+		if (f.seq) {
+			assert.equal(f.seq, this.seq + 1, "an event twice, or none");
+			this.seq = f.seq;
+		}
+		if (f.type === "ready")
+			this.onJoined();
+		if (f.type === "message_start" || f.type === "message_reset")
+			[this.message, this.text] = [f.message_id, ""];
+		this.resets += f.type === "message_reset" ? 1 : 0;
+		if (f.type === "message_delta") {
+			assert.equal(f.message_id, this.message);
+			assert.equal(f.offset, Buffer.byteLength(this.text));
+			this.text += f.delta;
+			this.deltas++;
+			this.onBegan();
+		}
+		if (f.type === "message_end") {
+			assert.equal(Buffer.byteLength(this.text), f.length);
+			this.message = null;
+		}
+		this.ended = f.type === "run_status" && f.status === "end";
+	}
+}
+
 function held() {
 	let release;
 	const hold = new Promise((resolve) => {
@@ -268,6 +329,48 @@ describe("two servers, workers and Redis", {
 			assert.ok(sizes.length > 25, "all came with the message's end");
 		}
 		await fire(worker);
+	});
+
+	test("cut and moved again and again, while all else fails", async () => {
+		const crew = [await hire(), await hire()];
+		const talks = [];
+		for (let i = 0; i < 4; i++) {
+			const c = await newTalk();
+			c.tokens = words(120, `talk ${i} wörd`);
+			stub.script([{ tokens: c.tokens, delay_ms: 20, match: `run ${i}` },
+				{ tokens: c.tokens, delay_ms: 20, match: `run ${i}` }]);
+			talks.push(c);
+		}
+		const readers = talks.flatMap((c) => Array.from({ length: 5 },
+			(_, i) => new Reader(c, [a, b], i, s.token)));
+		const all = readers.map((r) => r.read());
+		await Promise.all(readers.map((r) => r.joined));
+		for (const [i, c] of talks.entries()) {
+			const { status, body } = await api(a, "POST",
+				`/api/chat/sessions/${c.thread.id}`,
+				{ token: s.token, body: { content: `run ${i}` } });
+			assert.equal(status, 202, JSON.stringify(body));
+		}
+		await Promise.all(readers.map((r) => r.began));
+		await redis.kill();
+		await redis.restart();
+		await allUp();
+		await crew[0].kill9();
+		const stats = await Promise.all(all);
+		let deltas = 0, cuts = 0, resets = 0;
+		for (const { reader, text } of stats) {
+			const answer = (await messages(b, reader.c)).at(-1);
+			assert.equal(answer.content, reader.c.tokens.join(""));
+			assert.equal(text, answer.content);
+			deltas += reader.deltas;
+			cuts += reader.cuts;
+			resets += reader.resets;
+		}
+		console.log(`# ${readers.length} readers, ${cuts} cuts, ` +
+			`${resets} resets, ${deltas} deltas: all texts equal`);
+		assert.ok(cuts >= readers.length);
+		for (const worker of crew)
+			await fire(worker);
 	});
 
 	test("bells: work and stops are known at once", async () => {
