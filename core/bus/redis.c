@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/bus/redis.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
@@ -418,33 +417,6 @@ on_ready(int fd, int what, void *arg)
 		redis_write(r);
 }
 
-static socklen_t
-address_fill(const struct redis_url *url, const char *text,
-    struct sockaddr_storage *out)
-{
-	struct sockaddr_un *un = (struct sockaddr_un *)out;
-	struct sockaddr_in *in = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof(*out));
-	if (url->path[0] != '\0') {
-		un->sun_family = AF_UNIX;
-		snprintf(un->sun_path, sizeof(un->sun_path), "%s", url->path);
-		return sizeof(*un);
-	}
-	if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
-		in->sin_family = AF_INET;
-		in->sin_port = htons(url->port);
-		return sizeof(*in);
-	}
-	if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(url->port);
-		return sizeof(*in6);
-	}
-	return 0;
-}
-
 static void
 on_found(void *arg, const char *address)
 {
@@ -462,7 +434,7 @@ static void
 redis_connect(struct redis *r, const char *address)
 {
 	struct sockaddr_storage to;
-	socklen_t len = address_fill(&r->c.url,
+	socklen_t len = redis_url_address(&r->c.url,
 	    address != NULL ? address : r->c.url.host, &to);
 	int one = 1, rc;
 

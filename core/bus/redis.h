@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "core/base/error.h"
 #include "core/loop/loop.h"
@@ -37,6 +38,13 @@ struct redis_url {
 
 enum as_status redis_url_parse(const char *text, struct redis_url *out,
     struct error *err);
+
+/*
+ * Where to connect to; text: the address that its host has, or the host if it
+ * is an address itself.  0: it is none.
+ */
+socklen_t redis_url_address(const struct redis_url *url, const char *text,
+    struct sockaddr_storage *out);
 
 struct redis_config {
 	struct loop *loop;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "core/base/text.h"
 #include "core/bus/redis.h"
@@ -109,4 +112,31 @@ redis_url_parse(const char *text, struct redis_url *out, struct error *err)
 	if (text_has_prefix(text, "unix://"))
 		return parse_unix(text + 7, out) ? AS_OK : refuse(err);
 	return refuse(err);
+}
+
+socklen_t
+redis_url_address(const struct redis_url *url, const char *text,
+    struct sockaddr_storage *out)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)out;
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (url->path[0] != '\0') {
+		un->sun_family = AF_UNIX;
+		snprintf(un->sun_path, sizeof(un->sun_path), "%s", url->path);
+		return sizeof(*un);
+	}
+	if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(url->port);
+		return sizeof(*in);
+	}
+	if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(url->port);
+		return sizeof(*in6);
+	}
+	return 0;
 }
