@@ -11,6 +11,7 @@ libcmd_la_SOURCES = \
 	core/cmd/migrate.c \
 	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
 	core/cmd/node_beat.c core/cmd/node_bells.c core/cmd/node_claim.c \
+	core/cmd/node_epoch.c \
 	core/cmd/node_command.c core/cmd/node_crumb.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \

@@ -73,6 +73,7 @@ node_plugins_load(struct node *n)
 		struct app *app = &n->loops[i].app;
 
 		app->plug = n->plug;
+		plug_join(n->plug, app->loop);
 		app->world = world_new(n->plug, app->store);
 	}
 	return ok;

@@ -228,7 +228,7 @@ callee_run(struct channel *ch)
 	}
 	channel_end(ch, st, failure);
 	arena_free(arena);
-	atomic_fetch_sub(&ch->unit->open, 1);
+	unit_drop(ch->unit);
 }
 
 SUSPENDS static void
@@ -255,7 +255,7 @@ home_starts(struct loop_msg *m)
 	if (fiber.f == NULL) {
 		channel_end(ch, AS_UNAVAILABLE,
 		    failure_new("too many calls are open"));
-		atomic_fetch_sub(&ch->unit->open, 1);
+		unit_drop(ch->unit);
 		channel_unref(ch);
 		return;
 	}
@@ -281,7 +281,7 @@ pool_ends(struct pool_job *job)
 	if (!cj->started) {
 		channel_end(cj->ch, AS_UNAVAILABLE,
 		    failure_new("too much work is waiting for the pool"));
-		atomic_fetch_sub(&cj->ch->unit->open, 1);
+		unit_drop(cj->ch->unit);
 	}
 	channel_unref(cj->ch);
 	free(cj);
@@ -307,7 +307,7 @@ bool
 callee_start(struct channel *ch)
 {
 	channel_ref(ch);
-	atomic_fetch_add(&ch->unit->open, 1);
+	unit_hold(ch->unit);
 	if (ch->home != NULL) {
 		ch->crumb = fiber_crumb();
 		loop_post(ch->home, &ch->start.msg);
@@ -316,7 +316,7 @@ callee_start(struct channel *ch)
 	if (fiber_spawn(ch->caller_loop, "plugin-pool", pool_fiber, ch).f !=
 	    NULL)
 		return true;
-	atomic_fetch_sub(&ch->unit->open, 1);
+	unit_drop(ch->unit);
 	channel_unref(ch);
 	return false;
 }

@@ -332,8 +332,17 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
-enum as_status
-exchange_run(struct exchange *x, struct error *err)
+/* A generation that is not offered any more ends what it has begun. */
+static bool
+may_run(const struct exchange *x)
+{
+	int state = atomic_load(&x->unit->state);
+
+	return x->lifecycle || state == UNIT_SERVING || state == UNIT_DRAINING;
+}
+
+SUSPENDS static enum as_status
+exchange_held(struct exchange *x, struct error *err)
 {
 	struct json_object *failure = NULL;
 	struct unit *u = x->unit;
@@ -341,25 +350,34 @@ exchange_run(struct exchange *x, struct error *err)
 	uint64_t deadline = 0;
 	enum as_status st;
 
-	/* First counted, then looked: plug_stop does it the other way round. */
-	atomic_fetch_add(&u->open, 1);
-	if (!x->lifecycle && !unit_is_serving(u)) {
-		atomic_fetch_sub(&u->open, 1);
+	if (!may_run(x))
 		return error_set(err, ERR_UNAVAILABLE, "plugin %s is %s",
 		    u->name,
 		    unit_state_name((enum unit_state)atomic_load(&u->state)));
-	}
-	counter_add(u->calls, 1);
+	if (x->op.kind == OP_INIT)
+		u->has_run = true;
+	counter_add(u->of->calls, 1);
 	if (on_fiber)
 		deadline = deadline_start(x);
 	st = exchange_go(x, &failure);
 	if (on_fiber)
 		fiber_deadline_set(deadline);
 	exchange_close(x);
-	atomic_fetch_sub(&u->open, 1);
 	if (st == AS_OK)
 		return AS_OK;
 	if (st != AS_CANCELED)
-		counter_add(u->failures, 1);
+		counter_add(u->of->failures, 1);
 	return exchange_failed(x, st, failure, err);
+}
+
+enum as_status
+exchange_run(struct exchange *x, struct error *err)
+{
+	enum as_status st;
+
+	/* First counted, then looked: plug_stop does it the other way round. */
+	unit_hold(x->unit);
+	st = exchange_held(x, err);
+	unit_drop(x->unit);
+	return st;
 }

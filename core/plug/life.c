@@ -61,7 +61,7 @@ unit_try(struct unit *u)
 	if (st == AS_OK) {
 		unit_fail(u, UNIT_SERVING, "");
 		models_ask(u);
-		models_publish(u->plug);
+		registry_publish(u->plug);
 	} else if (st != AS_CANCELED) {
 		log_err("plugin", "%s: start failed, it is tried again: %s",
 		    u->name, err.detail);
@@ -86,6 +86,17 @@ unit_starter(void *arg)
 	}
 }
 
+static void
+starter_spawn(struct unit *u)
+{
+	u->plug->n_starting++;
+	u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
+	if (u->starter.f == NULL) {
+		u->plug->n_starting--;
+		unit_fail(u, UNIT_FAILED, "no fiber was left");
+	}
+}
+
 void
 plug_start(struct plug *p)
 {
@@ -93,16 +104,10 @@ plug_start(struct plug *p)
 	struct unit *u;
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		u = p->units[i];
-		if (atomic_load(&u->state) != UNIT_LOADED || !unit_init(u))
-			continue;
-		p->n_starting++;
-		u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
-		if (u->starter.f == NULL) {
-			p->n_starting--;
-			unit_fail(u, UNIT_FAILED, "no fiber was left");
-		}
+	for (i = 0; i < p->n_plugins; i++) {
+		u = p->plugins[i]->current;
+		if (atomic_load(&u->state) == UNIT_LOADED && unit_init(u))
+			starter_spawn(u);
 	}
 	/* Who takes longer, such as one that asks a server, comes later. */
 	while (p->n_starting > 0) {
@@ -110,24 +115,24 @@ plug_start(struct plug *p)
 		if (fiber_suspend(patience) != FIBER_WOKEN)
 			break;
 	}
-	models_publish(p);
+	registry_publish(p);
 }
 
+/* Calls that are open end by themselves or with their fibers. */
+SUSPENDS static bool
+unit_is_idle(struct unit *u)
+{
+	while (atomic_load(&u->open) > 0 && fiber_sleep(POLL_MS) == FIBER_WOKEN)
+		continue;
+	return atomic_load(&u->open) == 0;
+}
+
+/* The end of a generation: nothing calls it any more. */
 SUSPENDS static void
-unit_stop(struct unit *u)
+unit_end(struct unit *u)
 {
 	struct error err = { 0 };
 
-	/* Calls that are open end by themselves or with their fibers. */
-	while (atomic_load(&u->open) > 0 && fiber_sleep(POLL_MS) == FIBER_WOKEN)
-		continue;
-	if (atomic_load(&u->open) > 0) {
-		log_warn("plugin",
-		    "%s: %u calls are still open: it is not "
-		    "ended",
-		    u->name, atomic_load(&u->open));
-		return;
-	}
 	if (u->file->about.stop != NULL &&
 	    lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
@@ -138,18 +143,34 @@ unit_stop(struct unit *u)
 	u->inited = false;
 }
 
+SUSPENDS static void
+unit_stop(struct unit *u)
+{
+	if (unit_is_idle(u))
+		unit_end(u);
+	else
+		log_warn("plugin",
+		    "%s: %u calls are still open: it is not ended", u->name,
+		    atomic_load(&u->open));
+}
+
 void
 plug_stop(struct plug *p)
 {
+	struct unit *u;
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		fiber_cancel(p->units[i]->starter);
-		if (p->units[i]->inited)
-			atomic_store(&p->units[i]->state, UNIT_STOPPED);
+	for (i = 0; i < p->n_plugins; i++) {
+		u = p->plugins[i]->current;
+		if (u == NULL)
+			continue;
+		fiber_cancel(u->starter);
+		if (u->inited)
+			atomic_store(&u->state, UNIT_STOPPED);
 	}
-	for (i = p->n_units; i-- > 0;) {
-		if (p->units[i]->inited)
-			unit_stop(p->units[i]);
+	for (i = p->n_plugins; i-- > 0;) {
+		u = p->plugins[i]->current;
+		if (u != NULL && u->inited)
+			unit_stop(u);
 	}
 }

@@ -235,14 +235,20 @@ describe(struct plug_file *f, const char *path, const struct as_host *host)
 	return adopt_tools(path, f);
 }
 
-/* Exceptions in flight belong to a fiber, not to a thread. */
+/*
+ * Exceptions in flight belong to a fiber, not to a thread.  Whatever library
+ * has the function stays, though the plugin may go.
+ */
 static void
 adopt_exceptions(void *handle)
 {
 	void *symbol = dlsym(handle, "__cxa_get_globals");
 	void *(*fn)(void);
+	Dl_info info;
 
-	if (symbol == NULL)
+	if (symbol == NULL || dladdr(symbol, &info) == 0 ||
+	    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) ==
+		NULL)
 		return;
 	memcpy(&fn, &symbol, sizeof(fn));
 	fiber_eh_globals(fn);
@@ -274,25 +280,26 @@ file_open(const char *path, const struct as_host *host, char **sentence)
 	if ((*sentence = file_map(f, path)) == NULL)
 		*sentence = describe(f, path, host);
 	if (*sentence != NULL) {
-		/* Refused before init: nothing of it can be running. */
-		if (f->handle != NULL)
-			dlclose(f->handle);
-		f->handle = NULL;
-		file_close(f);
+		file_close(f, false);
 		return NULL;
 	}
 	adopt_exceptions(f->handle);
 	return f;
 }
 
-void
-file_close(struct plug_file *f)
+bool
+file_close(struct plug_file *f, bool has_run)
 {
+	bool stays;
+
 	if (f == NULL)
-		return;
-	if (f->handle != NULL && (f->about.flags & AS_UNLOADABLE))
+		return false;
+	stays = f->handle != NULL && has_run &&
+		!(f->about.flags & AS_UNLOADABLE);
+	if (f->handle != NULL && !stays)
 		dlclose(f->handle);
 	free(f->tools);
 	free(f->path);
 	free(f);
+	return stays;
 }

@@ -34,6 +34,7 @@ libplug_la_SOURCES = \
 	core/plug/plug.h \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
+	core/plug/registry.c \
 	core/plug/serve.c \
 	core/plug/tool.c \
 	core/plug/unit.c \

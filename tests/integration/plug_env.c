@@ -324,6 +324,9 @@ plug_env_run(const char *conf, unsigned flags,
 	world_bind(w);
 	world_load(w, conf);
 	plug_loopback(w->env.plug, flags & ENV_LOOPBACK);
+	plug_join(w->env.plug, w->env.loop);
+	if (elsewhere)
+		plug_join(w->env.plug, w->home);
 	if (elsewhere)
 		home_start(w);
 	fiber_spawn(w->env.loop, "test", main_fiber, w);
@@ -334,8 +337,12 @@ plug_env_run(const char *conf, unsigned flags,
 	}
 	/* Its threads post to loops until they end. */
 	pool_free(w->services.pool);
-	if (elsewhere)
+	if (elsewhere) {
+		loop_drain(w->home);
+		plug_leave(w->env.plug, w->home);
 		loop_free(w->home);
+	}
+	loop_drain(w->env.loop);
 	http_client_free(w->http);
 	plug_free(w->env.plug);
 	loop_free(w->env.loop);
