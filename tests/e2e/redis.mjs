@@ -200,7 +200,7 @@ describe("two servers, workers and Redis", {
 			`plugins.llm_openai.base_url=${stub.url}/v1`,
 			"plugins.llm_openai.default_model=stub"];
 		const set = [...settings, "worker.embedded=false", "redis.lost_after=2s"];
-		a = await start({ set, env });
+		a = await start({ set: [...set, "server.loops=2"], env });
 		folder = mkdtempSync(join(tmpdir(), "agent-studio-"));
 		for (const key of ["access.key", "sealing.key"])
 			copyFileSync(join(a.data, key), join(folder, key));
