@@ -471,6 +471,43 @@ describe("two servers, workers and Redis", {
 	});
 });
 
+test("a password that is wrong, and a Redis that hangs", async () => {
+	const redis = await startRedis({ password: PASSWORD });
+	const begin = (P) => start({ env: { P }, set: [`redis.url=${redis.url}`,
+		"redis.password=env:P", "redis.lost_after=100ms"] });
+	const servers = [await begin("wrong"), await begin(PASSWORD)];
+	const realtime = (server, what) => eventually(what, async () =>
+		(await api(server, "GET", "/readyz")).body.checks.realtime === what);
+	try {
+		await realtime(servers[0], "down");
+		assert.match(servers[0].log, /redis: it refuses: WRONGPASS/);
+		const s = await scene(servers[0]); // the API is there
+		const refused = await connect(servers[0], s.thread.id,
+			{ token: s.token });
+		assert.equal((await refused.closed).code, 1013);
+		await realtime(servers[1], "ok");
+		const t = await scene(servers[1]);
+		const socket = await connect(servers[1], t.thread.id,
+			{ token: t.token });
+		await socket.type("snapshot");
+		redis.pause();
+		const began = performance.now();
+		assert.equal((await socket.type("error")).code,
+			"REALTIME_UNAVAILABLE");
+		assert.equal((await socket.closed).code, 1013);
+		console.log("# a server that hangs was noticed after " +
+			`${(performance.now() - began).toFixed(0)} ms`);
+		redis.go();
+		await realtime(servers[1], "ok");
+	} finally {
+		redis.go();
+		for (const server of servers)
+			assert.deepEqual(await server.stop(), { code: 0, signal: null },
+				server.log);
+		await redis.stop();
+	}
+});
+
 test("alone, it says so", async () => {
 	const server = await start();
 	const person = await scene(server);
