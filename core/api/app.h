@@ -44,6 +44,8 @@ struct app {
 	struct queue *queue; /* as this loop sees it */
 	struct bus *bus; /* shared */
 	struct live *live; /* shared */
+	struct bus_redis *redis; /* shared; NULL: this process is alone */
+	struct bus_link *link; /* of this loop, to it */
 	struct stream_poll *poll; /* of this loop's streams, or NULL */
 	struct inbox_watch *inbox; /* of this loop's streams */
 	struct app *const *all; /* of all loops, NULL-terminated */

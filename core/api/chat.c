@@ -58,6 +58,7 @@ stream_config_of(struct app *app, const struct principal *who)
 		.store = app->store,
 		.bus = app->bus,
 		.live = app->live,
+		.link = app->link,
 		.poll = app->poll,
 		.ctx = stream_ctx_of(app, who),
 	};

@@ -17,6 +17,8 @@ struct stream_config stream_config_of(struct app *app,
 struct chat_ctx stream_ctx_of(struct app *app, const struct principal *who);
 /* The notify_cancel of every chat_ctx; arg is a struct app. */
 void cancel_notify_all(void *arg, struct uuid run_id);
+/* Only the loops of this process. */
+void cancel_notify_here(struct app *app, struct uuid run_id);
 /* ?agent_id= and the like: nil when absent, VALIDATION_FAILED when broken. */
 enum as_status query_uuid(struct http_req *req, const char *name,
     struct uuid *out, struct error *err);

@@ -131,7 +131,7 @@ on_ring(const struct bus_msg *m, void *arg)
 {
 	struct waiter *w = arg;
 
-	if (m->seq == 0)
+	if (m->seq == 0 && !m->look)
 		return;
 	w->rang = true;
 	fiber_wake(w->wait);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "core/api/handlers.h"
 #include "core/api/internal.h"
@@ -7,6 +8,7 @@
 #include "core/base/counter.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/bus/bus_redis.h"
 #include "core/inbox/gauge.h"
 #include "core/loop/fiber.h"
 
@@ -27,21 +29,38 @@ health_live(struct http_req *req)
 	http_reply_json(req, 200, o);
 }
 
+/* Without Redis there are no WebSockets; all the rest goes on. */
+static const char *
+realtime_of(const struct app *app)
+{
+	if (app->link == NULL)
+		return "in_memory";
+	switch (bus_link_state(app->link)) {
+	case BUS_LINK_UP:
+		return "ok";
+	case BUS_LINK_CONNECTING:
+		return "connecting";
+	default:
+		return "down";
+	}
+}
+
 void
 health_ready(struct http_req *req)
 {
 	struct app *app = app_of(req);
 	bool up = store_is_up(app->store);
+	const char *realtime = realtime_of(app);
 	struct json_object *o = jobj(), *checks = jobj();
 	const char *status = "ready";
 
 	if (app->draining)
 		status = "draining";
-	else if (!up)
+	else if (!up || strcmp(realtime, "down") == 0)
 		status = "degraded";
 	jput_str(o, "status", status);
 	jput_str(checks, "store", up ? "ok" : "down");
-	jput_str(checks, "realtime", "in_memory");
+	jput_str(checks, "realtime", realtime);
 	jput(o, "checks", checks);
 	http_reply_json(req, app->draining || !up ? 503 : 200, o);
 }

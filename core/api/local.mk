@@ -7,6 +7,7 @@ libapi_la_SOURCES = \
 	core/api/api.c \
 	core/api/api.h \
 	core/api/app.h \
+	core/api/bells.c core/api/bells.h \
 	core/api/auth_api.c \
 	core/api/branches.c \
 	core/api/chat.c \

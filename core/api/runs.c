@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "core/api/bells.h"
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
 #include "core/api/page.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/bus/bus_redis.h"
 
 /* /api/runs: look at runs, follow them, end them. */
 
@@ -99,6 +101,16 @@ void
 cancel_notify_all(void *arg, struct uuid run_id)
 {
 	struct app *app = arg;
+	struct bus_msg m = { .topic = bell_cancel_topic, .run_id = run_id };
+
+	cancel_notify_here(app, run_id);
+	if (app->redis != NULL)
+		bus_redis_tell(app->redis, &m);
+}
+
+void
+cancel_notify_here(struct app *app, struct uuid run_id)
+{
 
 	for (struct app *const *a = app->all; *a != NULL; a++) {
 		struct cancel_msg *c;

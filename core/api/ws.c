@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/bus/bus_redis.h"
 #include "core/net/ws.h"
 
 /*
@@ -23,6 +24,7 @@
 #define AUTH_TIMEOUT_MS 10000
 #define EXPIRY_GRACE_MS 30000
 #define QUEUE_MAX 16
+#define REALTIME_RETRY_MS 2000
 
 struct frame_in {
 	struct frame_in *next;
@@ -36,6 +38,7 @@ struct session {
 	struct principal who; /* nil user: not authorised yet */
 	struct uuid thread_id;
 	struct frame_in *queue;
+	struct bus_mourner realtime; /* hears when there is none any more */
 	struct loop_timer timer; /* to authorise; then the token's end */
 	struct loop_hook open; /* opens the stream outside of callbacks */
 	int64_t after; /* -1: begin with a snapshot */
@@ -143,6 +146,43 @@ stream_over(void *arg, enum stream_over why)
 static const struct stream_ops stream_ops = { .send = stream_send,
 	.pending = stream_pending,
 	.over = stream_over };
+
+/* ---- Without a bus ------------------------------------------------- */
+
+static void
+realtime_refuse(struct session *s)
+{
+	struct error err = { 0 };
+
+	error_set(&err, ERR_REALTIME_UNAVAILABLE,
+	    "live updates are not available just now; the API is");
+	err.retry_after_ms = REALTIME_RETRY_MS;
+	send_error(s, &err, NULL);
+	error_clear(&err);
+	ws_close(s->ws, WS_TRY_LATER, "no live updates");
+}
+
+static void
+on_realtime_lost(struct bus_mourner *m)
+{
+	struct session *s = container_of(m, struct session, realtime);
+
+	if (s->ws != NULL)
+		realtime_refuse(s);
+}
+
+/* A refused handshake would tell a script nothing: this one is taken. */
+static void
+realtime_watch(struct session *s)
+{
+	s->realtime.fn = on_realtime_lost;
+	if (s->app->link == NULL)
+		return;
+	if (bus_link_state(s->app->link) == BUS_LINK_LOST)
+		realtime_refuse(s);
+	else
+		bus_link_mourn(s->app->link, &s->realtime);
+}
 
 /* ---- Who ----------------------------------------------------------- */
 
@@ -471,6 +511,7 @@ on_close(struct ws *ws, int code, void *arg)
 	(void)ws;
 	(void)code;
 	s->ws = NULL;
+	bus_link_leave(&s->realtime);
 	loop_timer_clear(&s->timer);
 	stream_close(s->stream);
 	s->stream = NULL;
@@ -517,6 +558,7 @@ ws_chat(struct http_req *req)
 		free(s);
 		return;
 	}
+	realtime_watch(s);
 	if (who != NULL) {
 		struct principal p = *who;
 

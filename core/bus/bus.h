@@ -3,9 +3,10 @@
 #define CORE_BUS_BUS_H
 
 /*
- * Publish and subscribe between the loops of a node (and, with another driver,
- * between nodes).  A topic is a UUID: a thread's id; or a session's, whose one
- * message, without a frame, says that it has ended; or core/run/item_bell.h.  Messages of one publisher
+ * Publish and subscribe between the loops of a node and, with bus_redis.h,
+ * between nodes.  A topic is a UUID: a thread's id; or a session's, whose one
+ * message, without a frame, says that it has ended; or a bell
+ * (core/run/item_bell.h, core/api/bells.h).  Messages of one publisher
  * to one topic arrive in order; the bus may lose what it carries at
  * any moment, so nothing durable depends on it: readers notice gaps by seq and
  * read the log.
@@ -16,6 +17,7 @@
  * and unsubscribe anything.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/buf.h"
@@ -36,6 +38,8 @@ struct bus_msg {
 	int64_t offset;
 	size_t len; /* of the piece, in bytes */
 	struct rcbuf *frame; /* the event as JSON text; borrowed in fn */
+	/* Nothing but this: what was said there may have been lost, so look. */
+	bool look;
 };
 
 typedef void (*bus_fn)(const struct bus_msg *m, void *arg);

@@ -6,10 +6,11 @@
 #include "core/base/counter.h"
 #include "core/base/mem.h"
 #include "core/bus/bus.h"
+#include "core/bus/bus_remote.h"
 #include "core/bus/topics.h"
 
 /*
- * The bus inside one process.
+ * The bus inside one process; a driver for others may be attached to it.
  *
  * Each loop that joined has a port with its own table of subscriptions, which
  * only its thread touches.  The bus keeps, behind a read-write lock, which
@@ -69,6 +70,7 @@ struct bus {
 	pthread_rwlock_t lock;
 	struct topics wants;
 	struct port *ports[MAX_PORTS];
+	struct bus_remote *remote;
 	struct counter *dropped;
 };
 
@@ -221,6 +223,8 @@ bus_publish(struct bus *bus, const struct bus_msg *m)
 	for (ports = w != NULL ? w->ports : 0; ports != 0; ports &= ports - 1)
 		port_send(bus->ports[__builtin_ctzll(ports)], m);
 	pthread_rwlock_unlock(&bus->lock);
+	if (bus->remote != NULL)
+		bus->remote->publish(bus->remote, m);
 }
 
 /* ---- Loops and subscriptions --------------------------------------- */
@@ -329,14 +333,18 @@ bus_subscribe(struct bus *bus, struct uuid topic, bus_fn fn, void *arg)
 	s->arg = arg;
 	s->next = pl->subs;
 	pl->subs = s;
-	if (pl->n_live++ == 0)
+	if (pl->n_live++ == 0) {
 		bus_want(p, topic);
+		if (bus->remote != NULL)
+			bus->remote->want(bus->remote, topic, true);
+	}
 	return s;
 }
 
 void
 bus_unsubscribe(struct bus_sub *s)
 {
+	struct bus *bus;
 	struct place *pl;
 
 	if (s == NULL)
@@ -344,8 +352,54 @@ bus_unsubscribe(struct bus_sub *s)
 	pl = s->place;
 	MUST(s->fn != NULL);
 	s->fn = NULL;
-	if (--pl->n_live == 0)
+	bus = s->port->bus;
+	if (--pl->n_live == 0) {
 		bus_unwant(s->port, pl->topic.id);
+		if (bus->remote != NULL)
+			bus->remote->want(bus->remote, pl->topic.id, false);
+	}
 	if (!pl->busy)
 		place_sweep(s->port, pl);
+}
+
+/* ---- For a driver -------------------------------------------------- */
+
+void
+bus_attach(struct bus *bus, struct bus_remote *r)
+{
+	bus->remote = r;
+}
+
+bool
+bus_is_wanted(struct bus *bus, struct uuid topic)
+{
+	struct port *p = bus_port(bus, loop_self());
+
+	return p != NULL && topics_get(&p->topics, topic) != NULL;
+}
+
+struct uuid *
+bus_wanted(struct bus *bus, size_t *n)
+{
+	struct port *p = bus_port(bus, loop_self());
+	struct uuid *ids;
+
+	*n = 0;
+	if (p == NULL)
+		return NULL;
+	ids = xcalloc(p->topics.n + 1, sizeof(*ids));
+	for (size_t i = 0; i < p->topics.n_buckets; i++)
+		for (struct topic *t = p->topics.buckets[i]; t != NULL;
+		     t = t->next)
+			ids[(*n)++] = t->id;
+	return ids;
+}
+
+void
+bus_deliver(struct bus *bus, const struct bus_msg *m)
+{
+	struct port *p = bus_port(bus, loop_self());
+
+	if (p != NULL)
+		port_deliver(p, m);
 }

@@ -3,7 +3,8 @@
 #define CORE_BUS_LIVE_H
 
 /*
- * The text that is being written just now, of every thread of this process.
+ * The text that is being written just now: of every thread of this process,
+ * and, of threads that have readers here, what other processes write.
  *
  * Who writes appends, then publishes the piece; who joins, or fell behind,
  * copies what there is and goes on from its end.  So a slow reader costs
@@ -44,9 +45,34 @@ void live_end(struct live *l, struct uuid thread_id, struct uuid run_id,
 
 /*
  * The text from byte `from` on, if message_id (nil: any) is being written in
- * that thread.  False: nothing is being written, or nothing beyond `from`.
+ * that thread.  False: nothing is being written, or nothing beyond `from`, or
+ * it is not here.
  */
 bool live_get(struct live *l, struct uuid thread_id, struct uuid message_id,
     int64_t from, struct live_text *out);
+
+/* ---- Text of other processes --------------------------------------- */
+
+/*
+ * A piece that came by: thread, run, message, attempt and offset of m.  What
+ * overlaps is had once.  After a gap only what is behind it is kept; whoever
+ * has fetched it gives it `again`, and does not bring an old message back.  An
+ * older attempt is nothing.
+ */
+void live_mirror(struct live *l, const struct bus_msg *m, const char *text,
+    size_t len, bool again);
+/* Is all of it here from byte `from` on, if only so that it may go on? */
+bool live_has(struct live *l, struct uuid thread_id, struct uuid message_id,
+    int64_t from);
+/* A run's message is over; or a thread has no readers here any more. */
+void live_forget(struct live *l, struct uuid thread_id, struct uuid run_id);
+void live_forget_thread(struct live *l, struct uuid thread_id);
+/*
+ * Every text that this loop writes, from its beginning; fn calls nothing of
+ * this header.
+ */
+typedef void (
+    *live_fn)(void *arg, const struct bus_msg *m, const char *text, size_t len);
+void live_each(struct live *l, const struct loop *loop, live_fn fn, void *arg);
 
 #endif

@@ -146,8 +146,8 @@ pump_open(struct pump *p, struct loop *loop, const struct pump_ops *ops,
 static void
 on_signed_out(const struct bus_msg *m, void *arg)
 {
-	(void)m;
-	pump_end(arg, STREAM_SIGNED_OUT);
+	if (!m->look)
+		pump_end(arg, STREAM_SIGNED_OUT);
 }
 
 void

@@ -50,6 +50,16 @@ partial_json(const struct stream_config *c, struct open_text *open)
 	return o;
 }
 
+/* What another process has written of them is fetched. */
+static SUSPENDS void
+partials_fetch(const struct stream_config *c, struct open_texts *texts)
+{
+	for (struct open_text *t = texts->first; t != NULL; t = t->next)
+		if (!live_has(c->live, c->thread_id, t->message_id, 0))
+			(void)bus_link_fetch(c->link, c->thread_id, t->run_id,
+			    t->message_id, t->attempt);
+}
+
 /* That of the thread's own run, and those of its subagents. */
 static void
 partials_put(const struct stream_config *c, struct json_object *o,
@@ -86,6 +96,8 @@ snapshot_fill(const struct chat_ctx *ctx, const struct stream_config *c,
 		    NULL);
 	if (st == AS_OK)
 		st = items_open(ctx, c->thread_id, &open, NULL);
+	if (st == AS_OK && c->link != NULL)
+		partials_fetch(c, &out->texts);
 	if (st != AS_OK) {
 		json_object_put(run);
 		json_object_put(messages);
@@ -121,6 +133,8 @@ snapshot_read(const struct stream_config *c, struct snapshot *out)
 		o = frame_start("ready");
 		jput_str(o, "thread_id", id);
 		jput_int(o, "head_seq", out->seq);
+		jput_str(o, "realtime",
+		    c->link != NULL ? "redis" : "in_memory");
 		out->ready = frame_of(o);
 		if (c->snapshot)
 			st = snapshot_fill(&ctx, c, thread, out);

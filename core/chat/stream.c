@@ -30,6 +30,7 @@ struct stream {
 	struct open_texts texts; /* that are being written */
 	int generation; /* of the cursor: raised by resume */
 	int looked; /* the generation whose open messages are known */
+	unsigned fetches;
 	bool begun;
 	bool parked; /* as far as it has been sent */
 };
@@ -127,17 +128,20 @@ send_delta(struct stream *s, struct open_text *open, int attempt,
 	rcbuf_unref(frame);
 }
 
-/* What has been written beyond its pos, as one delta. */
-static void
+/* What has been written beyond its pos, as one delta.  False: not here. */
+static bool
 send_text(struct stream *s, struct open_text *open)
 {
 	struct live_text t;
 
 	if (!live_get(s->c.live, s->c.thread_id, open->message_id, open->pos,
 		&t))
-		return;
-	send_delta(s, open, t.attempt, t.text.data, t.text.len);
+		return false;
+	/* A younger attempt begins with the reset that is on its way. */
+	if (t.attempt == open->attempt)
+		send_delta(s, open, t.attempt, t.text.data, t.text.len);
 	buf_free(&t.text);
+	return true;
 }
 
 /* ---- From the bus -------------------------------------------------- */
@@ -178,10 +182,19 @@ on_durable(struct stream *s, const struct bus_msg *m)
 		    m->frame);
 }
 
+/* What is missing has to be fetched first, if it can be. */
+static void
+on_gap(struct stream *s, const struct open_text *open)
+{
+	if (s->c.link != NULL && open->missed < TEXT_MISSES)
+		pump_more(&s->p);
+}
+
 static void
 on_delta(struct stream *s, const struct bus_msg *m)
 {
 	struct open_text *open = texts_of(&s->texts, m->message_id);
+	int64_t pos;
 
 	if (pump_is_full(&s->p))
 		return;
@@ -191,11 +204,17 @@ on_delta(struct stream *s, const struct bus_msg *m)
 	}
 	if (open == NULL)
 		return; /* its start has not come by yet, or it is over */
-	if (m->offset == open->pos) {
+	if (m->attempt != open->attempt) {
+		if (m->attempt > open->attempt) /* the reset did not come by */
+			pump_more(&s->p);
+		return;
+	}
+	pos = open->pos;
+	if (m->offset == pos) {
 		open->pos += (int64_t)m->len;
 		pump_send(&s->p, "message_delta", -1, m->frame);
-	} else if (m->offset + (int64_t)m->len > open->pos)
-		send_text(s, open);
+	} else if (m->offset + (int64_t)m->len > pos && !send_text(s, open))
+		on_gap(s, open);
 }
 
 static void
@@ -203,12 +222,14 @@ on_bus(const struct bus_msg *m, void *arg)
 {
 	struct stream *s = arg;
 
-	if (s->c.by_run && !uuid_equal(m->run_id, s->c.run_id))
+	if (s->c.by_run && !m->look && !uuid_equal(m->run_id, s->c.run_id))
 		return;
 	if (s->p.catching)
-		s->p.dirty = s->p.dirty || m->seq > 0;
+		s->p.dirty = s->p.dirty || m->seq > 0 || m->look;
 	else if (s->p.lagging)
 		return;
+	else if (m->look)
+		pump_more(&s->p);
 	else if (m->seq > 0)
 		on_durable(s, m);
 	else
@@ -372,6 +393,34 @@ stream_begin(struct stream *s)
 	return !s->p.closed;
 }
 
+/* The first text that lacks a piece, and was not asked for this time. */
+static struct open_text *
+text_lacking(struct stream *s)
+{
+	struct open_text *t = s->texts.first;
+
+	while (t != NULL &&
+	       (t->missed >= TEXT_MISSES || t->asked == s->fetches ||
+		   live_has(s->c.live, s->c.thread_id, t->message_id, t->pos)))
+		t = t->next;
+	return t;
+}
+
+/* While one is fetched the list may change: it is looked through again. */
+static SUSPENDS void
+fetch_texts(struct stream *s)
+{
+	struct open_text *t;
+
+	s->fetches++;
+	while (!s->p.closed && (t = text_lacking(s)) != NULL) {
+		t->missed++;
+		t->asked = s->fetches;
+		(void)bus_link_fetch(s->c.link, s->c.thread_id, t->run_id,
+		    t->message_id, t->attempt);
+	}
+}
+
 /* An end that is seen before the last page is in that page. */
 static SUSPENDS void
 stream_supply(struct pump *p)
@@ -389,6 +438,8 @@ stream_supply(struct pump *p)
 		continue;
 	if (!p->closed && !p->dirty && (over || s->parked))
 		pump_end(p, STREAM_RUN_ENDED);
+	if (!p->closed && s->c.link != NULL)
+		fetch_texts(s);
 }
 
 static void
@@ -398,7 +449,8 @@ stream_idle(struct pump *p)
 
 	for (struct open_text *t = s->texts.first; t != NULL && !p->closed;
 	     t = t->next)
-		send_text(s, t);
+		if (send_text(s, t))
+			t->missed = 0;
 }
 
 static void

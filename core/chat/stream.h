@@ -10,7 +10,8 @@
  * the start, and when another process has written some (stream_poll.h), a
  * short-lived fiber reads the log until it has caught up.
  * Text deltas are compared with the byte position that this reader has; what
- * is missing is taken from the text being written.  A reader that is slow gets
+ * is missing is taken from the text being written, which the fiber fetches if
+ * another process writes it.  A reader that is slow gets
  * no deltas, then one merged delta when it has drained; one that stays slow is
  * told so (STREAM_SLOW).  A producer never waits.
  *
@@ -18,6 +19,7 @@
  */
 
 #include "core/bus/bus.h"
+#include "core/bus/bus_redis.h"
 #include "core/bus/live.h"
 #include "core/chat/chat.h"
 
@@ -44,6 +46,7 @@ struct stream_config {
 	struct store *store;
 	struct bus *bus;
 	struct live *live;
+	struct bus_link *link; /* NULL: nobody else writes text */
 	struct stream_poll *poll; /* NULL: all events come by the bus */
 	struct chat_ctx ctx; /* who reads; arena is not used */
 	struct uuid thread_id;

@@ -3,8 +3,8 @@
 #define CORE_CHAT_STREAM_POLL_H
 
 /*
- * What the bus does not carry: events that another process has written.  Once a
- * second the heads of all logs that have readers on this loop are asked for, a
+ * Events that another process has written, if the bus does not carry them, or
+ * has lost them.  Once a second the heads of all logs that have readers on this loop are asked for, a
  * few hundred in one statement; a reader that is behind is told.
  *
  * One a loop, on its thread.

@@ -17,6 +17,8 @@ struct open_text {
 	char *ns; /* of the subagent that writes it; "" of the thread's run */
 	int64_t pos; /* bytes that the reader has */
 	int attempt;
+	int missed; /* how often its text was not there to be fetched */
+	unsigned asked; /* when it was fetched last, as the reader counts */
 };
 
 struct open_texts {
@@ -24,6 +26,8 @@ struct open_texts {
 };
 
 void texts_clear(struct open_texts *ts);
+#define TEXT_MISSES 3 /* after these it comes with the message's end */
+
 /* What that run wrote before is forgotten. */
 struct open_text *texts_begin(struct open_texts *ts, struct uuid run_id,
     const char *ns, struct uuid message_id, int attempt);

@@ -10,7 +10,8 @@ libcmd_la_SOURCES = \
 	core/cmd/database.c core/cmd/database.h \
 	core/cmd/migrate.c \
 	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
-	core/cmd/node_beat.c core/cmd/node_claim.c core/cmd/node_epoch.c \
+	core/cmd/node_beat.c core/cmd/node_bells.c core/cmd/node_claim.c \
+	core/cmd/node_epoch.c \
 	core/cmd/node_command.c core/cmd/node_crumb.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \
@@ -29,7 +30,7 @@ check_PROGRAMS += tests/unit/t_options tests/unit/t_settings
 tests_unit_t_options_SOURCES = tests/unit/t_options.c
 tests_unit_t_options_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 tests_unit_t_settings_SOURCES = tests/unit/t_settings.c
-tests_unit_t_settings_LDADD = libcmd.la libbase.la $(TEST_LIBS)
+tests_unit_t_settings_LDADD = libcmd.la libbus.la libbase.la $(TEST_LIBS)
 
 TESTS += tests/integration/check.sh tests/integration/commands.sh \
 	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh

@@ -10,6 +10,7 @@
 #include "core/api/seats.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/bus/bus_redis.h"
 #include "core/bus/live.h"
 #include "core/chat/queue.h"
 #include "core/hook/rate.h"
@@ -81,6 +82,7 @@ start_fiber(void *arg)
 	}
 	node_beat_start(n);
 	node_claim_start(n);
+	node_bells_start(n);
 	node_sched_start(n);
 	node_watch_start(n);
 	n->started = true;
@@ -146,6 +148,7 @@ shutdown_fiber(void *arg)
 	struct node_loop *l = node_first(n);
 
 	node_claim_stop(n);
+	node_bells_stop(n);
 	sched_stop(n->sched);
 	node_reap_stop(n);
 	others_stop(n);
@@ -247,6 +250,7 @@ static void
 ring(void *arg)
 {
 	node_ring(arg);
+	node_bells_ring(arg);
 }
 
 int
@@ -275,6 +279,7 @@ node_run(const struct node_parts *parts)
 	n->hook_rates = hook_rates_new(parts->settings->webhooks.rate);
 	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
+	node_redis_make(n);
 	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
 	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(struct app *));
 	for (int i = 0; i < n->n_loops; i++) {
@@ -305,6 +310,7 @@ node_run(const struct node_parts *parts)
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
 	node_metrics_free(n);
+	bus_redis_free(n->redis);
 	crumb_close();
 	plug_free(n->plug);
 	live_free(n->live);

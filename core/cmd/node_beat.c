@@ -146,7 +146,7 @@ cancels_look(struct node *n)
 
 	(void)run_store_cancelling(app->runs, n->epoch, &list, &count, NULL);
 	for (int i = 0; i < count; i++) {
-		cancel_notify_all(app, list[i].run_id);
+		cancel_notify_here(app, list[i].run_id);
 		if (list[i].age_us < n->p.settings->worker.grace * 1000)
 			continue;
 		uuid_format(list[i].run_id, id);

@@ -5,7 +5,7 @@
 /*
  * What the files of a node share: node.c (start, stop, the process),
  * node_loop.c (what one loop owns), node_epoch.c (lease and lock), node_beat.c
- * (heartbeat and reaper),
+ * (heartbeat and reaper), node_bells.c (Redis, and who wakes whom by it),
  * node_claim.c (work that is ready), node_sched.c (schedules), node_watch.c (loops that hang),
  * node_crumb.c (runs that a process crashed in),
  * node_plug.c (the plugins and what they are given), node_report.c (what is
@@ -50,6 +50,8 @@ struct node {
 	struct plug *plug;
 	struct bus *bus;
 	struct live *live;
+	struct bus_redis *redis; /* NULL: no other process is told */
+	struct bus_sub *work_bell, *cancel_bell; /* of the first loop */
 	struct breakers *breakers;
 	struct desk *desk;
 	struct seats *seats;
@@ -153,6 +155,13 @@ void node_ring_make(struct node_loop *l); /* before there are threads */
  * loop's thread.
  */
 void node_ring(struct node *n);
+
+/* ---- node_bells.c -------------------------------------------------- */
+
+void node_redis_make(struct node *n); /* before there are threads */
+void node_bells_start(struct node *n); /* the first loop's thread */
+void node_bells_stop(struct node *n);
+void node_bells_ring(struct node *n); /* something is ready; any loop */
 
 /* ---- node_sched.c: the first loop's thread ------------------------- */
 

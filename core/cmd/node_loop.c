@@ -3,6 +3,7 @@
 
 #include "core/api/seats.h"
 #include "core/base/clock.h"
+#include "core/bus/bus_redis.h"
 #include "core/chat/queue.h"
 #include "core/chat/stream_poll.h"
 #include "core/hook/sender.h"
@@ -186,6 +187,9 @@ node_loop_serve(struct node *n, struct node_loop *l)
 {
 	struct error err = { 0 };
 
+	l->app.redis = n->redis;
+	if (n->redis != NULL)
+		l->app.link = bus_link_open(n->redis, l->app.loop);
 	engine_make(n, &l->app);
 	if (l == node_first(n) && n->p.seal != NULL)
 		sender_make(n, &l->app);
@@ -222,6 +226,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	world_free(app->world);
 	http_client_free(app->http);
 	inbox_watch_free(app->inbox);
+	bus_link_close(app->link);
 	bus_leave(n->bus, app->loop);
 	if (app->plug != NULL)
 		plug_leave(app->plug, app->loop);

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/bus/redis.h"
 
 /*
  * The tables are the truth about settings: names, defaults, limits and
@@ -89,6 +90,22 @@ static const struct as_field store_fields[] = {
 	    "Writes that may share one commit."),
 	AS_MS(struct store_settings, timeout, 10000, 100, 600000, 0,
 	    "Deadline of one statement."),
+	AS_END
+};
+
+static const struct as_field redis_fields[] = {
+	AS_STR(struct redis_settings, url, "", 0,
+	    "Redis, by which processes that share a PostgreSQL wake each "
+	    "other and pass on live text: redis://[USER@]HOST[:PORT][/DB] or "
+	    "unix:///PATH[?db=DB]. Empty: each process for itself."),
+	AS_SECRET(struct redis_settings, password, 0,
+	    "Its password; empty is none."),
+	AS_STR(struct redis_settings, prefix, "agent-studio", 0,
+	    "What names of channels and keys begin with; installations that "
+	    "share a Redis need different ones."),
+	AS_MS(struct redis_settings, lost_after, 1000, 0, 60000, 0,
+	    "How long Redis may be away before WebSockets are closed with "
+	    "REALTIME_UNAVAILABLE."),
 	AS_END
 };
 
@@ -295,6 +312,7 @@ static const struct as_field plugin_fields[] = {
 static const struct settings_section sections[] = {
 	{ "server", server_fields, offsetof(struct settings, server) },
 	{ "store", store_fields, offsetof(struct settings, store) },
+	{ "redis", redis_fields, offsetof(struct settings, redis) },
 	{ "auth", auth_fields, offsetof(struct settings, auth) },
 	{ "models", model_fields, offsetof(struct settings, models) },
 	{ "runs", run_fields, offsetof(struct settings, runs) },
@@ -407,6 +425,22 @@ check_allow(const struct as_list *allow, struct conf *conf)
 	}
 }
 
+static void
+check_redis(const struct redis_settings *s, struct conf *conf)
+{
+	struct redis_url url;
+	struct error err = { 0 };
+
+	if (s->url[0] != '\0' && redis_url_parse(s->url, &url, &err) != AS_OK)
+		conf_problem_at(conf, "redis.url", "redis.url: %s", err.detail);
+	error_clear(&err);
+	if (s->prefix[0] == '\0' || strlen(s->prefix) > 64 ||
+	    strpbrk(s->prefix, " :*?[]\r\n") != NULL)
+		conf_problem_at(conf, "redis.prefix",
+		    "redis.prefix: expected 1 to 64 characters without blanks "
+		    "and none of :*?[]");
+}
+
 /* What a field table cannot say. */
 static bool
 check_rest(const struct settings *s, struct conf *conf)
@@ -420,6 +454,7 @@ check_rest(const struct settings *s, struct conf *conf)
 		    "data_dir: expected the path of a folder");
 	check_folders(s, conf);
 	check_allow(&s->webhooks.allow, conf);
+	check_redis(&s->redis, conf);
 	for (i = 0; i < proxies->n; i++)
 		if (!is_network(proxies->items[i]))
 			conf_problem_at(conf, "server.trusted_proxies",

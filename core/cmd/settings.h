@@ -42,6 +42,13 @@ struct store_settings {
 	int64_t timeout;
 };
 
+struct redis_settings {
+	const char *url; /* "": one process, or readers who poll */
+	const char *password;
+	const char *prefix;
+	int64_t lost_after;
+};
+
 struct auth_settings {
 	const char *signup; /* open invite closed auto */
 	int64_t access_ttl;
@@ -123,6 +130,7 @@ struct settings {
 	const char *data_dir;
 	struct server_settings server;
 	struct store_settings store;
+	struct redis_settings redis;
 	struct auth_settings auth;
 	struct model_settings models;
 	struct run_settings runs;

@@ -31,7 +31,7 @@ test("authorised by token: snapshot, message, tokens, end", async () => {
 	const s = await scene(server);
 	const socket = await connect(server, s.thread.id, { token: s.token });
 	const ready = await socket.type("ready");
-	assert.deepEqual(ready, { v: 1, type: "ready", thread_id: s.thread.id, head_seq: 0 });
+	assert.deepEqual(ready, { v: 1, type: "ready", thread_id: s.thread.id, head_seq: 0, realtime: "in_memory" });
 	const snapshot = await socket.type("snapshot");
 	assert.deepEqual(snapshot, { v: 1, type: "snapshot", snapshot_seq: 0,
 		messages: [], run: null, open_requests: [], partial: null,

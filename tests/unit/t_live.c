@@ -100,10 +100,81 @@ test_several(void)
 	live_free(l);
 }
 
+static void
+mirror(struct live *l, int attempt, int64_t offset, const char *text,
+    bool again)
+{
+	struct bus_msg piece = { .topic = thread,
+		.run_id = old_run,
+		.message_id = message,
+		.attempt = attempt,
+		.offset = offset };
+
+	live_mirror(l, &piece, text, strlen(text), again);
+}
+
+/* Text of another process: in any order, twice, with gaps. */
+static void
+test_mirrored(void)
+{
+	struct uuid later = { { [15] = 5 } };
+	struct live *l = live_new();
+	struct bus_msg other = { .topic = thread,
+		.run_id = old_run,
+		.message_id = later,
+		.attempt = 2 };
+
+	CU_ASSERT_FALSE(live_has(l, thread, message, 0));
+	mirror(l, 2, 4, "4567", false); /* its beginning was missed */
+	CU_ASSERT_TRUE(live_has(l, thread, message, 4));
+	CU_ASSERT_TRUE(live_has(l, thread, message, 8));
+	CU_ASSERT_FALSE(live_has(l, thread, message, 3));
+	CU_ASSERT_FALSE(live_has(l, thread, message, 9));
+	assert_text(l, 4, "4567");
+	mirror(l, 2, 6, "6789", false); /* it overlaps */
+	assert_text(l, 4, "456789");
+	mirror(l, 2, 4, "45", false); /* had already */
+	assert_text(l, 4, "456789");
+	mirror(l, 2, 0, "012345", true);
+	assert_text(l, 0, "0123456789");
+	mirror(l, 1, 10, "stale", false);
+	mirror(l, 2, 12, "cd", false); /* a gap */
+	CU_ASSERT_FALSE(live_has(l, thread, message, 10));
+	assert_text(l, 12, "cd");
+	mirror(l, 2, 0, "01", true); /* it does not reach that far */
+	assert_text(l, 12, "cd");
+	mirror(l, 2, 0, "0123456789abcdef", true);
+	assert_text(l, 0, "0123456789abcdef");
+	CU_ASSERT_FALSE(append(l, old_run, 2, "not ours"));
+	live_end(l, thread, old_run, 2);
+	assert_text(l, 15, "f");
+	/* The next message; the last one does not come back. */
+	live_mirror(l, &other, "next", 4, false);
+	mirror(l, 2, 0, "0123", true);
+	CU_ASSERT_FALSE(live_has(l, thread, message, 0));
+	CU_ASSERT_TRUE(live_has(l, thread, later, 0));
+	/* Taken over: what is written here is not overwritten by them. */
+	live_begin(l, thread, old_run, message, 3);
+	CU_ASSERT_TRUE(append(l, old_run, 3, "mine"));
+	mirror(l, 2, 0, "yours", false);
+	mirror(l, 3, 4, "yours", false);
+	live_forget(l, thread, old_run);
+	live_forget_thread(l, thread);
+	assert_text(l, 0, "mine");
+	/* And lost again. */
+	mirror(l, 4, 0, "theirs", false);
+	CU_ASSERT_FALSE(append(l, old_run, 3, "mine"));
+	assert_text(l, 0, "theirs");
+	live_forget_thread(l, thread);
+	CU_ASSERT_FALSE(live_has(l, thread, message, 0));
+	live_free(l);
+}
+
 static CU_TestInfo tests[] = {
 	{ "pieces follow one another", test_pieces },
 	{ "who is late changes nothing", test_successor },
 	{ "several write at once", test_several },
+	{ "text of another process", test_mirrored },
 	CU_TEST_INFO_NULL,
 };
 

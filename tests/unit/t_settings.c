@@ -63,6 +63,12 @@ static void
 test_problems(void)
 {
 	static const char *const rows[][2] = {
+		{ "redis.url=rediss://h",
+		    "redis.url: expected redis://[USER@]HOST[:PORT][/DB] or "
+		    "unix:///PATH[?db=DB]" },
+		{ "redis.prefix=a b",
+		    "redis.prefix: expected 1 to 64 characters without blanks "
+		    "and none of :*?[]" },
 		{ "server.public_url=x.org",
 		    "server.public_url: expected an http or https URL, got "
 		    "'x.org'" },
@@ -134,11 +140,12 @@ test_samples(void)
 {
 	static const char *const files[][2] = { { "10-server", "server" },
 		{ "20-store", "" }, { "20-store", "store" },
-		{ "30-auth", "auth" }, { "40-models", "models" },
-		{ "50-runs", "runs" }, { "55-queue", "queue" },
-		{ "60-worker", "worker" }, { "65-schedules", "schedules" },
-		{ "65-webhooks", "webhooks" }, { "65-inbox", "inbox" },
-		{ "70-log", "log" }, { "80-plugins", "plugins" } };
+		{ "25-redis", "redis" }, { "30-auth", "auth" },
+		{ "40-models", "models" }, { "50-runs", "runs" },
+		{ "55-queue", "queue" }, { "60-worker", "worker" },
+		{ "65-schedules", "schedules" }, { "65-webhooks", "webhooks" },
+		{ "65-inbox", "inbox" }, { "70-log", "log" },
+		{ "80-plugins", "plugins" } };
 	const struct settings_section *s;
 	struct buf want = { 0 };
 	char *path, *text;

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bus/bus_redis.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/counter.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/bus/bus_link.h"
+#include "core/bus/bus_remote.h"
+#include "core/bus/wire.h"
+
+/*
+ * Topics are spread over 256 channels by their last byte, which is chance; a
+ * link subscribes to those that it has readers for.  A channel that nobody
+ * reads any more is left some seconds later, at the next look.
+ *
+ * Redis knows no databases for channels, so the number is part of the names.
+ */
+
+#define SWEEP_MS 10000
+#define LARGE (256 * 1024) /* an event that is looked up rather than carried */
+
+/* ---- Names --------------------------------------------------------- */
+
+static void
+channel_name(const struct bus_redis *b, unsigned slot, char out[LINK_NAME])
+{
+	snprintf(out, LINK_NAME, "%s:%d:rt:%02x", b->prefix, b->url.db, slot);
+}
+
+static unsigned
+slot_of(struct uuid topic)
+{
+	return topic.b[15];
+}
+
+static bool
+command(struct redis *r, const char *word, const char *name)
+{
+	const struct redis_arg args[] = { REDIS_STR(word), REDIS_STR(name) };
+
+	return redis_send(r, args, N_ITEMS(args), NULL, NULL);
+}
+
+/* ---- Publishing ---------------------------------------------------- */
+
+static void
+link_publish(struct bus_link *l, const struct bus_msg *m)
+{
+	const struct redis_arg publish = REDIS_STR("PUBLISH");
+	struct bus_msg small = { .topic = m->topic, .look = true };
+	struct redis_arg args[3] = { publish };
+	char channel[LINK_NAME];
+	struct buf b = { 0 };
+	bool sent = true;
+
+	if (m->frame != NULL && m->frame->len > LARGE)
+		m = &small;
+	else if (!uuid_is_nil(m->message_id))
+		sent = link_keep(l, m);
+	channel_name(l->b, slot_of(m->topic), channel);
+	wire_write(&b, l->b->process, m);
+	args[1] = (struct redis_arg)REDIS_STR(channel);
+	args[2] = (struct redis_arg){ b.data, b.len };
+	sent = sent && redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
+	counter_add(sent ? l->b->published : l->b->unsent, 1);
+	buf_free(&b);
+}
+
+/* From a thread without a link: the first one takes it. */
+struct parcel {
+	struct loop_msg post;
+	struct bus_redis *b;
+	struct bus_msg msg;
+};
+
+static struct bus_link *
+link_here(struct bus_redis *b)
+{
+	const struct loop *loop = loop_self();
+	struct bus_link *found = NULL;
+
+	pthread_rwlock_rdlock(&b->lock);
+	for (int i = 0; i < LINKS_MAX && found == NULL; i++)
+		if (b->links[i] != NULL && b->links[i]->loop == loop)
+			found = b->links[i];
+	pthread_rwlock_unlock(&b->lock);
+	return loop != NULL ? found : NULL;
+}
+
+static void
+on_parcel(struct loop_msg *m)
+{
+	struct parcel *p = container_of(m, struct parcel, post);
+	struct bus_link *l = link_here(p->b);
+
+	if (l != NULL)
+		link_publish(l, &p->msg);
+	rcbuf_unref(p->msg.frame);
+	free(p);
+}
+
+static void
+parcel_post(struct bus_redis *b, const struct bus_msg *m)
+{
+	struct parcel *p = xcalloc(1, sizeof(*p));
+
+	p->post.fn = on_parcel;
+	p->b = b;
+	p->msg = *m;
+	if (m->frame != NULL)
+		p->msg.frame = rcbuf_ref(m->frame);
+	pthread_rwlock_rdlock(&b->lock);
+	for (int i = 0; i < LINKS_MAX && p != NULL; i++)
+		if (b->links[i] != NULL) {
+			loop_post(b->links[i]->loop, &p->post);
+			p = NULL;
+		}
+	pthread_rwlock_unlock(&b->lock);
+	if (p != NULL) { /* there is no link yet, or none any more */
+		rcbuf_unref(p->msg.frame);
+		free(p);
+	}
+}
+
+void
+bus_redis_tell(struct bus_redis *b, const struct bus_msg *m)
+{
+	struct bus_link *l = link_here(b);
+
+	if (l != NULL)
+		link_publish(l, m);
+	else
+		parcel_post(b, m);
+}
+
+static void
+redis_publish(struct bus_remote *r, const struct bus_msg *m)
+{
+	bus_redis_tell(container_of(r, struct bus_redis, remote), m);
+}
+
+/* ---- Subscriptions ------------------------------------------------- */
+
+/* Refused while it is not up: then all are asked for when it is. */
+static void
+slot_ask(struct bus_link *l, unsigned slot, bool on)
+{
+	char channel[LINK_NAME];
+
+	channel_name(l->b, slot, channel);
+	if (command(l->subscriptions, on ? "SUBSCRIBE" : "UNSUBSCRIBE",
+		channel))
+		l->slots[slot].asked = on;
+}
+
+static void
+redis_want(struct bus_remote *r, struct uuid topic, bool wanted)
+{
+	struct bus_redis *b = container_of(r, struct bus_redis, remote);
+	struct bus_link *l = link_here(b);
+	struct link_slot *s;
+
+	if (l == NULL)
+		return;
+	s = &l->slots[slot_of(topic)];
+	if (!wanted) {
+		s->n--;
+		live_forget_thread(b->live, topic);
+	} else if (s->n++ == 0 && !s->asked)
+		slot_ask(l, slot_of(topic), true);
+}
+
+static void
+on_sweep(struct loop_timer *t)
+{
+	struct bus_link *l = container_of(t, struct bus_link, sweep);
+
+	for (unsigned i = 0; i < LINK_SLOTS; i++)
+		if ((l->slots[i].n > 0) != l->slots[i].asked)
+			slot_ask(l, i, l->slots[i].n > 0);
+	loop_timer_set(l->loop, t, loop_now_ms(l->loop) + SWEEP_MS);
+}
+
+/* ---- Receiving ----------------------------------------------------- */
+
+static void
+mirror(struct bus_link *l, const struct bus_msg *m)
+{
+	struct json_object *frame = NULL, *delta;
+
+	if (json_parse(m->frame->data, m->frame->len, &frame, NULL) != AS_OK)
+		return;
+	delta = jget(frame, "delta");
+	if (json_object_is_type(delta, json_type_string) &&
+	    (size_t)json_object_get_string_len(delta) == m->len)
+		live_mirror(l->b->live, m, json_object_get_string(delta),
+		    m->len, false);
+	json_object_put(frame);
+}
+
+/* A message is over; its text is in the log. */
+static bool
+ends_message(const struct bus_msg *m)
+{
+	return m->seq > 0 && m->frame != NULL &&
+	       (strstr(m->frame->data, "\"type\":\"message_end\"") != NULL ||
+		   strstr(m->frame->data, "\"status\":\"end\"") != NULL);
+}
+
+static void
+take_message(struct bus_link *l, const redisReply *data)
+{
+	struct uuid process;
+	struct bus_msg m;
+
+	if (data->type != REDIS_REPLY_STRING ||
+	    !wire_read(data->str, data->len, &process, &m)) {
+		counter_add(l->b->refused, 1);
+		return;
+	}
+	if (!uuid_equal(process, l->b->process) &&
+	    bus_is_wanted(l->b->bus, m.topic)) {
+		counter_add(l->b->received, 1);
+		if (m.seq == 0 && !uuid_is_nil(m.message_id) && m.frame != NULL)
+			mirror(l, &m);
+		bus_deliver(l->b->bus, &m);
+		if (ends_message(&m))
+			live_forget(l->b->live, m.topic, m.run_id);
+	}
+	rcbuf_unref(m.frame);
+}
+
+/* What was said before the subscription held was not heard here. */
+static void
+slot_look(struct bus_link *l, const char *channel)
+{
+	struct bus_msg m = { .look = true };
+	char name[LINK_NAME];
+	struct uuid *topics;
+	size_t n;
+
+	topics = bus_wanted(l->b->bus, &n);
+	for (size_t i = 0; i < n; i++) {
+		channel_name(l->b, slot_of(topics[i]), name);
+		m.topic = topics[i];
+		if (strcmp(name, channel) == 0)
+			bus_deliver(l->b->bus, &m);
+	}
+	free(topics);
+}
+
+static void
+on_push(void *arg, const redisReply *r)
+{
+	struct bus_link *l = arg;
+	const redisReply *kind = r->element[0];
+
+	if (kind->type != REDIS_REPLY_STRING || r->elements != 3 ||
+	    r->element[1]->type != REDIS_REPLY_STRING)
+		return;
+	if (strcmp(kind->str, "message") == 0)
+		take_message(l, r->element[2]);
+	else if (strcmp(kind->str, "subscribe") == 0)
+		slot_look(l, r->element[1]->str);
+}
+
+/* ---- Up and down --------------------------------------------------- */
+
+static bool
+link_is_up(const struct bus_link *l)
+{
+	return redis_is_up(l->commands) && redis_is_up(l->subscriptions);
+}
+
+static void
+link_changed(struct bus_link *l)
+{
+	bool up = link_is_up(l);
+
+	counter_set(l->up, up ? 1 : 0);
+	if (up) {
+		if (l->is_lost)
+			log_info("bus", "redis is back");
+		l->is_lost = false;
+		loop_timer_clear(&l->lost);
+	} else if (l->lost.at_ms == 0 && !l->is_lost)
+		loop_timer_set(l->loop, &l->lost,
+		    loop_now_ms(l->loop) + (uint64_t)l->b->grace_ms);
+}
+
+static void
+on_lost(struct loop_timer *t)
+{
+	struct bus_link *l = container_of(t, struct bus_link, lost);
+	struct bus_mourner *m;
+
+	l->is_lost = true;
+	log_err("bus", "redis is lost: %s",
+	    redis_is_up(l->commands) ? redis_why(l->subscriptions)
+				     : redis_why(l->commands));
+	while ((m = l->mourners) != NULL) {
+		bus_link_leave(m);
+		m->fn(m);
+	}
+}
+
+static void
+on_commands_up(void *arg)
+{
+	struct bus_link *l = arg;
+
+	link_keep_all(l);
+	link_changed(l);
+}
+
+static void
+on_subscriptions_up(void *arg)
+{
+	struct bus_link *l = arg;
+
+	for (unsigned i = 0; i < LINK_SLOTS; i++) {
+		l->slots[i].asked = false;
+		if (l->slots[i].n > 0)
+			slot_ask(l, i, true);
+	}
+	link_changed(l);
+}
+
+static void
+on_down(void *arg)
+{
+	link_changed(arg);
+}
+
+/* ---- For the node -------------------------------------------------- */
+
+struct bus_redis *
+bus_redis_new(struct bus *bus, struct live *live,
+    const struct bus_redis_config *config)
+{
+	struct bus_redis *b = xcalloc(1, sizeof(*b));
+
+	MUST(pthread_rwlock_init(&b->lock, NULL) == 0);
+	b->remote.publish = redis_publish;
+	b->remote.want = redis_want;
+	b->bus = bus;
+	b->live = live;
+	b->process = uuid_v7();
+	b->url = config->url;
+	b->password = xstrdup(config->password);
+	b->prefix = xstrdup(config->prefix);
+	b->pool = config->pool;
+	b->grace_ms = config->grace_ms;
+	b->max_bytes = config->max_bytes;
+	b->max_waiting = config->max_waiting;
+	b->published = counter_get(COUNTER, "bus_published_total",
+	    "Messages given to Redis for other processes.", NULL, NULL);
+	b->received = counter_get(COUNTER, "bus_received_total",
+	    "Messages of other processes that had readers here.", NULL, NULL);
+	b->unsent = counter_get(COUNTER, "bus_unsent_total",
+	    "Messages that Redis was not there for, or too slow to take.", NULL,
+	    NULL);
+	b->refused = counter_get(COUNTER, "bus_refused_total",
+	    "What came from Redis and was no message.", NULL, NULL);
+	link_counters(b);
+	bus_attach(bus, &b->remote);
+	return b;
+}
+
+void
+bus_redis_free(struct bus_redis *b)
+{
+	if (b == NULL)
+		return;
+	for (int i = 0; i < LINKS_MAX; i++)
+		MUST(b->links[i] == NULL);
+	bus_attach(b->bus, NULL);
+	pthread_rwlock_destroy(&b->lock);
+	free(b->password);
+	free(b->prefix);
+	free(b);
+}
+
+static struct redis *
+connection(struct bus_link *l, const struct redis_ops *ops, bool subscribes)
+{
+	struct redis_config c = { .loop = l->loop,
+		.pool = l->b->pool,
+		.url = l->b->url,
+		.password = l->b->password,
+		.max_bytes = l->b->max_bytes,
+		.max_waiting = l->b->max_waiting,
+		.subscribes = subscribes };
+
+	return redis_new(&c, ops, l);
+}
+
+struct bus_link *
+bus_link_open(struct bus_redis *b, struct loop *loop)
+{
+	static const struct redis_ops commands = { .up = on_commands_up,
+		.down = on_down };
+	static const struct redis_ops subscriptions = {
+		.up = on_subscriptions_up,
+		.down = on_down,
+		.push = on_push
+	};
+	struct bus_link *l = xcalloc(1, sizeof(*l));
+	char index[8];
+	const char *labels[] = { index };
+
+	l->b = b;
+	l->loop = loop;
+	l->commands = connection(l, &commands, false);
+	l->subscriptions = connection(l, &subscriptions, true);
+	l->lost.fn = on_lost;
+	l->sweep.fn = on_sweep;
+	pthread_rwlock_wrlock(&b->lock);
+	while (b->links[l->index] != NULL)
+		MUST(++l->index < LINKS_MAX);
+	b->links[l->index] = l;
+	pthread_rwlock_unlock(&b->lock);
+	snprintf(index, sizeof(index), "%d", l->index);
+	l->up = counter_get(GAUGE, "redis_up",
+	    "1 if this loop's link to Redis is up.", "link", labels);
+	link_changed(l);
+	loop_timer_set(loop, &l->sweep, loop_now_ms(loop) + SWEEP_MS);
+	return l;
+}
+
+void
+bus_link_close(struct bus_link *l)
+{
+	if (l == NULL)
+		return;
+	MUST(l->mourners == NULL);
+	pthread_rwlock_wrlock(&l->b->lock);
+	l->b->links[l->index] = NULL;
+	pthread_rwlock_unlock(&l->b->lock);
+	redis_free(l->commands);
+	redis_free(l->subscriptions);
+	loop_timer_clear(&l->lost);
+	loop_timer_clear(&l->sweep);
+	free(l);
+}
+
+enum bus_link_state
+bus_link_state(const struct bus_link *l)
+{
+	if (link_is_up(l))
+		return BUS_LINK_UP;
+	return l->is_lost ? BUS_LINK_LOST : BUS_LINK_CONNECTING;
+}
+
+void
+bus_link_mourn(struct bus_link *l, struct bus_mourner *m)
+{
+	m->next = l->mourners;
+	if (m->next != NULL)
+		m->next->at = &m->next;
+	m->at = &l->mourners;
+	l->mourners = m;
+}
+
+void
+bus_link_leave(struct bus_mourner *m)
+{
+	if (m->at == NULL)
+		return;
+	*m->at = m->next;
+	if (m->next != NULL)
+		m->next->at = m->at;
+	m->at = NULL;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_BUS_REDIS_H
+#define CORE_BUS_REDIS_H
+
+/*
+ * A connection to Redis, of one loop: private to core/bus.
+ *
+ * It connects by itself, and again after it was lost, each time after a pause
+ * by chance that grows with the failures.  It is `up` once the server has
+ * taken the password, has the database and answers; what is sent before is
+ * refused, never kept.  What is sent leaves at the end of the turn, in one
+ * write; beyond the bounds of the queue it is refused.  A server that says
+ * nothing for two seconds, although it is asked, is given up.
+ *
+ * Callbacks run on the loop's own stack; they may send, but not free.
+ */
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "core/base/error.h"
+#include "core/loop/loop.h"
+
+struct pool;
+struct redis;
+
+/* redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB] */
+struct redis_url {
+	char user[64];
+	char host[256]; /* "": path */
+	char path[104];
+	uint16_t port;
+	int db;
+};
+
+enum as_status redis_url_parse(const char *text, struct redis_url *out,
+    struct error *err);
+
+/*
+ * Where to connect to; text: the address that its host has, or the host if it
+ * is an address itself.  0: it is none.
+ */
+socklen_t redis_url_address(const struct redis_url *url, const char *text,
+    struct sockaddr_storage *out);
+
+struct redis_config {
+	struct loop *loop;
+	struct pool *pool; /* looks names up; NULL: addresses only */
+	struct redis_url url;
+	const char *password; /* "": none */
+	int64_t connect_ms; /* until it is up; 0: 2,000 */
+	size_t max_bytes; /* on their way; 0: 8 MiB */
+	unsigned max_waiting; /* commands without an answer; 0: 65,536 */
+	bool subscribes; /* it takes SUBSCRIBE and UNSUBSCRIBE only */
+};
+
+struct redis_ops {
+	void (*up)(void *arg);
+	void (*down)(void *arg); /* it was up; answers that are due are lost */
+	/* An array that nobody asked for; of a connection that subscribes. */
+	void (*push)(void *arg, const redisReply *r);
+};
+
+struct redis_arg {
+	const void *p;
+	size_t len;
+};
+#define REDIS_STR(s) \
+	{ \
+		(s), strlen(s) \
+	}
+
+/* NULL: the connection was lost, and nobody knows whether it was done. */
+typedef void (*redis_fn)(const redisReply *r, void *arg);
+
+struct redis *redis_new(const struct redis_config *config,
+    const struct redis_ops *ops, void *arg);
+/* down is not called, each fn is, with NULL; NULL does nothing. */
+void redis_free(struct redis *r);
+bool redis_is_up(const struct redis *r);
+/* Why it is not up; "" */
+const char *redis_why(const struct redis *r);
+/*
+ * False: not up, or too much is on its way.  fn may be NULL; on a connection
+ * that subscribes it has to be.
+ */
+bool redis_send(struct redis *r, const struct redis_arg *args, size_t n,
+    redis_fn fn, void *arg);
+
+#endif

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bus/bus_redis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/counter.h"
+#include "core/base/mem.h"
+#include "core/loop/fiber.h"
+#include "tests/integration/redis_env.h"
+#include "tests/tap.h"
+
+/*
+ * Two nodes on one loop: what one says the other hears, and text that is
+ * written at one can be read at the other from its beginning, whatever was
+ * lost in between.
+ */
+
+#define WAIT_MS 30000
+#define GRACE_MS 200
+
+struct node {
+	struct bus *bus;
+	struct live *live;
+	struct bus_redis *redis;
+	struct bus_link *link;
+};
+
+struct reader {
+	struct bus_sub *sub;
+	int n, looks;
+	int64_t seq;
+	char frame[64];
+};
+
+static struct loop *loop;
+static struct node here, there;
+static struct bus_redis_config config;
+
+static void
+node_open(struct node *n)
+{
+	n->bus = bus_new_memory();
+	n->live = live_new();
+	n->redis = bus_redis_new(n->bus, n->live, &config);
+	bus_join(n->bus, loop);
+	n->link = bus_link_open(n->redis, loop);
+}
+
+static void
+node_close(struct node *n)
+{
+	bus_link_close(n->link);
+	bus_leave(n->bus, loop);
+	bus_redis_free(n->redis);
+	live_free(n->live);
+	bus_free(n->bus);
+}
+
+static SUSPENDS bool
+is_so(bool (*check)(void *arg), void *arg)
+{
+	uint64_t until = loop_now_ms(loop) + WAIT_MS;
+
+	while (!check(arg) && loop_now_ms(loop) < until)
+		(void)fiber_sleep(2);
+	return check(arg);
+}
+
+static bool
+both_up(void *arg)
+{
+	(void)arg;
+	return bus_link_state(here.link) == BUS_LINK_UP &&
+	       bus_link_state(there.link) == BUS_LINK_UP;
+}
+
+static void
+run(fiber_fn fn)
+{
+	if (!redis_env_start(NULL))
+		return;
+	loop = loop_new();
+	config.password = "";
+	config.prefix = "test";
+	config.grace_ms = GRACE_MS;
+	CU_ASSERT_EQUAL(redis_url_parse(redis_env_url(), &config.url, NULL),
+	    AS_OK);
+	node_open(&here);
+	node_open(&there);
+	fiber_spawn(loop, "test", fn, NULL);
+	loop_run(loop);
+	loop_drain(loop);
+	node_close(&here);
+	node_close(&there);
+	loop_free(loop);
+	redis_env_stop();
+	config = (struct bus_redis_config){ 0 };
+}
+
+static void
+on_msg(const struct bus_msg *m, void *arg)
+{
+	struct reader *r = arg;
+
+	if (m->look) {
+		r->looks++;
+		return;
+	}
+	r->n++;
+	r->seq = m->seq;
+	snprintf(r->frame, sizeof(r->frame), "%s",
+	    m->frame != NULL ? m->frame->data : "");
+}
+
+static void
+read_at(struct node *n, struct reader *r, struct uuid topic)
+{
+	*r = (struct reader){ 0 };
+	r->sub = bus_subscribe(n->bus, topic, on_msg, r);
+}
+
+static bool
+has_looked(void *arg)
+{
+	return ((struct reader *)arg)->looks > 0;
+}
+
+static bool
+has_one(void *arg)
+{
+	return ((struct reader *)arg)->n > 0;
+}
+
+static void
+say(struct node *n, struct uuid topic, int64_t seq, const char *frame)
+{
+	struct bus_msg m = { .topic = topic, .seq = seq };
+
+	if (frame != NULL)
+		m.frame = rcbuf_new(frame, strlen(frame));
+	bus_publish(n->bus, &m);
+	rcbuf_unref(m.frame);
+}
+
+static double
+counted(const char *name)
+{
+	return counter_value(counter_get(COUNTER, name, "", NULL, NULL));
+}
+
+/* ---- Messages ------------------------------------------------------ */
+
+static void
+messages_fiber(void *arg)
+{
+	struct uuid topic = uuid_v7(), other = uuid_v7();
+	struct reader a, b, deaf;
+	char *large;
+
+	(void)arg;
+	other.b[15] = topic.b[15]; /* the same channel */
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	read_at(&here, &a, topic);
+	read_at(&there, &b, topic);
+	read_at(&there, &deaf, other);
+	/* What was said before is not heard: so it is told to look. */
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(is_so(has_looked, &a));
+	say(&here, topic, 5, "{\"type\":\"x\"}");
+	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_EQUAL(b.seq, 5);
+	CU_ASSERT_STRING_EQUAL(b.frame, "{\"type\":\"x\"}");
+	CU_ASSERT_EQUAL(a.n, 1); /* its own comes once */
+	say(&there, topic, 0, NULL); /* a bell */
+	a.n = 0;
+	CU_ASSERT_TRUE(is_so(has_one, &a));
+	CU_ASSERT_EQUAL(a.n, 1);
+	CU_ASSERT_EQUAL(deaf.n, 0);
+	/* What is too large to carry is looked up. */
+	large = xcalloc(1, 400000);
+	memset(large, ' ', 399999);
+	large[0] = '{';
+	large[399998] = '}';
+	b.looks = b.n = 0;
+	say(&here, topic, 6, large);
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_EQUAL(b.n, 0);
+	free(large);
+	bus_unsubscribe(a.sub);
+	bus_unsubscribe(b.sub);
+	bus_unsubscribe(deaf.sub);
+	loop_stop(loop);
+}
+
+static void
+test_messages(void)
+{
+	run(messages_fiber);
+}
+
+static bool
+refused_some(void *arg)
+{
+	return counted("bus_refused_total") > *(double *)arg;
+}
+
+static void
+nonsense_fiber(void *arg)
+{
+	struct uuid topic = uuid_v7();
+	double before = counted("bus_refused_total");
+	char command[64];
+	struct reader b;
+	char *got;
+
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	read_at(&there, &b, topic);
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	snprintf(command, sizeof(command), "PUBLISH test:0:rt:%02x nonsense",
+	    topic.b[15]);
+	got = redis_env_ask(command);
+	CU_ASSERT_STRING_EQUAL(got, "1\n");
+	free(got);
+	CU_ASSERT_TRUE(is_so(refused_some, &before));
+	say(&here, topic, 5, "{}");
+	CU_ASSERT_TRUE(is_so(has_one, &b));
+	bus_unsubscribe(b.sub);
+	loop_stop(loop);
+}
+
+static void
+test_nonsense(void)
+{
+	run(nonsense_fiber);
+}
+
+/* ---- Text ---------------------------------------------------------- */
+
+static struct uuid thread, run_id, message;
+static struct buf said;
+
+static void
+write_begin(int attempt)
+{
+	thread = uuid_v7();
+	run_id = uuid_v7();
+	message = uuid_v7();
+	buf_reset(&said);
+	live_begin(here.live, thread, run_id, message, attempt);
+}
+
+static void
+write_text(int attempt, const char *text)
+{
+	struct bus_msg m = { 0 };
+	struct buf b = { 0 };
+
+	if (!live_append(here.live, thread, run_id, attempt, text, strlen(text),
+		&m))
+		return;
+	buf_add_str(&b, "{\"delta\":");
+	buf_add_json_str(&b, text, strlen(text));
+	buf_add_str(&b, "}");
+	m.frame = rcbuf_new(b.data, b.len);
+	bus_publish(here.bus, &m);
+	buf_add(&said, text, strlen(text));
+	rcbuf_unref(m.frame);
+	buf_free(&b);
+}
+
+/* Is all that was said at the other node, too? */
+static bool
+there_is_all(void *arg)
+{
+	struct live_text t;
+	bool same;
+
+	(void)arg;
+	if (!live_get(there.live, thread, message, 0, &t))
+		return false;
+	same = t.text.len == said.len &&
+	       memcmp(t.text.data, said.data, said.len) == 0;
+	buf_free(&t.text);
+	return same;
+}
+
+static SUSPENDS bool
+fetch(int attempt)
+{
+	return bus_link_fetch(there.link, thread, run_id, message, attempt);
+}
+
+static void
+text_fiber(void *arg)
+{
+	struct uuid old_run, old_message;
+	struct reader b;
+
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(1);
+	write_text(1, "who joins ");
+	write_text(1, "l\xc3\xa4ter ");
+	CU_ASSERT_FALSE(there_is_all(NULL)); /* it has no reader */
+	read_at(&there, &b, thread);
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	write_text(1, "has all");
+	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_FALSE(live_has(there.live, thread, message, 0));
+	CU_ASSERT_TRUE(fetch(1));
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	write_text(1, ", and goes \"on\"\n");
+	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	CU_ASSERT_FALSE(fetch(2)); /* nobody wrote that */
+	/* Another attempt of the message: what is late of this one is void. */
+	live_begin(here.live, thread, run_id, message, 2);
+	buf_reset(&said);
+	write_text(2, "anew");
+	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	CU_ASSERT_TRUE(fetch(1));
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	/* The next message; what is fetched of the last one is too late. */
+	old_run = run_id;
+	old_message = message;
+	message = uuid_v7();
+	live_begin(here.live, thread, run_id, message, 2);
+	buf_reset(&said);
+	write_text(2, "next");
+	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	(void)bus_link_fetch(there.link, thread, old_run, old_message, 2);
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	/* Its end. */
+	say(&here, thread, 9, "{\"type\":\"message_end\"}");
+	CU_ASSERT_TRUE(live_has(there.live, thread, message, 0));
+	b.n = 0;
+	CU_ASSERT_TRUE(is_so(has_one, &b));
+	bus_unsubscribe(b.sub);
+	CU_ASSERT_FALSE(live_has(there.live, thread, message, 0));
+	live_end(here.live, thread, run_id, 2);
+	loop_stop(loop);
+}
+
+static void
+test_text(void)
+{
+	run(text_fiber);
+}
+
+/* A stream of a long text stays short, and gives all of it. */
+static void
+long_fiber(void *arg)
+{
+	char text[64], *command, *got, id[UUID_TEXT];
+
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(3);
+	for (int i = 0; i < 6000; i++) {
+		snprintf(text, sizeof(text), "word %d, ", i);
+		write_text(3, text);
+		if (i % 100 == 0)
+			(void)fiber_yield();
+	}
+	CU_ASSERT_TRUE(fetch(3));
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	uuid_format(message, id);
+	command = xasprintf("XLEN test:r:%s:3", id);
+	got = redis_env_ask(command);
+	CU_ASSERT_TRUE(atoi(got) > 0 && atoi(got) < 4200);
+	free(got);
+	free(command);
+	command = xasprintf("TTL test:r:%s:3", id);
+	got = redis_env_ask(command);
+	CU_ASSERT_TRUE(atoi(got) > 300 && atoi(got) <= 600);
+	free(got);
+	free(command);
+	live_end(here.live, thread, run_id, 3);
+	loop_stop(loop);
+}
+
+static void
+test_long(void)
+{
+	run(long_fiber);
+}
+
+/* ---- Losses -------------------------------------------------------- */
+
+struct mourner {
+	struct bus_mourner m;
+	bool told;
+};
+
+static void
+on_lost(struct bus_mourner *m)
+{
+	container_of(m, struct mourner, m)->told = true;
+}
+
+static bool
+is_told(void *arg)
+{
+	return ((struct mourner *)arg)->told;
+}
+
+static void
+loss_fiber(void *arg)
+{
+	struct mourner who = { .m.fn = on_lost }, gone = { .m.fn = on_lost };
+	double unsent = counted("bus_unsent_total");
+	struct reader b;
+
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(1);
+	read_at(&there, &b, thread);
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	write_text(1, "before, ");
+	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	bus_link_mourn(there.link, &who.m);
+	bus_link_mourn(there.link, &gone.m);
+	bus_link_leave(&gone.m);
+	bus_link_leave(&gone.m);
+	redis_env_kill();
+	CU_ASSERT_TRUE(is_so(is_told, &who));
+	CU_ASSERT_FALSE(gone.told);
+	CU_ASSERT_EQUAL(bus_link_state(there.link), BUS_LINK_LOST);
+	write_text(1, "in between, ");
+	CU_ASSERT_TRUE(counted("bus_unsent_total") > unsent);
+	CU_ASSERT_FALSE(fetch(1));
+	b.looks = 0;
+	redis_env_again(NULL); /* it knows nothing any more */
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	b.n = 0;
+	write_text(1, "after");
+	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_FALSE(there_is_all(NULL));
+	CU_ASSERT_TRUE(fetch(1));
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	bus_unsubscribe(b.sub);
+	live_end(here.live, thread, run_id, 1);
+	loop_stop(loop);
+}
+
+static void
+test_loss(void)
+{
+	run(loss_fiber);
+}
+
+/* Too much at once is dropped, not waited for; the text is whole again later. */
+static void
+full_fiber(void *arg)
+{
+	uint64_t until = loop_now_ms(loop) + WAIT_MS;
+	double unsent = counted("bus_unsent_total");
+	struct reader b;
+
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(1);
+	read_at(&there, &b, thread);
+	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	for (int i = 0; i < 50; i++) /* in one turn of the loop */
+		write_text(1, "piece ");
+	CU_ASSERT_TRUE(counted("bus_unsent_total") > unsent);
+	CU_ASSERT_TRUE(is_so(has_one, &b));
+	do { /* until there is room again */
+		write_text(1, "last");
+		(void)fetch(1);
+	} while (!there_is_all(NULL) && loop_now_ms(loop) < until &&
+		 fiber_sleep(2) == FIBER_WOKEN);
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	bus_unsubscribe(b.sub);
+	live_end(here.live, thread, run_id, 1);
+	loop_stop(loop);
+}
+
+static void
+test_full(void)
+{
+	config.max_waiting = 16;
+	run(full_fiber);
+}
+
+/* Nobody waits for readers: not even for one that is gone by the answer. */
+static void
+leave_fiber(void *arg)
+{
+	(void)arg;
+	fiber_deadline_set(loop_now_ms(loop) + 1);
+	(void)fetch(1);
+}
+
+static void
+cut_fiber(void *arg)
+{
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(1);
+	write_text(1, "text");
+	for (int i = 0; i < 20; i++) {
+		fiber_spawn(loop, "leaves", leave_fiber, NULL);
+		(void)fiber_yield();
+	}
+	CU_ASSERT_TRUE(fetch(1));
+	CU_ASSERT_TRUE(there_is_all(NULL));
+	live_end(here.live, thread, run_id, 1);
+	loop_stop(loop);
+}
+
+static void
+test_cut(void)
+{
+	run(cut_fiber);
+	buf_free(&said);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "messages", test_messages },
+		{ "nonsense in a channel", test_nonsense },
+		{ "text", test_text },
+		{ "a long text", test_long },
+		{ "Redis is lost, and back", test_loss },
+		{ "a full queue", test_full },
+		{ "who fetches leaves", test_cut },
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{ "bus over Redis", NULL, NULL, NULL, NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	return tap_run(suites);
+}
