@@ -82,29 +82,6 @@ host_kept(struct as_call *call, const char *key)
 }
 
 static enum as_status
-db_migrate(struct as_call *call, const char *const *steps)
-{
-	(void)steps;
-	return later(call, "the database");
-}
-
-static enum as_status
-db_exec(struct as_call *call, const char *sql, const struct as_json *params,
-    int64_t *changed)
-{
-	(void)sql, (void)params, (void)changed;
-	return later(call, "the database");
-}
-
-static enum as_status
-db_query(struct as_call *call, const char *sql, const struct as_json *params,
-    const struct as_json **rows)
-{
-	(void)sql, (void)params, (void)rows;
-	return later(call, "the database");
-}
-
-static enum as_status
 process_open(struct as_call *call, const struct as_process_start *start,
     struct as_process **process)
 {
@@ -165,13 +142,6 @@ stream_write(struct as_call *call, struct as_stream *stream,
 	(void)stream, (void)bytes;
 	return later(call, "TCP streams");
 }
-
-const struct as_db_host host_db_table = {
-	.size = sizeof(host_db_table),
-	.migrate = db_migrate,
-	.exec = db_exec,
-	.query = db_query,
-};
 
 const struct as_process_host host_process_table = {
 	.size = sizeof(host_process_table),

@@ -17,6 +17,7 @@ libplug_la_SOURCES = \
 	core/plug/exchange.c \
 	core/plug/host.c \
 	core/plug/host.h \
+	core/plug/host_db.c \
 	core/plug/host_emit.c \
 	core/plug/host_http.c \
 	core/plug/host_json.c \
@@ -35,6 +36,8 @@ libplug_la_SOURCES = \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
 	core/plug/serve.c \
+	core/plug/serve.h \
+	core/plug/serve_db.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h
@@ -57,6 +60,29 @@ tests_integration_plug_toolkit_pool_la_SOURCES = tests/integration/plug/probe.c
 tests_integration_plug_toolkit_pool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DPROBE_NAME='"toolkit_pool"' -DPROBE_FLAGS=AS_BLOCKING
 tests_integration_plug_toolkit_pool_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += \
+	tests/integration/plug/toolkit_services.la \
+	tests/integration/plug/toolkit_serviceshome.la \
+	tests/integration/plug/toolkit_servicespool.la \
+	tests/integration/plug/toolkit_servicesno.la
+tests_integration_plug_toolkit_services_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_services_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_services"' -DSERVICES_FLAGS=AS_PARALLEL
+tests_integration_plug_toolkit_services_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_serviceshome_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_serviceshome_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_serviceshome"' -DSERVICES_FLAGS=0
+tests_integration_plug_toolkit_serviceshome_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_servicespool_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_servicespool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_servicespool"' -DSERVICES_FLAGS=AS_BLOCKING
+tests_integration_plug_toolkit_servicespool_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_servicesno_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_servicesno_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_servicesno"' -DSERVICES_FLAGS=AS_PARALLEL \
+	-DSERVICES_GRANTS='"kv"'
+tests_integration_plug_toolkit_servicesno_la_LDFLAGS = $(PROBE_LDFLAGS)
 
 check_LTLIBRARIES += \
 	tests/integration/plug/toolkit_crash.la \
@@ -143,6 +169,11 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_services
+tests_integration_t_services_SOURCES = tests/integration/t_services.c
+tests_integration_t_services_LDADD = tests/libplugenv.la tests/libstoreenv.la \
+	libplug.la libstore.la libclient.la libloop.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c

@@ -61,6 +61,7 @@ enum msg_kind {
 	SERVE_KV_GET, /* n: scope, name: key */
 	SERVE_KV_PUT, /* the same, value: {value, ttl_ms} */
 	SERVE_KV_SWAP, /* the same, value: {expected, value, ttl_ms} */
+	SERVE_DB, /* n: serve_db_kind, value: {texts, params} */
 	SERVE_OTHER, /* name: a service that is not bound */
 
 	/* What comes back. */

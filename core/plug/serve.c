@@ -8,6 +8,7 @@
 #include "core/net/http_client.h"
 #include "core/plug/call.h"
 #include "core/plug/origin.h"
+#include "core/plug/serve.h"
 #include "core/plug/unit.h"
 
 /*
@@ -325,6 +326,9 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	case SERVE_KV_PUT:
 	case SERVE_KV_SWAP:
 		st = serve_kv(x, m, out, &err);
+		break;
+	case SERVE_DB:
+		st = serve_db(x, m, out, &err);
 		break;
 	default:
 		st = error_set(&err, ERR_UNSUPPORTED, "no such service");

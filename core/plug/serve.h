@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_PLUG_SERVE_H
+#define CORE_PLUG_SERVE_H
+
+/*
+ * The host's side of single services, a file each (serve_X.c); serve.c chooses.
+ * Each checks what the plugin was granted, and answers or fails with err.
+ */
+
+#include "core/plug/call.h"
+
+/* n of SERVE_DB. */
+enum serve_db_kind {
+	SERVE_DB_QUERY = 1,
+	SERVE_DB_EXEC,
+	SERVE_DB_MIGRATE
+};
+
+/* FORBIDDEN with a sentence: "... may not WHAT: its .grants ..." */
+enum as_status serve_granted(const struct exchange *x, const char *word,
+    const char *what, struct error *err);
+
+SUSPENDS enum as_status serve_db(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
+
+#endif
