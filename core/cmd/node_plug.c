@@ -36,6 +36,17 @@ service_http(void *arg, struct loop *loop)
 	return NULL;
 }
 
+static struct store *
+service_store(void *arg, struct loop *loop)
+{
+	struct node *n = arg;
+
+	for (int i = 0; i < n->n_loops; i++)
+		if (n->loops[i].app.loop == loop)
+			return n->loops[i].app.store;
+	return NULL;
+}
+
 static SUSPENDS enum as_status
 service_kv_get(void *arg, const char *plugin, int scope, const char *owner,
     const char *key, struct json_object **out, int64_t *version,
@@ -94,6 +105,7 @@ node_plugins_load(struct node *n)
 		.kv_get = service_kv_get,
 		.kv_put = service_kv_put,
 		.db = service_db,
+		.store = service_store,
 	};
 	const char **dirs = settings_plugin_dirs(n->p.settings);
 	bool ok = plug_new(n->p.conf, dirs, &services, &n->plug) == AS_OK;

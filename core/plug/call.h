@@ -111,6 +111,7 @@ enum as_status value_copy(struct as_call *call, const struct as_json *v,
 
 /* ---- The host's side (exchange.c, serve.c, channel.c) -------------- */
 
+struct file_writer;
 struct serve_stream;
 
 struct exchange {
@@ -125,6 +126,7 @@ struct exchange {
 	void *taker; /* take's own */
 	struct serve_stream *streams;
 	uint32_t last_stream;
+	struct file_writer *files; /* that the call writes */
 };
 
 /* Makes the call; the failure as a public error. */

@@ -36,30 +36,6 @@ host_secret(struct as_call *call, const char *name, const char **value)
 }
 
 enum as_status
-host_file_stat(struct as_call *call, const char *id,
-    const struct as_file **file)
-{
-	(void)id, (void)file;
-	return later(call, "files");
-}
-
-enum as_status
-host_file_read(struct as_call *call, const char *id, int64_t offset, void *buf,
-    size_t n, size_t *got)
-{
-	(void)id, (void)offset, (void)buf, (void)n, (void)got;
-	return later(call, "files");
-}
-
-enum as_status
-host_file_write(struct as_call *call, const char *name, const char *media_type,
-    struct as_bytes bytes, const struct as_file **file)
-{
-	(void)name, (void)media_type, (void)bytes, (void)file;
-	return later(call, "files");
-}
-
-enum as_status
 host_ask(struct as_call *call, const char *key,
     const struct as_question *question, const struct as_answer **answer)
 {

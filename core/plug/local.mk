@@ -19,6 +19,7 @@ libplug_la_SOURCES = \
 	core/plug/host.h \
 	core/plug/host_db.c \
 	core/plug/host_emit.c \
+	core/plug/host_file.c \
 	core/plug/host_http.c \
 	core/plug/host_json.c \
 	core/plug/host_kv.c \
@@ -38,6 +39,7 @@ libplug_la_SOURCES = \
 	core/plug/serve.c \
 	core/plug/serve.h \
 	core/plug/serve_db.c \
+	core/plug/serve_file.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h
@@ -163,7 +165,7 @@ tests_integration_plug_toolkit_short_la_LDFLAGS = $(PROBE_LDFLAGS)
 check_LTLIBRARIES += tests/libplugenv.la
 tests_libplugenv_la_SOURCES = \
 	tests/integration/plug_env.c tests/integration/plug_env.h
-PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
+PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libstore.la libclient.la libloop.la \
 	libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_plug
@@ -190,7 +192,7 @@ tests_unit_t_plug_json_LDADD = $(PLUG_TEST_LIBS)
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_frame
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
-tests_fuzz_fuzz_frame_LDADD = libplug.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_frame_LDADD = libplug.la libstore.la libclient.la libloop.la libbase.la $(DEP_LIBS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/frame tests/fuzz/frame.dict

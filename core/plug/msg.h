@@ -62,6 +62,9 @@ enum msg_kind {
 	SERVE_KV_PUT, /* the same, value: {value, ttl_ms} */
 	SERVE_KV_SWAP, /* the same, value: {expected, value, ttl_ms} */
 	SERVE_DB, /* n: serve_db_kind, value: {texts, params} */
+	SERVE_FILE_STAT, /* name: id */
+	SERVE_FILE_READ, /* name: id, n: offset, index: bytes at most */
+	SERVE_FILE_WRITE, /* name, id: media type, bytes */
 	SERVE_OTHER, /* name: a service that is not bound */
 
 	/* What comes back. */

@@ -29,6 +29,7 @@ struct json_object;
 struct plug; /* all plugins of the process */
 struct pool;
 struct schema;
+struct store;
 
 /* What the host needs from above; main binds it.  Members may be NULL: then
  * the service answers AS_UNSUPPORTED. */
@@ -63,6 +64,8 @@ struct plug_services {
 	SUSPENDS enum as_status (*db)(void *arg, const char *plugin, int kind,
 	    struct json_object *texts, struct json_object *params,
 	    struct json_object **rows, int64_t *changed, struct error *err);
+	/* Where files are. */
+	struct store *(*store)(void *arg, struct loop *loop);
 };
 
 /* Who asks, copied into the call.  Text members may be NULL. */

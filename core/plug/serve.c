@@ -220,6 +220,7 @@ exchange_close(struct exchange *x)
 		http_close(s->http);
 		free(s);
 	}
+	serve_files_drop(x);
 }
 
 /* ---- Kept values --------------------------------------------------- */
@@ -326,6 +327,11 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	case SERVE_KV_PUT:
 	case SERVE_KV_SWAP:
 		st = serve_kv(x, m, out, &err);
+		break;
+	case SERVE_FILE_STAT:
+	case SERVE_FILE_READ:
+	case SERVE_FILE_WRITE:
+		st = serve_file(x, m, out, &err);
 		break;
 	case SERVE_DB:
 		st = serve_db(x, m, out, &err);

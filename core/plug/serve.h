@@ -23,4 +23,11 @@ enum as_status serve_granted(const struct exchange *x, const char *word,
 SUSPENDS enum as_status serve_db(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);
 
+SUSPENDS enum as_status serve_file(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
+/* The call has succeeded: what it wrote is there from now on. */
+SUSPENDS enum as_status serve_files_keep(struct exchange *x,
+    struct json_object **failure);
+void serve_files_drop(struct exchange *x);
+
 #endif

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libstore.la
 CORE_LIBS += libstore.la
 libstore_la_SOURCES = \
 	core/store/blob.c core/store/blob.h \
+	core/store/file.c core/store/file.h \
 	core/store/guest.c core/store/guest.h core/store/guest_sql.c \
 	core/store/kv.c core/store/kv.h \
 	core/store/migrate.c \

@@ -11,15 +11,18 @@
  */
 
 #ifndef SERVICES_GRANTS
-#define SERVICES_GRANTS "db"
+#define SERVICES_GRANTS "db files"
 #endif
 
 #define STEPS_MAX 64
+#define READ_MAX 100000
 
 struct script {
 	struct as_call *call;
 	const struct as_json *step;
 	struct as_json *out;
+	const struct as_file *files[STEPS_MAX];
+	size_t n_files;
 };
 
 /* ---- Tables -------------------------------------------------------- */
@@ -59,6 +62,86 @@ op_query(struct script *s)
 	return st;
 }
 
+/* ---- Files --------------------------------------------------------- */
+
+/* "@name": the id of a file that this script has written. */
+static const char *
+file_id(struct script *s)
+{
+	const char *id = as_get_str(s->step, "id", "");
+	size_t i;
+
+	for (i = 0; *id == '@' && i < s->n_files; i++)
+		if (strcmp(s->files[i]->name, id + 1) == 0)
+			return s->files[i]->id;
+	return id;
+}
+
+static enum as_status
+op_stat(struct script *s)
+{
+	const struct as_file *f = NULL;
+	enum as_status st = as_file_stat(s->call, file_id(s), &f);
+
+	if (f != NULL) {
+		as_put_str(s->out, "name", f->name);
+		as_put_str(s->out, "type", f->media_type);
+		as_put_int(s->out, "len", f->len);
+	}
+	return st;
+}
+
+/* "times" the text; the file's id goes out if "show" says so. */
+static enum as_status
+op_write(struct script *s)
+{
+	const char *text = as_get_str(s->step, "text", "");
+	struct as_bytes bytes = { text, strlen(text) };
+	int64_t i, times = as_get_int(s->step, "times", 1);
+	const struct as_file *f = NULL;
+	enum as_status st = AS_OK;
+
+	for (i = 0; i < times && st == AS_OK; i++)
+		st = as_file_write(s->call, as_get_str(s->step, "name", ""),
+		    as_get_str(s->step, "type", NULL), bytes, &f);
+	if (st != AS_OK)
+		return st;
+	as_put_int(s->out, "len", f->len);
+	if (as_get_bool(s->step, "show", false))
+		as_put_str(s->out, "id", f->id);
+	if (s->n_files < STEPS_MAX)
+		s->files[s->n_files++] = f;
+	return AS_OK;
+}
+
+/* From "offset" to the end: how much, and the first bytes. */
+static enum as_status
+op_read(struct script *s)
+{
+	int64_t offset = as_get_int(s->step, "offset", 0);
+	char *buf = as_alloc(s->call, READ_MAX + 1), head[17] = "";
+	int64_t at = offset;
+	enum as_status st;
+	size_t got = 1;
+
+	for (; got > 0; at += (int64_t)got) {
+		st = as_file_read(s->call, file_id(s), at, buf, READ_MAX, &got);
+		if (st != AS_OK)
+			return st;
+		if (at == offset)
+			memcpy(head, buf, got < 16 ? got : 16);
+	}
+	as_put_int(s->out, "len", at - offset);
+	as_put_str(s->out, "head", head);
+	return AS_OK;
+}
+
+static enum as_status
+op_fail(struct script *s)
+{
+	return as_fail(s->call, AS_UPSTREAM, "asked to fail");
+}
+
 /* ---- The script ---------------------------------------------------- */
 
 static const struct op {
@@ -68,6 +151,10 @@ static const struct op {
 	{ "migrate", op_migrate },
 	{ "exec", op_exec },
 	{ "query", op_query },
+	{ "stat", op_stat },
+	{ "write", op_write },
+	{ "read", op_read },
+	{ "fail", op_fail },
 };
 
 static enum as_status
