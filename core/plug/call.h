@@ -112,7 +112,9 @@ enum as_status value_copy(struct as_call *call, const struct as_json *v,
 /* ---- The host's side (exchange.c, serve.c, channel.c) -------------- */
 
 struct file_writer;
+struct serve_program;
 struct serve_stream;
+struct serve_tcp;
 
 struct exchange {
 	struct plug *plug;
@@ -127,6 +129,8 @@ struct exchange {
 	struct serve_stream *streams;
 	uint32_t last_stream;
 	struct file_writer *files; /* that the call writes */
+	struct serve_program *programs;
+	struct serve_tcp *tcps;
 };
 
 /* Makes the call; the failure as a public error. */
@@ -135,7 +139,7 @@ SUSPENDS enum as_status exchange_run(struct exchange *x, struct error *err);
 SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
     struct answer *out);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
-void exchange_close(struct exchange *x); /* streams that were left open */
+SUSPENDS void exchange_close(struct exchange *x); /* what was left open */
 
 /* link->sleep of a plugin that runs on a fiber. */
 SUSPENDS enum as_status fiber_wait_ms(struct as_call *call, int64_t ms);

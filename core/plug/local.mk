@@ -24,6 +24,8 @@ libplug_la_SOURCES = \
 	core/plug/host_json.c \
 	core/plug/host_kv.c \
 	core/plug/host_later.c \
+	core/plug/host_process.c \
+	core/plug/host_tcp.c \
 	core/plug/life.c \
 	core/plug/load.c \
 	core/plug/log_count.c \
@@ -36,10 +38,13 @@ libplug_la_SOURCES = \
 	core/plug/plug.h \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
+	core/plug/programs.c \
 	core/plug/serve.c \
 	core/plug/serve.h \
 	core/plug/serve_db.c \
 	core/plug/serve_file.c \
+	core/plug/serve_process.c \
+	core/plug/serve_tcp.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h

@@ -221,6 +221,8 @@ exchange_close(struct exchange *x)
 		free(s);
 	}
 	serve_files_drop(x);
+	serve_tcps_close(x);
+	serve_processes_close(x);
 }
 
 /* ---- Kept values --------------------------------------------------- */
@@ -332,6 +334,18 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	case SERVE_FILE_READ:
 	case SERVE_FILE_WRITE:
 		st = serve_file(x, m, out, &err);
+		break;
+	case SERVE_PROCESS_OPEN:
+	case SERVE_PROCESS_READ:
+	case SERVE_PROCESS_WRITE:
+	case SERVE_PROCESS_WAIT:
+		st = serve_process(x, m, out, &err);
+		break;
+	case SERVE_TCP_OPEN:
+	case SERVE_TCP_TLS:
+	case SERVE_TCP_READ:
+	case SERVE_TCP_WRITE:
+		st = serve_tcp(x, m, out, &err);
 		break;
 	case SERVE_DB:
 		st = serve_db(x, m, out, &err);

@@ -30,4 +30,12 @@ SUSPENDS enum as_status serve_files_keep(struct exchange *x,
     struct json_object **failure);
 void serve_files_drop(struct exchange *x);
 
+SUSPENDS enum as_status serve_process(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
+SUSPENDS void serve_processes_close(struct exchange *x);
+
+SUSPENDS enum as_status serve_tcp(struct exchange *x, const struct msg *m,
+    struct answer *out, struct error *err);
+void serve_tcps_close(struct exchange *x);
+
 #endif

@@ -96,6 +96,8 @@ struct unit {
 	atomic_uint open; /* calls */
 	bool inited;
 	char error[256];
+	const struct as_field *program_names; /* by the manifest, or NULL */
+	const char **program_paths; /* by the admin, "" if there is none */
 	const char **allow; /* addresses that guarded requests may open */
 	struct counter *calls, *failures;
 	struct unit_counts counts;
@@ -129,6 +131,10 @@ struct plug {
 	unsigned n_starting;
 	struct fiber_wait starting;
 };
+
+/* programs.c.  False: problems of the configuration. */
+bool programs_read(struct unit *u, bool is_used);
+const char *program_path(const struct unit *u, const char *name); /* or NULL */
 
 struct unit *unit_new(struct plug *p, const char *name);
 void unit_rename(struct unit *u, const char *name);

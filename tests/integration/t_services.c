@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/buf.h"
 #include "core/base/mem.h"
@@ -17,9 +19,12 @@
  * at home, on the pool or behind bytes, the same script gives the same answers.
  */
 
+#define PROGRAMS \
+	" : { programs : { sh = \"/bin/sh\"; cat = \"/bin/cat\"; }; };\n"
 #define CONF \
-	"plugins : { toolkit_services : { }; toolkit_serviceshome : { };\n" \
-	"toolkit_servicespool : { }; toolkit_servicesno : { }; };\n"
+	"plugins : { toolkit_services" PROGRAMS \
+	"toolkit_serviceshome" PROGRAMS "toolkit_servicespool" PROGRAMS \
+	"toolkit_servicesno : { }; };\n"
 
 static struct store *store;
 
@@ -366,6 +371,133 @@ body_files(struct plug_env *p)
 	    "no files\"}]");
 }
 
+/* ---- Programs ------------------------------------------------------ */
+
+#define SH(script) "{\"op\":\"run\",\"argv\":[\"sh\",\"-c\",\"" script "\"]"
+#define HEAR ",{\"op\":\"hear\"}"
+#define WAIT ",{\"op\":\"wait\"}"
+
+/* In process, for what names the plugin. */
+static SUSPENDS void
+says(struct plug_env *p, const char *steps, const char *part)
+{
+	char *text = play(p, places[0], steps);
+
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, part));
+	if (strstr(text, part) == NULL)
+		tap_note("%s", text);
+	free(text);
+}
+
+struct killed {
+	struct plug_env *p;
+	const char *place;
+	char *steps;
+	char *said;
+};
+
+static SUSPENDS void
+killed_fiber(void *arg)
+{
+	struct killed *k = arg;
+
+	k->said = play(k->p, k->place, k->steps);
+}
+
+/* Gone, or dead and not reaped by whoever took it over. */
+static bool
+is_dead(long pid)
+{
+	char *path = xasprintf("/proc/%ld/stat", pid);
+	FILE *f = fopen(path, "r");
+	char state = 'Z';
+
+	if (f != NULL && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 'Z';
+	if (f != NULL)
+		fclose(f);
+	free(path);
+	return state == 'Z' || state == 'X';
+}
+
+/* A call that is cancelled leaves no process and no folder. */
+static SUSPENDS void
+programs_end(struct plug_env *p, const char *place)
+{
+	char *dir = env_temp_dir(), *file = xasprintf("%s/told", dir);
+	struct killed k = { .p = p, .place = place };
+	char folder[200] = "";
+	long pids[2] = { 0, 0 };
+	struct fiber_ref f;
+	FILE *told;
+	int n = 0;
+
+	k.steps = xasprintf(SH("sleep 1000 & echo $$ $! $PWD >$F.new; "
+			       "mv $F.new $F; wait") ",\"env\":\"F=%s\"}" HEAR,
+	    file);
+	f = fiber_spawn(p->loop, "killed", killed_fiber, &k);
+	while (n != 3) {
+		fiber_sleep(5);
+		if ((told = fopen(file, "r")) == NULL)
+			continue;
+		n = fscanf(told, "%ld %ld %199s", &pids[0], &pids[1], folder);
+		fclose(told);
+	}
+	CU_ASSERT_EQUAL(access(folder, F_OK), 0);
+	CU_ASSERT_FALSE(is_dead(pids[0]) || is_dead(pids[1]));
+	fiber_cancel(f);
+	fiber_join(f, 0);
+	while (
+	    !is_dead(pids[0]) || !is_dead(pids[1]) || access(folder, F_OK) == 0)
+		fiber_sleep(5);
+	free(k.steps);
+	free(k.said);
+	free(file);
+	env_remove(dir);
+}
+
+static SUSPENDS void
+body_programs(struct plug_env *p)
+{
+	CU_ASSERT_EQUAL_FATAL(p->loaded, AS_OK);
+	plays(p, SH("echo out; echo err >&2; exit 3") "}" HEAR WAIT,
+	    "[{\"st\":0},{\"len\":4,\"out\":\"out\\n\",\"err\":\"err\\n\","
+	    "\"st\":16},{\"code\":3,\"st\":0}]");
+	/* Nothing of ours: no variables, no descriptors, an empty folder. */
+	plays(p,
+	    SH("echo $FOO $HOME $PATHX; echo *; ls /proc/self/fd | wc -l; "
+	       "ulimit -c; umask") ",\"env\":\"FOO=bar\"}" HEAR WAIT,
+	    "[{\"st\":0},{\"len\":15,\"out\":\"bar\\n*\\n4\\n0\\n0077\\n\","
+	    "\"err\":\"\",\"st\":16},{\"code\":0,\"st\":0}]");
+	/* More than a pipe holds, both ways at once. */
+	plays(p,
+	    "{\"op\":\"run\",\"argv\":[\"cat\"],\"input\":\"first\"},"
+	    "{\"op\":\"feed\",\"text\":\"" K "\",\"times\":400},"
+	    "{\"op\":\"feed\"}" HEAR WAIT,
+	    "[{\"st\":0},{\"st\":0},{\"st\":0},{\"len\":400005,"
+	    "\"out\":\"first01234567890123456789012345678901234567890123456789"
+	    "012345678901234567890123\",\"err\":\"\",\"st\":16},"
+	    "{\"code\":0,\"st\":0}]");
+	plays(p, SH("kill -TERM $$") "}" WAIT,
+	    "[{\"st\":0},{\"code\":-15,\"st\":0}]");
+	plays(p, SH("while :; do :; done") ",\"cpu_ms\":1}" WAIT,
+	    "[{\"st\":0},{\"code\":-9,\"st\":0}]");
+	plays(p,
+	    SH("exec 0<&-; echo x; sleep 60") "},{\"op\":\"feed\",\"text\":"
+					      "\"" K "\",\"times\":100}",
+	    "[{\"st\":0},{\"st\":5,\"why\":\"the program does not read any "
+	    "more\"}]");
+	says(p, "{\"op\":\"run\",\"argv\":[\"none\"]}",
+	    "set plugins.toolkit_services.programs.none to its path");
+	says(p, "{\"op\":\"run\",\"argv\":[\"/bin/sh\"]}",
+	    ".grants do not have \\\"process:/bin/sh\\\"");
+	says(p, "{\"op\":\"run\",\"argv\":[]}", "no name of a program");
+	says(p, "{\"op\":\"wait\"}", "no program");
+	for (int i = 0; places[i] != NULL; i++)
+		programs_end(p, places[i]);
+	is_forbidden(p, "{\"op\":\"run\",\"argv\":[\"sh\"]}", "process:sh");
+}
+
 /* ---- Suites -------------------------------------------------------- */
 
 static void
@@ -392,9 +524,16 @@ test_files(void)
 	run_everywhere(body_files);
 }
 
+static void
+test_programs(void)
+{
+	run_everywhere(body_programs);
+}
+
 static CU_TestInfo tests[] = {
 	{ "db", test_db },
 	{ "files", test_files },
+	{ "programs", test_programs },
 	CU_TEST_INFO_NULL,
 };
 
@@ -409,5 +548,6 @@ main(void)
 		CU_SUITE_INFO_NULL,
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return tap_run(suites);
 }

@@ -2,6 +2,8 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <agentstudio/db.h>
+#include <agentstudio/process.h>
+#include <agentstudio/stream.h>
 #include <agentstudio/toolkit.h>
 
 /*
@@ -11,7 +13,9 @@
  */
 
 #ifndef SERVICES_GRANTS
-#define SERVICES_GRANTS "db files"
+#define SERVICES_GRANTS \
+	"db files process:sh process:cat process:none net:127.0.0.1 " \
+	"net:localhost"
 #endif
 
 #define STEPS_MAX 64
@@ -23,6 +27,8 @@ struct script {
 	struct as_json *out;
 	const struct as_file *files[STEPS_MAX];
 	size_t n_files;
+	struct as_process *program; /* the last one */
+	struct as_stream *stream; /* the same */
 };
 
 /* ---- Tables -------------------------------------------------------- */
@@ -136,6 +142,132 @@ op_read(struct script *s)
 	return AS_OK;
 }
 
+/* ---- Programs ------------------------------------------------------ */
+
+/* "argv", "env", "input", "memory", "cpu_ms". */
+static enum as_status
+op_run(struct script *s)
+{
+	const char *argv[STEPS_MAX + 1] = { NULL }, *env[] = { NULL, NULL };
+	struct as_iter it = as_each(as_get(s->step, "argv"));
+	const char *input = as_get_str(s->step, "input", "");
+	struct as_bytes bytes = { input, strlen(input) };
+	size_t n = 0;
+
+	while (n < STEPS_MAX && as_next(&it))
+		argv[n++] = as_str(it.value, NULL);
+	env[0] = as_get_str(s->step, "env", NULL);
+	return as_process_open(s->call,
+	    AS_TABLE(as_process_start, .argv = argv, .env = env, .input = bytes,
+		.memory = as_get_int(s->step, "memory", 0),
+		.cpu_ms = as_get_int(s->step, "cpu_ms", 0)),
+	    &s->program);
+}
+
+/* "times" the text, or, without one, the end. */
+static enum as_status
+op_feed(struct script *s)
+{
+	const char *text = as_get_str(s->step, "text", "");
+	struct as_bytes bytes = { text, strlen(text) };
+	int64_t i, times = as_get_int(s->step, "times", 1);
+	enum as_status st = AS_OK;
+
+	for (i = 0; i < times && st == AS_OK; i++)
+		st = as_process_write(s->call, s->program, bytes);
+	return st;
+}
+
+/* All that it says: how much, and the first bytes, on each pipe. */
+static enum as_status
+op_hear(struct script *s)
+{
+	char head[2][80] = { "", "" };
+	int64_t len[2] = { 0, 0 };
+	enum as_process_pipe pipe;
+	struct as_bytes piece;
+	enum as_status st;
+	size_t n, i;
+
+	while ((st = as_process_read(s->call, s->program, &pipe, &piece)) ==
+	       AS_OK) {
+		i = pipe == AS_PIPE_ERROR;
+		n = (size_t)len[i] < 79 ? 79 - (size_t)len[i] : 0;
+		n = n < piece.len ? n : piece.len;
+		memcpy(head[i] + (len[i] < 79 ? len[i] : 79), piece.ptr, n);
+		len[i] += (int64_t)piece.len;
+	}
+	as_put_int(s->out, "len", len[0]);
+	as_put_str(s->out, "out", head[0]);
+	as_put_str(s->out, "err", head[1]);
+	return st;
+}
+
+static enum as_status
+op_wait(struct script *s)
+{
+	int32_t code;
+	enum as_status st = as_process_wait(s->call, s->program, &code);
+
+	as_put_int(s->out, "code", code);
+	return st;
+}
+
+/* ---- Streams ------------------------------------------------------- */
+
+static enum as_status
+op_connect(struct script *s)
+{
+	return as_stream_open(s->call,
+	    AS_TABLE(as_stream_address, .host = as_get_str(s->step, "host", ""),
+		.port = (uint32_t)as_get_int(s->step, "port", 0),
+		.server_name = as_get_str(s->step, "name", NULL),
+		.tls = as_get_bool(s->step, "tls", false),
+		.idle_ms = as_get_int(s->step, "idle_ms", 0)),
+	    &s->stream);
+}
+
+static enum as_status
+op_tls(struct script *s)
+{
+	return as_stream_start_tls(s->call, s->stream);
+}
+
+static enum as_status
+op_say(struct script *s)
+{
+	const char *text = as_get_str(s->step, "text", "");
+	struct as_bytes bytes = { text, strlen(text) };
+	int64_t i, times = as_get_int(s->step, "times", 1);
+	enum as_status st = AS_OK;
+
+	for (i = 0; i < times && st == AS_OK; i++)
+		st = as_stream_write(s->call, s->stream, bytes);
+	return st;
+}
+
+/* Until "n" bytes have come, or the end. */
+static enum as_status
+op_listen(struct script *s)
+{
+	int64_t len = 0, want = as_get_int(s->step, "n", 1 << 30);
+	struct as_bytes piece;
+	enum as_status st = AS_OK;
+	char head[41] = "";
+	size_t n;
+
+	while (len < want &&
+	       (st = as_stream_read(s->call, s->stream, &piece)) == AS_OK) {
+		n = len < 40 ? 40 - (size_t)len : 0;
+		n = n < piece.len ? n : piece.len;
+		memcpy(head + (len < 40 ? len : 40), piece.ptr, n);
+		len += (int64_t)piece.len;
+	}
+	as_put_int(s->out, "len", len);
+	as_put_str(s->out, "head", head);
+	return st;
+}
+
 static enum as_status
 op_fail(struct script *s)
 {
@@ -155,6 +287,14 @@ static const struct op {
 	{ "write", op_write },
 	{ "read", op_read },
 	{ "fail", op_fail },
+	{ "run", op_run },
+	{ "feed", op_feed },
+	{ "hear", op_hear },
+	{ "wait", op_wait },
+	{ "connect", op_connect },
+	{ "tls", op_tls },
+	{ "say", op_say },
+	{ "listen", op_listen },
 };
 
 static enum as_status
@@ -193,6 +333,15 @@ play(struct as_call *call, const void *in)
 	return st == AS_CANCELED ? st : as_reply(call, all);
 }
 
+struct conf {
+	struct as_list allow;
+};
+
+static const struct as_field options[] = {
+	AS_LIST(struct conf, allow, 0, 10, 0, "Addresses."),
+	AS_END,
+};
+
 static const struct as_tool tools[] = {
 	{ .name = "play",
 	    .doc = "Plays a script.",
@@ -203,4 +352,5 @@ static const struct as_tool tools[] = {
 
 AS_PLUGIN(.name = SERVICES_NAME, .summary = "Uses the host's services.",
     .version = "1.0.0", .flags = SERVICES_FLAGS, .grants = SERVICES_GRANTS,
+    AS_OPTIONS(struct conf, options),
     .toolkit = AS_TOOLKIT(.title = "Services", .tools = tools));
