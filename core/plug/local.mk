@@ -178,7 +178,8 @@ tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_services
-tests_integration_t_services_SOURCES = tests/integration/t_services.c
+tests_integration_t_services_SOURCES = tests/integration/t_services.c \
+	tests/integration/tls_peer.c tests/integration/tls_peer.h
 tests_integration_t_services_LDADD = tests/libplugenv.la tests/libstoreenv.la \
 	libplug.la libstore.la libclient.la libloop.la libbase.la $(TEST_LIBS)
 

@@ -12,6 +12,7 @@
 #include "core/store/guest.h"
 #include "tests/integration/plug_env.h"
 #include "tests/integration/store_env.h"
+#include "tests/integration/tls_peer.h"
 #include "tests/tap.h"
 
 /*
@@ -19,14 +20,17 @@
  * at home, on the pool or behind bytes, the same script gives the same answers.
  */
 
-#define PROGRAMS \
-	" : { programs : { sh = \"/bin/sh\"; cat = \"/bin/cat\"; }; };\n"
+#define OPTIONS \
+	" : { programs : { sh = \"/bin/sh\"; cat = \"/bin/cat\"; };" \
+	"allow = [\"127.0.0.1:PORT\", \"localhost:PORT\"]; };\n"
 #define CONF \
-	"plugins : { toolkit_services" PROGRAMS \
-	"toolkit_serviceshome" PROGRAMS "toolkit_servicespool" PROGRAMS \
-	"toolkit_servicesno : { }; };\n"
+	"plugins : { toolkit_services" OPTIONS "toolkit_serviceshome" OPTIONS \
+	"toolkit_servicespool" OPTIONS "toolkit_servicesno : { }; };\n"
 
 static struct store *store;
+static int port; /* of the peer */
+
+static char *with_port(const char *text);
 
 static const char *const places[] = { "services_play", "serviceshome_play",
 	"servicespool_play", NULL };
@@ -498,18 +502,105 @@ body_programs(struct plug_env *p)
 	is_forbidden(p, "{\"op\":\"run\",\"argv\":[\"sh\"]}", "process:sh");
 }
 
+/* ---- Streams ------------------------------------------------------- */
+
+#define OPEN(host, more) \
+	"{\"op\":\"connect\",\"host\":\"" host "\",\"port\":PORT" more "}"
+#define SAY(text) ",{\"op\":\"say\",\"text\":\"" text "\"}"
+#define LISTEN(n) ",{\"op\":\"listen\",\"n\":" n "}"
+#define HEARD(n, text) ",{\"len\":" n ",\"head\":\"" text "\",\"st\":0}"
+#define DONE ",{\"st\":0}"
+#define ENDED ",{\"len\":0,\"head\":\"\",\"st\":16}"
+
+static SUSPENDS void
+plays_there(struct plug_env *p, const char *steps, const char *want)
+{
+	char *with = with_port(steps);
+
+	plays(p, with, want);
+	free(with);
+}
+
+static SUSPENDS void
+says_there(struct plug_env *p, const char *steps, const char *part)
+{
+	char *with = with_port(steps);
+
+	says(p, with, part);
+	free(with);
+}
+
+static SUSPENDS void
+body_streams(struct plug_env *p)
+{
+	CU_ASSERT_EQUAL_FATAL(p->loaded, AS_OK);
+	plays_there(p,
+	    OPEN("127.0.0.1", "") SAY("hello") LISTEN("5") SAY("BYE\\n")
+		LISTEN("1"),
+	    "[{\"st\":0}" DONE HEARD("5", "hello") DONE ENDED "]");
+	plays_there(p,
+	    OPEN("localhost", ",\"tls\":true") SAY("secret") LISTEN("6")
+		SAY("BYE\\n") LISTEN("1"),
+	    "[{\"st\":0}" DONE HEARD("6", "secret") DONE ENDED "]");
+	plays_there(p,
+	    OPEN("127.0.0.1", ",\"name\":\"localhost\"") SAY("STARTTLS\\n")
+		LISTEN("3") ",{\"op\":\"tls\"}" SAY("secret") LISTEN("6"),
+	    "[{\"st\":0}" DONE HEARD("3", "go\\n")
+		DONE DONE HEARD("6", "secret") "]");
+	/* A certificate of another name, and one that nobody vouches for. */
+	says_there(p, OPEN("127.0.0.1", ",\"tls\":true"),
+	    "IP address mismatch");
+	says_there(p,
+	    OPEN("localhost", ",\"tls\":true,\"name\":\"other.test\""),
+	    "hostname mismatch");
+	says_there(p, OPEN("localhost", ",\"tls\":true,\"name\":\"evil.test\""),
+	    "self-signed");
+	says_there(p,
+	    OPEN("127.0.0.1", ",\"idle_ms\":50") SAY("HANG\\n") LISTEN("1"),
+	    "says nothing for 50 ms");
+	/* What nobody has allowed. */
+	says_there(p, OPEN("example.com", ""),
+	    ".grants do not have \\\"net:example.com\\\"");
+	says(p, "{\"op\":\"connect\",\"host\":\"127.0.0.1\",\"port\":1}",
+	    "not a public address; an admin may add it to "
+	    "plugins.toolkit_services.allow");
+	says(p, "{\"op\":\"connect\",\"host\":\"127.0.0.1\",\"port\":0}",
+	    "a port from 1");
+	says(p, "{\"op\":\"listen\"}", "no stream");
+	is_forbidden(p,
+	    "{\"op\":\"connect\",\"host\":\"localhost\",\"port\":1}",
+	    "net:localhost");
+}
+
 /* ---- Suites -------------------------------------------------------- */
+
+/* A text with the peer's port in each place of PORT; the caller frees it. */
+static char *
+with_port(const char *text)
+{
+	struct buf b = { 0 };
+	const char *at;
+
+	for (; (at = strstr(text, "PORT")) != NULL; text = at + 4)
+		buf_printf(&b, "%.*s%d", (int)(at - text), text, port);
+	buf_add_str(&b, text);
+	return buf_take(&b);
+}
 
 static void
 run_everywhere(void (*body)(struct plug_env *p))
 {
+	static const unsigned flags[] = { 0, ENV_LOOPBACK, ENV_HOME_ELSEWHERE };
+	char *conf;
+
 	if (!env_ready())
 		return;
+	conf = with_port(CONF);
 	plug_env_more = bind_more;
-	plug_env_run(CONF, 0, body);
-	plug_env_run(CONF, ENV_LOOPBACK, body);
-	plug_env_run(CONF, ENV_HOME_ELSEWHERE, body);
+	for (size_t i = 0; i < N_ITEMS(flags); i++)
+		plug_env_run(conf, flags[i], body);
 	plug_env_more = NULL;
+	free(conf);
 }
 
 static void
@@ -530,10 +621,17 @@ test_programs(void)
 	run_everywhere(body_programs);
 }
 
+static void
+test_streams(void)
+{
+	run_everywhere(body_streams);
+}
+
 static CU_TestInfo tests[] = {
 	{ "db", test_db },
 	{ "files", test_files },
 	{ "programs", test_programs },
+	{ "streams", test_streams },
 	CU_TEST_INFO_NULL,
 };
 
@@ -548,6 +646,14 @@ main(void)
 		CU_SUITE_INFO_NULL,
 	};
 
+	/* Once: a process reads its authorities' certificates once. */
+	char *dir = env_temp_dir();
+	int rc;
+
 	signal(SIGPIPE, SIG_IGN);
-	return tap_run(suites);
+	port = tls_peer_start(dir);
+	rc = tap_run(suites);
+	tls_peer_stop();
+	env_remove(dir);
+	return rc;
 }
