@@ -81,6 +81,11 @@ SUSPENDS void inbox_events(struct http_req *req);
 
 SUSPENDS void ws_chat(struct http_req *req);
 
+/* files_api.c */
+SUSPENDS void thread_files_list(struct http_req *req);
+SUSPENDS void thread_file_upload(struct http_req *req);
+SUSPENDS void file_download(struct http_req *req);
+
 /* hooks_api.c */
 SUSPENDS void webhooks_list(struct http_req *req);
 SUSPENDS void webhooks_create(struct http_req *req);

@@ -13,6 +13,7 @@ libapi_la_SOURCES = \
 	core/api/chat.c \
 	core/api/chat_ctx.h \
 	core/api/events.c \
+	core/api/files_api.c \
 	core/api/handlers.h \
 	core/api/health_api.c \
 	core/api/hooks_api.c core/api/hooks_api.h \
@@ -38,6 +39,7 @@ libapi_la_SOURCES = \
 	core/api/schemas_branches.c \
 	core/api/schemas_chat.c \
 	core/api/schemas_events.c \
+	core/api/schemas_files.c \
 	core/api/schemas_hooks.c \
 	core/api/schemas_impl.h \
 	core/api/schemas_inbox.c \

@@ -333,6 +333,8 @@ success_content(const struct route *r)
 		    json_object_get(jget(sse, "text/event-stream")));
 		json_object_put(sse);
 	}
+	if (c == NULL && r->flags & ROUTE_BYTES)
+		c = content("application/octet-stream", jobj());
 	if (c == NULL && r->fn == health_metrics)
 		c = content("text/plain", string_schema(NULL, 0));
 	return c;
@@ -361,7 +363,8 @@ responses(const struct route *r)
 	if (c != NULL)
 		jput(ok, "content", c);
 	jput(all, text, ok);
-	if (r->flags & ROUTE_RAW) /* what came before is no news */
+	if ((r->flags & (ROUTE_RAW | ROUTE_BYTES)) == ROUTE_RAW)
+		/* what came before is no news */
 		jput(all, "200", json_object_get(ok));
 	codes_of(r, &codes);
 	add_errors(all, &codes);
@@ -376,7 +379,9 @@ request_body(const struct route *r)
 	struct json_object *o = jobj();
 
 	jput_bool(o, "required", !(r->flags & ROUTE_BODY_OPTIONAL));
-	if (r->flags & ROUTE_RAW)
+	if (r->flags & ROUTE_BYTES)
+		jput(o, "content", content("application/octet-stream", jobj()));
+	else if (r->flags & ROUTE_RAW)
 		jput(o, "content", content("application/json", jobj()));
 	else
 		jput(o, "content", content("application/json", ref(r->in)));

@@ -218,6 +218,26 @@ const struct route api_routes[] = {
 	    .flags = ROUTE_WEBSOCKET | ROUTE_AUTH_OPTIONAL, .status = 101,
 	    .query = "SocketQuery", .errors = "NOT_FOUND ORIGIN_FORBIDDEN" },
 
+	/* ---- Files */
+	{ .method = "GET", .path = "/api/threads/{id:uuid}/files",
+	    .fn = thread_files_list, .name = "thread_files", .tag = "files",
+	    .summary = "Files of my thread, newest first.",
+	    .role = ROUTE_USER, .out = "FilePage", .query = "PageQuery",
+	    .errors = "NOT_FOUND" },
+	{ .method = "POST", .path = "/api/threads/{id:uuid}/files",
+	    .fn = thread_file_upload, .name = "thread_file_upload",
+	    .tag = "files",
+	    .summary = "Give the thread a file that its tools can read; the body is its bytes.",
+	    .role = ROUTE_USER, .flags = ROUTE_RAW | ROUTE_BYTES,
+	    .out = "File", .status = 201, .query = "FileUploadQuery",
+	    .errors = "NOT_FOUND VALIDATION_FAILED BAD_REQUEST",
+	    .max_body = 16 * 1024 * 1024 },
+	{ .method = "GET", .path = "/api/files/{id:uuid}",
+	    .fn = file_download, .name = "file_download", .tag = "files",
+	    .summary = "The bytes of a file, or with Range a part of them.",
+	    .role = ROUTE_USER, .flags = ROUTE_BYTES,
+	    .errors = "NOT_FOUND" },
+
 	/* ---- Runs */
 	{ .method = "GET", .path = "/api/runs", .fn = runs_list,
 	    .name = "runs_list", .tag = "runs",

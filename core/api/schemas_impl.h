@@ -16,6 +16,7 @@ extern const struct schema_row api_schemas_auth[];
 extern const struct schema_row api_schemas_branches[];
 extern const struct schema_row api_schemas_chat[];
 extern const struct schema_row api_schemas_events[];
+extern const struct schema_row api_schemas_files[];
 extern const struct schema_row api_schemas_hooks[];
 extern const struct schema_row api_schemas_inbox[];
 extern const struct schema_row api_schemas_models[];

@@ -3,9 +3,13 @@
 
 #include <stdlib.h>
 
+#include "core/base/json.h"
+#include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
+#include "core/plug/serve.h"
 #include "core/run/world.h"
+#include "core/store/guest.h"
 #include "core/store/kv.h"
 
 /*
@@ -33,6 +37,17 @@ service_http(void *arg, struct loop *loop)
 	return NULL;
 }
 
+static struct store *
+service_store(void *arg, struct loop *loop)
+{
+	struct node *n = arg;
+
+	for (int i = 0; i < n->n_loops; i++)
+		if (n->loops[i].app.loop == loop)
+			return n->loops[i].app.store;
+	return NULL;
+}
+
 static SUSPENDS enum as_status
 service_kv_get(void *arg, const char *plugin, int scope, const char *owner,
     const char *key, struct json_object **out, int64_t *version,
@@ -53,6 +68,33 @@ service_kv_put(void *arg, const char *plugin, int scope, const char *owner,
 	return kv_put(app_here(arg)->store, &k, value, ttl_ms, if_version, err);
 }
 
+static SUSPENDS enum as_status
+service_db(void *arg, const char *plugin, int kind, struct json_object *texts,
+    struct json_object *params, struct json_object **rows, int64_t *changed,
+    struct error *err)
+{
+	size_t i, n = json_object_array_length(texts);
+	const char **list = xcalloc(n + 1, sizeof(*list));
+	struct guest_call call = { .kind = (enum guest_kind)kind,
+		.name = plugin,
+		.texts = list,
+		.n_texts = (int)n,
+		.params = params };
+	enum as_status st;
+
+	for (i = 0; i < n; i++)
+		list[i] = json_object_get_string(
+		    json_object_array_get_idx(texts, i));
+	st = guest_run(app_here(arg)->store, &call, rows, changed, err);
+	free(list);
+	return st;
+}
+
+_Static_assert((int)SERVE_DB_QUERY == GUEST_QUERY &&
+		   (int)SERVE_DB_EXEC == GUEST_EXEC &&
+		   (int)SERVE_DB_MIGRATE == GUEST_MIGRATE,
+    "the numbers cross as they are");
+
 bool
 node_plugins_load(struct node *n)
 {
@@ -63,6 +105,8 @@ node_plugins_load(struct node *n)
 		.home = node_first(n)->app.loop,
 		.kv_get = service_kv_get,
 		.kv_put = service_kv_put,
+		.db = service_db,
+		.store = service_store,
 	};
 	const char **dirs = settings_plugin_dirs(n->p.settings);
 	bool ok;

@@ -9,6 +9,8 @@ libloop_la_SOURCES = \
 	core/loop/impl.h \
 	core/loop/loop.c core/loop/loop.h \
 	core/loop/pool.c core/loop/pool.h \
+	core/loop/program.c core/loop/program.h \
+	core/loop/program_child.c core/loop/program_impl.h \
 	core/loop/stack.c core/loop/stack.h \
 	core/loop/switch.c core/loop/switch.h \
 	core/loop/timer.c \

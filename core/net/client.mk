@@ -7,7 +7,8 @@ libclient_la_SOURCES = \
 	core/net/http_client_impl.h core/net/http_curl.c \
 	core/net/http_guard.c core/net/http_stream.c \
 	core/net/http_hop.c core/net/http_hop.h \
-	core/net/sse_parser.c core/net/sse_parser.h
+	core/net/sse_parser.c core/net/sse_parser.h \
+	core/net/tcp.c core/net/tcp.h core/net/tcp_impl.h core/net/tcp_tls.c
 
 check_PROGRAMS += tests/unit/t_sse_parser
 tests_unit_t_sse_parser_SOURCES = tests/unit/t_sse_parser.c

@@ -30,7 +30,8 @@ enum route_flags {
 	ROUTE_BODY_OPTIONAL = 1 << 3,
 	ROUTE_AUTH_OPTIONAL = 1 << 4, /* authenticate if there is something */
 	ROUTE_HIDDEN = 1 << 5, /* not in the OpenAPI document */
-	ROUTE_RAW = 1 << 6 /* the body is bytes of any type: http_body */
+	ROUTE_RAW = 1 << 6, /* the body is bytes of any type: http_body */
+	ROUTE_BYTES = 1 << 7 /* they, or those of the answer, are a file's */
 };
 
 typedef void route_fn(struct http_req *req);

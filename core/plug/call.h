@@ -115,7 +115,10 @@ enum as_status value_copy(struct as_call *call, const struct as_json *v,
 
 /* ---- The host's side (exchange.c, serve.c, channel.c) -------------- */
 
+struct file_writer;
+struct serve_program;
 struct serve_stream;
+struct serve_tcp;
 
 struct exchange {
 	struct plug *plug;
@@ -131,6 +134,9 @@ struct exchange {
 	struct serve_stream *streams;
 	uint32_t last_stream;
 	bool parked; /* it has asked, and there is no answer yet */
+	struct file_writer *files; /* that the call writes */
+	struct serve_program *programs;
+	struct serve_tcp *tcps;
 };
 
 /* Makes the call; the failure as a public error. */
@@ -142,7 +148,7 @@ SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
 SUSPENDS enum as_status exchange_here(struct exchange *x,
     const struct as_call_info *info, struct json_object **failure);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
-void exchange_close(struct exchange *x); /* streams that were left open */
+SUSPENDS void exchange_close(struct exchange *x); /* what was left open */
 /* serve_account.c: secrets and credentials */
 enum as_status serve_account(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);

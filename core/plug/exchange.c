@@ -11,6 +11,7 @@
 #include "core/loop/loop.h"
 #include "core/plug/call.h"
 #include "core/plug/child.h"
+#include "core/plug/serve.h"
 #include "core/plug/unit.h"
 
 /*
@@ -395,6 +396,8 @@ exchange_held(struct exchange *x, struct error *err)
 	if (on_fiber)
 		deadline = deadline_start(x);
 	st = exchange_go(x, &failure);
+	if (st == AS_OK)
+		st = serve_files_keep(x, &failure);
 	if (on_fiber)
 		fiber_deadline_set(deadline);
 	exchange_close(x);

@@ -33,11 +33,14 @@ libplug_la_SOURCES = \
 	core/plug/host.h \
 	core/plug/host_account.c \
 	core/plug/host_ask.c \
+	core/plug/host_db.c \
 	core/plug/host_emit.c \
+	core/plug/host_file.c \
 	core/plug/host_http.c \
 	core/plug/host_json.c \
 	core/plug/host_kv.c \
-	core/plug/host_later.c \
+	core/plug/host_process.c \
+	core/plug/host_tcp.c \
 	core/plug/life.c \
 	core/plug/load.c \
 	core/plug/log_count.c \
@@ -55,6 +58,12 @@ libplug_la_SOURCES = \
 	core/plug/serve.c \
 	core/plug/serve_account.c \
 	core/plug/serve_ask.c \
+	core/plug/programs.c \
+	core/plug/serve.h \
+	core/plug/serve_db.c \
+	core/plug/serve_file.c \
+	core/plug/serve_process.c \
+	core/plug/serve_tcp.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h \
@@ -78,6 +87,29 @@ tests_integration_plug_toolkit_pool_la_SOURCES = tests/integration/plug/probe.c
 tests_integration_plug_toolkit_pool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DPROBE_NAME='"toolkit_pool"' -DPROBE_FLAGS=AS_BLOCKING
 tests_integration_plug_toolkit_pool_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += \
+	tests/integration/plug/toolkit_services.la \
+	tests/integration/plug/toolkit_serviceshome.la \
+	tests/integration/plug/toolkit_servicespool.la \
+	tests/integration/plug/toolkit_servicesno.la
+tests_integration_plug_toolkit_services_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_services_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_services"' -DSERVICES_FLAGS=AS_PARALLEL
+tests_integration_plug_toolkit_services_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_serviceshome_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_serviceshome_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_serviceshome"' -DSERVICES_FLAGS=0
+tests_integration_plug_toolkit_serviceshome_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_servicespool_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_servicespool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_servicespool"' -DSERVICES_FLAGS=AS_BLOCKING
+tests_integration_plug_toolkit_servicespool_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_servicesno_la_SOURCES = tests/integration/plug/services.c
+tests_integration_plug_toolkit_servicesno_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DSERVICES_NAME='"toolkit_servicesno"' -DSERVICES_FLAGS=AS_PARALLEL \
+	-DSERVICES_GRANTS='"kv"'
+tests_integration_plug_toolkit_servicesno_la_LDFLAGS = $(PROBE_LDFLAGS)
 
 check_LTLIBRARIES += \
 	tests/integration/plug/toolkit_crash.la \
@@ -181,7 +213,7 @@ tests_integration_plug_toolkit_short_la_LDFLAGS = $(PROBE_LDFLAGS)
 check_LTLIBRARIES += tests/libplugenv.la
 tests_libplugenv_la_SOURCES = \
 	tests/integration/plug_env.c tests/integration/plug_env.h
-PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
+PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libstore.la libclient.la libloop.la \
 	libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_plug
@@ -204,6 +236,11 @@ tests_integration_t_offer_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_grant
 tests_integration_t_grant_SOURCES = tests/integration/t_grant.c
 tests_integration_t_grant_LDADD = $(PLUG_TEST_LIBS)
+check_PROGRAMS += tests/integration/t_services
+tests_integration_t_services_SOURCES = tests/integration/t_services.c \
+	tests/integration/tls_peer.c tests/integration/tls_peer.h
+tests_integration_t_services_LDADD = tests/libplugenv.la tests/libstoreenv.la \
+	libplug.la libstore.la libclient.la libloop.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
@@ -220,7 +257,7 @@ tests_unit_t_plug_json_LDADD = $(PLUG_TEST_LIBS)
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_frame
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
-tests_fuzz_fuzz_frame_LDADD = libplug.la libbase.la $(DEP_LIBS)
+tests_fuzz_fuzz_frame_LDADD = libplug.la libstore.la libclient.la libloop.la libbase.la $(DEP_LIBS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/frame tests/fuzz/frame.dict

@@ -74,6 +74,18 @@ enum msg_kind {
 	SERVE_KEEP, /* name: key, value */
 	SERVE_CREDENTIAL, /* name */
 	SERVE_SECRET, /* name */
+	SERVE_DB, /* n: serve_db_kind, value: {texts, params} */
+	SERVE_FILE_STAT, /* name: id */
+	SERVE_FILE_READ, /* name: id, n: offset, index: bytes at most */
+	SERVE_FILE_WRITE, /* name, id: media type, bytes */
+	SERVE_PROCESS_OPEN, /* value: {argv, env, ...}, bytes: its input */
+	SERVE_PROCESS_READ, /* n: which program */
+	SERVE_PROCESS_WRITE, /* the same, bytes */
+	SERVE_PROCESS_WAIT, /* the same */
+	SERVE_TCP_OPEN, /* value: {host, port, server_name, tls, idle_ms} */
+	SERVE_TCP_TLS, /* n: which stream */
+	SERVE_TCP_READ, /* the same */
+	SERVE_TCP_WRITE, /* the same, bytes */
 	SERVE_OTHER, /* name: a service that is not bound */
 
 	/* What comes back. */

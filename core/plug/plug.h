@@ -33,6 +33,7 @@ struct json_object;
 struct plug; /* all plugins of the process */
 struct pool;
 struct schema;
+struct store;
 
 /* What the host needs from above; main binds it.  Members may be NULL: then
  * the service answers AS_UNSUPPORTED. */
@@ -68,6 +69,16 @@ struct plug_services {
 	    int scope, const char *owner, const char *key,
 	    struct json_object *value, int64_t ttl_ms, int64_t if_version,
 	    struct error *err);
+	/*
+	 * Statements over the plugin's own tables: one, or the steps of its
+	 * migration (kind is an enum serve_db_kind of serve.h).  params is an
+	 * array or NULL.  Only a query gives *rows, an array of objects.
+	 */
+	SUSPENDS enum as_status (*db)(void *arg, const char *plugin, int kind,
+	    struct json_object *texts, struct json_object *params,
+	    struct json_object **rows, int64_t *changed, struct error *err);
+	/* Where files are. */
+	struct store *(*store)(void *arg, struct loop *loop);
 };
 
 /*

@@ -10,6 +10,7 @@
 #include "core/plug/child.h"
 #include "core/plug/grant.h"
 #include "core/plug/origin.h"
+#include "core/plug/serve.h"
 #include "core/plug/unit.h"
 
 /*
@@ -217,6 +218,9 @@ exchange_close(struct exchange *x)
 		http_close(s->http);
 		free(s);
 	}
+	serve_files_drop(x);
+	serve_tcps_close(x);
+	serve_processes_close(x);
 }
 
 /* ---- Kept values --------------------------------------------------- */
@@ -337,6 +341,26 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	case SERVE_ASK:
 	case SERVE_KEEP:
 		st = serve_ask(x, m, out, &err);
+		break;
+	case SERVE_FILE_STAT:
+	case SERVE_FILE_READ:
+	case SERVE_FILE_WRITE:
+		st = serve_file(x, m, out, &err);
+		break;
+	case SERVE_PROCESS_OPEN:
+	case SERVE_PROCESS_READ:
+	case SERVE_PROCESS_WRITE:
+	case SERVE_PROCESS_WAIT:
+		st = serve_process(x, m, out, &err);
+		break;
+	case SERVE_TCP_OPEN:
+	case SERVE_TCP_TLS:
+	case SERVE_TCP_READ:
+	case SERVE_TCP_WRITE:
+		st = serve_tcp(x, m, out, &err);
+		break;
+	case SERVE_DB:
+		st = serve_db(x, m, out, &err);
 		break;
 	default:
 		st = error_set(&err, ERR_UNSUPPORTED, "no such service");

@@ -228,11 +228,13 @@ read_options(struct unit *u, enum wanted wanted)
 		wanted = WANTED_NO;
 	if (wanted == WANTED_NO) {
 		check_options(u, path);
+		programs_read(u, false);
 		return false;
 	}
 	u->conf = arena_alloc(u->arena, p->conf_size + 1);
 	if (!conf_section(u->source->conf, path, p->options, p->field_size,
-		u->conf, words_of_host))
+		u->conf, words_of_host) ||
+	    !programs_read(u, true))
 		return false;
 	read_allow(u);
 	return true;

@@ -158,6 +158,8 @@ struct unit {
 	bool inited; /* init has succeeded, fini has not run */
 	bool has_run; /* init has been called: its code may have left traces */
 	char error[512]; /* under the lock */
+	const struct as_field *program_names; /* by the manifest, or NULL */
+	const char **program_paths; /* by the admin, "" if there is none */
 	const char **allow; /* addresses that guarded requests may open */
 	const char *grants; /* what conf.d leaves; NULL: all that it declares */
 	unsigned effects_barred; /* bits 1 << enum as_effect */
@@ -231,6 +233,9 @@ struct unit *unit_new(struct plugin *of, struct plug_conf *source);
 void unit_load(struct unit *u);
 /* Of all units that are to be offered together: names that clash. */
 void units_check(struct unit *const *units, size_t n);
+/* programs.c.  False: problems of the configuration. */
+bool programs_read(struct unit *u, bool is_used);
+const char *program_path(const struct unit *u, const char *name); /* or NULL */
 void unit_rename(struct unit *u, const char *name);
 void unit_free(struct unit *u); /* nobody holds it, no registry lists it */
 /* Keeps a unit that was found in a registry across suspensions. */

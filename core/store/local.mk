@@ -3,18 +3,22 @@ noinst_LTLIBRARIES += libstore.la
 CORE_LIBS += libstore.la
 libstore_la_SOURCES = \
 	core/store/blob.c core/store/blob.h \
+	core/store/file.c core/store/file.h \
+	core/store/guest.c core/store/guest.h core/store/guest_sql.c \
 	core/store/kv.c core/store/kv.h \
 	core/store/migrate.c \
 	core/store/store.c core/store/store.h core/store/store_priv.h \
 	core/store/store_args.c core/store/store_error.c \
 	core/store/store_rows.c \
 	core/store/store_pg.c core/store/store_pg.h \
-	core/store/store_pg_conn.c core/store/store_pg_pipe.c \
+	core/store/store_pg_conn.c core/store/store_pg_guest.c \
+	core/store/store_pg_pipe.c \
 	core/store/store_lock.h core/store/store_pg_lock.c \
 	core/store/store_pg_queue.c core/store/store_pg_resolve.c \
 	core/store/store_pg_set.c core/store/store_pg_value.c \
 	core/store/store_sqlite.c core/store/store_sqlite.h \
-	core/store/store_sqlite_conn.c core/store/store_sqlite_reader.c \
+	core/store/store_sqlite_conn.c core/store/store_sqlite_guest.c \
+	core/store/store_sqlite_reader.c \
 	core/store/store_sqlite_writer.c
 
 check_LTLIBRARIES += tests/libstoreenv.la
@@ -42,6 +46,10 @@ tests_integration_t_blob_LDADD = $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_kv
 tests_integration_t_kv_SOURCES = tests/integration/t_kv.c
 tests_integration_t_kv_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_guest
+tests_integration_t_guest_SOURCES = tests/integration/t_guest.c
+tests_integration_t_guest_LDADD = $(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_migrate
 tests_integration_t_migrate_SOURCES = tests/integration/t_migrate.c

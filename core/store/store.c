@@ -258,6 +258,7 @@ store_req_unref(struct store_req *r)
 	if (atomic_fetch_sub(&r->refs, 1) > 1)
 		return;
 	store_req_reset(r);
+	guest_free(r->guest);
 	free(r);
 }
 
@@ -325,8 +326,8 @@ req_wait(struct store *store, struct store_req *r)
 	return x;
 }
 
-SUSPENDS static enum as_status
-req_run(struct store *store, struct store_req *r, struct rows **out,
+SUSPENDS enum as_status
+store_req_run(struct store *store, struct store_req *r, struct rows **out,
     struct error *err)
 {
 	const struct store_metrics *m = store_metrics();
@@ -414,7 +415,7 @@ store_query(struct store *store, struct sql *sql, const struct sql_arg *args,
 		if (done)
 			return st;
 	}
-	return req_run(store, req_new(store, false, &call, 1), out, err);
+	return store_req_run(store, req_new(store, false, &call, 1), out, err);
 }
 
 SUSPENDS enum as_status
@@ -442,7 +443,8 @@ store_batch(struct store *store, const struct sql_call *calls, int n_calls,
 		out[i] = NULL;
 	if (store->db->config.read_only)
 		return refuse_write(err);
-	return req_run(store, req_new(store, true, calls, n_calls), out, err);
+	return store_req_run(store, req_new(store, true, calls, n_calls), out,
+	    err);
 }
 
 SUSPENDS enum as_status
@@ -456,5 +458,5 @@ store_guarded(struct store *store, const struct sql_call *calls, int n_calls,
 		return refuse_write(err);
 	r = req_new(store, true, calls, n_calls);
 	r->is_guarded = true;
-	return req_run(store, r, NULL, err);
+	return store_req_run(store, r, NULL, err);
 }

@@ -140,6 +140,7 @@ db_close(struct store_db *base)
 {
 	struct pg_db *db = pg_db_of(base);
 
+	pg_guests_fini(db);
 	pg_resolve_fini(db);
 	PQfinish(db->admin);
 	PQconninfoFree(db->options);
@@ -161,6 +162,7 @@ db_open(const struct store_config *config, struct store_db **out,
 	store_config_copy(&db->base.config, config);
 	pthread_mutex_init(&db->lock, NULL);
 	pthread_mutex_init(&db->addr_lock, NULL);
+	pg_guests_init(db);
 	db->options = PQconninfoParse(config->url, &why);
 	if (db->options == NULL)
 		st = error_set(err, ERR_VALIDATION_FAILED, "store.url: %.*s",
@@ -214,6 +216,7 @@ pg_free(struct store *base)
 	struct pg_store *s = pg_store_of(base);
 
 	s->freeing = true;
+	pg_guests_settle(s);
 	for (unsigned i = 0; i < s->n_conns; i++)
 		pg_conn_fini(&s->conns[i]);
 	free(s);
@@ -265,6 +268,10 @@ pg_submit(struct store *base, struct store_req *r)
 	unsigned to = r->is_write ? s->n_conns : s->n_readers;
 	struct pg_conn *best = &s->conns[from], *c;
 
+	if (r->guest != NULL) {
+		pg_guests_push(s, r);
+		return;
+	}
 	for (unsigned i = from + 1; i < to; i++)
 		if (conn_load(&s->conns[i]) < conn_load(best))
 			best = &s->conns[i];

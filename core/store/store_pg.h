@@ -68,13 +68,27 @@ struct pg_conn {
 
 struct pg_store {
 	struct store base;
+	unsigned n_guests; /* requests that threads have; under guests.lock */
 	unsigned n_conns, n_readers;
 	bool freeing;
 	struct pg_conn conns[];
 };
 
+#define PG_GUESTS_MAX 4
+
+/* Threads with a connection each, for the statements of plugins. */
+struct pg_guests {
+	pthread_mutex_t lock;
+	pthread_cond_t more, ended;
+	struct store_req *head, **tail;
+	struct pg_guest *threads[PG_GUESTS_MAX];
+	unsigned n_threads, n_idle;
+	bool stopping;
+};
+
 struct pg_db {
 	struct store_db base;
+	struct pg_guests guests;
 	pthread_mutex_t lock; /* of admin */
 	PGconn *admin;
 	PQconninfoOption *options; /* parsed, for the loops' connections */
@@ -136,6 +150,12 @@ void pg_resolve_fini(struct pg_db *db);
 void pg_resolve_learn(struct pg_db *db); /* from the blocking connection */
 void pg_resolve_again(struct pg_db *db); /* in the background */
 bool pg_resolve_addr(struct pg_db *db, char *out, size_t size);
+
+/* store_pg_guest.c */
+void pg_guests_init(struct pg_db *db);
+void pg_guests_fini(struct pg_db *db);
+void pg_guests_push(struct pg_store *store, struct store_req *r);
+void pg_guests_settle(struct pg_store *store); /* its fibers have ended */
 
 /* store_pg_queue.c */
 void pg_wait_append(struct pg_conn *c, struct store_req *r);

@@ -14,7 +14,9 @@
 
 #include "core/base/buf.h"
 #include "core/base/counter.h"
+#include "core/base/hash.h"
 #include "core/loop/loop.h"
+#include "core/store/guest.h"
 #include "core/store/store.h"
 
 #define STORE_ARGS_MAX 64 /* of one statement */
@@ -48,9 +50,35 @@ struct store_req {
 	enum as_status status;
 	struct error err;
 	struct rows **rows; /* n_calls */
+	struct guest *guest; /* instead of calls; see guest.h */
 	int n_calls;
 	struct store_call calls[];
 };
+
+/* A guest's request; its memory is the request's. */
+struct guest {
+	enum guest_kind kind;
+	bool needs_write; /* SQLite: this query writes */
+	char prefix[GUEST_PREFIX];
+	char *name;
+	char **texts; /* filled in and checked */
+	char (*hashes)[HASH_TEXT]; /* of the texts as they were given */
+	int n_texts;
+	struct sql_arg *args;
+	int n_args;
+	int64_t give_up_us; /* on clock_mono_us */
+	struct json_object *rows;
+	size_t bytes; /* of the rows so far */
+	int64_t changed;
+};
+void guest_free(struct guest *g); /* NULL does nothing */
+/* Counts a row; LIMIT if there are too many. */
+enum as_status guest_row_add(struct guest *g, struct json_object *row,
+    size_t bytes, struct error *err); /* takes row */
+/* Is that step (from 1) done already?  CONFLICT: it was another then. */
+enum as_status guest_step_check(const struct guest *g, int step,
+    const char *sha256, struct error *err);
+int64_t guest_ms_left(const struct guest *g); /* at least 1 */
 
 struct store_driver {
 	enum as_status (*open)(const struct store_config *config,
@@ -105,6 +133,9 @@ void store_req_end(struct store_req *r);
 /* The same from any thread. */
 void store_req_post(struct store_req *r);
 void store_req_unref(struct store_req *r);
+/* Hands it to the driver and waits; one reference goes. */
+SUSPENDS enum as_status store_req_run(struct store *store, struct store_req *r,
+    struct rows **out, struct error *err);
 /* Forget what an attempt has brought. */
 void store_req_reset(struct store_req *r);
 

@@ -108,6 +108,7 @@ db_close(struct store_db *base)
 		pthread_join(db->writer, NULL);
 	for (unsigned i = 0; i < db->n_readers; i++)
 		pthread_join(db->readers[i], NULL);
+	lite_conn_close(db->guest_conn);
 	lite_conn_close(db->writer_conn);
 	lite_conn_close(db->admin); /* the last one checkpoints */
 	if (db->lock_fd >= 0)

@@ -19,7 +19,8 @@ enum lite_role {
 	LITE_WRITER = 1,
 	LITE_READER,
 	LITE_LOOP,
-	LITE_ADMIN
+	LITE_ADMIN,
+	LITE_GUEST /* a thread's second one, for the statements of plugins */
 };
 
 struct lite_stmt {
@@ -45,6 +46,8 @@ struct lite_conn {
 	const atomic_bool *dropped; /* LITE_READER: nobody waits any more */
 	int64_t timeout_us; /* LITE_READER, LITE_WRITER: of one statement */
 	int64_t give_up_us;
+	const struct guest *guest; /* LITE_GUEST: whose statement is compiled */
+	bool guest_defines; /* it creates or changes tables */
 };
 
 struct lite_queue {
@@ -73,6 +76,7 @@ struct lite_db {
 	pthread_mutex_t admin_lock;
 	struct lite_conn *admin;
 	struct lite_conn *writer_conn;
+	struct lite_conn *guest_conn; /* the writer thread's; NULL: not yet */
 };
 
 struct lite_store {
@@ -117,6 +121,16 @@ enum as_status lite_once(struct lite_conn *c, const char *text,
 enum as_status lite_script(struct lite_conn *c, const char *text,
     struct error *err);
 enum as_status lite_error(struct lite_conn *c, int rc, struct error *err);
+
+/* Of a statement that is not kept. */
+enum as_status lite_bind_all(struct lite_conn *c, sqlite3_stmt *st,
+    const struct sql_arg *args, int n_args, struct error *err);
+
+/* store_sqlite_guest.c; on a thread, whose connection *c is or becomes. */
+void lite_guest_read(struct lite_db *db, struct lite_conn **c,
+    struct store_req *r);
+void lite_guest_write(struct lite_db *db, struct lite_conn **c,
+    struct store_req *r);
 
 /* store_sqlite_writer.c */
 enum as_status lite_tx(struct lite_conn *c, struct sql *sql, struct error *err);

@@ -229,6 +229,16 @@ lite_bind(struct lite_conn *c, struct lite_stmt *s, const struct sql_arg *args,
 	    s->n_params, sqlite3_sql(s->st));
 }
 
+enum as_status
+lite_bind_all(struct lite_conn *c, sqlite3_stmt *st, const struct sql_arg *args,
+    int n_args, struct error *err)
+{
+	struct lite_stmt s = { .st = st };
+
+	lite_index(&s);
+	return lite_bind(c, &s, args, n_args, err);
+}
+
 /* ---- Rows ---------------------------------------------------------- */
 
 static void

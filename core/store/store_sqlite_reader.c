@@ -112,8 +112,13 @@ lite_read(struct lite_db *db, struct store_req *r)
 }
 
 static void
-reader_run(struct lite_db *db, struct lite_conn **c, struct store_req *r)
+reader_run(struct lite_db *db, struct lite_conn **c, struct lite_conn **guest,
+    struct store_req *r)
 {
+	if (r->guest != NULL) {
+		lite_guest_read(db, guest, r);
+		return;
+	}
 	if (*c == NULL)
 		r->status = lite_conn_open(db, LITE_READER, c, &r->err);
 	if (r->status != AS_OK || atomic_load(&r->dropped))
@@ -127,13 +132,14 @@ void *
 lite_reader_main(void *arg)
 {
 	struct lite_db *db = arg;
-	struct lite_conn *c = NULL;
+	struct lite_conn *c = NULL, *guest = NULL;
 	struct store_req *r;
 
 	while ((r = lite_take(db, &db->reads, 1, 0)) != NULL) {
-		reader_run(db, &c, r);
+		reader_run(db, &c, &guest, r);
 		lite_give_back(db, r);
 	}
 	lite_conn_close(c);
+	lite_conn_close(guest);
 	return NULL;
 }

@@ -100,7 +100,9 @@ lite_take(struct lite_db *db, struct lite_queue *q, unsigned max,
 	if (q->head != NULL || queue_wait(db, q, timeout_ms)) {
 		head = last = q->head;
 		bytes = head->size;
-		while (--max > 0 && last->next != NULL &&
+		/* A guest goes alone. */
+		while (--max > 0 && last->next != NULL && head->guest == NULL &&
+		       last->next->guest == NULL &&
 		       (bytes += last->next->size) <= BATCH_BYTES) {
 			q->n--;
 			last = last->next;
@@ -260,7 +262,9 @@ batch_run(struct lite_db *db, struct store_req *head)
 	for (struct store_req *r = head; r != NULL; r = r->next)
 		histogram_observe(store_metrics()->wait,
 		    (double)(start - r->queued_us) / 1e6);
-	if (head->next == NULL)
+	if (head->guest != NULL)
+		lite_guest_write(db, &db->guest_conn, head);
+	else if (head->next == NULL)
 		req_alone(db, head);
 	else if (!batch_together(db, head, false))
 		batch_again(db, head);

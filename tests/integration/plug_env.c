@@ -41,6 +41,8 @@ struct world {
 	pthread_cond_t ready;
 };
 
+void (*plug_env_more)(struct plug_services *services, struct loop *loop);
+
 /* ---- Kept values --------------------------------------------------- */
 
 static struct kept *
@@ -287,6 +289,8 @@ world_bind(struct world *w, unsigned flags)
 	w->services.home = w->home;
 	w->services.kv_get = kv_get;
 	w->services.kv_put = kv_put;
+	if (plug_env_more != NULL)
+		plug_env_more(&w->services, w->env.loop);
 }
 
 static void
@@ -347,6 +351,8 @@ plug_env_run(const char *conf, unsigned flags,
 		loop_free(w->home);
 	}
 	loop_drain(w->env.loop);
+	if (plug_env_more != NULL)
+		plug_env_more(NULL, w->env.loop);
 	http_client_free(w->http);
 	plug_free(w->env.plug);
 	loop_free(w->env.loop);

@@ -34,6 +34,12 @@ struct plug_env {
 void plug_env_run(const char *conf, unsigned flags,
     void (*body)(struct plug_env *env));
 
+/*
+ * What a test binds besides: called when the loop is there and before plugins
+ * are loaded, and again, with NULL, when the loop has ended.
+ */
+extern void (*plug_env_more)(struct plug_services *services, struct loop *loop);
+
 /* The text of problem i, or "". */
 const char *plug_env_problem(struct plug_env *env, size_t i);
 /* Calls a tool with arguments as text; *result is text, to be freed. */

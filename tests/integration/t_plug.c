@@ -434,8 +434,8 @@ check_failures(struct plug_env *env, int place)
 	expect_fail(env, place, "nonsense", "{}", AS_INTERNAL, "900");
 	expect_fail(env, place, "echo", "{\"txt\":\"\"}", AS_INVALID, "txt");
 	expect_fail(env, place, "echo", "{\"text\":5}", AS_INVALID, "text");
-	expect_fail(env, place, "unbound", "{\"n\":1}", AS_UNSUPPORTED,
-	    "does not offer the database");
+	expect_fail(env, place, "unbound", "{\"n\":1}", AS_FORBIDDEN,
+	    "may not have tables: its .grants do not have \"db\"");
 	expect_fail(env, place, "unbound", "{\"n\":4}", AS_UNSUPPORTED,
 	    "people can only be asked by a tool that a run has called");
 }
