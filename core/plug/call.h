@@ -125,6 +125,12 @@ struct exchange {
 	void *taker; /* take's own */
 	struct serve_stream *streams;
 	uint32_t last_stream;
+
+	/* In unit.calls, under its lock, while it runs on a fiber. */
+	struct exchange *next, **at;
+	struct loop *loop;
+	struct fiber_ref fiber;
+	bool expired; /* on its own loop: its generation may not wait longer */
 };
 
 /* Makes the call; the failure as a public error. */
@@ -133,6 +139,8 @@ SUSPENDS enum as_status exchange_run(struct exchange *x, struct error *err);
 SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
     struct answer *out);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
+/* Ends the calls of u that were made on this loop, as its deadline would. */
+void exchanges_expire(struct unit *u);
 void exchange_close(struct exchange *x); /* streams that were left open */
 
 /* link->sleep of a plugin that runs on a fiber. */

@@ -276,6 +276,9 @@ exchange_failed(struct exchange *x, enum as_status st,
 		st = AS_UNSUPPORTED;
 		words = "it waits for a person, which is not possible here";
 	}
+	if (st == AS_TIMEOUT && x->expired)
+		words = "its plugin was replaced, and it took longer than "
+			"plugins.grace";
 	if (st != AS_CANCELED && *words == '\0')
 		words = "it failed without saying why";
 	error_from_status(&local, st, words);
@@ -332,6 +335,50 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
+static void
+exchange_enter(struct exchange *x)
+{
+	struct unit *u = x->unit;
+
+	x->loop = loop_self();
+	x->fiber = fiber_self_ref();
+	x->expired = false;
+	pthread_mutex_lock(&u->calls_lock);
+	x->next = u->calls;
+	if (x->next != NULL)
+		x->next->at = &x->next;
+	x->at = &u->calls;
+	u->calls = x;
+	pthread_mutex_unlock(&u->calls_lock);
+}
+
+static void
+exchange_leave(struct exchange *x)
+{
+	struct unit *u = x->unit;
+
+	pthread_mutex_lock(&u->calls_lock);
+	*x->at = x->next;
+	if (x->next != NULL)
+		x->next->at = x->at;
+	pthread_mutex_unlock(&u->calls_lock);
+}
+
+void
+exchanges_expire(struct unit *u)
+{
+	struct exchange *x;
+
+	pthread_mutex_lock(&u->calls_lock);
+	for (x = u->calls; x != NULL; x = x->next) {
+		if (x->loop != loop_self())
+			continue;
+		x->expired = true;
+		fiber_expire(x->fiber);
+	}
+	pthread_mutex_unlock(&u->calls_lock);
+}
+
 /* A generation that is not offered any more ends what it has begun. */
 static bool
 may_run(const struct exchange *x)
@@ -357,11 +404,15 @@ exchange_held(struct exchange *x, struct error *err)
 	if (x->op.kind == OP_INIT)
 		u->has_run = true;
 	counter_add(u->of->calls, 1);
-	if (on_fiber)
+	if (on_fiber) {
 		deadline = deadline_start(x);
+		exchange_enter(x);
+	}
 	st = exchange_go(x, &failure);
-	if (on_fiber)
+	if (on_fiber) {
+		exchange_leave(x);
 		fiber_deadline_set(deadline);
+	}
 	exchange_close(x);
 	if (st == AS_OK)
 		return AS_OK;

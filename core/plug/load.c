@@ -288,6 +288,12 @@ file_open(const char *path, const struct as_host *host, char **sentence)
 }
 
 bool
+file_is_mapped(const struct plug_file *f)
+{
+	return f != NULL && f->handle != NULL;
+}
+
+bool
 file_close(struct plug_file *f, bool has_run)
 {
 	bool stays;

@@ -35,6 +35,7 @@ libplug_la_SOURCES = \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
 	core/plug/registry.c \
+	core/plug/reload.c \
 	core/plug/serve.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
@@ -135,6 +136,33 @@ tests_integration_plug_toolkit_short_la_SOURCES = tests/integration/plug/short.c
 tests_integration_plug_toolkit_short_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 tests_integration_plug_toolkit_short_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+# One plugin in versions, for tests that put one in the place of another.
+check_LTLIBRARIES += tests/integration/plug/turn1.la
+tests_integration_plug_turn1_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn1_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=1 '-DTURN_FLAGS=AS_PARALLEL'
+tests_integration_plug_turn1_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn2.la
+tests_integration_plug_turn2_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn2_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=2 '-DTURN_FLAGS=AS_PARALLEL'
+tests_integration_plug_turn2_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn3.la
+tests_integration_plug_turn3_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn3_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=3 '-DTURN_FLAGS=AS_PARALLEL|AS_UNLOADABLE'
+tests_integration_plug_turn3_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn4.la
+tests_integration_plug_turn4_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn4_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=4 '-DTURN_FLAGS=0'
+tests_integration_plug_turn4_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn5.la
+tests_integration_plug_turn5_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn5_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=5 '-DTURN_FLAGS=AS_BLOCKING'
+tests_integration_plug_turn5_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/libplugenv.la
 tests_libplugenv_la_SOURCES = \
 	tests/integration/plug_env.c tests/integration/plug_env.h
@@ -144,6 +172,10 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_reload
+tests_integration_t_reload_SOURCES = tests/integration/t_reload.c
+tests_integration_t_reload_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c

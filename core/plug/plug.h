@@ -27,6 +27,7 @@
 #include "core/base/uuid.h"
 #include "core/loop/fiber.h"
 
+struct conf;
 struct http_client;
 struct json_object;
 struct plug; /* all plugins of the process */
@@ -40,6 +41,10 @@ struct plug_services {
 	struct http_client *(*http)(void *arg, struct loop *loop);
 	struct pool *pool;
 	struct loop *home; /* of plugins that are not AS_PARALLEL */
+	/* conf.d as it is now, for plug_reload; the host frees it. */
+	struct conf *(*conf)(void *arg);
+	int64_t generations; /* of one plugin, mapped at once; 0: 16 */
+	int64_t grace_ms; /* for calls of a generation that was replaced */
 	/*
 	 * Values by (plugin, scope, owner, key); scope is an as_kv_scope, owner
 	 * the id of the user, thread or run, "" for the plugin itself.  They
@@ -105,6 +110,21 @@ void plug_free(struct plug *p); /* after the loops have ended */
  */
 void plug_join(struct plug *p, struct loop *loop);
 void plug_leave(struct plug *p, struct loop *loop);
+
+/*
+ * Reads conf.d again and puts a new generation in the place of a plugin, or of
+ * all (name NULL): also of one that is new there, and takes out one that is not
+ * there any more or disabled.  Nothing has to have changed.  A version that is
+ * refused, by the host or by its own init or start, changes nothing: AS_INVALID
+ * with the sentence, and the generation before goes on.  Calls that are open
+ * end on the generation that they began on.
+ *
+ * From any loop that has joined.  *out may be asked for: [{name, ok, state,
+ * generation, error}], one for each plugin that was looked at, also after a
+ * failure.  A caller that is cancelled leaves; the reload goes on.
+ */
+SUSPENDS enum as_status plug_reload(struct plug *p, const char *name,
+    struct json_object **out, struct error *err);
 
 /*
  * Every call, service and result is encoded to bytes and decoded again, as it

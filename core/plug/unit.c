@@ -23,6 +23,9 @@
 static const char *const words_of_host[] = { "plugin", "enabled", "isolation",
 	NULL };
 
+#define GENERATIONS 16
+#define GRACE_MS 600000
+
 enum wanted {
 	WANTED_NO = 1,
 	WANTED_YES,
@@ -342,13 +345,14 @@ unit_new(struct plugin *of, struct plug_conf *source)
 	u->source = source;
 	if (source != NULL)
 		source->refs++;
+	pthread_mutex_init(&u->calls_lock, NULL);
 	unit_rename(u, of->name);
 	atomic_init(&u->state, UNIT_DISABLED);
 	return u;
 }
 
-static void
-conf_unref(struct plug_conf *source)
+void
+plug_conf_unref(struct plug_conf *source)
 {
 	if (source == NULL || --source->refs > 0 || !source->owned)
 		return;
@@ -363,8 +367,13 @@ unit_free(struct unit *u)
 		return;
 	unit_tools_free(u);
 	json_object_put(u->offers);
-	file_close(u->file, u->has_run);
-	conf_unref(u->source);
+	if (file_close(u->file, u->has_run)) {
+		pthread_mutex_lock(&u->plug->lock);
+		u->of->mapped++;
+		pthread_mutex_unlock(&u->plug->lock);
+	}
+	plug_conf_unref(u->source);
+	pthread_mutex_destroy(&u->calls_lock);
 	free(u->path);
 	arena_free(u->arena);
 }
@@ -507,6 +516,10 @@ plug_new(struct conf *conf, const char *const *plugin_dirs,
 	p->conf0.conf = conf;
 	if (services != NULL)
 		p->services = *services;
+	if (p->services.generations == 0)
+		p->services.generations = GENERATIONS;
+	if (p->services.grace_ms == 0)
+		p->services.grace_ms = GRACE_MS;
 	pthread_mutex_init(&p->lock, NULL);
 	p->arena = arena_new(NULL);
 	model = conf_peek(conf, "models.default");

@@ -27,6 +27,7 @@
 #include "core/plug/plug.h"
 
 struct counter;
+struct exchange;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
@@ -52,6 +53,8 @@ struct plug_file *file_open(const char *path, const struct as_host *host,
  * stays mapped for ever.
  */
 bool file_close(struct plug_file *f, bool has_run);
+/* Does it take a place in this process until it is closed, or for ever? */
+bool file_is_mapped(const struct plug_file *f);
 
 enum unit_state {
 	UNIT_LOADED = 1,
@@ -139,8 +142,11 @@ struct unit {
 
 	struct toolkit *toolkit; /* NULL: it is none */
 	struct json_object *offers; /* models; home loop only */
-	struct fiber_ref starter;
+	struct fiber_ref keeper; /* starts it, or ends it; home loop only */
 	struct unit *older; /* in plugin.draining */
+
+	pthread_mutex_t calls_lock;
+	struct exchange *calls;
 };
 
 /* What there is; never changes. */
@@ -180,11 +186,16 @@ struct plug {
 	struct registry *leaving; /* when it ends */
 	unsigned n_asked; /* readers that have not answered; 0: no round */
 
+	/* Home loop only: reloads are made one after another (reload.c). */
+	bool reloading, stopping;
+	struct fiber_ref reloader;
+
 	/* Of plug_start: first attempts that are still under way. */
 	unsigned n_starting;
 	struct fiber_wait starting;
 };
 
+void plug_conf_unref(struct plug_conf *source); /* NULL does nothing */
 /* The entry of a name, made if there is none. */
 struct plugin *plugin_get(struct plug *p, const char *name);
 /* A new generation, not loaded yet; source may be NULL. */
@@ -211,6 +222,13 @@ struct tool *tool_find(struct unit *const *units, size_t n, const char *name);
 bool unit_is_serving(const struct unit *u);
 /* Conf.d wants it, and it has not failed for good. */
 bool unit_is_enabled(const struct unit *u);
+/*
+ * life.c; all on fibers of the home loop.  unit_begin is init and start, once;
+ * unit_retire takes a unit that no registry to come will have to its end, on a
+ * fiber of its own.
+ */
+SUSPENDS enum as_status unit_begin(struct unit *u, struct error *err);
+SUSPENDS void unit_retire(struct unit *u);
 /* Ask a provider for its models; on the home loop. */
 SUSPENDS void models_ask(struct unit *u);
 /* Fills in the models of a registry that has its units. */
