@@ -83,6 +83,7 @@ start_fiber(void *arg)
 	node_claim_start(n);
 	node_sched_start(n);
 	node_watch_start(n);
+	node_control_start(n);
 	n->started = true;
 	node_report(n);
 }
@@ -146,6 +147,7 @@ shutdown_fiber(void *arg)
 	struct node_loop *l = node_first(n);
 
 	node_claim_stop(n);
+	node_control_stop(n);
 	sched_stop(n->sched);
 	node_reap_stop(n);
 	others_stop(n);
@@ -178,6 +180,11 @@ on_signal(int fd, int what, void *arg)
 	(void)what;
 	if (read(fd, &si, sizeof(si)) != sizeof(si) || n->stopping)
 		return;
+	if (si.ssi_signo == SIGHUP) {
+		if (n->started)
+			node_reload_all(n);
+		return;
+	}
 	n->stopping = true;
 	log_info("serve", "signal %u: stopping", si.ssi_signo);
 	if (n->started)
@@ -227,6 +234,7 @@ signals_block(struct node *n)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	n->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -305,6 +313,7 @@ node_run(const struct node_parts *parts)
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
 	node_metrics_free(n);
+	node_control_free(n);
 	crumb_close();
 	plug_free(n->plug);
 	live_free(n->live);

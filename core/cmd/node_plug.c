@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/base/conf.h"
 #include "core/cmd/options.h"
 #include "core/run/world.h"
 #include "core/store/kv.h"
@@ -52,6 +53,14 @@ service_kv_put(void *arg, const char *plugin, int scope, const char *owner,
 	return kv_put(app_here(arg)->store, &k, value, ttl_ms, if_version, err);
 }
 
+static struct conf *
+service_conf(void *arg)
+{
+	struct node *n = arg;
+
+	return options_conf(n->p.options);
+}
+
 bool
 node_plugins_load(struct node *n)
 {
@@ -60,6 +69,9 @@ node_plugins_load(struct node *n)
 		.http = service_http,
 		.pool = n->pool,
 		.home = node_first(n)->app.loop,
+		.conf = service_conf,
+		.generations = n->p.settings->plugin.generations,
+		.grace_ms = n->p.settings->plugin.grace,
 		.kv_get = service_kv_get,
 		.kv_put = service_kv_put,
 	};

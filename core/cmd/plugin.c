@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
+#include "core/cmd/plugin_live.h"
 #include "core/cmd/settings.h"
 #include "core/loop/fiber.h"
 #include "core/plug/plug.h"
@@ -19,9 +20,15 @@
 
 static const char usage[] =
     "usage: agent-studio plugin list [--conf DIR] [--set PATH=VALUE]\n"
+    "       agent-studio plugin reload [NAME] [--conf DIR] [--data DIR]\n"
     "       agent-studio plugin describe NAME|FILE [--conf DIR]\n"
-    "list shows the plugins of the configuration, describe the options, tools\n"
-    "and models of one plugin, by its name or by the path of its file.\n";
+    "list shows the plugins of the processes that run with this data folder,\n"
+    "or, if there are none, those of the configuration.  reload has the "
+    "running\n"
+    "processes read the configuration and the files of plugins again, of one\n"
+    "or of all.  describe shows the options, tools and models of one plugin, "
+    "by\n"
+    "its name or by the path of its file.\n";
 
 /* ---- list ---------------------------------------------------------- */
 
@@ -258,12 +265,21 @@ describe(struct conf *conf, const char *const *dirs, const char *name)
 }
 
 static int
-list(struct conf *conf, const char *const *dirs)
+list(const struct settings *settings, struct conf *conf,
+    const char *const *dirs)
 {
 	static const struct plug_services no_services;
 	struct plug *plug = NULL;
-	bool ok = plug_new(conf, dirs, &no_services, &plug) == AS_OK;
+	int status;
+	bool ok;
 
+	if (plugin_list_live(settings, &status))
+		return status;
+	fprintf(stderr,
+	    "agent-studio: nothing runs with the data folder %s; this is what "
+	    "the configuration says\n",
+	    settings->data_dir);
+	ok = plug_new(conf, dirs, &no_services, &plug) == AS_OK;
 	print_list(plug);
 	if (conf_groups(conf, "plugins")[0] == NULL)
 		fputs("agent-studio: the configuration has no group in "
@@ -293,12 +309,15 @@ cmd_plugin(int argc, char **argv)
 	dirs = settings_plugin_dirs(&settings);
 	verb = options.n_args > 0 ? options.args[0] : "";
 	if (strcmp(verb, "list") == 0 && options.n_args == 1)
-		rc = list(conf, dirs);
+		rc = list(&settings, conf, dirs);
+	else if (strcmp(verb, "reload") == 0 && options.n_args <= 2)
+		rc = plugin_reload(&settings, options.args[1]);
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)
 		rc = describe(conf, dirs, options.args[1]);
 	else
-		fprintf(stderr, "agent-studio plugin: expected 'list' or "
-				"'describe NAME'; see --help\n");
+		fprintf(stderr, "agent-studio plugin: expected 'list', "
+				"'reload [NAME]' or 'describe NAME'; see "
+				"--help\n");
 	free(dirs);
 	conf_free(conf);
 	options_free(&options);

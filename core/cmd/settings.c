@@ -280,6 +280,15 @@ static const struct as_field log_fields[] = {
 static const struct as_field plugin_fields[] = {
 	AS_LIST(struct plugin_settings, dirs, 0, 32, 0,
 	    "Folders searched for plugins before the installed one."),
+	AS_INT(struct plugin_settings, generations, 16, 1, 1000, 0,
+	    "How many generations of one plugin may be in memory, counted are "
+	    "those that cannot be unmapped; a reload beyond it is refused."),
+	AS_MS(struct plugin_settings, grace, 600000, 1000, 86400000, 0,
+	    "How long calls of a generation that was replaced may go on before "
+	    "they are ended."),
+	AS_BOOL(struct plugin_settings, watch, false, 0,
+	    "Whether a plugin is reloaded when its file or its group changes. "
+	    "For development."),
 	AS_END
 };
 

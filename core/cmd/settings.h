@@ -116,6 +116,9 @@ struct log_settings {
 
 struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	struct as_list dirs; /* searched before the installed folder */
+	int64_t generations; /* of one plugin, in memory at once */
+	int64_t grace; /* for calls of a generation that was replaced */
+	bool watch;
 };
 
 struct settings {

@@ -4,7 +4,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
-#include "core/base/counter.h"
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -394,6 +394,7 @@ exchange_held(struct exchange *x, struct error *err)
 	struct json_object *failure = NULL;
 	struct unit *u = x->unit;
 	bool on_fiber = fiber_self() != NULL;
+	int64_t since = clock_mono_us();
 	uint64_t deadline = 0;
 	enum as_status st;
 
@@ -403,7 +404,6 @@ exchange_held(struct exchange *x, struct error *err)
 		    unit_state_name((enum unit_state)atomic_load(&u->state)));
 	if (x->op.kind == OP_INIT)
 		u->has_run = true;
-	counter_add(u->of->calls, 1);
 	if (on_fiber) {
 		deadline = deadline_start(x);
 		exchange_enter(x);
@@ -414,10 +414,11 @@ exchange_held(struct exchange *x, struct error *err)
 		fiber_deadline_set(deadline);
 	}
 	exchange_close(x);
+	if (!x->lifecycle)
+		unit_count_call(u, st != AS_OK && st != AS_CANCELED,
+		    clock_mono_us() - since);
 	if (st == AS_OK)
 		return AS_OK;
-	if (st != AS_CANCELED)
-		counter_add(u->of->failures, 1);
 	return exchange_failed(x, st, failure, err);
 }
 

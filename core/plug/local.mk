@@ -22,10 +22,13 @@ libplug_la_SOURCES = \
 	core/plug/host_json.c \
 	core/plug/host_kv.c \
 	core/plug/host_later.c \
+	core/plug/latency.c \
+	core/plug/latency.h \
 	core/plug/life.c \
 	core/plug/load.c \
 	core/plug/log_count.c \
 	core/plug/marshal.c \
+	core/plug/metrics.c \
 	core/plug/models.c \
 	core/plug/msg.h \
 	core/plug/op.c \
@@ -39,7 +42,8 @@ libplug_la_SOURCES = \
 	core/plug/serve.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
-	core/plug/unit.h
+	core/plug/unit.h \
+	core/plug/watch.c
 
 # Plugins that tests load; never installed.
 PROBE_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
@@ -180,6 +184,10 @@ tests_integration_t_reload_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
 tests_integration_t_marshal_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_latency
+tests_unit_t_latency_SOURCES = tests/unit/t_latency.c
+tests_unit_t_latency_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_effect
 tests_unit_t_effect_SOURCES = tests/unit/t_effect.c

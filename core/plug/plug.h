@@ -115,8 +115,8 @@ void plug_leave(struct plug *p, struct loop *loop);
  * Reads conf.d again and puts a new generation in the place of a plugin, or of
  * all (name NULL): also of one that is new there, and takes out one that is not
  * there any more or disabled.  Nothing has to have changed.  A version that is
- * refused, by the host or by its own init or start, changes nothing: AS_INVALID
- * with the sentence, and the generation before goes on.  Calls that are open
+ * refused, by the host or by its own init or start, changes nothing:
+ * AS_CONFLICT with the sentence, and the generation before goes on.  Calls that are open
  * end on the generation that they began on.
  *
  * From any loop that has joined.  *out may be asked for: [{name, ok, state,
@@ -125,6 +125,13 @@ void plug_leave(struct plug *p, struct loop *loop);
  */
 SUSPENDS enum as_status plug_reload(struct plug *p, const char *name,
     struct json_object **out, struct error *err);
+
+/*
+ * Looks every half second whether a file or a group of conf.d has changed, and
+ * reloads what has; until the fiber is cancelled.  On a fiber of its own, of
+ * the home loop.  For development.
+ */
+SUSPENDS void plug_watch(struct plug *p);
 
 /*
  * Every call, service and result is encoded to bytes and decoded again, as it
@@ -267,10 +274,14 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
 /* ---- For operators ------------------------------------------------- */
 
 /*
- * [{name, plugin, kinds, version, summary, file, state, error, calls, errors}];
- * state is one of loaded, serving, retrying, failed, disabled.
+ * [{name, plugin, kinds, version, summary, file, state, generation, error,
+ * calls, errors, open, latency_us: {mean, p99}, generations_draining,
+ * generations_in_memory, memory_bytes}]; state is one of loaded, serving,
+ * retrying, failed, disabled, stopped.  error is why it is in this state, or
+ * why its last reload was refused.  Any thread.
  */
 struct json_object *plug_list(struct plug *p);
+void plug_gauges(struct plug *p); /* what /metrics has of it; any thread */
 /*
  * What the file says of itself: {name, summary, version, abi, flags, grants,
  * kinds, options: [{name, type, required, reload, default, min, max, words,

@@ -27,7 +27,7 @@ refuse(struct plugin *of, const char *sentence, struct error *err)
 	snprintf(of->refused, sizeof(of->refused), "%s", sentence);
 	pthread_mutex_unlock(&of->plug->lock);
 	log_warn("plugin", "%s: not reloaded: %s", of->name, sentence);
-	return error_set(err, ERR_BAD_REQUEST, "%s", sentence);
+	return error_set(err, ERR_CONFLICT, "%s", sentence);
 }
 
 /* The first problem since there were n, with its place. */
@@ -279,7 +279,7 @@ reload_all(struct plug *p, const char *only, struct json_object *list,
 	source->conf = p->services.conf(p->services.arg);
 	if (conf_problem_count(source->conf) > 0) {
 		bad = conf_problem(source->conf, 0);
-		st = error_set(err, ERR_BAD_REQUEST, "%s:%d: %s",
+		st = error_set(err, ERR_CONFLICT, "%s:%d: %s",
 		    bad->file != NULL ? bad->file : "conf.d", bad->line,
 		    bad->text);
 	} else {

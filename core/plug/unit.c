@@ -6,7 +6,6 @@
 
 #include "core/base/arena.h"
 #include "core/base/conf.h"
-#include "core/base/counter.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -308,7 +307,6 @@ struct plugin *
 plugin_get(struct plug *p, const char *name)
 {
 	struct plugin **more, *of;
-	const char *values[] = { name };
 	size_t i;
 
 	for (i = 0; i < p->n_plugins; i++) {
@@ -318,10 +316,6 @@ plugin_get(struct plug *p, const char *name)
 	of = arena_alloc(p->arena, sizeof(*of));
 	of->plug = p;
 	of->name = arena_strdup(p->arena, name);
-	of->calls = counter_get(COUNTER, "plugin_calls_total",
-	    "Calls of plugins.", "plugin", values);
-	of->failures = counter_get(COUNTER, "plugin_failures_total",
-	    "Calls of plugins that failed.", "plugin", values);
 	more = arena_alloc(p->arena, (p->n_plugins + 1) * sizeof(*more));
 	pthread_mutex_lock(&p->lock);
 	if (p->n_plugins > 0)
@@ -363,13 +357,18 @@ plug_conf_unref(struct plug_conf *source)
 void
 unit_free(struct unit *u)
 {
+	int64_t memory;
+
 	if (u == NULL)
 		return;
 	unit_tools_free(u);
 	json_object_put(u->offers);
+	unit_count_end(u);
+	memory = u->file != NULL ? u->file->memory : 0;
 	if (file_close(u->file, u->has_run)) {
 		pthread_mutex_lock(&u->plug->lock);
 		u->of->mapped++;
+		u->of->memory += memory;
 		pthread_mutex_unlock(&u->plug->lock);
 	}
 	plug_conf_unref(u->source);

@@ -24,14 +24,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/base/hash.h"
+#include "core/plug/latency.h"
 #include "core/plug/plug.h"
 
 struct counter;
 struct exchange;
+struct histogram;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
 	void *handle;
+	int64_t memory; /* bytes that it takes where it is mapped */
 	char *path;
 	struct as_plugin about;
 	struct as_toolkit toolkit;
@@ -108,15 +112,18 @@ struct plugin {
 	struct plug *plug;
 	char *name; /* of the section */
 	unsigned generation; /* the newest one's number */
-	unsigned
-	    mapped; /* generations that have ended and cannot be unmapped */
-	struct counter *calls, *failures;
+	_Atomic uint64_t calls, failures; /* of all generations */
+	struct latency latency;
 
 	/* Under the lock of struct plug. */
+	unsigned mapped; /* that have ended and cannot be unmapped */
+	int64_t memory; /* bytes of those */
 	struct unit *current; /* NULL: conf.d does not name it any more */
 	struct unit *draining; /* older ones that have not ended, by `older` */
 	struct unit_counts counts;
 	char refused[512]; /* why the last reload came to nothing, or "" */
+
+	uint8_t seen[HASH_LEN]; /* plug_watch's own: what was last looked at */
 };
 
 /* One generation of a plugin. */
@@ -139,6 +146,10 @@ struct unit {
 	char error[512]; /* under the lock */
 	const char **allow; /* addresses that guarded requests may open */
 	struct arena *arena; /* what lives as long as the unit */
+
+	/* Labels: plugin, generation; NULL: it has not been in a registry. */
+	struct counter *calls_total, *failures_total;
+	struct histogram *seconds;
 
 	struct toolkit *toolkit; /* NULL: it is none */
 	struct json_object *offers; /* models; home loop only */
@@ -209,6 +220,12 @@ void unit_free(struct unit *u); /* nobody holds it, no registry lists it */
 /* Keeps a unit that was found in a registry across suspensions. */
 struct unit *unit_hold(struct unit *u); /* NULL gives NULL */
 void unit_drop(struct unit *u);
+/* What operators see of numbers: metrics.c. */
+void unit_count_begin(struct unit *u);
+void unit_count_call(struct unit *u, bool failed, int64_t us);
+void unit_count_end(struct unit *u);
+/* Members of o; with the lock held. */
+void plugin_numbers(const struct plugin *of, struct json_object *o);
 void unit_fail(struct unit *u, enum unit_state state, const char *text);
 const char *unit_state_name(enum unit_state state);
 /* Builds toolkit and tools of a unit; AS_INVALID with a reason. */

@@ -312,7 +312,7 @@ body_refused(struct plug_env *env)
 	env->text = "plugins : { toolkit_turn : {}; toolkit_clock : {};"
 		    " my_turn : { plugin = \"toolkit_turn\"; };"
 		    " toolkit_my_turn : { plugin = \"toolkit_turn\"; }; };";
-	CU_ASSERT_EQUAL(plug_reload(env->plug, NULL, &list, &err), AS_INVALID);
+	CU_ASSERT_EQUAL(plug_reload(env->plug, NULL, &list, &err), AS_CONFLICT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "rename one of the groups"));
 	CU_ASSERT_EQUAL(json_object_array_length(list), 4);
 	json_object_put(list);
