@@ -83,19 +83,19 @@ plug_watch(struct plug *p)
 	struct error err = { 0 };
 	struct plugin *of;
 	struct conf *conf;
-	bool first = true;
 
+	/* As it was loaded. */
+	while (next_changed(p, p->conf0.conf) != NULL)
+		continue;
 	do {
 		conf = p->services.conf(p->services.arg);
 		/* Half a file is no configuration yet. */
 		if (conf_problem_count(conf) == 0) {
 			plugins_meet(p, conf);
 			while ((of = next_changed(p, conf)) != NULL) {
-				if (!first)
-					plug_reload(p, of->name, NULL, &err);
+				plug_reload(p, of->name, NULL, &err);
 				error_clear(&err);
 			}
-			first = false;
 		}
 		conf_free(conf);
 	} while (fiber_sleep(LOOK_MS) == FIBER_WOKEN);
