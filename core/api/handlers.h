@@ -69,6 +69,10 @@ SUSPENDS void operator_items_list(struct http_req *req);
 SUSPENDS void operator_item_get(struct http_req *req);
 SUSPENDS void operator_item_resolve(struct http_req *req);
 
+/* plugins_api.c */
+void plugins_list(struct http_req *req);
+SUSPENDS void plugin_reload_post(struct http_req *req);
+
 /* inbox_api.c */
 SUSPENDS void inbox_items_list(struct http_req *req);
 SUSPENDS void inbox_item_get(struct http_req *req);

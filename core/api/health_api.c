@@ -70,6 +70,8 @@ health_metrics(struct http_req *req)
 {
 	struct buf b = { 0 };
 
+	if (app_of(req)->plug != NULL)
+		plug_gauges(app_of(req)->plug);
 	counter_expose(&b);
 	http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8",
 	    b.data != NULL ? b.data : "", b.len);

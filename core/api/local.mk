@@ -26,6 +26,7 @@ libapi_la_SOURCES = \
 	core/api/operator_api.c \
 	core/api/page.c \
 	core/api/page.h \
+	core/api/plugins_api.c \
 	core/api/root.c \
 	core/api/routes.c \
 	core/api/routes.h \
@@ -44,6 +45,7 @@ libapi_la_SOURCES = \
 	core/api/schemas_impl.h \
 	core/api/schemas_inbox.c \
 	core/api/schemas_models.c \
+	core/api/schemas_plugins.c \
 	core/api/schemas_schedules.c \
 	core/api/seats.c \
 	core/api/seats.h \

@@ -78,7 +78,7 @@ static const struct schema_row *const rooms[] = { table, api_schemas_auth,
 	api_schemas_agents, api_schemas_models, api_schemas_chat,
 	api_schemas_events, api_schemas_ambient, api_schemas_inbox,
 	api_schemas_schedules, api_schemas_hooks, api_schemas_branches,
-	api_schemas_files };
+	api_schemas_files, api_schemas_plugins };
 
 static const struct schema_row *
 row_at(size_t i)

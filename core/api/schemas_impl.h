@@ -20,6 +20,7 @@ extern const struct schema_row api_schemas_files[];
 extern const struct schema_row api_schemas_hooks[];
 extern const struct schema_row api_schemas_inbox[];
 extern const struct schema_row api_schemas_models[];
+extern const struct schema_row api_schemas_plugins[];
 extern const struct schema_row api_schemas_schedules[];
 
 /* JSON as it is, without a backslash before each quote. */

@@ -489,3 +489,41 @@ conf_origin(const struct conf *c, const char *path)
 			return s->origin;
 	return NULL;
 }
+
+/* ---- A group as text ------------------------------------------------ */
+
+static void
+node_dump(const struct conf_node *node, struct buf *out)
+{
+	const struct conf_node *child;
+
+	buf_printf(out, "%d %s=", (int)node->type, node->name);
+	switch (node->type) {
+	case NODE_GROUP:
+	case NODE_LIST:
+		buf_add_char(out, '{');
+		for (child = node->children; child != NULL; child = child->next)
+			node_dump(child, out);
+		buf_add_char(out, '}');
+		break;
+	case NODE_STR:
+	case NODE_TEXT:
+		buf_printf(out, "%zu:%s", strlen(node->text), node->text);
+		break;
+	case NODE_NUM:
+		buf_printf(out, "%.17g", node->num);
+		break;
+	default:
+		buf_printf(out, "%lld", (long long)node->integer);
+	}
+	buf_add_char(out, ';');
+}
+
+void
+conf_dump(struct conf *c, const char *path, struct buf *out)
+{
+	const struct conf_node *group = conf_find(c, path);
+
+	if (group != NULL)
+		node_dump(group, out);
+}

@@ -54,6 +54,12 @@ bool conf_secret_at(struct conf *c, const char *path, const char **out);
 const char *conf_peek(struct conf *c, const char *path);
 
 /*
+ * All that the files say in a group, as text: two that are equal have the same
+ * text.  Secrets are in it as they are written there.
+ */
+void conf_dump(struct conf *c, const char *path, struct buf *out);
+
+/*
  * Fill the members of `out` that the table describes from the group at path
  * ("" is the top).  stride: sizeof(struct as_field) on the table's side.
  * Strings, lists and JSON values (a struct json_object behind the pointer)

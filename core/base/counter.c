@@ -13,8 +13,8 @@
 
 /*
  * Families of series behind one lock; a series is found under it once and then
- * changed with atomics only.  Nothing is ever removed: handles stay valid
- * until the process ends.
+ * changed with atomics only.  Handles stay valid until the process ends, or
+ * until the only one that has it drops it.
  */
 
 #define PREFIX "agent_studio_"
@@ -22,8 +22,10 @@
 #define LABELS_MAX 8
 
 struct series {
+	struct family *family;
 	struct series *next; /* same hash */
 	struct series *newer; /* in order of creation */
+	bool is_rest; /* of many: never dropped */
 	char *labels; /* {route="x",status="200"} without the braces */
 };
 
@@ -184,6 +186,7 @@ series_get(struct family *f, const char *const *values)
 {
 	struct buf labels = { 0 };
 	struct series *s, **bucket;
+	bool is_rest = false;
 
 	label_text(f, values, &labels);
 	s = series_find(f, labels.data);
@@ -191,10 +194,13 @@ series_get(struct family *f, const char *const *values)
 		buf_reset(&labels);
 		label_text(f, NULL, &labels);
 		s = series_find(f, labels.data);
+		is_rest = true;
 	}
 	if (s == NULL) {
 		s = xcalloc(1, f->type == HISTOGRAM ? sizeof(struct histogram)
 						    : sizeof(struct counter));
+		s->family = f;
+		s->is_rest = is_rest;
 		s->labels = buf_take(&labels);
 		bucket = bucket_of(f, s->labels);
 		s->next = *bucket;
@@ -217,6 +223,44 @@ get(int type, const char *name, const char *help, const char *label_names,
 	s = series_get(family_get(type, name, help, label_names), values);
 	pthread_mutex_unlock(&lock);
 	return s;
+}
+
+/* False: it is shared with others, and stays. */
+static bool
+series_remove(struct series *s)
+{
+	struct family *f = s->family;
+	struct series **at;
+
+	if (s->is_rest)
+		return false;
+	pthread_mutex_lock(&lock);
+	for (at = bucket_of(f, s->labels); *at != s;)
+		at = &(*at)->next;
+	*at = s->next;
+	for (at = &f->first; *at != s;)
+		at = &(*at)->newer;
+	*at = s->newer;
+	if (*at == NULL)
+		f->tail = at;
+	f->n_series--;
+	pthread_mutex_unlock(&lock);
+	free(s->labels);
+	return true;
+}
+
+void
+counter_drop(struct counter *c)
+{
+	if (c != NULL && series_remove(&c->series))
+		free(c);
+}
+
+void
+histogram_drop(struct histogram *h)
+{
+	if (h != NULL && series_remove(&h->series))
+		free(h);
 }
 
 /* ---- counters */

@@ -7,12 +7,14 @@ libcmd_la_SOURCES = \
 	core/cmd/client.c core/cmd/client.h \
 	core/cmd/cmd.h \
 	core/cmd/conf_show.c \
+	core/cmd/control.c core/cmd/control.h core/cmd/control_ask.c \
+	core/cmd/control_impl.h \
 	core/cmd/database.c core/cmd/database.h \
 	core/cmd/migrate.c \
 	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
 	core/cmd/node_beat.c core/cmd/node_bells.c core/cmd/node_claim.c \
 	core/cmd/node_epoch.c \
-	core/cmd/node_command.c core/cmd/node_crumb.c \
+	core/cmd/node_command.c core/cmd/node_control.c core/cmd/node_crumb.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \
 	core/cmd/node_report.c core/cmd/node_sched.c core/cmd/node_watch.c \
@@ -20,6 +22,7 @@ libcmd_la_SOURCES = \
 	core/cmd/plugin.c core/cmd/plugin_host.c \
 	core/cmd/plugin_check.c core/cmd/plugin_check.h \
 	core/cmd/plugin_new.c core/cmd/plugin_new.h \
+	core/cmd/plugin_live.c core/cmd/plugin_live.h \
 	core/cmd/rebuild.c core/cmd/replay.c \
 	core/cmd/runs.c \
 	core/cmd/serve.c \

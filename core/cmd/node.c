@@ -85,6 +85,7 @@ start_fiber(void *arg)
 	node_bells_start(n);
 	node_sched_start(n);
 	node_watch_start(n);
+	node_control_start(n);
 	n->started = true;
 	node_report(n);
 }
@@ -149,6 +150,7 @@ shutdown_fiber(void *arg)
 
 	node_claim_stop(n);
 	node_bells_stop(n);
+	node_control_stop(n);
 	sched_stop(n->sched);
 	node_reap_stop(n);
 	others_stop(n);
@@ -181,6 +183,11 @@ on_signal(int fd, int what, void *arg)
 	(void)what;
 	if (read(fd, &si, sizeof(si)) != sizeof(si) || n->stopping)
 		return;
+	if (si.ssi_signo == SIGHUP) {
+		if (n->started)
+			node_reload_all(n);
+		return;
+	}
 	n->stopping = true;
 	log_info("serve", "signal %u: stopping", si.ssi_signo);
 	if (n->started)
@@ -230,6 +237,7 @@ signals_block(struct node *n)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	n->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -311,6 +319,7 @@ node_run(const struct node_parts *parts)
 		node_loop_unmake(n, &n->loops[i]);
 	node_metrics_free(n);
 	bus_redis_free(n->redis);
+	node_control_free(n);
 	crumb_close();
 	plug_free(n->plug);
 	live_free(n->live);

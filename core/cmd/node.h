@@ -15,6 +15,7 @@ struct node;
 
 struct node_parts {
 	const struct settings *settings;
+	const struct options *options; /* to read the configuration again */
 	struct conf *conf;
 	struct store_db *db;
 	struct auth *auth; /* NULL for a worker, as the next */
@@ -34,7 +35,9 @@ int node_run(const struct node_parts *parts);
  * What the commands that end in node_run have in common: reads the command
  * line and the settings, then calls fn.  The process's exit code.
  */
-typedef int (*node_command_fn)(const struct settings *s, struct conf *conf);
+struct options;
+typedef int (*node_command_fn)(const struct settings *s, struct conf *conf,
+    const struct options *options);
 int node_command(int argc, char **argv, const char *usage, node_command_fn fn);
 
 #endif

@@ -28,7 +28,7 @@ node_command(int argc, char **argv, const char *usage, node_command_fn fn)
 	conf = options_conf(&options);
 	settings_load(&settings, conf);
 	if (options_problems(conf) == 0 && log_configure(settings.log.level))
-		rc = fn(&settings, conf);
+		rc = fn(&settings, conf, &options);
 	conf_free(conf);
 	options_free(&options);
 	return rc;

@@ -8,8 +8,8 @@
  * (heartbeat and reaper), node_bells.c (Redis, and who wakes whom by it),
  * node_claim.c (work that is ready), node_sched.c (schedules), node_watch.c (loops that hang),
  * node_crumb.c (runs that a process crashed in),
- * node_plug.c (the plugins and what they are given), node_report.c (what is
- * printed).
+ * node_plug.c (the plugins and what they are given), node_control.c (what
+ * commands ask of a running process), node_report.c (what is printed).
  */
 
 #include <pthread.h>
@@ -19,6 +19,7 @@
 #include "core/cmd/node_env.h"
 
 struct api_gauges;
+struct control;
 struct hook_sender;
 struct store_lock;
 struct sched;
@@ -65,6 +66,8 @@ struct node {
 	const char *const *webhook_allow;
 	struct hook_sender *sender; /* of the first loop; or NULL */
 	struct loop_watch *signals;
+	struct control *control;
+	struct fiber_ref watcher; /* plugins.watch */
 	struct loop_timer beat, reap, claim;
 	struct node_watch watch;
 	struct store_lock *lock; /* NULL: only the lease tells that we live */
@@ -105,6 +108,14 @@ node_first(struct node *n)
 
 /* To the log and to standard error; the exit code is 1. */
 void node_fail(struct node *n, const char *what, struct error *err);
+
+/* ---- node_control.c: the first loop's thread ----------------------- */
+
+/* Without a control socket a process serves all the same: it says why. */
+void node_control_start(struct node *n);
+SUSPENDS void node_control_stop(struct node *n);
+void node_control_free(struct node *n); /* after the loop was drained */
+void node_reload_all(struct node *n); /* SIGHUP */
 
 /* ---- node_metrics.c ------------------------------------------------ */
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/base/conf.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
@@ -95,6 +96,14 @@ _Static_assert((int)SERVE_DB_QUERY == GUEST_QUERY &&
 		   (int)SERVE_DB_MIGRATE == GUEST_MIGRATE,
     "the numbers cross as they are");
 
+static struct conf *
+service_conf(void *arg)
+{
+	struct node *n = arg;
+
+	return options_conf(n->p.options);
+}
+
 bool
 node_plugins_load(struct node *n)
 {
@@ -103,6 +112,9 @@ node_plugins_load(struct node *n)
 		.http = service_http,
 		.pool = n->pool,
 		.home = node_first(n)->app.loop,
+		.conf = service_conf,
+		.generations = n->p.settings->plugin.generations,
+		.grace_ms = n->p.settings->plugin.grace,
 		.kv_get = service_kv_get,
 		.kv_put = service_kv_put,
 		.db = service_db,

@@ -10,6 +10,7 @@
 #include "core/cmd/options.h"
 #include "core/cmd/plugin_check.h"
 #include "core/cmd/plugin_new.h"
+#include "core/cmd/plugin_live.h"
 #include "core/cmd/settings.h"
 #include "core/loop/fiber.h"
 #include "core/plug/plug.h"
@@ -21,15 +22,20 @@
 
 static const char usage[] =
     "usage: agent-studio plugin list [--conf DIR] [--set PATH=VALUE]\n"
+    "       agent-studio plugin reload [NAME] [--conf DIR] [--data DIR]\n"
     "       agent-studio plugin describe NAME|FILE [--conf DIR]\n"
     "       agent-studio plugin check FILE [--conf FILE] [--script FILE]\n"
     "               [--seconds N] [--json]\n"
     "       agent-studio plugin new KIND NAME [FOLDER] [--templates DIR]\n"
-    "list shows the plugins of the configuration, describe the options, tools\n"
-    "and models of one plugin, by its name or by the path of its file.  new\n"
-    "writes a folder with a plugin of a kind (toolkit, llm, vector, auth) "
-    "that\n"
-    "builds and passes its tests.\n";
+    "list shows the plugins of the processes that run with this data folder,\n"
+    "or, if there are none, those of the configuration.  reload has the "
+    "running\n"
+    "processes read the configuration and the files of plugins again, of one\n"
+    "or of all.  describe shows the options, tools and models of one plugin, "
+    "by\n"
+    "its name or by the path of its file.  new writes a\n"
+    "folder with a plugin of a kind (toolkit, llm, vector, auth) that builds and\n"
+    "passes its tests, check sees whether one keeps the promises of the SDK.\n";
 
 /* ---- list ---------------------------------------------------------- */
 
@@ -266,13 +272,20 @@ describe(struct conf *conf, const char *const *dirs, const char *name)
 }
 
 static int
-list(struct conf *conf, const char *const *dirs,
-    const struct settings *settings)
+list(const struct settings *settings, struct conf *conf,
+    const char *const *dirs)
 {
 	struct plug_services services = { 0 };
 	struct plug *plug = NULL;
+	int status;
 	bool ok;
 
+	if (plugin_list_live(settings, &status))
+		return status;
+	fprintf(stderr,
+	    "agent-studio: nothing runs with the data folder %s; this is what "
+	    "the configuration says\n",
+	    settings->data_dir);
 	isolation_settings(settings, &services);
 	ok = plug_new(conf, dirs, &services, &plug) == AS_OK;
 	print_list(plug);
@@ -321,7 +334,9 @@ cmd_plugin(int argc, char **argv)
 	settings_load(&settings, conf);
 	dirs = settings_plugin_dirs(&settings);
 	if (strcmp(verb, "list") == 0 && options.n_args == 1)
-		rc = list(conf, dirs, &settings);
+		rc = list(&settings, conf, dirs);
+	else if (strcmp(verb, "reload") == 0 && options.n_args <= 2)
+		rc = plugin_reload(&settings, options.args[1]);
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)
 		rc = describe(conf, dirs, options.args[1]);
 	else if (strcmp(verb, "new") == 0 && options.n_args >= 3 &&
@@ -330,8 +345,9 @@ cmd_plugin(int argc, char **argv)
 		    options.args[3], templates);
 	else
 		fprintf(stderr,
-		    "agent-studio plugin: expected 'list', 'describe NAME', "
-		    "'check FILE' or 'new KIND NAME'; see --help\n");
+		    "agent-studio plugin: expected 'list', 'reload [NAME]', "
+		    "'describe NAME', 'check FILE' or 'new KIND NAME'; "
+		    "see --help\n");
 	free(dirs);
 	conf_free(conf);
 	options_free(&options);

@@ -45,9 +45,12 @@ auth_open(const struct settings *s, struct auth **out, struct error *err)
 }
 
 static int
-serve(const struct settings *s, struct conf *conf)
+serve(const struct settings *s, struct conf *conf,
+    const struct options *options)
 {
-	struct node_parts p = { .settings = s, .conf = conf };
+	struct node_parts p = { .settings = s,
+		.conf = conf,
+		.options = options };
 	struct error err = { 0 };
 	int rc = EXIT_FAILURE;
 

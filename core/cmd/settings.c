@@ -306,6 +306,15 @@ static const struct as_field plugin_fields[] = {
 	AS_MS(struct plugin_settings, child_answer, 800, 100, 600000, 0,
 	    "How long it may compute without meeting the host, while calls are "
 	    "open; then it is taken for one that hangs, and replaced."),
+	AS_INT(struct plugin_settings, generations, 16, 1, 1000, 0,
+	    "How many generations of one plugin may be in memory, counted are "
+	    "those that cannot be unmapped; a reload beyond it is refused."),
+	AS_MS(struct plugin_settings, grace, 600000, 1000, 86400000, 0,
+	    "How long calls of a generation that was replaced may go on before "
+	    "they are ended."),
+	AS_BOOL(struct plugin_settings, watch, false, 0,
+	    "Whether a plugin is reloaded when its file or its group changes. "
+	    "For development."),
 	AS_END
 };
 

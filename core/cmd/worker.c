@@ -28,9 +28,11 @@ is_sqlite(const struct settings *s)
 }
 
 static int
-work(const struct settings *s, struct conf *conf)
+work(const struct settings *s, struct conf *conf, const struct options *options)
 {
-	struct node_parts p = { .settings = s, .conf = conf };
+	struct node_parts p = { .settings = s,
+		.conf = conf,
+		.options = options };
 	struct error err = { 0 };
 	int rc = EXIT_FAILURE;
 

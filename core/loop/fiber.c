@@ -377,6 +377,23 @@ fiber_cancel(struct fiber_ref r)
 }
 
 void
+fiber_expire(struct fiber_ref r)
+{
+	struct fiber *f = r.f;
+
+	if (f == NULL)
+		return;
+	loop_check_owner(f->loop);
+	if (f->gen != r.gen)
+		return;
+	f->deadline = f->loop->now_ms > 0 ? f->loop->now_ms : 1;
+	if (f->state == FIBER_PARKED) {
+		f->exit = FIBER_TIMEOUT;
+		fiber_ready(f);
+	}
+}
+
+void
 fiber_cancel_all(struct loop *l)
 {
 	struct fiber *f;

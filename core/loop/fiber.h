@@ -64,6 +64,11 @@ uint64_t fiber_deadline(void);
 uint64_t fiber_time_left(void); /* ms; UINT64_MAX without a deadline */
 
 void fiber_cancel(struct fiber_ref r);
+/*
+ * Its deadline is now: what it waits for ends with TIMEOUT, and so does every
+ * later wait, until it sets another deadline.
+ */
+void fiber_expire(struct fiber_ref r);
 bool fiber_is_canceled(void);
 bool fiber_is_alive(struct fiber_ref r);
 void fiber_cancel_all(struct loop *loop); /* then run until count is 0 */

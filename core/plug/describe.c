@@ -5,7 +5,6 @@
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/conf.h"
-#include "core/base/counter.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
@@ -49,11 +48,13 @@ unit_to_json(const struct unit *u)
 	jput_str(o, "file", u->path);
 	jput_str(o, "state",
 	    unit_state_name((enum unit_state)atomic_load(&u->state)));
-	jput_str(o, "error", u->error[0] != '\0' ? u->error : NULL);
+	jput_str(o, "error",
+	    u->of->refused[0] != '\0' ? u->of->refused
+	    : u->error[0] != '\0'     ? u->error
+				      : NULL);
 	grants_to_json(u, o);
 	jput_int(o, "generation", u->generation);
-	jput_int(o, "calls", (int64_t)counter_value(u->of->calls));
-	jput_int(o, "errors", (int64_t)counter_value(u->of->failures));
+	plugin_numbers(u->of, o);
 	jput_str(o, "isolation",
 	    f == NULL          ? NULL
 	    : u->guard != NULL ? "process"

@@ -4,7 +4,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
-#include "core/base/counter.h"
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -290,6 +290,9 @@ exchange_failed(struct exchange *x, enum as_status st,
 		st = AS_INTERNAL;
 		words = "it waits for a person, but it has asked nothing";
 	}
+	if (st == AS_TIMEOUT && x->expired)
+		words = "its plugin was replaced, and it took longer than "
+			"plugins.grace";
 	if (st != AS_CANCELED && *words == '\0')
 		words = "it failed without saying why";
 	error_from_status(&local, st, words);
@@ -354,6 +357,50 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
+static void
+exchange_enter(struct exchange *x)
+{
+	struct unit *u = x->unit;
+
+	x->loop = loop_self();
+	x->fiber = fiber_self_ref();
+	x->expired = false;
+	pthread_mutex_lock(&u->calls_lock);
+	x->next = u->calls;
+	if (x->next != NULL)
+		x->next->at = &x->next;
+	x->at = &u->calls;
+	u->calls = x;
+	pthread_mutex_unlock(&u->calls_lock);
+}
+
+static void
+exchange_leave(struct exchange *x)
+{
+	struct unit *u = x->unit;
+
+	pthread_mutex_lock(&u->calls_lock);
+	*x->at = x->next;
+	if (x->next != NULL)
+		x->next->at = x->at;
+	pthread_mutex_unlock(&u->calls_lock);
+}
+
+void
+exchanges_expire(struct unit *u)
+{
+	struct exchange *x;
+
+	pthread_mutex_lock(&u->calls_lock);
+	for (x = u->calls; x != NULL; x = x->next) {
+		if (x->loop != loop_self())
+			continue;
+		x->expired = true;
+		fiber_expire(x->fiber);
+	}
+	pthread_mutex_unlock(&u->calls_lock);
+}
+
 /* A generation that is not offered any more ends what it has begun. */
 static bool
 may_run(const struct exchange *x)
@@ -383,6 +430,7 @@ exchange_held(struct exchange *x, struct error *err)
 	struct json_object *failure = NULL;
 	struct unit *u = x->unit;
 	bool on_fiber = fiber_self() != NULL;
+	int64_t since = clock_mono_us();
 	uint64_t deadline = 0;
 	enum as_status st;
 
@@ -392,19 +440,23 @@ exchange_held(struct exchange *x, struct error *err)
 		return exchange_refused(u, err);
 	if (x->op.kind == OP_INIT)
 		u->has_run = true;
-	counter_add(u->of->calls, 1);
-	if (on_fiber)
+	if (on_fiber) {
 		deadline = deadline_start(x);
+		exchange_enter(x);
+	}
 	st = exchange_go(x, &failure);
 	if (st == AS_OK)
 		st = serve_files_keep(x, &failure);
-	if (on_fiber)
+	if (on_fiber) {
+		exchange_leave(x);
 		fiber_deadline_set(deadline);
+	}
 	exchange_close(x);
+	if (!x->lifecycle)
+		unit_count_call(u, st != AS_OK && st != AS_CANCELED,
+		    clock_mono_us() - since);
 	if (st == AS_OK)
 		return AS_OK;
-	if (st != AS_CANCELED && st != AS_PARKED)
-		counter_add(u->of->failures, 1);
 	return exchange_failed(x, st, failure, err);
 }
 

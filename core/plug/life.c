@@ -5,6 +5,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/loop/loop.h"
 #include "core/plug/call.h"
 #include "core/plug/child.h"
 #include "core/plug/unit.h"
@@ -21,6 +22,7 @@
 #define STOP_MS 5000
 #define PATIENCE_MS 2000
 #define POLL_MS 10
+#define EXPIRE_AGAIN_MS 1000
 
 enum as_status
 unit_lifecycle(struct unit *u, int kind, int64_t timeout_ms, struct error *err)
@@ -38,6 +40,17 @@ unit_lifecycle(struct unit *u, int kind, int64_t timeout_ms, struct error *err)
 		st = exchange_run(&x, err);
 	guard_after(u, kind, st);
 	return st;
+}
+
+SUSPENDS static void
+unit_fini(struct unit *u)
+{
+	struct error err = { 0 };
+
+	if (unit_lifecycle(u, OP_FINI, 0, &err) != AS_OK)
+		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
+	error_clear(&err);
+	u->inited = false;
 }
 
 SUSPENDS static bool
@@ -92,12 +105,31 @@ unit_starter(void *arg)
 	}
 }
 
+enum as_status
+unit_begin(struct unit *u, struct error *err)
+{
+	enum as_status st = unit_lifecycle(u, OP_INIT, 0, err);
+
+	if (st != AS_OK)
+		return st;
+	u->inited = true;
+	if (u->file->about.start != NULL)
+		st = unit_lifecycle(u, OP_START, START_MS, err);
+	if (st != AS_OK) {
+		unit_fini(u);
+		return st;
+	}
+	models_ask(u);
+	unit_fail(u, UNIT_SERVING, "");
+	return AS_OK;
+}
+
 static void
 starter_spawn(struct unit *u)
 {
 	u->plug->n_starting++;
-	u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
-	if (u->starter.f == NULL) {
+	u->keeper = fiber_spawn(loop_self(), u->name, unit_starter, u);
+	if (u->keeper.f == NULL) {
 		u->plug->n_starting--;
 		unit_fail(u, UNIT_FAILED, "no fiber was left");
 	}
@@ -143,10 +175,7 @@ unit_end(struct unit *u)
 	    unit_lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
 	error_clear(&err);
-	if (unit_lifecycle(u, OP_FINI, 0, &err) != AS_OK)
-		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
-	error_clear(&err);
-	u->inited = false;
+	unit_fini(u);
 }
 
 SUSPENDS static void
@@ -162,24 +191,164 @@ unit_stop(struct unit *u)
 		guard_end(u);
 }
 
+/* ---- A generation that was replaced -------------------------------- */
+
+/* Goes to a loop and has it end the calls that were made there. */
+struct expiry {
+	struct loop_msg msg;
+	struct unit *unit;
+};
+
+static void
+expiry_arrives(struct loop_msg *m)
+{
+	struct expiry *e = container_of(m, struct expiry, msg);
+
+	exchanges_expire(e->unit);
+	unit_drop(e->unit);
+	free(e);
+}
+
+static void
+calls_expire(struct unit *u)
+{
+	struct plug *p = u->plug;
+	struct reader *r;
+	struct expiry *e;
+
+	pthread_mutex_lock(&p->lock);
+	for (r = p->readers; r != NULL; r = r->next) {
+		e = xcalloc(1, sizeof(*e));
+		e->msg.fn = expiry_arrives;
+		e->unit = unit_hold(u);
+		loop_post(r->loop, &e->msg);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool
+is_in_use(struct unit *u)
+{
+	return atomic_load(&u->listed) > 0 || atomic_load(&u->open) > 0;
+}
+
+/* False: this fiber was cancelled. */
+SUSPENDS static bool
+unit_drain(struct unit *u)
+{
+	struct loop *home = loop_self();
+	uint64_t until = loop_now_ms(home) + u->plug->services.grace_ms;
+
+	while (is_in_use(u)) {
+		if (fiber_sleep(POLL_MS) != FIBER_WOKEN)
+			return false;
+		if (loop_now_ms(home) < until)
+			continue;
+		log_warn("plugin",
+		    "%s: generation %u still has %u calls, which are ended",
+		    u->name, u->generation, atomic_load(&u->open));
+		calls_expire(u);
+		until = loop_now_ms(home) + EXPIRE_AGAIN_MS;
+	}
+	return true;
+}
+
+static void
+draining_remove(struct unit *u)
+{
+	struct unit **at = &u->of->draining;
+
+	pthread_mutex_lock(&u->plug->lock);
+	while (*at != u)
+		at = &(*at)->older;
+	*at = u->older;
+	pthread_mutex_unlock(&u->plug->lock);
+}
+
+SUSPENDS static void
+unit_keeper(void *arg)
+{
+	struct unit *u = arg;
+
+	if (!unit_drain(u))
+		return; /* plug_stop does the rest */
+	if (u->inited) {
+		atomic_store(&u->state, UNIT_STOPPED);
+		unit_end(u);
+		/* Another thread may still be on its way out of stop. */
+		if (!unit_drain(u))
+			return;
+	}
+	log_info("plugin", "%s: generation %u has ended", u->name,
+	    u->generation);
+	draining_remove(u);
+	unit_free(u);
+}
+
+void
+unit_retire(struct unit *u)
+{
+	fiber_reap(u->keeper);
+	atomic_store(&u->state, UNIT_DRAINING);
+	pthread_mutex_lock(&u->plug->lock);
+	u->older = u->of->draining;
+	u->of->draining = u;
+	pthread_mutex_unlock(&u->plug->lock);
+	u->keeper = fiber_spawn(loop_self(), u->name, unit_keeper, u);
+	if (u->keeper.f == NULL)
+		log_warn("plugin", "%s: generation %u stays: no fiber was left",
+		    u->name, u->generation);
+}
+
+/* ---- The end of the host ------------------------------------------- */
+
+/* One that a fiber is taking to its end. */
+static struct unit *
+draining_kept(struct plug *p)
+{
+	struct unit *u;
+	size_t i;
+
+	for (i = 0; i < p->n_plugins; i++) {
+		for (u = p->plugins[i]->draining; u != NULL; u = u->older) {
+			if (fiber_is_alive(u->keeper))
+				return u;
+		}
+	}
+	return NULL;
+}
+
+SUSPENDS static void
+unit_halt(struct unit *u)
+{
+	fiber_cancel(u->keeper);
+	guard_rest(u);
+	if (u->inited)
+		atomic_store(&u->state, UNIT_STOPPED);
+}
+
 void
 plug_stop(struct plug *p)
 {
 	struct unit *u;
 	size_t i;
 
+	p->stopping = true;
+	fiber_reap(p->reloader);
+	while ((u = draining_kept(p)) != NULL)
+		fiber_reap(u->keeper); /* may free it */
 	for (i = 0; i < p->n_plugins; i++) {
-		u = p->plugins[i]->current;
-		if (u == NULL)
-			continue;
-		fiber_cancel(u->starter);
-		guard_rest(u);
-		if (u->inited)
-			atomic_store(&u->state, UNIT_STOPPED);
+		if ((u = p->plugins[i]->current) != NULL)
+			unit_halt(u);
+		for (u = p->plugins[i]->draining; u != NULL; u = u->older)
+			unit_halt(u);
 	}
 	for (i = p->n_plugins; i-- > 0;) {
-		u = p->plugins[i]->current;
-		if (u != NULL && u->inited)
+		if ((u = p->plugins[i]->current) != NULL && u->inited)
 			unit_stop(u);
+		for (u = p->plugins[i]->draining; u != NULL; u = u->older) {
+			if (u->inited)
+				unit_stop(u);
+		}
 	}
 }

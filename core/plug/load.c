@@ -2,6 +2,7 @@
 #include <agentstudio/plugin.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,6 +248,24 @@ describe(struct plug_file *f, const char *path, const struct as_host *host)
 	return adopt_tools(path, f);
 }
 
+static int
+memory_add(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct plug_file *f = arg;
+	struct link_map *map = NULL;
+	int i;
+
+	(void)size;
+	if (dlinfo(f->handle, RTLD_DI_LINKMAP, &map) != 0 ||
+	    map->l_addr != info->dlpi_addr)
+		return 0;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_LOAD)
+			f->memory += (int64_t)info->dlpi_phdr[i].p_memsz;
+	}
+	return 1;
+}
+
 /*
  * Exceptions in flight belong to a fiber, not to a thread.  Whatever library
  * has the function stays, though the plugin may go.
@@ -306,6 +325,7 @@ file_open_image(const char *path, const char *image, const struct as_host *host,
 		return NULL;
 	}
 	adopt_exceptions(f->handle);
+	dl_iterate_phdr(memory_add, f);
 	return f;
 }
 
@@ -313,6 +333,12 @@ struct plug_file *
 file_open(const char *path, const struct as_host *host, char **sentence)
 {
 	return file_open_image(path, NULL, host, sentence);
+}
+
+bool
+file_is_mapped(const struct plug_file *f)
+{
+	return f != NULL && f->handle != NULL;
 }
 
 bool

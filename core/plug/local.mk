@@ -41,10 +41,13 @@ libplug_la_SOURCES = \
 	core/plug/host_kv.c \
 	core/plug/host_process.c \
 	core/plug/host_tcp.c \
+	core/plug/latency.c \
+	core/plug/latency.h \
 	core/plug/life.c \
 	core/plug/load.c \
 	core/plug/log_count.c \
 	core/plug/marshal.c \
+	core/plug/metrics.c \
 	core/plug/models.c \
 	core/plug/msg.h \
 	core/plug/offer.c \
@@ -55,6 +58,7 @@ libplug_la_SOURCES = \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
 	core/plug/registry.c \
+	core/plug/reload.c \
 	core/plug/serve.c \
 	core/plug/serve_account.c \
 	core/plug/serve_ask.c \
@@ -67,7 +71,8 @@ libplug_la_SOURCES = \
 	core/plug/tool.c \
 	core/plug/unit.c \
 	core/plug/unit.h \
-	core/plug/vector.c
+	core/plug/vector.c \
+	core/plug/watch.c
 
 # Plugins that tests load; never installed.
 PROBE_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
@@ -210,6 +215,33 @@ tests_integration_plug_toolkit_short_la_SOURCES = tests/integration/plug/short.c
 tests_integration_plug_toolkit_short_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 tests_integration_plug_toolkit_short_la_LDFLAGS = $(PROBE_LDFLAGS)
 
+# One plugin in versions, for tests that put one in the place of another.
+check_LTLIBRARIES += tests/integration/plug/turn1.la
+tests_integration_plug_turn1_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn1_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=1 '-DTURN_FLAGS=AS_PARALLEL'
+tests_integration_plug_turn1_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn2.la
+tests_integration_plug_turn2_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn2_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=2 '-DTURN_FLAGS=AS_PARALLEL'
+tests_integration_plug_turn2_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn3.la
+tests_integration_plug_turn3_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn3_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=3 '-DTURN_FLAGS=AS_PARALLEL|AS_UNLOADABLE'
+tests_integration_plug_turn3_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn4.la
+tests_integration_plug_turn4_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn4_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=4 '-DTURN_FLAGS=0'
+tests_integration_plug_turn4_la_LDFLAGS = $(PROBE_LDFLAGS)
+check_LTLIBRARIES += tests/integration/plug/turn5.la
+tests_integration_plug_turn5_la_SOURCES = tests/integration/plug/turn.c
+tests_integration_plug_turn5_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DTURN_VERSION=5 '-DTURN_FLAGS=AS_BLOCKING'
+tests_integration_plug_turn5_la_LDFLAGS = $(PROBE_LDFLAGS)
+
 check_LTLIBRARIES += tests/libplugenv.la
 tests_libplugenv_la_SOURCES = \
 	tests/integration/plug_env.c tests/integration/plug_env.h
@@ -242,9 +274,17 @@ tests_integration_t_services_SOURCES = tests/integration/t_services.c \
 tests_integration_t_services_LDADD = tests/libplugenv.la tests/libstoreenv.la \
 	libplug.la libstore.la libclient.la libloop.la libbase.la $(TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_reload
+tests_integration_t_reload_SOURCES = tests/integration/t_reload.c
+tests_integration_t_reload_LDADD = $(PLUG_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
 tests_integration_t_marshal_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_latency
+tests_unit_t_latency_SOURCES = tests/unit/t_latency.c
+tests_unit_t_latency_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/t_effect
 tests_unit_t_effect_SOURCES = tests/unit/t_effect.c

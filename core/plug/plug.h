@@ -28,6 +28,7 @@
 #include "core/base/uuid.h"
 #include "core/loop/fiber.h"
 
+struct conf;
 struct http_client;
 struct json_object;
 struct plug; /* all plugins of the process */
@@ -42,6 +43,10 @@ struct plug_services {
 	struct http_client *(*http)(void *arg, struct loop *loop);
 	struct pool *pool;
 	struct loop *home; /* of plugins that are not AS_PARALLEL */
+	/* conf.d as it is now, for plug_reload; the host frees it. */
+	struct conf *(*conf)(void *arg);
+	int64_t generations; /* of one plugin, mapped at once; 0: 16 */
+	int64_t grace_ms; /* for calls of a generation that was replaced */
 	/*
 	 * Plugins of this folder run in this process unless conf.d says
 	 * otherwise, others in one of their own; NULL: all run here.
@@ -149,6 +154,28 @@ void plug_free(struct plug *p); /* after the loops have ended */
  */
 void plug_join(struct plug *p, struct loop *loop);
 void plug_leave(struct plug *p, struct loop *loop);
+
+/*
+ * Reads conf.d again and puts a new generation in the place of a plugin, or of
+ * all (name NULL): also of one that is new there, and takes out one that is not
+ * there any more or disabled.  Nothing has to have changed.  A version that is
+ * refused, by the host or by its own init or start, changes nothing:
+ * AS_CONFLICT with the sentence, and the generation before goes on.  Calls that are open
+ * end on the generation that they began on.
+ *
+ * From any loop that has joined.  *out may be asked for: [{name, ok, state,
+ * generation, error}], one for each plugin that was looked at, also after a
+ * failure.  A caller that is cancelled leaves; the reload goes on.
+ */
+SUSPENDS enum as_status plug_reload(struct plug *p, const char *name,
+    struct json_object **out, struct error *err);
+
+/*
+ * Looks every half second whether a file or a group of conf.d has changed, and
+ * reloads what has; until the fiber is cancelled.  On a fiber of its own, of
+ * the home loop.  For development.
+ */
+SUSPENDS void plug_watch(struct plug *p);
 
 /*
  * Every call, service and result is encoded to bytes and decoded again, as it
@@ -353,11 +380,16 @@ int plug_child_main(int argc, char **argv);
 /* ---- For operators ------------------------------------------------- */
 
 /*
- * [{name, plugin, kinds, version, summary, file, state, error, calls, errors,
- * isolation, pid}]; state is one of loaded, serving, retrying, failed, disabled,
- * isolation is none or process, pid that of its process or null.
+ * [{name, plugin, kinds, version, summary, file, state, generation, error,
+ * calls, errors, open, latency_us: {mean, p99}, generations_draining,
+ * generations_in_memory, memory_bytes, isolation, pid,
+ * grants, declared, effects}]; state is one of loaded, serving,
+ * retrying, failed, disabled, stopped.  error is why it is in this state, or
+ * why its last reload was refused; isolation is none or process, pid that of
+ * its process or null.  Any thread.
  */
 struct json_object *plug_list(struct plug *p);
+void plug_gauges(struct plug *p); /* what /metrics has of it; any thread */
 /*
  * What the file says of itself: {name, summary, version, abi, flags, grants,
  * kinds, options: [{name, type, required, reload, default, min, max, words,

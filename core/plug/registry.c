@@ -59,6 +59,7 @@ registry_make(struct plug *p)
 		u = p->plugins[i]->current;
 		if (u == NULL || atomic_load(&u->state) == UNIT_DISABLED)
 			continue;
+		unit_count_begin(u);
 		atomic_fetch_add(&u->listed, 1);
 		kit_ref(u->toolkit);
 		r->kits[r->n_units] = u->toolkit;

@@ -6,7 +6,6 @@
 
 #include "core/base/arena.h"
 #include "core/base/conf.h"
-#include "core/base/counter.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -24,6 +23,9 @@
 
 static const char *const words_of_host[] = { "plugin", "enabled", "isolation",
 	"grants", "effects", NULL };
+
+#define GENERATIONS 16
+#define GRACE_MS 600000
 
 enum wanted {
 	WANTED_NO = 1,
@@ -320,7 +322,6 @@ struct plugin *
 plugin_get(struct plug *p, const char *name)
 {
 	struct plugin **more, *of;
-	const char *values[] = { name };
 	size_t i;
 
 	for (i = 0; i < p->n_plugins; i++) {
@@ -330,10 +331,6 @@ plugin_get(struct plug *p, const char *name)
 	of = arena_alloc(p->arena, sizeof(*of));
 	of->plug = p;
 	of->name = arena_strdup(p->arena, name);
-	of->calls = counter_get(COUNTER, "plugin_calls_total",
-	    "Calls of plugins.", "plugin", values);
-	of->failures = counter_get(COUNTER, "plugin_failures_total",
-	    "Calls of plugins that failed.", "plugin", values);
 	more = arena_alloc(p->arena, (p->n_plugins + 1) * sizeof(*more));
 	pthread_mutex_lock(&p->lock);
 	if (p->n_plugins > 0)
@@ -357,13 +354,14 @@ unit_new(struct plugin *of, struct plug_conf *source)
 	u->source = source;
 	if (source != NULL)
 		source->refs++;
+	pthread_mutex_init(&u->calls_lock, NULL);
 	unit_rename(u, of->name);
 	atomic_init(&u->state, UNIT_DISABLED);
 	return u;
 }
 
-static void
-conf_unref(struct plug_conf *source)
+void
+plug_conf_unref(struct plug_conf *source)
 {
 	if (source == NULL || --source->refs > 0 || !source->owned)
 		return;
@@ -374,13 +372,23 @@ conf_unref(struct plug_conf *source)
 void
 unit_free(struct unit *u)
 {
+	int64_t memory;
+
 	if (u == NULL)
 		return;
 	guard_free(u);
 	unit_tools_free(u);
 	json_object_put(u->offers);
-	file_close(u->file, u->has_run);
-	conf_unref(u->source);
+	unit_count_end(u);
+	memory = u->file != NULL ? u->file->memory : 0;
+	if (file_close(u->file, u->has_run)) {
+		pthread_mutex_lock(&u->plug->lock);
+		u->of->mapped++;
+		u->of->memory += memory;
+		pthread_mutex_unlock(&u->plug->lock);
+	}
+	plug_conf_unref(u->source);
+	pthread_mutex_destroy(&u->calls_lock);
 	free(u->path);
 	arena_free(u->arena);
 }
@@ -523,6 +531,10 @@ plug_new(struct conf *conf, const char *const *plugin_dirs,
 	p->conf0.conf = conf;
 	if (services != NULL)
 		p->services = *services;
+	if (p->services.generations == 0)
+		p->services.generations = GENERATIONS;
+	if (p->services.grace_ms == 0)
+		p->services.grace_ms = GRACE_MS;
 	pthread_mutex_init(&p->lock, NULL);
 	p->arena = arena_new(NULL);
 	model = conf_peek(conf, "models.default");

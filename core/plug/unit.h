@@ -24,15 +24,20 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/base/hash.h"
 #include "core/loop/loop.h"
+#include "core/plug/latency.h"
 #include "core/plug/plug.h"
 
 struct counter;
+struct exchange;
 struct guard;
+struct histogram;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
 	void *handle;
+	int64_t memory; /* bytes that it takes where it is mapped */
 	char *path;
 	struct as_plugin about;
 	struct as_toolkit toolkit;
@@ -63,6 +68,8 @@ char *file_refuse(const char *path, const struct plug_file *f);
  * stays mapped for ever.
  */
 bool file_close(struct plug_file *f, bool has_run);
+/* Does it take a place in this process until it is closed, or for ever? */
+bool file_is_mapped(const struct plug_file *f);
 
 enum unit_state {
 	UNIT_LOADED = 1,
@@ -129,15 +136,18 @@ struct plugin {
 	struct plug *plug;
 	char *name; /* of the section */
 	unsigned generation; /* the newest one's number */
-	unsigned
-	    mapped; /* generations that have ended and cannot be unmapped */
-	struct counter *calls, *failures;
+	_Atomic uint64_t calls, failures; /* of all generations */
+	struct latency latency;
 
 	/* Under the lock of struct plug. */
+	unsigned mapped; /* that have ended and cannot be unmapped */
+	int64_t memory; /* bytes of those */
 	struct unit *current; /* NULL: conf.d does not name it any more */
 	struct unit *draining; /* older ones that have not ended, by `older` */
 	struct unit_counts counts;
 	char refused[512]; /* why the last reload came to nothing, or "" */
+
+	uint8_t seen[HASH_LEN]; /* plug_watch's own: what was last looked at */
 };
 
 /* One generation of a plugin. */
@@ -167,6 +177,10 @@ struct unit {
 	size_t n_secrets;
 	struct arena *arena; /* what lives as long as the unit */
 
+	/* Labels: plugin, generation; NULL: it has not been in a registry. */
+	struct counter *calls_total, *failures_total;
+	struct histogram *seconds;
+
 	struct toolkit *own_kit; /* of its file; NULL: it is none */
 	/* What it has now; home loop only: others look into a registry. */
 	struct toolkit *toolkit;
@@ -174,9 +188,12 @@ struct unit {
 	atomic_bool is_changed; /* `changed` is under way */
 	struct loop_msg changed;
 	struct json_object *offers; /* models; home loop only */
-	struct fiber_ref starter;
+	struct fiber_ref keeper; /* starts it, or ends it; home loop only */
 	struct guard *guard; /* NULL: it runs in this process */
 	struct unit *older; /* in plugin.draining */
+
+	pthread_mutex_t calls_lock;
+	struct exchange *calls;
 };
 
 /* What there is; never changes. */
@@ -217,11 +234,16 @@ struct plug {
 	struct registry *leaving; /* when it ends */
 	unsigned n_asked; /* readers that have not answered; 0: no round */
 
+	/* Home loop only: reloads are made one after another (reload.c). */
+	bool reloading, stopping;
+	struct fiber_ref reloader;
+
 	/* Of plug_start: first attempts that are still under way. */
 	unsigned n_starting;
 	struct fiber_wait starting;
 };
 
+void plug_conf_unref(struct plug_conf *source); /* NULL does nothing */
 /* The entry of a name, made if there is none. */
 struct plugin *plugin_get(struct plug *p, const char *name);
 /* A mistake at plugins.NAME.setting ("": of the whole group). */
@@ -241,6 +263,12 @@ void unit_free(struct unit *u); /* nobody holds it, no registry lists it */
 /* Keeps a unit that was found in a registry across suspensions. */
 struct unit *unit_hold(struct unit *u); /* NULL gives NULL */
 void unit_drop(struct unit *u);
+/* What operators see of numbers: metrics.c. */
+void unit_count_begin(struct unit *u);
+void unit_count_call(struct unit *u, bool failed, int64_t us);
+void unit_count_end(struct unit *u);
+/* Members of o; with the lock held. */
+void plugin_numbers(const struct plugin *of, struct json_object *o);
 void unit_fail(struct unit *u, enum unit_state state, const char *text);
 const char *unit_state_name(enum unit_state state);
 /* Builds toolkit and tools of a unit; AS_INVALID with a reason. */
@@ -274,6 +302,13 @@ struct tool *tool_find(struct unit *const *units, size_t n, const char *name);
 bool unit_is_serving(const struct unit *u);
 /* Conf.d wants it, and it has not failed for good. */
 bool unit_is_enabled(const struct unit *u);
+/*
+ * life.c; all on fibers of the home loop.  unit_begin is init and start, once;
+ * unit_retire takes a unit that no registry to come will have to its end, on a
+ * fiber of its own.
+ */
+SUSPENDS enum as_status unit_begin(struct unit *u, struct error *err);
+SUSPENDS void unit_retire(struct unit *u);
 /* Ask for what it offers: tools and models; on the home loop. */
 SUSPENDS void models_ask(struct unit *u);
 /* Fills in the models of a registry that has its units. */

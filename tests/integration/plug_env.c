@@ -20,6 +20,8 @@
  * a list under a lock, because any loop may ask for them.
  */
 
+struct plug_env_limits plug_env_limits;
+
 struct kept {
 	struct kept *next;
 	char *key;
@@ -276,6 +278,32 @@ main_fiber(void *arg)
 	loop_stop(w->env.loop);
 }
 
+/* Filled in with the port of the server. */
+static struct conf *
+conf_make(struct world *w, const char *text)
+{
+	char *copy = xstrdup(text), *at, *filled;
+	struct conf *conf = conf_new();
+
+	while ((at = strstr(copy, "%d")) != NULL) {
+		*at = '\0';
+		filled = xasprintf("%s%d%s", copy, w->env.port, at + 2);
+		free(copy);
+		copy = filled;
+	}
+	conf_load_text(conf, "test.conf", copy, strlen(copy));
+	free(copy);
+	return conf;
+}
+
+static struct conf *
+conf_again(void *arg)
+{
+	struct world *w = arg;
+
+	return conf_make(w, w->env.text);
+}
+
 static void
 world_bind(struct world *w, unsigned flags)
 {
@@ -291,24 +319,20 @@ world_bind(struct world *w, unsigned flags)
 	w->services.kv_put = kv_put;
 	if (plug_env_more != NULL)
 		plug_env_more(&w->services, w->env.loop);
+	w->services.conf = conf_again;
+	w->services.generations = plug_env_limits.generations;
+	w->services.grace_ms = plug_env_limits.grace_ms;
 }
 
 static void
 world_load(struct world *w, const char *conf)
 {
-	static const char *const dirs[] = { BUILD_DIR "/plugins",
-		BUILD_DIR "/tests/integration/plug/.libs", NULL };
-	char *text = xasprintf("%s", conf), *at, *filled;
+	const char *const dirs[] = { BUILD_DIR "/plugins",
+		BUILD_DIR "/tests/integration/plug/.libs", plug_env_limits.dir,
+		NULL };
 
-	while ((at = strstr(text, "%d")) != NULL) {
-		*at = '\0';
-		filled = xasprintf("%s%d%s", text, w->env.port, at + 2);
-		free(text);
-		text = filled;
-	}
-	w->env.conf = conf_new();
-	conf_load_text(w->env.conf, "test.conf", text, strlen(text));
-	free(text);
+	w->env.text = conf;
+	w->env.conf = conf_make(w, conf);
 	w->env.loaded = plug_new(w->env.conf, dirs, &w->services, &w->env.plug);
 	conf_finish(w->env.conf);
 }

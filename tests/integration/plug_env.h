@@ -23,7 +23,15 @@ struct plug_env {
 	struct plug_caller who;
 	enum as_status loaded; /* what plug_new said */
 	int port; /* of the server */
+	const char *text; /* what a reload reads; the test may change it */
 };
+
+/* What few tests ask for; all zero is the default. */
+struct plug_env_limits {
+	const char *dir; /* searched for plugins before the others */
+	int64_t generations, grace_ms;
+};
+extern struct plug_env_limits plug_env_limits;
 
 #define ENV_HOME_ELSEWHERE 1u
 #define ENV_LOOPBACK 2u

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Plugins are put in place of each other while people talk through them: no
+// socket drops, no call fails and the memory stays where it is.
+//
+// RELOAD_TIMES and RELOAD_STREAMS make it more; RELOAD_ISOLATION=process gives
+// the plugins processes of their own; RELOAD_PROGRAM is another build, such as
+// one without sanitizers, whose memory can be weighed (RELOAD_WEIGH=1).
+
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
+	from "node:fs";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { newThread, scene } from "../support/chat.mjs";
+import { api, signUp, start } from "../support/server.mjs";
+import { connect } from "../support/ws.mjs";
+
+const TIMES = Number(process.env.RELOAD_TIMES ?? 100);
+const STREAMS = Number(process.env.RELOAD_STREAMS ?? 20);
+const ISOLATION = process.env.RELOAD_ISOLATION ?? "none";
+const WEIGH = process.env.RELOAD_WEIGH === "1";
+const SETTLE = 0.2; // of the reloads, before the memory is weighed
+const PLUGINS = ["llm_demo", "toolkit_calculator", "toolkit_clock"];
+
+if (process.env.RELOAD_PROGRAM)
+	process.env.AGENT_STUDIO = process.env.RELOAD_PROGRAM;
+
+// One line there, one line back.
+function ask(server, request) {
+	return new Promise((resolve, reject) => {
+		let text = "";
+		const socket = createConnection(join(server.data, "control.sock"));
+		socket.setEncoding("utf8");
+		socket.on("connect", () => socket.write(JSON.stringify(request) + "\n"));
+		socket.on("data", (part) => {
+			text += part;
+		});
+		socket.on("end", () => resolve(JSON.parse(text)));
+		socket.on("error", reject);
+	});
+}
+
+const plugins = async (server) =>
+	Object.fromEntries((await ask(server, { command: "plugin.list" })).result
+		.map((p) => [p.name, p]));
+
+const rss = (server) => Number(readFileSync(`/proc/${server.child.pid}/status`,
+	"utf8").match(/^VmRSS:\s+(\d+)/m)[1]);
+
+// Talks until it is told to stop.
+async function stream(server, base, stage) {
+	const thread = await newThread(server, base.person, base.agent.id);
+	const socket = await connect(server, thread.id,
+		{ token: base.token, after: 0 });
+	await socket.type("ready");
+	stage.open++;
+	for (let n = 0; !stage.over; n++) {
+		socket.send({ type: "message", content: `${n} * 7? please` });
+		const { state } = await socket.end();
+		stage.runs++;
+		if (state !== "succeeded")
+			stage.failed++;
+		socket.frames = [];
+		socket.seen = 0;
+	}
+	if (socket.over)
+		stage.dropped++;
+	await socket.close();
+}
+
+async function settled(server, holds, what) {
+	for (let i = 0; i < 600; i++) {
+		const list = await plugins(server);
+		if (holds(list))
+			return list;
+		await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+	throw new Error(`never: ${what}\n${JSON.stringify(await plugins(server))}`);
+}
+
+test(`${TIMES} reloads under ${STREAMS} streams`, async (t) => {
+	const server = await start({ set: ["plugins.llm_demo.delay=3",
+		`server.sockets_per_user=${STREAMS + 10}`, "log.level=warning",
+		...(ISOLATION === "none" ? [] :
+			PLUGINS.map((p) => `plugins.${p}.isolation=${ISOLATION}`))] });
+	const base = await scene(server);
+	const stage = { open: 0, runs: 0, failed: 0, dropped: 0, over: false };
+	const streams = Array.from({ length: STREAMS }, () =>
+		stream(server, base, stage));
+	const fell = Promise.all(streams);
+	const took = [];
+	let before;
+	while (stage.open < STREAMS)
+		await Promise.race([fell, new Promise((r) => setTimeout(r, 20))]);
+	for (let i = 0; i < TIMES; i++) {
+		const since = performance.now();
+		const answer = await Promise.race([fell, ask(server, {
+			command: "plugin.reload", name: PLUGINS[i % PLUGINS.length] })]);
+		assert.equal(answer?.ok, true, JSON.stringify(answer));
+		took.push(performance.now() - since);
+		if (i === Math.floor(TIMES * SETTLE))
+			before = rss(server);
+	}
+	const after = rss(server);
+	stage.over = true;
+	await fell;
+	const list = await settled(server, (l) => PLUGINS.every((p) =>
+		l[p].generations_draining === 0 && l[p].open === 0), "drained");
+	took.sort((a, b) => a - b);
+	t.diagnostic(`isolation ${ISOLATION}: ${TIMES} reloads, ${STREAMS} streams, ` +
+		`${stage.runs} runs, ${stage.failed} failed, ${stage.dropped} dropped; ` +
+		`a reload ${took[took.length >> 1].toFixed(1)} ms, p99 ` +
+		`${took[Math.floor(took.length * 0.99)].toFixed(1)} ms; ` +
+		`VmRSS ${before} kB, then ${after} kB`);
+	assert.equal(stage.failed, 0);
+	assert.equal(stage.dropped, 0);
+	assert.ok(stage.runs >= STREAMS);
+	for (const [i, name] of PLUGINS.entries()) {
+		assert.equal(list[name].state, "serving");
+		assert.equal(list[name].errors, 0, name);
+		assert.equal(list[name].generation,
+			1 + Math.floor((TIMES - 1 - i) / PLUGINS.length) + 1);
+		assert.ok(list[name].generations_in_memory <= 1, "unmapped");
+	}
+	if (WEIGH)
+		assert.ok(after < before * 1.05 + 2048, `${before} kB, then ${after} kB`);
+	assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test("a plugin that cannot be unmapped, up to the cap", async () => {
+	const server = await start({ set: ["plugins.generations=4"] });
+	const admin = await signUp(server);
+	const other = await signUp(server);
+	const reload = (name, token) => api(server, "POST",
+		`/api/admin/plugins/${name}/reload`, { token });
+	for (let n = 2; n <= 4; n++) {
+		const { status, body } = await reload("auth_local", admin.token);
+		assert.equal(status, 200, JSON.stringify(body));
+		assert.deepEqual(body, { name: "auth_local", ok: true,
+			state: "serving", generation: n, error: null });
+	}
+	const { status, body } = await reload("auth_local", admin.token);
+	assert.equal(status, 409);
+	assert.match(body.detail, /plugins\.generations.*restart agent-studio/);
+	assert.equal((await reload("nobody", admin.token)).status, 404);
+	assert.equal((await reload("auth_local", other.token)).status, 403);
+	assert.equal((await api(server, "GET", "/api/admin/plugins",
+		{ token: other.token })).status, 403);
+	const list = (await api(server, "GET", "/api/admin/plugins",
+		{ token: admin.token })).body.items;
+	const auth = list.find((p) => p.name === "auth_local");
+	assert.equal(auth.generation, 4);
+	assert.equal(auth.generations_in_memory, 4);
+	assert.ok(auth.calls >= 2 && auth.memory_bytes > 0);
+	assert.match(auth.error, /plugins\.generations/);
+	assert.equal((await api(server, "POST", "/api/auth/login", { body:
+		{ email: other.email, password: other.password } })).status, 200);
+	const metrics = (await api(server, "GET", "/metrics")).body;
+	assert.match(metrics,
+		/plugin_calls_total\{plugin="auth_local",generation="4"\} 1\n/);
+	assert.doesNotMatch(metrics,
+		/plugin_calls_total\{plugin="auth_local",generation="3"\}/);
+	assert.match(metrics,
+		/plugin_generations_in_memory\{plugin="auth_local"\} 4\n/);
+	assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+// A folder of configuration that may be changed.
+function folder() {
+	const dir = mkdtempSync(join(tmpdir(), "agent-studio-conf-"));
+	const from = process.env.AGENT_STUDIO_CONF ?? "conf.d";
+	for (const name of readdirSync(new URL(`../../${from}`, import.meta.url)))
+		if (name.endsWith(".conf"))
+			cpSync(new URL(`../../${from}/${name}`, import.meta.url),
+				join(dir, name));
+	return { dir, args: ["--conf", dir],
+		write: (name, text) => writeFileSync(join(dir, name), text),
+		remove: () => rmSync(dir, { recursive: true }) };
+}
+
+const CLOCK = (more) => `plugins : { toolkit_clock : { ${more} }; };\n`;
+const file = "80-toolkit_clock.conf";
+
+test("conf.d is read again: options, in and out", async () => {
+	const conf = folder();
+	const server = await start({ args: conf.args });
+	const { token } = await signUp(server);
+	const clock = async () => (await api(server, "GET", "/api/toolkits/clock/",
+		{ token })).status;
+	assert.equal(await clock(), 200);
+	conf.write(file, CLOCK("nonsense = 1;"));
+	let done = server.command("plugin", "reload", "toolkit_clock");
+	assert.equal(done.status, 1);
+	assert.match(done.stderr, /80-toolkit_clock\.conf:1: .*nonsense/);
+	assert.equal(await clock(), 200);
+	conf.write(file, CLOCK("enabled = false;"));
+	done = server.command("plugin", "reload", "toolkit_clock");
+	assert.equal(done.status, 0, done.stderr);
+	assert.match(done.stdout, /toolkit_clock: generation \d+ is disabled/);
+	assert.equal(await clock(), 404);
+	conf.write(file, CLOCK("enabled = true;"));
+	server.child.kill("SIGHUP");
+	await settled(server, (l) => l.toolkit_clock?.state === "serving", "enabled");
+	assert.equal(await clock(), 200);
+	conf.write(file, "");
+	done = server.command("plugin", "reload");
+	assert.equal(done.status, 0, done.stderr);
+	assert.match(done.stdout, /toolkit_clock: taken out/);
+	assert.equal(await clock(), 404);
+	done = server.command("plugin", "list");
+	assert.equal(done.status, 0, done.stderr);
+	assert.match(done.stdout, /llm_demo +\S+ +3 serving/);
+	assert.doesNotMatch(done.stdout, /toolkit_clock/);
+	assert.match((await ask(server, { command: "nonsense" })).error.message,
+		/no command 'nonsense'/);
+	assert.deepEqual(await server.stop(), { code: 0, signal: null });
+	done = server.command("plugin", "reload");
+	assert.equal(done.status, 1);
+	assert.match(done.stderr, /no agent-studio is running/);
+	conf.remove();
+});
+
+test("what is saved is what runs, under plugins.watch", async () => {
+	const conf = folder();
+	const server = await start({ args: conf.args,
+		set: ["plugins.watch=true"] });
+	conf.write(file, CLOCK("enabled = false;"));
+	await settled(server, (l) => l.toolkit_clock.state === "disabled", "off");
+	conf.write(file, CLOCK("enabled = true;"));
+	const list = await settled(server,
+		(l) => l.toolkit_clock.state === "serving", "on");
+	assert.equal(list.toolkit_clock.generation, 3);
+	assert.equal(list.llm_demo.generation, 1, "others are left alone");
+	assert.deepEqual(await server.stop(), { code: 0, signal: null });
+	conf.remove();
+});
