@@ -248,7 +248,8 @@ bus_link_fetch(struct bus_link *l, struct uuid thread_id, struct uuid run_id,
 	struct fetch *f;
 	bool sent, found;
 
-	if (fetch_of_another(l, message_id, attempt))
+	if (fetch_of_another(l, message_id, attempt) &&
+	    live_has(l->b->live, thread_id, message_id, 0))
 		return true;
 	stream_name(l->b, message_id, attempt, name);
 	args[1].len = strlen(name);

@@ -379,19 +379,24 @@ bus_is_wanted(struct bus *bus, struct uuid topic)
 }
 
 struct uuid *
-bus_wanted(struct bus *bus, size_t *n)
+bus_wanted(struct bus *bus, unsigned last, size_t *n)
 {
 	struct port *p = bus_port(bus, loop_self());
-	struct uuid *ids;
+	struct uuid *ids = NULL;
+	struct topic *t;
+	size_t cap = 0;
 
 	*n = 0;
-	if (p == NULL)
-		return NULL;
-	ids = xcalloc(p->topics.n + 1, sizeof(*ids));
-	for (size_t i = 0; i < p->topics.n_buckets; i++)
-		for (struct topic *t = p->topics.buckets[i]; t != NULL;
-		     t = t->next)
+	for (size_t i = 0; p != NULL && i < p->topics.n_buckets; i++)
+		for (t = p->topics.buckets[i]; t != NULL; t = t->next) {
+			if (t->id.b[15] != last)
+				continue;
+			if (*n == cap) {
+				cap = cap != 0 ? 2 * cap : 16;
+				ids = xrealloc(ids, cap * sizeof(*ids));
+			}
 			ids[(*n)++] = t->id;
+		}
 	return ids;
 }
 

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/counter.h"
@@ -239,17 +240,18 @@ take_message(struct bus_link *l, const redisReply *data)
 static void
 slot_look(struct bus_link *l, const char *channel)
 {
+	const char *number = strrchr(channel, ':');
 	struct bus_msg m = { .look = true };
-	char name[LINK_NAME];
 	struct uuid *topics;
 	size_t n;
 
-	topics = bus_wanted(l->b->bus, &n);
+	if (number == NULL)
+		return;
+	topics = bus_wanted(l->b->bus, (unsigned)strtoul(number + 1, NULL, 16),
+	    &n);
 	for (size_t i = 0; i < n; i++) {
-		channel_name(l->b, slot_of(topics[i]), name);
 		m.topic = topics[i];
-		if (strcmp(name, channel) == 0)
-			bus_deliver(l->b->bus, &m);
+		bus_deliver(l->b->bus, &m);
 	}
 	free(topics);
 }

@@ -23,8 +23,8 @@ void bus_attach(struct bus *bus, struct bus_remote *r);
 
 /* Has this loop a reader of the topic? */
 bool bus_is_wanted(struct bus *bus, struct uuid topic);
-/* The topics that it has readers of; the caller frees them. */
-struct uuid *bus_wanted(struct bus *bus, size_t *n);
+/* The topics with that last byte that it has readers of, to be freed. */
+struct uuid *bus_wanted(struct bus *bus, unsigned last, size_t *n);
 /* Its readers get it before this returns. */
 void bus_deliver(struct bus *bus, const struct bus_msg *m);
 

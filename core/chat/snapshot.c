@@ -37,6 +37,10 @@ partial_json(const struct stream_config *c, struct open_text *open)
 
 	if (!live_get(c->live, c->thread_id, open->message_id, 0, &t))
 		return NULL;
+	if (t.attempt != open->attempt) { /* void, or its reset comes yet */
+		buf_free(&t.text);
+		return NULL;
+	}
 	open->pos = (int64_t)t.text.len;
 	o = jobj();
 	jput_uuid(o, "run_id", open->run_id);

@@ -228,6 +228,8 @@ on_bus(const struct bus_msg *m, void *arg)
 		s->p.dirty = s->p.dirty || m->seq > 0 || m->look;
 	else if (s->p.lagging)
 		return;
+	else if (m->look && s->c.poll != NULL)
+		stream_poll_now(s->c.poll); /* for all of them at once */
 	else if (m->look)
 		pump_more(&s->p);
 	else if (m->seq > 0)

@@ -24,6 +24,7 @@ struct stream_poll {
 	struct stream_head *buckets[BUCKETS];
 	unsigned n; /* readers */
 	bool passing;
+	bool again; /* at once, when this pass is over */
 };
 
 struct asking {
@@ -124,7 +125,8 @@ pass(void *arg)
 	buf_free(&a.runs);
 	p->passing = false;
 	if (p->n > 0)
-		pass_in(p, STREAM_POLL_MS);
+		pass_in(p, p->again ? 1 : STREAM_POLL_MS);
+	p->again = false;
 }
 
 static void
@@ -161,6 +163,15 @@ stream_poll_free(struct stream_poll *p)
 		return;
 	loop_timer_clear(&p->timer);
 	free(p);
+}
+
+void
+stream_poll_now(struct stream_poll *p)
+{
+	if (p->passing)
+		p->again = true;
+	else if (p->n > 0)
+		pass_in(p, 1);
 }
 
 void

@@ -36,5 +36,6 @@ struct stream_poll *stream_poll_new(struct loop *loop, struct store *store);
 void stream_poll_free(struct stream_poll *p); /* all have left; NULL is fine */
 void stream_poll_join(struct stream_poll *p, struct stream_head *h);
 void stream_poll_leave(struct stream_head *h); /* twice is fine */
+void stream_poll_now(struct stream_poll *p); /* do not wait for the second */
 
 #endif

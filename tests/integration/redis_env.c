@@ -115,8 +115,9 @@ redis_env_url(void)
 char *
 redis_env_ask(const char *command)
 {
-	char *line = xasprintf("REDISCLI_AUTH='%s' redis-cli -s %s/s %s",
-	    password_now, dir, command);
+	char *line = xasprintf("%s%s redis-cli -s %s/s %s",
+	    password_now[0] != '\0' ? "REDISCLI_AUTH=" : "", password_now, dir,
+	    command);
 	struct buf out = { 0 };
 	char bytes[256];
 	FILE *f = popen(line, "r");
