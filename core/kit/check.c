@@ -87,8 +87,9 @@ add_finding(struct check *c, const char *name, const char *label,
 	jput_str(o, "remedy", rule_remedy(rule));
 	json_object_array_add(c->findings, o);
 	if (!c->request->json)
-		printf("%s: %s: %s: %s; %s: %s\n", c->request->file, name,
-		    label, seen, rule_holds(rule), rule_remedy(rule));
+		printf("%s: %s: %s: %s; it must hold that %s: %s\n",
+		    c->request->file, name, label, seen, rule_holds(rule),
+		    rule_remedy(rule));
 }
 
 static void
@@ -361,9 +362,12 @@ print_text(struct check *c, struct json_object *plugin, size_t findings)
 	for (i = 0; ops != NULL && i < json_object_array_length(ops); i++)
 		printf("checked %s\n",
 		    json_object_get_string(json_object_array_get_idx(ops, i)));
-	printf("%s %s: %u cases, ",
-	    plugin != NULL ? jget_str(plugin, "name", "") : c->request->file,
-	    plugin != NULL ? jget_str(plugin, "version", "-") : "", c->cases);
+	if (plugin != NULL)
+		printf("%s %s: ", jget_str(plugin, "name", ""),
+		    jget_str(plugin, "version", "-"));
+	else
+		printf("%s: ", c->request->file);
+	printf("%u %s, ", c->cases, c->cases == 1 ? "case" : "cases");
 	if (findings == 0)
 		puts("nothing found");
 	else
