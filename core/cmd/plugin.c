@@ -265,10 +265,10 @@ describe(struct conf *conf, const char *const *dirs, const char *name)
 }
 
 static int
-list(const struct settings *settings, struct conf *conf,
-    const char *const *dirs)
+list(struct conf *conf, const char *const *dirs,
+    const struct settings *settings)
 {
-	static const struct plug_services no_services;
+	struct plug_services services = { 0 };
 	struct plug *plug = NULL;
 	int status;
 	bool ok;
@@ -279,7 +279,8 @@ list(const struct settings *settings, struct conf *conf,
 	    "agent-studio: nothing runs with the data folder %s; this is what "
 	    "the configuration says\n",
 	    settings->data_dir);
-	ok = plug_new(conf, dirs, &no_services, &plug) == AS_OK;
+	isolation_settings(settings, &services);
+	ok = plug_new(conf, dirs, &services, &plug) == AS_OK;
 	print_list(plug);
 	if (conf_groups(conf, "plugins")[0] == NULL)
 		fputs("agent-studio: the configuration has no group in "
@@ -309,7 +310,7 @@ cmd_plugin(int argc, char **argv)
 	dirs = settings_plugin_dirs(&settings);
 	verb = options.n_args > 0 ? options.args[0] : "";
 	if (strcmp(verb, "list") == 0 && options.n_args == 1)
-		rc = list(&settings, conf, dirs);
+		rc = list(conf, dirs, &settings);
 	else if (strcmp(verb, "reload") == 0 && options.n_args <= 2)
 		rc = plugin_reload(&settings, options.args[1]);
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)

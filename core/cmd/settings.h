@@ -119,6 +119,7 @@ struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	int64_t generations; /* of one plugin, in memory at once */
 	int64_t grace; /* for calls of a generation that was replaced */
 	bool watch;
+	int64_t child_uid, child_memory; /* of those with isolation */
 };
 
 struct settings {

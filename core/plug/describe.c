@@ -8,6 +8,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -51,6 +52,14 @@ unit_to_json(const struct unit *u)
 	    : u->error[0] != '\0'     ? u->error
 				      : NULL);
 	jput_int(o, "generation", u->generation);
+	jput_str(o, "isolation",
+	    f == NULL          ? NULL
+	    : u->guard != NULL ? "process"
+			       : "none");
+	if (guard_pid(u) != 0)
+		jput_int(o, "pid", guard_pid(u));
+	else
+		jput_null(o, "pid");
 	plugin_numbers(u->of, o);
 	return o;
 }

@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/loop/loop.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -23,17 +24,22 @@
 #define POLL_MS 10
 #define EXPIRE_AGAIN_MS 1000
 
-SUSPENDS static enum as_status
-lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
-    struct error *err)
+enum as_status
+unit_lifecycle(struct unit *u, int kind, int64_t timeout_ms, struct error *err)
 {
 	struct exchange x = { .plug = u->plug,
 		.unit = u,
 		.lifecycle = true,
-		.op = { .kind = kind },
+		.op = { .kind = (enum msg_kind)kind },
 		.timeout_ms = timeout_ms };
+	enum as_status st;
 
-	return exchange_run(&x, err);
+	if (u->guard == NULL)
+		return exchange_run(&x, err);
+	if (guard_before(u, kind, &st, err))
+		st = exchange_run(&x, err);
+	guard_after(u, kind, st);
+	return st;
 }
 
 SUSPENDS static void
@@ -41,7 +47,7 @@ unit_fini(struct unit *u)
 {
 	struct error err = { 0 };
 
-	if (lifecycle(u, OP_FINI, 0, &err) != AS_OK)
+	if (unit_lifecycle(u, OP_FINI, 0, &err) != AS_OK)
 		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
 	error_clear(&err);
 	u->inited = false;
@@ -51,7 +57,7 @@ SUSPENDS static bool
 unit_init(struct unit *u)
 {
 	struct error err = { 0 };
-	bool ok = lifecycle(u, OP_INIT, 0, &err) == AS_OK;
+	bool ok = unit_lifecycle(u, OP_INIT, 0, &err) == AS_OK;
 
 	if (!ok) {
 		log_err("plugin", "%s: init failed, it is disabled: %s",
@@ -63,14 +69,14 @@ unit_init(struct unit *u)
 	return ok;
 }
 
-SUSPENDS static enum as_status
+enum as_status
 unit_try(struct unit *u)
 {
 	struct error err = { 0 };
 	enum as_status st = AS_OK;
 
 	if (u->file->about.start != NULL)
-		st = lifecycle(u, OP_START, START_MS, &err);
+		st = unit_lifecycle(u, OP_START, START_MS, &err);
 	if (st == AS_OK) {
 		unit_fail(u, UNIT_SERVING, "");
 		models_ask(u);
@@ -102,13 +108,13 @@ unit_starter(void *arg)
 enum as_status
 unit_begin(struct unit *u, struct error *err)
 {
-	enum as_status st = lifecycle(u, OP_INIT, 0, err);
+	enum as_status st = unit_lifecycle(u, OP_INIT, 0, err);
 
 	if (st != AS_OK)
 		return st;
 	u->inited = true;
 	if (u->file->about.start != NULL)
-		st = lifecycle(u, OP_START, START_MS, err);
+		st = unit_lifecycle(u, OP_START, START_MS, err);
 	if (st != AS_OK) {
 		unit_fini(u);
 		return st;
@@ -166,7 +172,7 @@ unit_end(struct unit *u)
 	struct error err = { 0 };
 
 	if (u->file->about.stop != NULL &&
-	    lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
+	    unit_lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
 	error_clear(&err);
 	unit_fini(u);
@@ -181,6 +187,8 @@ unit_stop(struct unit *u)
 		log_warn("plugin",
 		    "%s: %u calls are still open: it is not ended", u->name,
 		    atomic_load(&u->open));
+	if (u->guard != NULL)
+		guard_end(u);
 }
 
 /* ---- A generation that was replaced -------------------------------- */
@@ -271,6 +279,8 @@ unit_keeper(void *arg)
 		if (!unit_drain(u))
 			return;
 	}
+	if (u->guard != NULL)
+		guard_end(u);
 	log_info("plugin", "%s: generation %u has ended", u->name,
 	    u->generation);
 	draining_remove(u);
@@ -281,6 +291,7 @@ void
 unit_retire(struct unit *u)
 {
 	fiber_reap(u->keeper);
+	guard_rest(u); /* if its process dies now, nobody needs another */
 	atomic_store(&u->state, UNIT_DRAINING);
 	pthread_mutex_lock(&u->plug->lock);
 	u->older = u->of->draining;
@@ -310,10 +321,11 @@ draining_kept(struct plug *p)
 	return NULL;
 }
 
-static void
+SUSPENDS static void
 unit_halt(struct unit *u)
 {
 	fiber_cancel(u->keeper);
+	guard_rest(u);
 	if (u->inited)
 		atomic_store(&u->state, UNIT_STOPPED);
 }

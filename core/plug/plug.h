@@ -46,6 +46,14 @@ struct plug_services {
 	int64_t generations; /* of one plugin, mapped at once; 0: 16 */
 	int64_t grace_ms; /* for calls of a generation that was replaced */
 	/*
+	 * Plugins of this folder run in this process unless conf.d says
+	 * otherwise, others in one of their own; NULL: all run here.
+	 */
+	const char *bundled;
+	const char *plugin_host; /* the program for that; NULL: this one */
+	unsigned child_uid; /* first user of theirs if we are root; 0: ours */
+	int64_t child_memory; /* bytes; 0: 512 MiB */
+	/*
 	 * Values by (plugin, scope, owner, key); scope is an as_kv_scope, owner
 	 * the id of the user, thread or run, "" for the plugin itself.  They
 	 * run on the caller's fiber.  NOT_FOUND if there is none; versions
@@ -271,14 +279,21 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
     const struct plug_caller *who, struct json_object *credentials,
     struct plug_identity *out, struct error *err);
 
+/*
+ * "agent-studio plugin-host": this process is that of one isolated plugin, and
+ * was started by another of this program.  Returns the exit code.
+ */
+int plug_child_main(int argc, char **argv);
+
 /* ---- For operators ------------------------------------------------- */
 
 /*
  * [{name, plugin, kinds, version, summary, file, state, generation, error,
- * calls, errors, open, latency_us: {mean, p99}, generations_draining,
- * generations_in_memory, memory_bytes}]; state is one of loaded, serving,
- * retrying, failed, disabled, stopped.  error is why it is in this state, or
- * why its last reload was refused.  Any thread.
+ * isolation, pid, calls, errors, open, latency_us: {mean, p99},
+ * generations_draining, generations_in_memory, memory_bytes}]; state is one of
+ * loaded, serving, retrying, failed, disabled, stopped.  error is why it is in
+ * this state, or why its last reload was refused; isolation is none or process,
+ * pid that of its process or null.  Any thread.
  */
 struct json_object *plug_list(struct plug *p);
 void plug_gauges(struct plug *p); /* what /metrics has of it; any thread */
