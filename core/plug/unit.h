@@ -223,7 +223,7 @@ struct plugin *plugin_get(struct plug *p, const char *name);
 /* A new generation, not loaded yet; source may be NULL. */
 struct unit *unit_new(struct plugin *of, struct plug_conf *source);
 /* What its section of its conf says, looking in plug.dirs. */
-void unit_load(struct unit *u);
+SUSPENDS void unit_load(struct unit *u);
 /* Of all units that are to be offered together: names that clash. */
 void units_check(struct unit *const *units, size_t n);
 void unit_rename(struct unit *u, const char *name);
