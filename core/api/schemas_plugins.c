@@ -10,7 +10,8 @@ const struct schema_row api_schemas_plugins[] = {
 { "Plugin", JSON({
 	"type": "object",
 	"required": ["name", "plugin", "kinds", "version", "summary", "file",
-	    "state", "generation", "error", "calls", "errors", "open",
+	    "state", "generation", "error", "isolation", "pid", "calls",
+	    "errors", "open",
 	    "latency_us", "generations_draining", "generations_in_memory",
 	    "memory_bytes"],
 	"properties": {
@@ -27,6 +28,9 @@ const struct schema_row api_schemas_plugins[] = {
 		"generation": { "type": "integer" },
 		"error": { "type": ["string", "null"], "description":
 		    "Why it is in this state, or why its last reload was refused." },
+		"isolation": { "enum": ["none", "process", null] },
+		"pid": { "type": ["integer", "null"], "description":
+		    "Of the process that it has of its own." },
 		"calls": { "type": "integer" },
 		"errors": { "type": "integer" },
 		"open": { "type": "integer", "description":

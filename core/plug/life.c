@@ -279,6 +279,8 @@ unit_keeper(void *arg)
 		if (!unit_drain(u))
 			return;
 	}
+	if (u->guard != NULL)
+		guard_end(u);
 	log_info("plugin", "%s: generation %u has ended", u->name,
 	    u->generation);
 	draining_remove(u);
@@ -289,6 +291,7 @@ void
 unit_retire(struct unit *u)
 {
 	fiber_reap(u->keeper);
+	guard_rest(u); /* if its process dies now, nobody needs another */
 	atomic_store(&u->state, UNIT_DRAINING);
 	pthread_mutex_lock(&u->plug->lock);
 	u->older = u->of->draining;

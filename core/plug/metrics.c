@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/counter.h"
 #include "core/base/json.h"
-#include "core/plug/unit.h"
+#include "core/plug/child.h"
 
 /*
  * Numbers of plugins, for /metrics by generation and for lists by plugin.  A
@@ -78,10 +79,30 @@ struct taken {
 	int64_t generations, memory, open, draining;
 };
 
+/* What is resident of it; 0: there is none. */
+static int64_t
+process_memory(pid_t pid)
+{
+	long pages = 0;
+	char path[48];
+	FILE *f;
+
+	if (pid == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return 0;
+	if (fscanf(f, "%*d %ld", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
 static void
 unit_add(const struct unit *u, struct taken *t)
 {
 	t->open += atomic_load(&u->open);
+	t->memory += process_memory(guard_pid(u));
 	if (!file_is_mapped(u->file))
 		return;
 	t->generations++;
@@ -147,7 +168,8 @@ plugin_gauges(const struct plugin *of)
 	gauge("plugin_generations_in_memory",
 	    "Copies of a plugin's file that are mapped.", of->name,
 	    t.generations);
-	gauge("plugin_memory_bytes", "What those copies take.", of->name,
+	gauge("plugin_memory_bytes",
+	    "What those copies take, and processes of the plugin.", of->name,
 	    t.memory);
 }
 

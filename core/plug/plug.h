@@ -138,8 +138,9 @@ struct plug_sink {
  * order, files named <name>.so).  Mistakes become problems of conf; AS_INVALID
  * if there was one.  plugin_dirs is NULL-terminated.
  */
-enum as_status plug_new(struct conf *conf, const char *const *plugin_dirs,
-    const struct plug_services *services, struct plug **out);
+SUSPENDS enum as_status plug_new(struct conf *conf,
+    const char *const *plugin_dirs, const struct plug_services *services,
+    struct plug **out);
 /*
  * init and start; on a fiber of the home loop.  A plugin whose init fails is
  * out, with a log line; start is retried with back-off.  Returns after two

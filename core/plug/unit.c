@@ -126,7 +126,7 @@ problem_not_found(struct unit *u, const char *name)
 	    name, where[0] != '\0' ? where : "any folder");
 }
 
-static bool
+SUSPENDS static bool
 unit_open(struct unit *u, const char *name)
 {
 	char *sentence = NULL;
@@ -501,7 +501,7 @@ dirs_keep(struct plug *p, const char *const *dirs)
 		p->dirs[i] = arena_strdup(p->arena, dirs[i]);
 }
 
-static void
+SUSPENDS static void
 plugins_load(struct plug *p, const char *const *names)
 {
 	struct unit **units;

@@ -252,7 +252,7 @@ void unit_problem(struct unit *u, const char *setting, const char *fmt, ...)
 /* A new generation, not loaded yet; source may be NULL. */
 struct unit *unit_new(struct plugin *of, struct plug_conf *source);
 /* What its section of its conf says, looking in plug.dirs. */
-void unit_load(struct unit *u);
+SUSPENDS void unit_load(struct unit *u);
 /* Of all units that are to be offered together: names that clash. */
 void units_check(struct unit *const *units, size_t n);
 /* programs.c.  False: problems of the configuration. */
