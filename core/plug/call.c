@@ -283,6 +283,7 @@ call_run(struct unit *u, const struct msg *op, const struct as_call_info *info,
 {
 	struct arena *arena = arena_new(NULL);
 	struct as_call *call = arena_alloc(arena, sizeof(*call));
+	const char *before = fiber_guest_set(u->name);
 	enum as_status st;
 
 	call->unit = u;
@@ -291,6 +292,7 @@ call_run(struct unit *u, const struct msg *op, const struct as_call_info *info,
 	call->arena = arena;
 	info_keep(call, info);
 	st = status_checked(call, op_run(call, op));
+	fiber_guest_set(before);
 	*failure = st != AS_OK ? failure_take(call) : NULL;
 	streams_close(call);
 	arena_free(arena);
