@@ -116,7 +116,8 @@ struct log_settings {
 
 struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	struct as_list dirs; /* searched before the installed folder */
-	int64_t child_uid, child_memory, child_answer; /* of those with isolation */
+	int64_t child_uid, child_memory,
+	    child_answer; /* of those with isolation */
 };
 
 struct settings {

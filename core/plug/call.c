@@ -258,7 +258,9 @@ info_keep(struct as_call *call, const struct as_call_info *info)
 	call->info = *info;
 	for (i = 0; i < N_ITEMS(info_texts); i++) {
 		text = info_at(&call->info, i);
-		*text = call_text(call, *text != NULL ? *text : "");
+		*text = *text == NULL || **text == '\0'
+			    ? ""
+			    : call_text(call, *text);
 	}
 }
 
