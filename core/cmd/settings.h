@@ -123,7 +123,8 @@ struct log_settings {
 
 struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	struct as_list dirs; /* searched before the installed folder */
-	int64_t child_uid, child_memory, child_answer; /* of those with isolation */
+	/* Of those with isolation. */
+	int64_t child_uid, child_memory, child_answer;
 	int64_t generations; /* of one plugin, in memory at once */
 	int64_t grace; /* for calls of a generation that was replaced */
 	bool watch;

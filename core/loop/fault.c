@@ -7,6 +7,7 @@
 
 #include "core/base/mem.h"
 #include "core/loop/crumb.h"
+#include "core/loop/fiber.h"
 #include "core/loop/stack.h"
 
 /*
@@ -58,13 +59,18 @@ fault_before(int sig)
 	return &fault_old[i];
 }
 
-/* Who aborts has said why. */
 static void
 fault_say(int sig, const siginfo_t *si, const char *who)
 {
 	struct line l = { .len = 0 };
 
-	line_add(&l, "fatal: fiber '");
+	line_add(&l, "fatal: ");
+	if (fiber_guest() != NULL) {
+		line_add(&l, "plugin ");
+		line_add(&l, fiber_guest());
+		line_add(&l, " in ");
+	}
+	line_add(&l, "fiber '");
 	line_add(&l, who);
 	if (stack_is_guard(si->si_addr)) {
 		line_add(&l, "' overflowed its ");
@@ -87,7 +93,8 @@ fault_handler(int sig, siginfo_t *si, void *uc)
 
 	(void)uc;
 	crumb_crashed(who);
-	if (sig != SIGABRT)
+	/* Who aborts has said why, if it is one of us. */
+	if (sig != SIGABRT || fiber_guest() != NULL)
 		fault_say(sig, si, who);
 	sigaction(sig, fault_before(sig), NULL);
 	if (si->si_code <= 0) /* sent, not caused: it would not come again */

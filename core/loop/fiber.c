@@ -74,6 +74,7 @@ fiber_end(struct fiber *f)
 	f->gen++;
 	f->seq++;
 	f->correlation = NULL;
+	f->guest = NULL;
 	while ((j = f->joins) != NULL) {
 		f->joins = j->next;
 		fiber_wake(j->wait);
@@ -436,6 +437,27 @@ fiber_correlation(void)
 	struct fiber *f = fiber_self();
 
 	return f != NULL ? f->correlation : NULL;
+}
+
+static _Thread_local const char *thread_guest;
+
+const char *
+fiber_guest_set(const char *name)
+{
+	struct fiber *f = fiber_self();
+	const char **guest = f != NULL ? &f->guest : &thread_guest;
+	const char *before = *guest;
+
+	*guest = name;
+	return before;
+}
+
+const char *
+fiber_guest(void)
+{
+	struct fiber *f = fiber_self();
+
+	return f != NULL ? f->guest : thread_guest;
 }
 
 void

@@ -78,6 +78,14 @@ void fiber_correlation_set(const char *id);
 const char *fiber_correlation(void);
 
 /*
+ * Whose code runs from here on, such as a plugin's name, so that a fatal signal
+ * can say so; borrowed, NULL for our own.  Gives what it was before.  Where
+ * there is no fiber it is the thread's.
+ */
+const char *fiber_guest_set(const char *name);
+const char *fiber_guest(void);
+
+/*
  * What this fiber works for; fibers that it spawns work for the same.  If the
  * process crashes in one of them, that is known afterwards: crumb.h.
  */

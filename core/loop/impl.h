@@ -47,6 +47,7 @@ struct fiber {
 	struct loop_timer timer; /* may be armed too early; stays armed idle */
 	struct fiber_join *joins;
 	const char *correlation;
+	const char *guest; /* whose code it runs, or NULL */
 	struct uuid crumb; /* what it works for, or nil */
 	void *eh[2];
 	char name[FIBER_NAME];

@@ -243,7 +243,9 @@ info_keep(struct as_call *call, const struct as_call_info *info)
 	call->info = *info;
 	for (i = 0; i < N_ITEMS(info_texts); i++) {
 		text = info_at(&call->info, i);
-		*text = call_text(call, *text != NULL ? *text : "");
+		*text = *text == NULL || **text == '\0'
+			    ? ""
+			    : call_text(call, *text);
 	}
 }
 
@@ -268,6 +270,7 @@ call_run(struct unit *u, const struct msg *op, const struct as_call_info *info,
 {
 	struct arena *arena = arena_new(NULL);
 	struct as_call *call = arena_alloc(arena, sizeof(*call));
+	const char *before = fiber_guest_set(u->name);
 	enum as_status st;
 
 	call->unit = u;
@@ -276,6 +279,7 @@ call_run(struct unit *u, const struct msg *op, const struct as_call_info *info,
 	call->arena = arena;
 	info_keep(call, info);
 	st = status_checked(call, op_run(call, op));
+	fiber_guest_set(before);
 	*failure = st != AS_OK ? failure_take(call) : NULL;
 	streams_close(call);
 	arena_free(arena);

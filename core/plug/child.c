@@ -146,6 +146,18 @@ child_stirred(struct loop_msg *m)
 
 /* ---- What it says on standard error -------------------------------- */
 
+/* What the handler of fatal signals says, without the name that all know. */
+static void
+line_is_fatal(struct child *c, const char *words)
+{
+	char name[96];
+
+	snprintf(name, sizeof(name), "plugin %s in ", c->unit->name);
+	if (strncmp(words, name, strlen(name)) == 0)
+		words += strlen(name);
+	snprintf(c->fatal, sizeof(c->fatal), "%s", words);
+}
+
 static void
 line_end(struct child *c)
 {
@@ -154,7 +166,7 @@ line_end(struct child *c)
 	if (c->line.len == 0)
 		return;
 	if (strncmp(c->line.data, "fatal: ", 7) == 0)
-		snprintf(c->fatal, sizeof(c->fatal), "%s", c->line.data + 7);
+		line_is_fatal(c, c->line.data + 7);
 	if (clock_mono_ms() - c->lines_from_ms > LINES_MS) {
 		c->lines_from_ms = clock_mono_ms();
 		c->lines = 0;
@@ -318,7 +330,7 @@ child_words(struct child *c, int status)
 	else
 		child_obituary(status, child_memory(c->unit->plug), how,
 		    sizeof(how));
-	snprintf(c->why, sizeof(c->why), "%.60s %.120s%s%.60s", c->unit->name,
+	snprintf(c->why, sizeof(c->why), "%.60s %.100s%s%.80s", c->unit->name,
 	    how, c->fatal[0] != '\0' ? ": " : "", c->fatal);
 }
 

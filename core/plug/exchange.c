@@ -58,7 +58,10 @@ direct_emit(struct as_call *call, const struct msg *m)
 SUSPENDS static void
 direct_serve(struct as_call *call, const struct msg *m, struct answer *out)
 {
+	const char *guest = fiber_guest_set(NULL);
+
 	exchange_serve(call->far, m, out);
+	fiber_guest_set(guest);
 }
 
 /* Waiting, wherever the plugin runs on a fiber. */

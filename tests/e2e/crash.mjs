@@ -32,7 +32,7 @@ before(async () => {
 	folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
 	const turns = [{ match: "innocent", text: "a b c d e f g", delay_ms: 300 }];
 	for (const kit of kits)
-		for (const tool of ["fault", "give_up", "hang", "again"])
+		for (const tool of ["fault", "give_up", "overflow", "hang", "again"])
 			turns.push({ match: `${kit}_${tool}!`,
 				tool_calls: [{ name: `${kit}_${tool}`, args: {} }] });
 	turns.push(...Array.from({ length: 20 }, () =>
@@ -65,12 +65,18 @@ async function say(content) {
 }
 
 async function crash(name) {
+	const from = server.log.length;
 	const innocent = await say("innocent");
 	await innocent.socket.type("message_delta");
 	const guilty = await say(`${name}!`);
 	const { code, signal } = await server.exited;
 	assert.ok(signal !== null || code !== 0);
 	await server.restart();
+	const [, of, how] = /^(\w+?)_(.*)$/.exec(name);
+	if (how !== "hang")
+		assert.match(server.log.slice(from), new RegExp(
+			`fatal: plugin toolkit_${of} in fiber '.*' ` +
+			(how === "overflow" ? "overflowed its \\d+ KiB stack" : "got signal")));
 	assert.match(server.log, new RegExp(
 		`a process crashed in run ${guilty.run}`));
 	const count = counts();
@@ -92,6 +98,10 @@ for (const kit of kits) {
 	test(`a fault in a plugin: ${kit}`, () => crash(`${kit}_fault`));
 	test(`a plugin that aborts: ${kit}`, () => crash(`${kit}_give_up`));
 }
+
+for (const kit of ["crash", "crashhome"])
+	test(`the stack of a fiber is too small: ${kit}`,
+		() => crash(`${kit}_overflow`));
 
 test("a plugin that hangs its loop", async () => {
 	const from = server.log.length;

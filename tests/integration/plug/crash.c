@@ -41,9 +41,29 @@ hang(struct as_call *call, const void *in)
 	return AS_OK;
 }
 
+static __attribute__((noinline)) int
+dig(volatile char *above, int n)
+{
+	volatile char room[1024];
+
+	room[0] = (char)n;
+	above[1] = room[0];
+	return n < 0 ? 0 : dig(room, n + 1) + room[1];
+}
+
+static enum as_status
+overflow(struct as_call *call, const void *in)
+{
+	volatile char room[2];
+
+	(void)in;
+	return as_reply_text(call, "%d", dig(room, 1));
+}
+
 static const struct as_tool tools[] = {
 	{ .name = "fault", .doc = "Writes to nowhere.", .run = fault },
 	{ .name = "give_up", .doc = "Aborts.", .run = give_up },
+	{ .name = "overflow", .doc = "Calls itself.", .run = overflow },
 	{ .name = "hang", .doc = "Goes on for ever.", .run = hang },
 	{ .name = "again",
 	    .doc = "Writes to nowhere, each time it is called.",
