@@ -242,8 +242,7 @@ body_bad(struct plug_env *env)
 	    AS_INVALID);
 	CU_ASSERT(has("an id has"));
 	q.limit = 0;
-	CU_ASSERT_STRING_EQUAL(found(env, &cosine, q, NULL),
-	    "VALIDATION_FAILED");
+	CU_ASSERT_STRING_EQUAL(found(env, &cosine, q, NULL), "BAD_REQUEST");
 	error_clear(&err);
 	CU_ASSERT_EQUAL(plug_vector_create(env->plug, NULL, "nobody", &cosine,
 			    &err),
