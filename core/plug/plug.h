@@ -327,8 +327,9 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
 /* ---- For operators ------------------------------------------------- */
 
 /*
- * [{name, plugin, kinds, version, summary, file, state, error, calls, errors}];
- * state is one of loaded, serving, retrying, failed, disabled.
+ * [{name, plugin, kinds, version, summary, file, state, error, grants: what it
+ * may do, declared: what it asks for, effects: classes that its tools may have,
+ * null: all, calls, errors}]; state is one of loaded, serving, retrying, failed, disabled.
  */
 struct json_object *plug_list(struct plug *p);
 /*
