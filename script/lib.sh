@@ -10,7 +10,7 @@ JOBS="${JOBS:-$(nproc 2>/dev/null || echo 2)}"
 PACKAGES_BUILD="gcc libc6-dev make autoconf automake libtool pkg-config
 	libevent-dev libllhttp-dev|node-llhttp libwslay-dev
 	libcurl4-openssl-dev|libcurl4-gnutls-dev libpq-dev libsqlite3-dev
-	libjson-c-dev libjwt-dev libsodium-dev libconfig-dev libssl-dev
+	libjson-c-dev libjwt-dev libsodium-dev libconfig-dev libssl-dev libseccomp-dev
 	ca-certificates tzdata util-linux"
 PACKAGES_TEST="libcunit1-dev clang libclang-rt-14-dev|libclang-rt-dev llvm
 	clang-format postgresql nodejs node-ws chromium python3 curl

@@ -16,7 +16,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \
 	core/cmd/node_report.c core/cmd/node_sched.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
-	core/cmd/plugin.c \
+	core/cmd/plugin.c core/cmd/plugin_host.c \
 	core/cmd/rebuild.c core/cmd/replay.c \
 	core/cmd/runs.c \
 	core/cmd/serve.c \

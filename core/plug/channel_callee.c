@@ -73,11 +73,12 @@ channel_emit(struct as_call *call, const struct msg *m)
 	struct channel *ch = call->far;
 	struct frame *f;
 
-	if (m->kind == EMIT_LOG) {
+	/* A process of its own has no log to write to. */
+	if (m->kind == EMIT_LOG && !ch->is_relayed) {
 		unit_log(ch->unit, call->info.correlation_id, m->n, m->name);
 		return AS_OK;
 	}
-	if (m->kind == EMIT_COUNT) {
+	if (m->kind == EMIT_COUNT && !ch->is_relayed) {
 		unit_count(ch->unit, m->name, m->x);
 		return AS_OK;
 	}
@@ -218,11 +219,10 @@ callee_run(struct channel *ch)
 	struct json_object *failure = NULL;
 	enum as_status st = AS_INTERNAL;
 	struct as_call_info info;
-	struct msg op, who;
+	struct msg op;
 
 	if (msg_decode(ch->op->data, ch->op->len, &op, arena) &&
-	    msg_decode(ch->info->data, ch->info->len, &who, arena)) {
-		info_from_json(who.value, &info);
+	    info_decode(ch->info.data, ch->info.len, &info)) {
 		st = call_run(ch->unit, &op, &info, &channel_link, ch,
 		    &failure);
 	}

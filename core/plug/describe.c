@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
@@ -53,6 +54,14 @@ unit_to_json(const struct unit *u)
 	jput_int(o, "generation", u->generation);
 	jput_int(o, "calls", (int64_t)counter_value(u->of->calls));
 	jput_int(o, "errors", (int64_t)counter_value(u->of->failures));
+	jput_str(o, "isolation",
+	    f == NULL          ? NULL
+	    : u->guard != NULL ? "process"
+			       : "none");
+	if (guard_pid(u) != 0)
+		jput_int(o, "pid", guard_pid(u));
+	else
+		jput_null(o, "pid");
 	return o;
 }
 

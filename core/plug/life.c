@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -21,24 +22,29 @@
 #define PATIENCE_MS 2000
 #define POLL_MS 10
 
-SUSPENDS static enum as_status
-lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
-    struct error *err)
+enum as_status
+unit_lifecycle(struct unit *u, int kind, int64_t timeout_ms, struct error *err)
 {
 	struct exchange x = { .plug = u->plug,
 		.unit = u,
 		.lifecycle = true,
-		.op = { .kind = kind },
+		.op = { .kind = (enum msg_kind)kind },
 		.timeout_ms = timeout_ms };
+	enum as_status st;
 
-	return exchange_run(&x, err);
+	if (u->guard == NULL)
+		return exchange_run(&x, err);
+	if (guard_before(u, kind, &st, err))
+		st = exchange_run(&x, err);
+	guard_after(u, kind, st);
+	return st;
 }
 
 SUSPENDS static bool
 unit_init(struct unit *u)
 {
 	struct error err = { 0 };
-	bool ok = lifecycle(u, OP_INIT, 0, &err) == AS_OK;
+	bool ok = unit_lifecycle(u, OP_INIT, 0, &err) == AS_OK;
 
 	if (!ok) {
 		log_err("plugin", "%s: init failed, it is disabled: %s",
@@ -50,14 +56,14 @@ unit_init(struct unit *u)
 	return ok;
 }
 
-SUSPENDS static enum as_status
+enum as_status
 unit_try(struct unit *u)
 {
 	struct error err = { 0 };
 	enum as_status st = AS_OK;
 
 	if (u->file->about.start != NULL)
-		st = lifecycle(u, OP_START, START_MS, &err);
+		st = unit_lifecycle(u, OP_START, START_MS, &err);
 	if (st == AS_OK) {
 		unit_fail(u, UNIT_SERVING, "");
 		models_ask(u);
@@ -134,10 +140,10 @@ unit_end(struct unit *u)
 	struct error err = { 0 };
 
 	if (u->file->about.stop != NULL &&
-	    lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
+	    unit_lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
 	error_clear(&err);
-	if (lifecycle(u, OP_FINI, 0, &err) != AS_OK)
+	if (unit_lifecycle(u, OP_FINI, 0, &err) != AS_OK)
 		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
 	error_clear(&err);
 	u->inited = false;
@@ -152,6 +158,8 @@ unit_stop(struct unit *u)
 		log_warn("plugin",
 		    "%s: %u calls are still open: it is not ended", u->name,
 		    atomic_load(&u->open));
+	if (u->guard != NULL)
+		guard_end(u);
 }
 
 void
@@ -165,6 +173,7 @@ plug_stop(struct plug *p)
 		if (u == NULL)
 			continue;
 		fiber_cancel(u->starter);
+		guard_rest(u);
 		if (u->inited)
 			atomic_store(&u->state, UNIT_STOPPED);
 	}

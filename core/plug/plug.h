@@ -42,6 +42,14 @@ struct plug_services {
 	struct pool *pool;
 	struct loop *home; /* of plugins that are not AS_PARALLEL */
 	/*
+	 * Plugins of this folder run in this process unless conf.d says
+	 * otherwise, others in one of their own; NULL: all run here.
+	 */
+	const char *bundled;
+	const char *plugin_host; /* the program for that; NULL: this one */
+	unsigned child_uid; /* first user of theirs if we are root; 0: ours */
+	int64_t child_memory; /* bytes; 0: 512 MiB */
+	/*
 	 * Values by (plugin, scope, owner, key); scope is an as_kv_scope, owner
 	 * the id of the user, thread or run, "" for the plugin itself.  They
 	 * run on the caller's fiber.  NOT_FOUND if there is none; versions
@@ -324,12 +332,20 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
     const struct plug_caller *who, struct json_object *credentials,
     struct plug_identity *out, struct error *err);
 
+/*
+ * "agent-studio plugin-host": this process is that of one isolated plugin, and
+ * was started by another of this program.  Returns the exit code.
+ */
+int plug_child_main(int argc, char **argv);
+
 /* ---- For operators ------------------------------------------------- */
 
 /*
- * [{name, plugin, kinds, version, summary, file, state, error, grants: what it
- * may do, declared: what it asks for, effects: classes that its tools may have,
- * null: all, calls, errors}]; state is one of loaded, serving, retrying, failed, disabled.
+ * [{name, plugin, kinds, version, summary, file, state, error, calls, errors,
+ * isolation, pid, grants, declared, effects}]; state is one of loaded, serving,
+ * retrying, failed, disabled, isolation is none or process, pid that of its
+ * process or null.  grants is what it may do, declared what it asks for, effects
+ * the classes that its tools may have; null: all.
  */
 struct json_object *plug_list(struct plug *p);
 /*

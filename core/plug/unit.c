@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/grant.h"
 #include "core/plug/unit.h"
 
@@ -69,20 +70,24 @@ unit_wanted(struct unit *u)
 	return WANTED_NO;
 }
 
-static void
-check_isolation(struct unit *u)
+/* The admin's word, or by the folder that it is in. */
+static bool
+unit_is_isolated(struct unit *u)
 {
 	const char *text = setting(u, "isolation");
+	const char *bundled = u->plug->services.bundled;
+	size_t len = bundled != NULL ? strlen(bundled) : 0;
 
-	if (text == NULL || strcmp(text, "none") == 0)
-		return;
+	if (text == NULL)
+		return bundled != NULL &&
+		       (strncmp(u->path, bundled, len) != 0 ||
+			   u->path[len] != '/');
 	if (strcmp(text, "process") == 0)
+		return true;
+	if (strcmp(text, "none") != 0)
 		unit_problem(u, "isolation",
-		    "this agent-studio cannot run plugins in a process of "
-		    "their own yet; use \"none\"");
-	else
-		unit_problem(u, "isolation", "expected \"none\", got '%.40s'",
-		    text);
+		    "expected \"none\" or \"process\", got '%.40s'", text);
+	return false;
 }
 
 /* ---- Files --------------------------------------------------------- */
@@ -129,7 +134,11 @@ unit_open(struct unit *u, const char *name)
 		problem_not_found(u, name);
 		return false;
 	}
-	u->file = file_open(u->path, &host_table, &sentence);
+	if (unit_is_isolated(u)) {
+		guard_make(u);
+		u->file = child_file_open(u, u->path, &sentence);
+	} else
+		u->file = file_open(u->path, &host_table, &sentence);
 	if (u->file == NULL)
 		unit_problem(u, "", "%s", sentence);
 	else if (strcmp(u->file->about.name, name) != 0)
@@ -274,7 +283,6 @@ unit_load(struct unit *u)
 	char path[160];
 	bool ok;
 
-	check_isolation(u);
 	if (name == NULL)
 		name = u->name;
 	snprintf(path, sizeof(path), "plugins.%s", u->name);
@@ -366,6 +374,7 @@ unit_free(struct unit *u)
 {
 	if (u == NULL)
 		return;
+	guard_free(u);
 	unit_tools_free(u);
 	json_object_put(u->offers);
 	file_close(u->file, u->has_run);

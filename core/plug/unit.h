@@ -28,6 +28,7 @@
 #include "core/plug/plug.h"
 
 struct counter;
+struct guard;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
@@ -40,6 +41,9 @@ struct plug_file {
 	struct as_auth auth;
 	struct as_tool *tools; /* n_tools */
 	size_t n_tools;
+	/* Of one that runs isolated: nothing is mapped; handle is NULL. */
+	int image; /* its bytes; -1: mapped here */
+	struct arena *arena; /* its description */
 };
 
 /*
@@ -48,6 +52,12 @@ struct plug_file {
  */
 struct plug_file *file_open(const char *path, const struct as_host *host,
     char **sentence);
+/* The same of an image that has been checked; path is for the sentences. */
+struct plug_file *file_open_image(const char *path, const char *image,
+    const struct as_host *host, char **sentence);
+/* Is this a description that a host can work with?  NULL, or a sentence. */
+char *file_refuse(const char *path, const struct plug_file *f);
+#define FILE_TOOLS_MAX 256
 /*
  * Unmapped if nothing of it has run or if it says that it may go.  True: it
  * stays mapped for ever.
@@ -163,6 +173,7 @@ struct unit {
 	struct loop_msg changed;
 	struct json_object *offers; /* models; home loop only */
 	struct fiber_ref starter;
+	struct guard *guard; /* NULL: it runs in this process */
 	struct unit *older; /* in plugin.draining */
 };
 
@@ -230,6 +241,11 @@ const char *unit_state_name(enum unit_state state);
 /* Builds toolkit and tools of a unit; AS_INVALID with a reason. */
 enum as_status unit_tools(struct unit *u, struct error *err);
 void unit_tools_free(struct unit *u);
+/* One step of its life: OP_INIT, OP_START, ... */
+SUSPENDS enum as_status unit_lifecycle(struct unit *u, int kind,
+    int64_t timeout_ms, struct error *err);
+/* OP_START, its models, and it serves; or it is to be tried again. */
+SUSPENDS enum as_status unit_try(struct unit *u);
 /* The unit that provides a model; *model is its own name for it. */
 struct unit *unit_of_model(struct plug *p, const char *full,
     const char **model);

@@ -88,6 +88,7 @@ static void
 test_loads(void)
 {
 	plug_env_run(CONF_ALL, 0, body_loads);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_loads);
 }
 
 static void
@@ -122,19 +123,21 @@ body_refused(struct plug_env *env)
 static void
 test_refused(void)
 {
-	plug_env_run("plugins : {\n"
-		     "toolkit_bad1 : { };\n"
-		     "toolkit_bad2 : { };\n"
-		     "toolkit_bad3 : { };\n"
-		     "toolkit_bad4 : { };\n"
-		     "toolkit_bad5 : { };\n"
-		     "toolkit_bad6 : { };\n"
-		     "toolkit_bad7 : { };\n"
-		     "toolkit_bad8 : { };\n"
-		     "toolkit_bad9 : { };\n"
-		     "toolkit_bad10 : { };\n"
-		     "};\n",
-	    0, body_refused);
+	static const char conf[] = "plugins : {\n"
+				   "toolkit_bad1 : { };\n"
+				   "toolkit_bad2 : { };\n"
+				   "toolkit_bad3 : { };\n"
+				   "toolkit_bad4 : { };\n"
+				   "toolkit_bad5 : { };\n"
+				   "toolkit_bad6 : { };\n"
+				   "toolkit_bad7 : { };\n"
+				   "toolkit_bad8 : { };\n"
+				   "toolkit_bad9 : { };\n"
+				   "toolkit_bad10 : { };\n"
+				   "};\n";
+
+	plug_env_run(conf, 0, body_refused);
+	plug_env_run(conf, ENV_ISOLATED, body_refused);
 }
 
 /* Rows that end before the members that came later. */
@@ -163,6 +166,8 @@ static void
 test_short(void)
 {
 	plug_env_run("plugins : { toolkit_short : { }; };", 0, body_short);
+	plug_env_run("plugins : { toolkit_short : { }; };", ENV_ISOLATED,
+	    body_short);
 }
 
 static void
@@ -176,10 +181,9 @@ body_conf(struct plug_env *env)
 	CU_ASSERT(has(plug_env_problem(env, 2),
 	    "plugins.b.enabled: expected true, false or \"auto\""));
 	CU_ASSERT(has(plug_env_problem(env, 3),
-	    "plugins.c.isolation: this agent-studio cannot run plugins in a "
-	    "process"));
-	CU_ASSERT(has(plug_env_problem(env, 4),
-	    "plugins.d.isolation: expected \"none\", got 'jail'"));
+	    "plugins.d.isolation: expected \"none\" or \"process\", got "
+	    "'jail'"));
+	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 4);
 	CU_ASSERT_EQUAL(conf_problem(env->conf, 0)->line, 2);
 }
 
@@ -217,7 +221,8 @@ body_options(struct plug_env *env)
 static void
 test_options(void)
 {
-	plug_env_run("plugins : {\n"
+	static const char
+	    conf[] = "plugins : {\n"
 		     "a : { plugin = \"toolkit_probe\"; numbr = 3; };\n"
 		     "b : { plugin = \"toolkit_probe\"; number = 30; };\n"
 		     "c : { plugin = \"toolkit_probe\"; key = "
@@ -229,8 +234,10 @@ test_options(void)
 		     "f : { plugin = \"toolkit_gone\"; enabled = false; };\n"
 		     "probe : { plugin = \"toolkit_probe\"; };\n"
 		     "toolkit_probe : { };\n"
-		     "};\n",
-	    0, body_options);
+		     "};\n";
+
+	plug_env_run(conf, 0, body_options);
+	plug_env_run(conf, ENV_ISOLATED, body_options);
 }
 
 static void
@@ -325,11 +332,14 @@ body_init_fails(struct plug_env *env)
 static void
 test_init_fails(void)
 {
-	plug_env_run("plugins : {\n"
+	static const char
+	    conf[] = "plugins : {\n"
 		     "a : { plugin = \"toolkit_probe\"; fail_init = true; };\n"
 		     "b : { plugin = \"toolkit_probe\"; fail_starts = 9; };\n"
-		     "};\n",
-	    0, body_init_fails);
+		     "};\n";
+
+	plug_env_run(conf, 0, body_init_fails);
+	plug_env_run(conf, ENV_ISOLATED, body_init_fails);
 }
 
 /* ---- Calls, in each of the three places ---------------------------- */
@@ -389,8 +399,9 @@ check_thread(struct plug_env *env, int place, unsigned flags)
 	json_parse(text, strlen(text), &o, NULL);
 	here = jget_int(o, "thread", 0) == self;
 	CU_ASSERT_EQUAL(here,
-	    place == 0 || (place == 1 && !(flags & ENV_HOME_ELSEWHERE)) ||
-		(flags & ENV_LOOPBACK) != 0);
+	    !(flags & ENV_ISOLATED) &&
+		(place == 0 || (place == 1 && !(flags & ENV_HOME_ELSEWHERE)) ||
+		    (flags & ENV_LOOPBACK) != 0));
 	CU_ASSERT_EQUAL(jget_int(o, "attempt", 0), 1);
 	CU_ASSERT(jget_bool(o, "has_deadline", false));
 	CU_ASSERT_EQUAL(strlen(jget_str(o, "user", "")), 36);
@@ -513,6 +524,15 @@ test_calls_loopback(void)
 	plug_env_run(CONF_ALL, run_flags, body_calls);
 }
 
+static void
+test_calls_process(void)
+{
+	run_flags = ENV_ISOLATED;
+	plug_env_run(CONF_ALL, run_flags, body_calls);
+	run_flags = ENV_ISOLATED | ENV_HOME_ELSEWHERE;
+	plug_env_run(CONF_ALL, run_flags, body_calls);
+}
+
 /* ---- Ends ---------------------------------------------------------- */
 
 struct waiter {
@@ -602,6 +622,8 @@ test_ends(void)
 {
 	plug_env_run(CONF_ALL, 0, body_ends);
 	plug_env_run(CONF_ALL, ENV_HOME_ELSEWHERE, body_ends);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_ends);
+	plug_env_run(CONF_ALL, ENV_ISOLATED | ENV_HOME_ELSEWHERE, body_ends);
 }
 
 struct watcher {
@@ -660,6 +682,9 @@ test_progress(void)
 {
 	plug_env_run(CONF_ALL, 0, body_progress);
 	plug_env_run(CONF_ALL, ENV_HOME_ELSEWHERE, body_progress);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_progress);
+	plug_env_run(CONF_ALL, ENV_ISOLATED | ENV_HOME_ELSEWHERE,
+	    body_progress);
 }
 
 static void
@@ -684,6 +709,7 @@ static void
 test_verify(void)
 {
 	plug_env_run(CONF_ALL, 0, body_verify);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_verify);
 }
 
 /* ---- Models -------------------------------------------------------- */
@@ -754,6 +780,7 @@ test_chat(void)
 	plug_env_run(CONF_ALL, 0, body_chat);
 	plug_env_run(CONF_ALL, ENV_HOME_ELSEWHERE, body_chat);
 	plug_env_run(CONF_ALL, ENV_LOOPBACK, body_chat);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_chat);
 }
 
 static void
@@ -784,6 +811,7 @@ test_embed(void)
 {
 	plug_env_run(CONF_ALL, 0, body_embed);
 	plug_env_run(CONF_ALL, ENV_LOOPBACK, body_embed);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_embed);
 }
 
 static void
@@ -815,6 +843,7 @@ static void
 test_models(void)
 {
 	plug_env_run(CONF_ALL, 0, body_models);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_models);
 }
 
 int
@@ -832,6 +861,7 @@ main(void)
 		{ "calls", test_calls },
 		{ "calls on another home loop", test_calls_home },
 		{ "calls through bytes", test_calls_loopback },
+		{ "calls to processes", test_calls_process },
 		{ "cancel and deadline", test_ends },
 		{ "progress", test_progress },
 		{ "verify", test_verify },

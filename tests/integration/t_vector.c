@@ -199,6 +199,7 @@ test_store(void)
 	plug_env_run(conf, 0, body_store);
 	plug_env_run(conf, ENV_LOOPBACK, body_store);
 	plug_env_run(conf, ENV_HOME_ELSEWHERE, body_store);
+	plug_env_run(conf, ENV_ISOLATED, body_store);
 }
 
 static void
