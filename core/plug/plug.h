@@ -387,7 +387,8 @@ int plug_child_main(int argc, char **argv);
  * grants, declared, effects}]; state is one of loaded, serving,
  * retrying, failed, disabled, stopped.  error is why it is in this state, or
  * why its last reload was refused; isolation is none or process, pid that of
- * its process or null.  Any thread.
+ * its process or null; grants is what it may do, declared what it asks for,
+ * effects the classes that its tools may have, null: all.  Any thread.
  */
 struct json_object *plug_list(struct plug *p);
 void plug_gauges(struct plug *p); /* what /metrics has of it; any thread */

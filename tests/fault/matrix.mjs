@@ -134,18 +134,17 @@ const plots = {
 
 			if (!said)
 				return;
-			const id = said.body.run.id;
-			await poll(async () => {
-				const { body } = await api(server, "GET",
-					`/api/inbox/?status=pending&run_id=${id}`,
-					{ token: story.token });
-				for (const item of body.items)
-					await api(server, "POST", `/api/inbox/${item.id}/respond`,
-						{ token: story.token, body: { type: "accept" } });
-				const run = await api(server, "GET", `/api/runs/${id}`,
-					{ token: story.token });
-				return run.body.completed_at;
-			}, "the end of a run that asks");
+			// Who answers the same again is told so.
+			for (const answered = new Set(); ;) {
+				const f = await story.until((e) => ended(e) ||
+					(e.type === "hitl_request" && !answered.has(e.item_id)),
+				"a question, or the end");
+				if (ended(f))
+					return;
+				answered.add(f.item_id);
+				await api(server, "POST", `/api/inbox/${f.item_id}/respond`,
+					{ token: story.token, body: { type: "accept" } });
+			}
 		},
 		rest: (story) => story.until(ended, "the run's end"),
 		content: "only order",

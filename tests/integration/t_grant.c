@@ -160,6 +160,7 @@ test_narrowed(void)
 	plug_env_run(narrowed, 0, body_narrowed);
 	plug_env_run(narrowed, ENV_LOOPBACK, body_narrowed);
 	plug_env_run(narrowed, ENV_HOME_ELSEWHERE, body_narrowed);
+	plug_env_run(narrowed, ENV_ISOLATED, body_narrowed);
 }
 
 static void
@@ -249,6 +250,7 @@ test_secrets(void)
 	plug_env_run(secrets, 0, body_secrets);
 	plug_env_run(secrets, ENV_LOOPBACK, body_secrets);
 	plug_env_run(secrets, ENV_HOME_ELSEWHERE, body_secrets);
+	plug_env_run(secrets, ENV_ISOLATED, body_secrets);
 	unsetenv("T_GRANT_TOKEN");
 }
 

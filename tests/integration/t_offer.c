@@ -142,6 +142,7 @@ test_offers(void)
 	plug_env_run(conf, 0, body_offers);
 	plug_env_run(conf, ENV_LOOPBACK, body_offers);
 	plug_env_run(conf, ENV_HOME_ELSEWHERE, body_offers);
+	plug_env_run(conf, ENV_ISOLATED, body_offers);
 }
 
 static void

@@ -199,6 +199,7 @@ test_store(void)
 	plug_env_run(conf, 0, body_store);
 	plug_env_run(conf, ENV_LOOPBACK, body_store);
 	plug_env_run(conf, ENV_HOME_ELSEWHERE, body_store);
+	plug_env_run(conf, ENV_ISOLATED, body_store);
 }
 
 static void
@@ -242,8 +243,7 @@ body_bad(struct plug_env *env)
 	    AS_INVALID);
 	CU_ASSERT(has("an id has"));
 	q.limit = 0;
-	CU_ASSERT_STRING_EQUAL(found(env, &cosine, q, NULL),
-	    "VALIDATION_FAILED");
+	CU_ASSERT_STRING_EQUAL(found(env, &cosine, q, NULL), "BAD_REQUEST");
 	error_clear(&err);
 	CU_ASSERT_EQUAL(plug_vector_create(env->plug, NULL, "nobody", &cosine,
 			    &err),
