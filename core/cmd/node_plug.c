@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 #include "core/plug/serve.h"
 #include "core/run/world.h"
@@ -108,8 +109,10 @@ node_plugins_load(struct node *n)
 		.store = service_store,
 	};
 	const char **dirs = settings_plugin_dirs(n->p.settings);
-	bool ok = plug_new(n->p.conf, dirs, &services, &n->plug) == AS_OK;
+	bool ok;
 
+	isolation_settings(n->p.settings, &services);
+	ok = plug_new(n->p.conf, dirs, &services, &n->plug) == AS_OK;
 	free(dirs);
 	conf_finish(n->p.conf);
 	ok = options_problems(n->p.conf) == 0 && ok;
@@ -117,6 +120,7 @@ node_plugins_load(struct node *n)
 		struct app *app = &n->loops[i].app;
 
 		app->plug = n->plug;
+		plug_join(n->plug, app->loop);
 		app->world = world_new(n->plug, app->store);
 	}
 	return ok;

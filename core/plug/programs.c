@@ -54,7 +54,7 @@ programs_read(struct unit *u, bool is_used)
 		return true;
 	names_of(u, fields);
 	snprintf(path, sizeof(path), "plugins.%s.programs", u->name);
-	ok = conf_section(u->plug->conf, path, fields, sizeof(*fields), paths,
+	ok = conf_section(u->source->conf, path, fields, sizeof(*fields), paths,
 	    NULL);
 	for (i = 0; ok && i < n; i++) {
 		if (paths[i] == NULL || paths[i][0] == '\0' ||
@@ -62,7 +62,7 @@ programs_read(struct unit *u, bool is_used)
 			continue;
 		snprintf(path, sizeof(path), "plugins.%s.programs.%s", u->name,
 		    fields[i].name);
-		conf_problem_at(u->plug->conf, path,
+		conf_problem_at(u->source->conf, path,
 		    "%s: expected an absolute path, got '%.100s'", path,
 		    paths[i]);
 		ok = false;
