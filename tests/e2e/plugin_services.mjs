@@ -95,7 +95,7 @@ test("a tool with a table, a file, a program and a stream", async () => {
 		{ op: "say", text: "over a socket" },
 		{ op: "listen", n: 13 },
 		{ op: "write", name: "report.csv", type: "text/csv",
-			text: "0123456789abcdef", times: 20000 },
+			text: "0123456789abcdef".repeat(100), times: 200 },
 		{ op: "query", sql: "SELECT * FROM users" },
 	]);
 	const got = JSON.parse(result);
