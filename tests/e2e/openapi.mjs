@@ -432,6 +432,22 @@ test("triggers", async () => {
 	await call("GET", one, { path, status: 404 });
 });
 
+test("files", async () => {
+	const { id: agent } = await call("POST", "/api/agents/",
+		{ status: 201, body: { name: "x" } });
+	const { id } = await call("POST", "/api/chat/sessions",
+		{ status: 201, body: { agent_id: agent } });
+	const files = "/api/threads/{id}/files";
+	const file = await call("POST", files, { path: { id }, status: 201,
+		query: "?name=a.txt", raw: "any bytes",
+		headers: { "content-type": "text/plain" } });
+	await call("GET", files, { path: { id } });
+	await call("GET", files, { path: { id: agent }, status: 404 });
+	await call("POST", files, { path: { id }, status: 400, raw: "x" });
+	await call("GET", "/api/files/{id}", { path: { id: file.id } });
+	await call("GET", "/api/files/{id}", { path: { id }, status: 404 });
+});
+
 test("the host", async () => {
 	await call("GET", "/healthz", { token: null });
 	await call("GET", "/readyz", { token: null });

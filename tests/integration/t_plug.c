@@ -380,8 +380,13 @@ expect_fail(struct plug_env *env, int place, const char *tool, const char *args,
 {
 	struct error err = { 0 };
 	char *text = NULL;
+	enum as_status st;
 
-	CU_ASSERT_EQUAL(call_in(env, place, tool, args, &text, &err), want);
+	st = call_in(env, place, tool, args, &text, &err);
+	CU_ASSERT_EQUAL(st, want);
+	if (st != want)
+		tap_note("%s %s %s: %d %s", places[place], tool, args, (int)st,
+		    err.detail);
 	CU_ASSERT_PTR_NULL(text);
 	CU_ASSERT(has(err.detail, words));
 	error_clear(&err);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/base/buf.h"
+#include "core/base/conf.h"
 #include "core/base/mem.h"
 #include "core/loop/loop.h"
 #include "core/plug/serve.h"
@@ -627,11 +628,35 @@ test_streams(void)
 	run_everywhere(body_streams);
 }
 
+static void
+body_conf(struct plug_env *p)
+{
+	CU_ASSERT_EQUAL(p->loaded, AS_INVALID);
+	CU_ASSERT_PTR_NOT_NULL(strstr(plug_env_problem(p, 0),
+	    "programs.sh: expected an absolute path, got 'bin/sh'"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(plug_env_problem(p, 1),
+	    "unknown setting; did you mean 'cat'?"));
+	CU_ASSERT_EQUAL(conf_problem_count(p->conf), 2);
+}
+
+static void
+test_conf(void)
+{
+	plug_env_run("plugins : {\n"
+		     "toolkit_services : { programs : { sh = \"bin/sh\"; }; "
+		     "};\n"
+		     "toolkit_serviceshome : {\n"
+		     "programs : { cats = \"/bin/cat\"; }; };\n"
+		     "};\n",
+	    0, body_conf);
+}
+
 static CU_TestInfo tests[] = {
 	{ "db", test_db },
 	{ "files", test_files },
 	{ "programs", test_programs },
 	{ "streams", test_streams },
+	{ "conf", test_conf },
 	CU_TEST_INFO_NULL,
 };
 
