@@ -21,8 +21,8 @@
  *
  * Two requests of a set never have the same thread.  Each part takes the arrays
  * that it needs, for the server copies what it carries along.  Events cross as
- * two arrays, the one message of most commits as parameters, other lists as
- * JSON with payloads as strings, so that their bytes come out as they went in.
+ * they are stored, the one message of most commits as parameters, other lists
+ * as JSON.
  *
  * $1 to $21 are the same in all statements: see args_common.
  */
@@ -32,17 +32,17 @@
 #define JOIN_REQUESTS(arrays, names) \
 	" JOIN " WITH_REQUESTS(arrays, names) " ON i.n = g.n"
 
-#define EVENTS_FROM \
-	" INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
-	" step, ns, type, fence, payload, created_at)" \
-	" SELECT g.run_id, i.run_seq + e.n - 1, g.thread_id, i.seq + e.n - 1," \
-	" g.tenant_id, g.step, g.ns, e.type, g.fence, e.body, g.at FROM " \
-	"g" JOIN_REQUESTS("$3::bigint[], $4::bigint[], $6::text[], " \
-			  "$7::text[]", \
-	    "run_seq, seq, types, bodies") ", unnest(i.types::text[], " \
-					   "i.bodies::text[])" \
-					   " WITH ORDINALITY e (type, body, " \
-					   "n)"
+/* head: the run's run_seq when all of them are written. */
+#define EVENTS_FROM(head) \
+	" INSERT INTO run_log (run_id, run_seq, thread_id, seq, n_events," \
+	" tenant_id, step, ns, fence, types, payloads, created_at)" \
+	" SELECT g.run_id, i.head, g.thread_id, i.seq + i.head - i.run_seq," \
+	" i.head - i.run_seq + 1, g.tenant_id, g.step, g.ns, g.fence," \
+	" i.types, i.payloads, g.at FROM g" JOIN_REQUESTS( \
+	    "$3::bigint[], $4::bigint[], $6::text[], $7::text[], " head \
+	    "::bigint[]", \
+	    "run_seq, seq, types, payloads, head") " WHERE i.head >= " \
+						   "i.run_seq"
 
 #define MESSAGES_INTO \
 	" INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id," \
@@ -67,51 +67,10 @@
 
 /* ---- Arguments ----------------------------------------------------- */
 
-/* Text as an element of an array in PostgreSQL's notation. */
-static void
-array_add(struct buf *b, const char *text)
-{
-	size_t n;
-
-	buf_add_char(b, b->len == 0 ? '{' : ',');
-	buf_add_char(b, '"');
-	for (;; text += n) {
-		n = strcspn(text, "\"\\");
-		buf_add(b, text, n);
-		if (text[n] == '\0')
-			break;
-		buf_add_char(b, '\\');
-		buf_add_char(b, text[n++]);
-	}
-	buf_add_char(b, '"');
-}
-
-struct event_arrays {
-	struct buf types, bodies;
-};
-
-static void
-events_write(struct event_arrays *a, const struct event_list *events)
-{
-	for (int i = 0; i < events->n; i++) {
-		array_add(&a->types, events->items[i].type);
-		array_add(&a->bodies, events->items[i].body);
-	}
-	buf_add_str(&a->types, events->n > 0 ? "}" : "{}");
-	buf_add_str(&a->bodies, events->n > 0 ? "}" : "{}");
-}
-
-static void
-events_free(struct event_arrays *a)
-{
-	buf_free(&a->types);
-	buf_free(&a->bodies);
-}
-
 static void
 args_common(struct sql_arg args[COMMON_ARGS], struct uuid thread_id,
     struct uuid run_id, const struct run_heads *heads, int64_t now_us,
-    const struct event_arrays *events, const struct run_message *m)
+    const struct event_texts *events, const struct run_message *m)
 {
 	struct sql_arg list[COMMON_ARGS] = {
 		SQL_UUID(thread_id),
@@ -120,7 +79,7 @@ args_common(struct sql_arg args[COMMON_ARGS], struct uuid thread_id,
 		SQL_INT(heads->seq + 1),
 		SQL_INT(now_us),
 		sql_textn(events->types.data, events->types.len),
-		sql_textn(events->bodies.data, events->bodies.len),
+		sql_textn(events->payloads.data, events->payloads.len),
 		sql_uuid_or_null(m->id),
 		SQL_INT(m->sequence),
 		SQL_INT(m->step),
@@ -353,8 +312,8 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 #define JOB_FROM " FROM g" JOIN_REQUESTS(JOB_ARRAYS, JOB_NAMES) ")"
 
 #define CREATE_WITH(thread) \
-	thread INSERT_RUN ", m AS (" MESSAGE_FROM "), e AS (" EVENTS_FROM \
-			  ")" INSERT_JOB " SELECT n FROM g"
+	thread INSERT_RUN ", m AS (" MESSAGE_FROM "), e AS (" EVENTS_FROM( \
+	    "$29") ")" INSERT_JOB " SELECT n FROM g"
 
 static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD),
 	.is_set = true };
@@ -421,14 +380,14 @@ SUSPENDS enum as_status
 run_store_pg_create(struct store *store, const struct run_create *c,
     struct error *err)
 {
-	struct event_arrays events = { 0 };
+	struct event_texts events = { 0 };
 	struct run_message message = c->message;
 	struct sql_arg args[CREATE_ARGS];
 	enum as_status st;
 
 	/* The guard looks at it also if there is no message. */
 	message.sequence = c->heads.msg_seq;
-	events_write(&events, c->events);
+	event_texts_write(&events, c->events);
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, &message);
 	create_args(c, args + COMMON_ARGS);
@@ -437,7 +396,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	else
 		st = guarded(store, c->new_thread ? &CREATE_NEW : &CREATE, args,
 		    CREATE_ARGS, err);
-	events_free(&events);
+	event_texts_free(&events);
 	return st;
 }
 
@@ -525,10 +484,11 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 
 #define COMMIT_WITH(messages, parts) \
 	GUARD_RUN MOVE_THREAD INSERT_CHECKPOINT \
-	    ", m AS (" messages "), e AS (" EVENTS_FROM ")," parts \
-	    " j AS (DELETE FROM jobs USING g WHERE g.ends" \
-	    " AND jobs.kind = 'run' AND jobs.run_id = g.run_id)" \
-	    " SELECT n FROM g"
+	    ", m AS (" messages "), e AS (" EVENTS_FROM( \
+		"$27") ")," parts \
+		       " j AS (DELETE FROM jobs USING g WHERE g.ends" \
+		       " AND jobs.kind = 'run' AND jobs.run_id = g.run_id)" \
+		       " SELECT n FROM g"
 
 #define LIST_OF(array) JOIN_REQUESTS(array, "list")
 #define MESSAGES_FROM \
@@ -733,16 +693,16 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
 		     c->n_tools_done == 0 && !c->void_messages &&
 		     !run_store_parks(c) && !run_store_has_child(c);
-	struct event_arrays events = { 0 };
+	struct event_texts events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;
 
-	events_write(&events, c->events);
+	event_texts_write(&events, c->events);
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, plain ? &c->messages[0] : &none);
 	plain_args(c, args + COMMON_ARGS);
 	st = plain ? commit_plain(store, c, args, err)
 		   : commit_lists(store, c, args, err);
-	events_free(&events);
+	event_texts_free(&events);
 	return st;
 }
