@@ -6,7 +6,8 @@
  * The log of events in SQL.  On SQLite run_events is a table.  On PostgreSQL a
  * row of the table run_log is what one commit tells of one run, and run_events
  * is a view of its events, to be read only: who looks for some of many events
- * names the rows first, by their numbers and by the types that they list.
+ * names the rows first, by their numbers and by the types that they list.  The
+ * row is that of the commit's checkpoint, too; checkpoints is a view as well.
  */
 
 #include "core/store/store.h"

@@ -252,7 +252,7 @@ struct run_commit {
 	/* From blocked to queued: the place of its message in the history. */
 	const struct run_message *unstaged;
 	struct run_branch branch; /* as in run_unblock */
-	struct uuid checkpoint_id; /* nil: none */
+	struct uuid checkpoint_id; /* nil: none; told by an event */
 	/* Its own last one; nil: the head of the thread, or none of a subagent. */
 	struct uuid checkpoint_parent;
 	const char *checkpoint_manifest;

@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
+#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
@@ -32,17 +33,19 @@
 #define JOIN_REQUESTS(arrays, names) \
 	" JOIN " WITH_REQUESTS(arrays, names) " ON i.n = g.n"
 
-/* head: the run's run_seq when all of them are written. */
-#define EVENTS_FROM(head) \
-	" INSERT INTO run_log (run_id, run_seq, thread_id, seq, n_events," \
-	" tenant_id, step, ns, fence, types, payloads, created_at)" \
-	" SELECT g.run_id, i.head, g.thread_id, i.seq + i.head - i.run_seq," \
+#define LOG_COLUMNS \
+	"run_id, run_seq, thread_id, seq, n_events, tenant_id, step, ns," \
+	" fence, types, payloads, created_at"
+#define LOG_VALUES \
+	" g.run_id, i.head, g.thread_id, i.seq + i.head - i.run_seq," \
 	" i.head - i.run_seq + 1, g.tenant_id, g.step, g.ns, g.fence," \
-	" i.types, i.payloads, g.at FROM g" JOIN_REQUESTS( \
-	    "$3::bigint[], $4::bigint[], $6::text[], $7::text[], " head \
-	    "::bigint[]", \
-	    "run_seq, seq, types, payloads, head") " WHERE i.head >= " \
-						   "i.run_seq"
+	" i.types, i.payloads, g.at"
+/* head: the run's run_seq when all of its events are written. */
+#define LOG_FROM(head, arrays, names) \
+	" FROM g" JOIN_REQUESTS("$3::bigint[], $4::bigint[], $6::text[], " \
+				"$7::text[], " head "::bigint[]" arrays, \
+	    "run_seq, seq, types, payloads, head" names) " WHERE i.head >= " \
+							 "i.run_seq"
 
 #define MESSAGES_INTO \
 	" INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id," \
@@ -312,8 +315,11 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 #define JOB_FROM " FROM g" JOIN_REQUESTS(JOB_ARRAYS, JOB_NAMES) ")"
 
 #define CREATE_WITH(thread) \
-	thread INSERT_RUN ", m AS (" MESSAGE_FROM "), e AS (" EVENTS_FROM( \
-	    "$29") ")" INSERT_JOB " SELECT n FROM g"
+	thread INSERT_RUN \
+	    ", m AS (" MESSAGE_FROM \
+	    "), e AS (INSERT INTO run_log (" LOG_COLUMNS \
+	    ") SELECT" LOG_VALUES LOG_FROM("$29", "", "") ")" INSERT_JOB \
+							  " SELECT n FROM g"
 
 static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD),
 	.is_set = true };
@@ -459,36 +465,40 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" $54::uuid[], $56::uuid[]"
 #define MOVE_NAMES \
 	"head_seq, next_msg_seq, keeps, status, leaf, head_checkpoint"
+#define MOVE_COLUMNS \
+	"i.head_seq, i.next_msg_seq, i.keeps, i.status, i.leaf," \
+	" i.head_checkpoint"
+/* OFFSET 0: who is who is found before the threads are, not once for each. */
 #define MOVE_THREAD \
 	", t AS (UPDATE threads SET head_seq = i.head_seq," \
-	" next_msg_seq = i.next_msg_seq, updated_at = g.at," \
+	" next_msg_seq = i.next_msg_seq, updated_at = i.at," \
 	" version = version + 1," \
 	" status = COALESCE(i.status, threads.status)," \
 	" active_run_id = CASE WHEN i.keeps THEN active_run_id END," \
 	" head_checkpoint_id = COALESCE(i.head_checkpoint," \
 	" threads.head_checkpoint_id)," \
-	" active_leaf = COALESCE(i.leaf, active_leaf) FROM g" JOIN_REQUESTS( \
-	    MOVE_ARRAYS, MOVE_NAMES) " WHERE threads.id = g.thread_id)"
+	" active_leaf = COALESCE(i.leaf, active_leaf)" \
+	" FROM (SELECT g.thread_id, g.at, " MOVE_COLUMNS \
+	" FROM g" JOIN_REQUESTS(MOVE_ARRAYS, \
+	    MOVE_NAMES) " OFFSET 0) i WHERE threads.id = i.thread_id)"
 
-#define CHECKPOINT_ARRAYS "$28::uuid[], $43::text[], $44::bytea[], $55::uuid[]"
-#define CHECKPOINT_NAMES "id, manifest, state_hash, parent_id"
-#define INSERT_CHECKPOINT \
-	", c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
-	" tenant_id, parent_id, run_id, step, source, manifest," \
-	" state_hash, created_at) SELECT g.thread_id, g.ns, i.id," \
-	" g.tenant_id, CASE WHEN g.ns = ''" \
+/* The row of the log is that of the checkpoint, too. */
+#define COMMIT_LOG \
+	", e AS (INSERT INTO run_log (" LOG_COLUMNS \
+	", checkpoint_id, parent_id, manifest, state_hash) SELECT" LOG_VALUES \
+	", i.id, CASE WHEN g.ns = '' AND i.id IS NOT NULL" \
 	" THEN COALESCE(i.parent_id, g.head_checkpoint_id)" \
-	" ELSE i.parent_id END, g.run_id, g.step, 'loop'," \
-	" i.manifest, i.state_hash, g.at FROM g" JOIN_REQUESTS( \
-	    CHECKPOINT_ARRAYS, CHECKPOINT_NAMES) " WHERE i.id IS NOT NULL)"
+	" ELSE i.parent_id END, i.manifest," \
+	" CASE WHEN i.id IS NOT NULL THEN i.state_hash END" LOG_FROM("$27", \
+	    ", $28::uuid[], $43::text[], $44::bytea[], $55::uuid[]", \
+	    ", id, manifest, state_hash, parent_id") ")"
 
 #define COMMIT_WITH(messages, parts) \
-	GUARD_RUN MOVE_THREAD INSERT_CHECKPOINT \
-	    ", m AS (" messages "), e AS (" EVENTS_FROM( \
-		"$27") ")," parts \
-		       " j AS (DELETE FROM jobs USING g WHERE g.ends" \
-		       " AND jobs.kind = 'run' AND jobs.run_id = g.run_id)" \
-		       " SELECT n FROM g"
+	GUARD_RUN MOVE_THREAD COMMIT_LOG \
+	    ", m AS (" messages ")," parts \
+	    " j AS (DELETE FROM jobs USING g WHERE g.ends" \
+	    " AND jobs.kind = 'run' AND jobs.run_id = g.run_id)" \
+	    " SELECT n FROM g"
 
 #define LIST_OF(array) JOIN_REQUESTS(array, "list")
 #define MESSAGES_FROM \
@@ -697,6 +707,7 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;
 
+	MUST(uuid_is_nil(c->checkpoint_id) || c->events->n > 0);
 	event_texts_write(&events, c->events);
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, plain ? &c->messages[0] : &none);
