@@ -26,6 +26,7 @@ static const struct {
 	{ "conf", "show the effective settings and their origin", cmd_conf },
 	{ "migrate", "bring the database to this version", cmd_migrate },
 	{ "plugin", "list and describe plugins", cmd_plugin },
+	{ "plugin-host", NULL, cmd_plugin_host },
 	{ "chat", "talk to an agent in the terminal", cmd_chat },
 	{ "runs", "see runs, and decide for those that wait", cmd_runs },
 	{ "replay", "play recorded runs again and compare", cmd_replay },
@@ -38,7 +39,9 @@ usage(FILE *to)
 {
 	fprintf(to, "usage: agent-studio COMMAND [OPTION ...]\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+		if (commands[i].help != NULL)
+			fprintf(to, "  %-9s %s\n", commands[i].name,
+			    commands[i].help);
 	fprintf(to, "\nagent-studio(8) has the options of each.\n");
 	return to == stdout ? 0 : 2;
 }

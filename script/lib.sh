@@ -10,7 +10,7 @@ JOBS="${JOBS:-$(nproc 2>/dev/null || echo 2)}"
 PACKAGES_BUILD="gcc libc6-dev make autoconf automake libtool pkg-config
 	libevent-dev libllhttp-dev|node-llhttp libwslay-dev
 	libcurl4-openssl-dev|libcurl4-gnutls-dev libpq-dev libsqlite3-dev
-	libjson-c-dev libjwt-dev libsodium-dev libconfig-dev libssl-dev
+	libjson-c-dev libjwt-dev libsodium-dev libconfig-dev libssl-dev libseccomp-dev
 	ca-certificates tzdata util-linux"
 PACKAGES_TEST="libcunit1-dev clang libclang-rt-14-dev|libclang-rt-dev llvm
 	clang-format postgresql nodejs node-ws chromium python3 curl
@@ -187,10 +187,15 @@ postgres_start() {
 	PG_URL="postgresql:///test?host=$PG_DIR&user=test"
 }
 
-# postgres_restart MODE: of the cluster in PG_DIR; fast, or immediate as a crash.
+# postgres_restart MODE [SECONDS]: of the cluster in PG_DIR, which is away for
+# that long at least; fast, or immediate as a crash.
 postgres_restart() {
-	(cd / && as_postgres "$(postgres_bin)/pg_ctl" -D "$PG_DIR/data" -l \
-	    "$PG_DIR/server.log" -m "$1" -w -t 60 restart >>"$PG_DIR.log" 2>&1)
+	(
+		cd / || exit 1
+		ctl=("$(postgres_bin)/pg_ctl" -D "$PG_DIR/data" -w -t 60)
+		as_postgres "${ctl[@]}" -m "$1" stop && sleep "${2:-0}" &&
+		    as_postgres "${ctl[@]}" -l "$PG_DIR/server.log" start
+	) >>"$PG_DIR.log" 2>&1
 }
 
 postgres_stop() {

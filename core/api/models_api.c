@@ -55,20 +55,22 @@ void
 models_list(struct http_req *req)
 {
 	struct plug *plug = app_of(req)->plug;
+	const struct plug_model_info *m;
 	struct json_object *items;
 	struct error err = { 0 };
 	struct page page;
-	size_t i, n, end;
+	size_t i, end;
 
 	if (page_read(req, &page, &err) != AS_OK) {
 		api_fail(req, &err);
 		return;
 	}
-	n = plug_model_count(plug);
 	i = (size_t)page.after_int;
 	end = i + (size_t)page.limit;
 	items = jarr();
-	for (; i < n && i < end; i++)
-		json_object_array_add(items, model_json(plug_model(plug, i)));
-	page_reply(req, items, i < n ? page_cursor_int(req, (int64_t)i) : NULL);
+	for (; i < end && (m = plug_model(plug, i)) != NULL; i++)
+		json_object_array_add(items, model_json(m));
+	page_reply(req, items,
+	    plug_model(plug, i) != NULL ? page_cursor_int(req, (int64_t)i)
+					: NULL);
 }

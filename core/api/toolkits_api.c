@@ -7,14 +7,13 @@
 /* Toolkits and their tools, as the plugins describe them. */
 
 static struct json_object *
-toolkit_json(struct plug *plug, const struct plug_toolkit_info *t)
+toolkit_json(const struct plug_toolkit_info *t)
 {
 	const struct plug_tool_info *tool;
 	struct json_object *o = jobj();
 	bool connects = t->service != NULL;
 
-	for (size_t i = 0; (tool = plug_toolkit_tool(plug, t->slug, i)) != NULL;
-	     i++)
+	for (size_t i = 0; (tool = plug_toolkit_tool(t, i)) != NULL; i++)
 		connects |= tool->needs_connection;
 	jput_str(o, "slug", t->slug);
 	jput_str(o, "name", t->name);
@@ -52,23 +51,24 @@ void
 toolkits_list(struct http_req *req)
 {
 	struct plug *plug = app_of(req)->plug;
+	const struct plug_toolkit_info *t;
 	struct json_object *items;
 	struct error err = { 0 };
 	struct page page;
-	size_t i, n, end;
+	size_t i, end;
 
 	if (page_read(req, &page, &err) != AS_OK) {
 		api_fail(req, &err);
 		return;
 	}
-	n = plug_toolkit_count(plug);
 	i = (size_t)page.after_int;
 	end = i + (size_t)page.limit;
 	items = jarr();
-	for (; i < n && i < end; i++)
-		json_object_array_add(items,
-		    toolkit_json(plug, plug_toolkit(plug, i)));
-	page_reply(req, items, i < n ? page_cursor_int(req, (int64_t)i) : NULL);
+	for (; i < end && (t = plug_toolkit(plug, i)) != NULL; i++)
+		json_object_array_add(items, toolkit_json(t));
+	page_reply(req, items,
+	    plug_toolkit(plug, i) != NULL ? page_cursor_int(req, (int64_t)i)
+					  : NULL);
 }
 
 /* NULL: the request has been answered with 404. */
@@ -93,14 +93,13 @@ toolkit_read(struct http_req *req)
 	const struct plug_toolkit_info *t = toolkit_of(req);
 
 	if (t != NULL)
-		http_reply_json(req, 200, toolkit_json(app_of(req)->plug, t));
+		http_reply_json(req, 200, toolkit_json(t));
 }
 
 void
 toolkit_tools(struct http_req *req)
 {
 	const struct plug_toolkit_info *t = toolkit_of(req);
-	struct plug *plug = app_of(req)->plug;
 	const struct plug_tool_info *tool;
 	struct json_object *items;
 	struct error err = { 0 };
@@ -116,12 +115,11 @@ toolkit_tools(struct http_req *req)
 	i = (size_t)page.after_int;
 	end = i + (size_t)page.limit;
 	items = jarr();
-	while (i < end && (tool = plug_toolkit_tool(plug, t->slug, i))) {
+	while (i < end && (tool = plug_toolkit_tool(t, i))) {
 		json_object_array_add(items, tool_json(tool));
 		i++;
 	}
 	page_reply(req, items,
-	    plug_toolkit_tool(plug, t->slug, i) != NULL
-		? page_cursor_int(req, (int64_t)i)
-		: NULL);
+	    plug_toolkit_tool(t, i) != NULL ? page_cursor_int(req, (int64_t)i)
+					    : NULL);
 }

@@ -22,13 +22,14 @@ static const char usage[] =
 bool
 check_conf(struct conf *conf, struct settings *settings)
 {
-	static const struct plug_services no_services;
+	struct plug_services services = { 0 };
 	const char **dirs;
 	struct plug *plug = NULL;
 
 	settings_load(settings, conf);
 	dirs = settings_plugin_dirs(settings);
-	plug_new(conf, dirs, &no_services, &plug);
+	isolation_settings(settings, &services);
+	plug_new(conf, dirs, &services, &plug);
 	plug_free(plug);
 	free(dirs);
 	conf_finish(conf);

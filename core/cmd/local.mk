@@ -10,13 +10,13 @@ libcmd_la_SOURCES = \
 	core/cmd/database.c core/cmd/database.h \
 	core/cmd/migrate.c \
 	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
-	core/cmd/node_beat.c core/cmd/node_claim.c \
+	core/cmd/node_beat.c core/cmd/node_claim.c core/cmd/node_epoch.c \
 	core/cmd/node_command.c core/cmd/node_crumb.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \
 	core/cmd/node_report.c core/cmd/node_sched.c core/cmd/node_watch.c \
 	core/cmd/options.c core/cmd/options.h \
-	core/cmd/plugin.c \
+	core/cmd/plugin.c core/cmd/plugin_host.c \
 	core/cmd/rebuild.c core/cmd/replay.c \
 	core/cmd/runs.c \
 	core/cmd/serve.c \

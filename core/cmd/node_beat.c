@@ -2,13 +2,11 @@
 #include "core/cmd/node_impl.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/api/chat_ctx.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/bus/desk.h"
 #include "core/chat/queue.h"
 #include "core/inbox/changes.h"
 #include "core/run/breaker_store.h"
@@ -16,27 +14,23 @@
 #include "core/store/store_lock.h"
 
 /*
- * A node's place in the database: an epoch under a lease.
+ * The heart of a node, and what it looks after between its beats.
  *
- * The heart beats on the first loop and vouches for all of them.  What the
- * lease is worth is counted from the moment before its renewal was sent, on a
- * clock that goes on while the machine sleeps, and ends a margin before others
- * may take over.  Nobody can take over from a process that has the database
- * for itself: there a lease that ran out is simply renewed.
+ * It beats on the first loop and vouches for all of them.  What the lease is
+ * worth is counted from the moment before its renewal was sent, on a clock that
+ * goes on while the machine sleeps, and ends a margin before others may take
+ * over (node_epoch.c).  Nobody can take over from a process that has the
+ * database for itself: there a lease that ran out is simply renewed.
  */
 
 #define REAP_MS 250
 #define REAP_ALONE_MS 1000
-#define SILENCE_MORE_MS 250 /* than a beat, for a beat that is late */
 #define FRESH_US 1000000 /* a loop that has turned in this time is well */
 #define AGAIN_MS 250
 #define GAUGES_MS 2000
 #define FORGET_MS 600000 /* at least so often, old changes are forgotten */
 #define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
-#define LOCK_WAIT_MS 2000 /* before work begins without it */
-#define LOCK_POLL_MS 5
-#define LAST_POLL_MS 20
 
 static struct app *
 node_app(struct node *n)
@@ -66,18 +60,6 @@ all_loops_turn(struct node *n)
 	return i < 0;
 }
 
-static void
-trust_from(struct node *n, int64_t sent_us)
-{
-	int64_t beat_us = n->p.settings->worker.beat * 1000;
-
-	if (n->alone)
-		node_env_trust(&n->env, INT64_MAX, INT64_MAX);
-	else
-		node_env_trust(&n->env, sent_us + n->lease_us - n->margin_us,
-		    sent_us + beat_us);
-}
-
 static SUSPENDS enum as_status
 renew(struct node *n, struct error *err)
 {
@@ -87,27 +69,8 @@ renew(struct node *n, struct error *err)
 	st = run_store_node_renew(node_app(n)->runs, n->epoch, n->lease_us,
 	    err);
 	if (st == AS_OK)
-		trust_from(n, sent);
+		node_trust_from(n, sent);
 	return st;
-}
-
-/*
- * Others own our runs now; a new process takes a new epoch.  But what we have
- * sent may have been answered, and nobody else can know: our runs have as long
- * as a lease to notice, and to offer such results.  They begin nothing.
- */
-static SUSPENDS void
-epoch_end(struct node *n, const char *why)
-{
-	struct loop *loop = node_app(n)->loop;
-
-	log_err("serve", "%s; this process ends", why);
-	node_env_trust(&n->env, 0, 0);
-	fiber_deadline_set(loop_now_ms(loop) + (uint64_t)n->lease_us / 1000);
-	while (desk_count(n->desk) > 0)
-		if (fiber_sleep(LAST_POLL_MS) != FIBER_WOKEN)
-			break;
-	_exit(1);
 }
 
 static SUSPENDS void
@@ -123,11 +86,15 @@ beat_fiber(void *arg)
 	if (all_loops_turn(n))
 		st = renew(n, &err);
 	if (st == AS_CONFLICT && !n->left)
-		epoch_end(n, err.detail);
+		st = node_epoch_over(n, err.detail);
+	else if (st != AS_OK)
+		n->cut_off = n->hung < 0;
 	error_clear(&err);
-	if (st == AS_OK)
+	if (st == AS_OK) {
+		n->cut_off = false;
 		node_env_tune(&n->env, node_app(n)->store);
-	else if (next_ms > AGAIN_MS)
+	}
+	if (st != AS_OK && next_ms > AGAIN_MS)
 		next_ms = AGAIN_MS;
 	if (!n->left)
 		timer_in(n, &n->beat, next_ms);
@@ -135,50 +102,6 @@ beat_fiber(void *arg)
 }
 
 /* ---- Reaper -------------------------------------------------------- */
-
-/* A run ends at its limit of time; the margin is for its last commit. */
-static int64_t
-max_age_us(const struct node *n)
-{
-	const struct run_settings *r = &n->p.settings->runs;
-	int64_t longest = r->max_wall > r->ambient_wall ? r->max_wall
-							: r->ambient_wall;
-
-	return (longest + 120000) * 1000;
-}
-
-/* Others are told whether the lock means anything. */
-static SUSPENDS void
-guard_tell(struct node *n)
-{
-	bool held = store_lock_held_us(n->lock) >= 0;
-	int64_t silence_ms = n->p.settings->worker.beat + SILENCE_MORE_MS;
-
-	if (held == n->guarded)
-		return;
-	if (held)
-		atomic_store(&n->env.guarded, true);
-	if (run_store_node_guard(node_app(n)->runs, n->epoch,
-		held ? silence_ms * 1000 : 0, NULL) == AS_OK)
-		n->guarded = held;
-	if (!held && !n->guarded)
-		atomic_store(&n->env.guarded, false);
-}
-
-/* Whoever dies with work had said that his lock tells of it. */
-static SUSPENDS void
-lock_take(struct node *n)
-{
-	struct loop *loop = node_app(n)->loop;
-	uint64_t until_ms = loop_now_ms(loop) + LOCK_WAIT_MS;
-
-	n->env.lock = n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
-	    (int32_t)(n->epoch % INT64_C(2147483648)));
-	while (store_lock_held_us(n->lock) < 0 && loop_now_ms(loop) < until_ms)
-		if (fiber_sleep(LOCK_POLL_MS) != FIBER_WOKEN)
-			return;
-	guard_tell(n);
-}
 
 /*
  * Who has just lost his own lock may have lost it as the others lost theirs:
@@ -202,8 +125,8 @@ reap(struct node *n)
 {
 	int freed = 0;
 
-	if (run_store_reap(node_app(n)->runs, n->epoch, false, max_age_us(n),
-		&freed, NULL) != AS_OK ||
+	if (run_store_reap(node_app(n)->runs, n->epoch, false,
+		node_max_age_us(n), &freed, NULL) != AS_OK ||
 	    freed == 0)
 		return;
 	log_warn("serve", "%d runs of dead processes are taken over", freed);
@@ -308,11 +231,14 @@ reap_fiber(void *arg)
 	struct node *n = arg;
 
 	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 10000);
-	if (n->lock != NULL) {
-		guard_tell(n);
+	n->reaping = true;
+	if (n->lock != NULL && !n->between) {
+		node_guard_tell(n);
 		doom(n);
 	}
-	reap(n);
+	if (!n->between)
+		reap(n);
+	n->reaping = false;
 	if (n->stopping)
 		return;
 	look_start(n, &n->looking, "look", look_fiber);
@@ -345,37 +271,6 @@ on_reap(struct loop_timer *t)
 	    reap_fiber);
 }
 
-/* ---- Coming and going ---------------------------------------------- */
-
-SUSPENDS enum as_status
-node_join(struct node *n, struct error *err)
-{
-	struct run_store *runs = node_app(n)->runs;
-	int64_t sent = clock_boot_us();
-	char name[128] = "node";
-	int freed = 0;
-	enum as_status st;
-
-	gethostname(name, sizeof(name) - 1);
-	st = run_store_node_join(runs, name, PACKAGE_VERSION, n->lease_us,
-	    &n->epoch, err);
-	if (st == AS_OK) {
-		trust_from(n, sent);
-		st = node_crumb_charge(n, err);
-	}
-	if (st == AS_OK)
-		st = run_store_reap(runs, n->epoch, n->alone, max_age_us(n),
-		    &freed, err);
-	if (freed > 0)
-		log_info("serve", "%d runs go on", freed);
-	if (st == AS_OK && n->executes && !n->alone &&
-	    n->p.settings->worker.lock)
-		lock_take(n);
-	if (st == AS_OK)
-		node_env_tune(&n->env, node_app(n)->store);
-	return st;
-}
-
 /* Who executes nothing need not look for what others left. */
 void
 node_beat_start(struct node *n)
@@ -392,13 +287,4 @@ void
 node_reap_stop(struct node *n)
 {
 	loop_timer_clear(&n->reap);
-}
-
-/* A beat under way that comes after it finds no lease: that means nothing. */
-SUSPENDS void
-node_leave(struct node *n)
-{
-	n->left = true;
-	loop_timer_clear(&n->beat);
-	(void)run_store_node_leave(node_app(n)->runs, n->epoch, NULL);
 }

@@ -15,7 +15,7 @@ node_env_init(struct node_env *env)
 	atomic_store(&env->trusted_us, 0);
 	atomic_store(&env->unlocked_us, 0);
 	atomic_store(&env->guarded, false);
-	env->lock = NULL;
+	atomic_store(&env->lock, NULL);
 	env->ring = NULL;
 }
 
@@ -58,8 +58,9 @@ static bool
 env_trusted(void *arg)
 {
 	struct node_env *env = arg;
-	bool unlocked = atomic_load(&env->guarded) && env->lock != NULL &&
-			store_lock_held_us(env->lock) < 0;
+	const struct store_lock *lock = atomic_load(&env->lock);
+	bool unlocked = atomic_load(&env->guarded) && lock != NULL &&
+			store_lock_held_us(lock) < 0;
 
 	return clock_boot_us() <
 	       atomic_load(unlocked ? &env->unlocked_us : &env->trusted_us);

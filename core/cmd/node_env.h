@@ -19,7 +19,7 @@ struct node_env {
 	_Atomic int64_t offset_us; /* store's clock minus ours */
 	/* clock_boot_us at which trust ends: with the lock, and without it. */
 	_Atomic int64_t trusted_us, unlocked_us;
-	const struct store_lock *lock; /* of this node, or NULL */
+	_Atomic(const struct store_lock *) lock; /* of this node, or NULL */
 	atomic_bool guarded; /* others may look at the lock */
 	void (*ring)(void *arg); /* there is work for this process; or NULL */
 	void *ring_arg;

@@ -4,7 +4,8 @@
 
 /*
  * What the files of a node share: node.c (start, stop, the process),
- * node_loop.c (what one loop owns), node_beat.c (lease and reaper),
+ * node_loop.c (what one loop owns), node_epoch.c (lease and lock), node_beat.c
+ * (heartbeat and reaper),
  * node_claim.c (work that is ready), node_sched.c (schedules), node_watch.c (loops that hang),
  * node_crumb.c (runs that a process crashed in),
  * node_plug.c (the plugins and what they are given), node_report.c (what is
@@ -26,7 +27,7 @@ struct node_loop {
 	struct node *node;
 	struct app app;
 	struct api_gauges *gauges;
-	struct loop_msg start, stop, ring;
+	struct loop_msg start, stop, ring, epoch;
 	atomic_bool rung; /* ring is on its way */
 	struct loop_timer pulse;
 	_Atomic int64_t turned_us; /* monotonic; 0: not watched */
@@ -66,6 +67,11 @@ struct node {
 	struct node_watch watch;
 	struct store_lock *lock; /* NULL: only the lease tells that we live */
 	bool guarded; /* and others know of the lock */
+	bool cut_off; /* the last beats have not reached the database */
+	bool between; /* two epochs */
+	bool shedding; /* what loops are told: calls under way are cut short */
+	bool reaping; /* a fiber is at it */
+	atomic_int n_untold; /* loops that have not heard of it */
 	int n_loops;
 	atomic_int n_others; /* threads of other loops than the first */
 	bool others_stop;
@@ -117,13 +123,25 @@ void node_loop_unmake(struct node *n, struct node_loop *l);
  */
 void node_loop_serve(struct node *n, struct node_loop *l);
 
-/* ---- node_beat.c: the first loop's thread -------------------------- */
+/* ---- node_epoch.c: the first loop's thread ------------------------- */
 
 /* An epoch of its own, and what dead processes held goes back to the queue. */
 SUSPENDS enum as_status node_join(struct node *n, struct error *err);
+SUSPENDS void node_leave(struct node *n); /* the last beat */
+/* A renewal that was sent then has been answered. */
+void node_trust_from(struct node *n, int64_t sent_us);
+/*
+ * The lease had run out.  AS_OK: there is a new epoch; else the process is
+ * ending by itself.  Does not return if it has to end at once.
+ */
+SUSPENDS enum as_status node_epoch_over(struct node *n, const char *why);
+SUSPENDS void node_guard_tell(struct node *n);
+int64_t node_max_age_us(const struct node *n); /* of a run */
+
+/* ---- node_beat.c: the first loop's thread -------------------------- */
+
 void node_beat_start(struct node *n); /* heartbeat and reaper */
 void node_reap_stop(struct node *n);
-SUSPENDS void node_leave(struct node *n); /* the last beat */
 
 /* ---- node_claim.c: the first loop's thread ------------------------- */
 

@@ -223,6 +223,8 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	http_client_free(app->http);
 	inbox_watch_free(app->inbox);
 	bus_leave(n->bus, app->loop);
+	if (app->plug != NULL)
+		plug_leave(app->plug, app->loop);
 	stream_poll_free(app->poll);
 	queue_free(app->queue);
 	run_store_free(app->runs);

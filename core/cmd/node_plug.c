@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 #include "core/run/world.h"
 #include "core/store/kv.h"
@@ -64,8 +65,10 @@ node_plugins_load(struct node *n)
 		.kv_put = service_kv_put,
 	};
 	const char **dirs = settings_plugin_dirs(n->p.settings);
-	bool ok = plug_new(n->p.conf, dirs, &services, &n->plug) == AS_OK;
+	bool ok;
 
+	isolation_settings(n->p.settings, &services);
+	ok = plug_new(n->p.conf, dirs, &services, &n->plug) == AS_OK;
 	free(dirs);
 	conf_finish(n->p.conf);
 	ok = options_problems(n->p.conf) == 0 && ok;
@@ -73,6 +76,7 @@ node_plugins_load(struct node *n)
 		struct app *app = &n->loops[i].app;
 
 		app->plug = n->plug;
+		plug_join(n->plug, app->loop);
 		app->world = world_new(n->plug, app->store);
 	}
 	return ok;

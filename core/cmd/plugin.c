@@ -258,12 +258,15 @@ describe(struct conf *conf, const char *const *dirs, const char *name)
 }
 
 static int
-list(struct conf *conf, const char *const *dirs)
+list(struct conf *conf, const char *const *dirs,
+    const struct settings *settings)
 {
-	static const struct plug_services no_services;
+	struct plug_services services = { 0 };
 	struct plug *plug = NULL;
-	bool ok = plug_new(conf, dirs, &no_services, &plug) == AS_OK;
+	bool ok;
 
+	isolation_settings(settings, &services);
+	ok = plug_new(conf, dirs, &services, &plug) == AS_OK;
 	print_list(plug);
 	if (conf_groups(conf, "plugins")[0] == NULL)
 		fputs("agent-studio: the configuration has no group in "
@@ -293,7 +296,7 @@ cmd_plugin(int argc, char **argv)
 	dirs = settings_plugin_dirs(&settings);
 	verb = options.n_args > 0 ? options.args[0] : "";
 	if (strcmp(verb, "list") == 0 && options.n_args == 1)
-		rc = list(conf, dirs);
+		rc = list(conf, dirs, &settings);
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)
 		rc = describe(conf, dirs, options.args[1]);
 	else

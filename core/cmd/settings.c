@@ -280,6 +280,12 @@ static const struct as_field log_fields[] = {
 static const struct as_field plugin_fields[] = {
 	AS_LIST(struct plugin_settings, dirs, 0, 32, 0,
 	    "Folders searched for plugins before the installed one."),
+	AS_INT(struct plugin_settings, child_uid, 64000, 0, 4000000000, 0,
+	    "First of the users that processes of isolated plugins run as, "
+	    "one each, if agent-studio runs as root; 0: as root, too."),
+	AS_SIZE(struct plugin_settings, child_memory, 536870912, 33554432,
+	    1099511627776, 0,
+	    "Memory that the process of an isolated plugin may have."),
 	AS_END
 };
 

@@ -116,6 +116,7 @@ struct log_settings {
 
 struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	struct as_list dirs; /* searched before the installed folder */
+	int64_t child_uid, child_memory; /* of those with isolation */
 };
 
 struct settings {

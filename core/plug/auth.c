@@ -79,7 +79,7 @@ identity_fill(struct plug_identity *out, struct json_object *o,
 	out->avatar_url = xstrdup(jget_str(o, "avatar_url", NULL));
 	out->email_verified = jget_bool(o, "email_verified", false);
 	out->is_admin = jget_bool(o, "is_admin", false);
-	out->backend = u->name;
+	out->backend = u->of->name;
 	return true;
 }
 
@@ -135,6 +135,25 @@ auth_result(enum plug_auth_op op, enum as_status st, struct error *err)
 	return st;
 }
 
+/* Who can do this, held until all have been asked. */
+static size_t
+backends_hold(struct plug *p, enum plug_auth_op op, struct unit ***out)
+{
+	const struct registry *r = registry_now(p);
+	struct unit **list = xcalloc(r->n_units + 1, sizeof(struct unit *));
+	struct unit *u;
+	size_t i, n = 0;
+
+	for (i = 0; i < r->n_units; i++) {
+		u = r->units[i];
+		if (u->file != NULL && u->file->about.auth != NULL &&
+		    unit_is_enabled(u) && can(&u->file->auth, op))
+			list[n++] = unit_hold(u);
+	}
+	*out = list;
+	return n;
+}
+
 enum as_status
 plug_auth(struct plug *p, enum plug_auth_op op, const struct plug_caller *who,
     struct json_object *credentials, struct plug_identity *out,
@@ -142,26 +161,24 @@ plug_auth(struct plug *p, enum plug_auth_op op, const struct plug_caller *who,
 {
 	enum as_status st = AS_UNSUPPORTED;
 	struct error local = { 0 };
-	bool asked = false;
-	struct unit *u;
-	size_t i;
+	struct unit **backends;
+	size_t i, n;
 
 	memset(out, 0, sizeof(*out));
-	for (i = 0; i < p->n_units; i++) {
-		u = p->units[i];
-		if (u->file == NULL || u->file->about.auth == NULL ||
-		    !unit_is_enabled(u) || !can(&u->file->auth, op))
-			continue;
-		asked = true;
+	n = backends_hold(p, op, &backends);
+	for (i = 0; i < n; i++) {
 		error_clear(&local);
-		st = auth_ask(u, op, who, credentials, out, &local);
+		st = auth_ask(backends[i], op, who, credentials, out, &local);
 		if (st != AS_AUTH && st != AS_NOTFOUND)
 			break;
 		/* Who signs up is not to be asked for twice. */
 		if (op == PLUG_SIGNUP)
 			break;
 	}
-	if (!asked)
+	for (i = 0; i < n; i++)
+		unit_drop(backends[i]);
+	free(backends);
+	if (n == 0)
 		st = error_set(&local, ERR_UNSUPPORTED,
 		    "no auth plugin does this: enable one, such as "
 		    "plugins.auth_local");

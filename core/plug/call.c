@@ -208,32 +208,45 @@ info_at(struct as_call_info *info, size_t i)
 	return (const char **)(void *)((char *)info + info_texts[i].offset);
 }
 
-struct json_object *
-info_to_json(const struct as_call_info *info)
+/* Two numbers, then the texts, each with its NUL. */
+void
+info_encode(const struct as_call_info *info, struct buf *b)
 {
 	struct as_call_info copy = *info;
-	struct json_object *o = jobj();
+	const char *text;
 	size_t i;
 
-	jput_int(o, "attempt", info->attempt);
-	jput_int(o, "deadline_ms", info->deadline_ms);
-	for (i = 0; i < N_ITEMS(info_texts); i++)
-		jput_str(o, info_texts[i].key, *info_at(&copy, i));
-	return o;
+	buf_add(b, &info->deadline_ms, sizeof(info->deadline_ms));
+	buf_add(b, &info->attempt, sizeof(info->attempt));
+	for (i = 0; i < N_ITEMS(info_texts); i++) {
+		text = *info_at(&copy, i);
+		text = text != NULL ? text : "";
+		buf_add(b, text, strlen(text) + 1);
+	}
 }
 
-/* Borrows the texts of o. */
-void
-info_from_json(struct json_object *o, struct as_call_info *info)
+bool
+info_decode(const void *bytes, size_t len, struct as_call_info *info)
 {
+	const size_t head = sizeof(info->deadline_ms) + sizeof(info->attempt);
+	const char *at = bytes, *end = at + len;
 	size_t i;
 
 	memset(info, 0, sizeof(*info));
 	info->size = sizeof(*info);
-	info->attempt = (uint32_t)jget_int(o, "attempt", 1);
-	info->deadline_ms = jget_int(o, "deadline_ms", 0);
-	for (i = 0; i < N_ITEMS(info_texts); i++)
-		*info_at(info, i) = jget_str(o, info_texts[i].key, "");
+	if (len < head)
+		return false;
+	memcpy(&info->deadline_ms, at, sizeof(info->deadline_ms));
+	at += sizeof(info->deadline_ms);
+	memcpy(&info->attempt, at, sizeof(info->attempt));
+	at += sizeof(info->attempt);
+	for (i = 0; i < N_ITEMS(info_texts); i++) {
+		*info_at(info, i) = at;
+		at = memchr(at, '\0', (size_t)(end - at));
+		if (at++ == NULL)
+			return false;
+	}
+	return true;
 }
 
 static void

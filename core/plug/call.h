@@ -19,8 +19,10 @@
 #include "core/plug/plug.h"
 
 struct arena;
+struct buf;
 struct exchange;
 struct json_object;
+struct relay;
 struct unit;
 
 /* What a service gave.  value and bytes are the receiver's. */
@@ -85,9 +87,12 @@ bool unit_is_granted(const struct unit *u, const char *word);
 SUSPENDS enum as_status op_run(struct as_call *call, const struct msg *op);
 void streams_close(struct as_call *call);
 
-/* as_call_info as JSON, for the other side. */
-struct json_object *info_to_json(const struct as_call_info *info);
-void info_from_json(struct json_object *o, struct as_call_info *info);
+/*
+ * as_call_info as bytes of this machine, for the other side.  What is decoded
+ * borrows them; false: they are not that.
+ */
+void info_encode(const struct as_call_info *info, struct buf *b);
+bool info_decode(const void *bytes, size_t len, struct as_call_info *info);
 
 /* ---- Values (host_json.c) ------------------------------------------ */
 
@@ -123,6 +128,7 @@ struct exchange {
 	bool lifecycle; /* init, start, stop: no matter which state */
 	enum as_status (*take)(struct exchange *x, const struct msg *emit);
 	void *taker; /* take's own */
+	const struct relay *relay; /* child.h: the host is another process */
 	struct serve_stream *streams;
 	uint32_t last_stream;
 };
@@ -132,6 +138,9 @@ SUSPENDS enum as_status exchange_run(struct exchange *x, struct error *err);
 /* One service for the plugin; on the caller's fiber. */
 SUSPENDS void exchange_serve(struct exchange *x, const struct msg *m,
     struct answer *out);
+/* The call, in this process; on whichever thread it belongs to. */
+SUSPENDS enum as_status exchange_here(struct exchange *x,
+    const struct as_call_info *info, struct json_object **failure);
 enum as_status exchange_emit(struct exchange *x, const struct msg *m);
 void exchange_close(struct exchange *x); /* streams that were left open */
 

@@ -38,7 +38,7 @@ channel_free(struct channel *ch)
 	}
 	free(ch->answer);
 	free(ch->op);
-	free(ch->info);
+	buf_free(&ch->info);
 	pthread_cond_destroy(&ch->cond);
 	pthread_mutex_destroy(&ch->lock);
 	free(ch);
@@ -102,7 +102,6 @@ static struct channel *
 channel_new(struct exchange *x, const struct as_call_info *info)
 {
 	bool blocking = x->unit->file->about.flags & AS_BLOCKING;
-	struct msg who = { .kind = OP_INIT, .value = info_to_json(info) };
 	struct channel *ch = xcalloc(1, sizeof(*ch));
 	pthread_condattr_t attr;
 
@@ -113,10 +112,11 @@ channel_new(struct exchange *x, const struct as_call_info *info)
 	pthread_mutex_init(&ch->lock, NULL);
 	ch->refs = 1;
 	ch->unit = x->unit;
+	ch->is_relayed = x->relay != NULL;
 	ch->caller_loop = loop_self();
 	ch->home = blocking ? NULL : x->plug->services.home;
 	ch->op = frame_new(&x->op);
-	ch->info = frame_new(&who);
+	info_encode(info, &ch->info);
 	ch->deadline_ms = info->deadline_ms == INT64_MAX
 			      ? INT64_MAX
 			      : clock_mono_ms() + info->deadline_ms;
@@ -125,7 +125,6 @@ channel_new(struct exchange *x, const struct as_call_info *info)
 	ch->to_callee.msg.fn = callee_hears;
 	ch->start.msg.fn = home_starts;
 	ch->to_caller.ch = ch->to_callee.ch = ch->start.ch = ch;
-	json_object_put(who.value);
 	return ch;
 }
 
@@ -262,7 +261,7 @@ channel_run(struct exchange *x, const struct as_call_info *info,
 	struct channel *ch = channel_new(x, info);
 	enum as_status st;
 
-	if (ch->op == NULL || ch->info == NULL) {
+	if (ch->op == NULL) {
 		*failure = failure_new("arguments too large to pass on");
 		st = AS_LIMIT;
 	} else if (!callee_start(ch)) {

@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "core/base/buf.h"
 #include "core/loop/fiber.h"
 #include "core/plug/call.h"
 #include "core/plug/unit.h"
@@ -24,6 +25,7 @@
 struct frame {
 	struct frame *next;
 	size_t len;
+	uint32_t extra; /* child_call.c: number of the service */
 	char data[];
 };
 
@@ -38,12 +40,14 @@ struct channel {
 	struct unit *unit;
 	struct loop *caller_loop;
 	struct loop *home; /* NULL: on the pool */
-	struct frame *op, *info;
+	struct frame *op;
+	struct buf info;
 	int64_t deadline_ms; /* on clock_mono_ms; INT64_MAX: none */
 
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* the pool thread waits here */
 	unsigned refs;
+	bool is_relayed; /* of a process of its own */
 	bool left; /* the caller has */
 	bool ended; /* the plugin has */
 	enum as_status said; /* what emits are answered */

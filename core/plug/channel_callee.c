@@ -73,11 +73,12 @@ channel_emit(struct as_call *call, const struct msg *m)
 	struct channel *ch = call->far;
 	struct frame *f;
 
-	if (m->kind == EMIT_LOG) {
+	/* A process of its own has no log to write to. */
+	if (m->kind == EMIT_LOG && !ch->is_relayed) {
 		unit_log(ch->unit, call->info.correlation_id, m->n, m->name);
 		return AS_OK;
 	}
-	if (m->kind == EMIT_COUNT) {
+	if (m->kind == EMIT_COUNT && !ch->is_relayed) {
 		unit_count(ch->unit, m->name, m->x);
 		return AS_OK;
 	}
@@ -218,17 +219,16 @@ callee_run(struct channel *ch)
 	struct json_object *failure = NULL;
 	enum as_status st = AS_INTERNAL;
 	struct as_call_info info;
-	struct msg op, who;
+	struct msg op;
 
 	if (msg_decode(ch->op->data, ch->op->len, &op, arena) &&
-	    msg_decode(ch->info->data, ch->info->len, &who, arena)) {
-		info_from_json(who.value, &info);
+	    info_decode(ch->info.data, ch->info.len, &info)) {
 		st = call_run(ch->unit, &op, &info, &channel_link, ch,
 		    &failure);
 	}
 	channel_end(ch, st, failure);
 	arena_free(arena);
-	atomic_fetch_sub(&ch->unit->open, 1);
+	unit_drop(ch->unit);
 }
 
 SUSPENDS static void
@@ -255,7 +255,7 @@ home_starts(struct loop_msg *m)
 	if (fiber.f == NULL) {
 		channel_end(ch, AS_UNAVAILABLE,
 		    failure_new("too many calls are open"));
-		atomic_fetch_sub(&ch->unit->open, 1);
+		unit_drop(ch->unit);
 		channel_unref(ch);
 		return;
 	}
@@ -281,7 +281,7 @@ pool_ends(struct pool_job *job)
 	if (!cj->started) {
 		channel_end(cj->ch, AS_UNAVAILABLE,
 		    failure_new("too much work is waiting for the pool"));
-		atomic_fetch_sub(&cj->ch->unit->open, 1);
+		unit_drop(cj->ch->unit);
 	}
 	channel_unref(cj->ch);
 	free(cj);
@@ -307,7 +307,7 @@ bool
 callee_start(struct channel *ch)
 {
 	channel_ref(ch);
-	atomic_fetch_add(&ch->unit->open, 1);
+	unit_hold(ch->unit);
 	if (ch->home != NULL) {
 		ch->crumb = fiber_crumb();
 		loop_post(ch->home, &ch->start.msg);
@@ -316,7 +316,7 @@ callee_start(struct channel *ch)
 	if (fiber_spawn(ch->caller_loop, "plugin-pool", pool_fiber, ch).f !=
 	    NULL)
 		return true;
-	atomic_fetch_sub(&ch->unit->open, 1);
+	unit_drop(ch->unit);
 	channel_unref(ch);
 	return false;
 }

@@ -249,7 +249,8 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 
 	memset(end, 0, sizeof(*end));
 	end->input = end->output = end->cached = end->reasoning = -1;
-	if ((x.unit = unit_of_model(p, model, &x.op.name)) == NULL)
+	x.unit = unit_hold(unit_of_model(p, model, &x.op.name));
+	if (x.unit == NULL)
 		return error_not_found(err, "model", model);
 	t = xcalloc(1, sizeof(*t));
 	t->end = end;
@@ -260,6 +261,7 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 	jput(in, "settings", json_object_get(settings));
 	x.op.value = in;
 	st = chat_result(x.unit, t, exchange_run(&x, err), err);
+	unit_drop(x.unit);
 	json_object_put(in);
 	free(t);
 	return st;

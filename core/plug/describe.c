@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -32,33 +33,49 @@ kinds_of(const struct plug_file *f)
 	return a;
 }
 
+/* With the lock held, so u is there. */
+static struct json_object *
+unit_to_json(const struct unit *u)
+{
+	const struct plug_file *f = u->file;
+	struct json_object *o = jobj();
+
+	jput_str(o, "name", u->of->name);
+	jput_str(o, "plugin", f != NULL ? f->about.name : u->name);
+	jput(o, "kinds", f != NULL ? kinds_of(f) : jarr());
+	jput_str(o, "version", f != NULL ? f->about.version : NULL);
+	jput_str(o, "summary", f != NULL ? f->about.summary : NULL);
+	jput_str(o, "file", u->path);
+	jput_str(o, "state",
+	    unit_state_name((enum unit_state)atomic_load(&u->state)));
+	jput_str(o, "error", u->error[0] != '\0' ? u->error : NULL);
+	jput_int(o, "generation", u->generation);
+	jput_int(o, "calls", (int64_t)counter_value(u->of->calls));
+	jput_int(o, "errors", (int64_t)counter_value(u->of->failures));
+	jput_str(o, "isolation",
+	    f == NULL          ? NULL
+	    : u->guard != NULL ? "process"
+			       : "none");
+	if (guard_pid(u) != 0)
+		jput_int(o, "pid", guard_pid(u));
+	else
+		jput_null(o, "pid");
+	return o;
+}
+
 struct json_object *
 plug_list(struct plug *p)
 {
-	struct json_object *list = jarr(), *o;
-	const struct plug_file *f;
-	struct unit *u;
+	struct json_object *list = jarr();
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		u = p->units[i];
-		f = u->file;
-		o = jobj();
-		jput_str(o, "name", u->name);
-		jput_str(o, "plugin", f != NULL ? f->about.name : u->name);
-		jput(o, "kinds", f != NULL ? kinds_of(f) : jarr());
-		jput_str(o, "version", f != NULL ? f->about.version : NULL);
-		jput_str(o, "summary", f != NULL ? f->about.summary : NULL);
-		jput_str(o, "file", u->path);
-		jput_str(o, "state",
-		    unit_state_name((enum unit_state)atomic_load(&u->state)));
-		pthread_mutex_lock(&p->lock);
-		jput_str(o, "error", u->error[0] != '\0' ? u->error : NULL);
-		pthread_mutex_unlock(&p->lock);
-		jput_int(o, "calls", (int64_t)counter_value(u->calls));
-		jput_int(o, "errors", (int64_t)counter_value(u->failures));
-		json_object_array_add(list, o);
+	pthread_mutex_lock(&p->lock);
+	for (i = 0; i < p->n_plugins; i++) {
+		if (p->plugins[i]->current != NULL)
+			json_object_array_add(list,
+			    unit_to_json(p->plugins[i]->current));
 	}
+	pthread_mutex_unlock(&p->lock);
 	return list;
 }
 
@@ -258,7 +275,7 @@ plug_describe_file(const char *path, struct json_object **out,
 	*out = NULL;
 	pthread_mutex_init(&p.lock, NULL);
 	p.arena = arena_new(NULL);
-	u = unit_new(&p, "described");
+	u = unit_new(plugin_get(&p, "described"), NULL);
 	u->file = file_open(path, &host_table, &sentence);
 	if (u->file == NULL) {
 		st = error_set(err, ERR_BAD_REQUEST, "%s", sentence);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -166,4 +167,30 @@ elf_copy_drop(char *copy)
 {
 	unlink(copy);
 	free(copy);
+}
+
+char *
+elf_image(const char *path, int *image)
+{
+	int from = open(path, O_RDONLY | O_CLOEXEC);
+	int to = memfd_create("agent-studio-plugin",
+	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char *sentence = NULL;
+
+	/* Above the numbers that a process of its own has. */
+	*image = to >= 0 ? fcntl(to, F_DUPFD_CLOEXEC, 10) : -1;
+	if (from < 0 || *image < 0 || !copy_bytes(from, to) ||
+	    fcntl(to, F_ADD_SEALS,
+		F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+		sentence = xasprintf("%s: cannot be copied: %s", path,
+		    strerror(errno));
+	if (sentence != NULL && *image >= 0) {
+		close(*image);
+		*image = -1;
+	}
+	if (to >= 0)
+		close(to);
+	if (from >= 0)
+		close(from);
+	return sentence;
 }

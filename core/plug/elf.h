@@ -12,6 +12,11 @@
 char *elf_check(const char *path);
 /* A private copy with a name of its own; *copy is malloc()ed. */
 char *elf_copy(const char *path, char **copy);
+/*
+ * A private copy without a name: a descriptor, which others may open through
+ * /proc, whoever they are.  Nobody can change it.
+ */
+char *elf_image(const char *path, int *image);
 /* Removes the copy's name (what is mapped stays) and frees it. */
 void elf_copy_drop(char *copy);
 

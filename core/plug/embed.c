@@ -104,10 +104,12 @@ plug_embed(struct plug *p, const struct plug_caller *who, const char *model,
 	batch = x.unit->file->llm.embed_batch;
 	batch = batch > 0 ? batch : BATCH;
 	t.has = xcalloc(n, sizeof(*t.has));
+	unit_hold(x.unit);
 	for (; t.first < n && st == AS_OK; t.first += t.batch) {
 		t.batch = n - t.first < batch ? n - t.first : batch;
 		st = embed_batch(&x, texts, err);
 	}
+	unit_drop(x.unit);
 	free(t.has);
 	if (st == AS_OK) {
 		*vectors = t.vectors;

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/loop/loop.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -24,6 +25,8 @@ exchange_emit(struct exchange *x, const struct msg *m)
 {
 	const char *id = x->who != NULL ? x->who->correlation_id : NULL;
 
+	if (x->relay != NULL)
+		return x->relay->emit(x, m);
 	if (m->kind == EMIT_LOG) {
 		unit_log(x->unit, id, m->n, m->name);
 		return AS_OK;
@@ -181,21 +184,21 @@ SUSPENDS static enum as_status
 loopback_run(struct exchange *x, const struct as_call_info *info,
     struct json_object **failure)
 {
-	struct msg who = { .kind = OP_INIT, .value = info_to_json(info) };
 	struct arena *arena = arena_new(NULL);
 	enum as_status st = AS_LIMIT;
 	struct as_call_info far_info;
-	struct msg op, far_who;
+	struct buf who = { 0 };
+	struct msg op;
 
+	info_encode(info, &who);
 	if (through_bytes(&x->op, &op, arena) &&
-	    through_bytes(&who, &far_who, arena)) {
-		info_from_json(far_who.value, &far_info);
+	    info_decode(who.data, who.len, &far_info)) {
 		st = call_run(x->unit, &op, &far_info, &loopback_link, x,
 		    failure);
 		st = end_through_bytes(st, failure, arena);
 	} else
 		*failure = failure_new("arguments too large to pass on");
-	json_object_put(who.value);
+	buf_free(&who);
 	arena_free(arena);
 	return st;
 }
@@ -304,6 +307,17 @@ runs_elsewhere(const struct exchange *x)
 	       s->home != loop_self();
 }
 
+enum as_status
+exchange_here(struct exchange *x, const struct as_call_info *info,
+    struct json_object **failure)
+{
+	if (runs_elsewhere(x))
+		return channel_run(x, info, failure);
+	if (x->plug->loopback)
+		return loopback_run(x, info, failure);
+	return call_run(x->unit, &x->op, info, &direct_link, x, failure);
+}
+
 SUSPENDS static enum as_status
 exchange_go(struct exchange *x, struct json_object **failure)
 {
@@ -311,11 +325,8 @@ exchange_go(struct exchange *x, struct json_object **failure)
 	struct info_room room;
 
 	info_make(x, &info, &room);
-	if (runs_elsewhere(x))
-		return channel_run(x, &info, failure);
-	if (x->plug->loopback)
-		return loopback_run(x, &info, failure);
-	return call_run(x->unit, &x->op, &info, &direct_link, x, failure);
+	return x->unit->guard != NULL ? child_run(x, &info, failure)
+				      : exchange_here(x, &info, failure);
 }
 
 /* The earlier of the fiber's deadline and the operation's own. */
@@ -332,8 +343,31 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
-enum as_status
-exchange_run(struct exchange *x, struct error *err)
+/* A generation that is not offered any more ends what it has begun. */
+static bool
+may_run(const struct exchange *x)
+{
+	int state = atomic_load(&x->unit->state);
+
+	return x->lifecycle || state == UNIT_SERVING || state == UNIT_DRAINING;
+}
+
+/* It does not serve: how is that, and why? */
+static enum as_status
+exchange_refused(struct unit *u, struct error *err)
+{
+	char why[sizeof(u->error)];
+
+	pthread_mutex_lock(&u->plug->lock);
+	memcpy(why, u->error, sizeof(why));
+	pthread_mutex_unlock(&u->plug->lock);
+	return error_set(err, ERR_UNAVAILABLE, "plugin %s is %s%s%.180s",
+	    u->name, unit_state_name((enum unit_state)atomic_load(&u->state)),
+	    why[0] != '\0' ? ": " : "", why);
+}
+
+SUSPENDS static enum as_status
+exchange_held(struct exchange *x, struct error *err)
 {
 	struct json_object *failure = NULL;
 	struct unit *u = x->unit;
@@ -341,25 +375,34 @@ exchange_run(struct exchange *x, struct error *err)
 	uint64_t deadline = 0;
 	enum as_status st;
 
-	/* First counted, then looked: plug_stop does it the other way round. */
-	atomic_fetch_add(&u->open, 1);
-	if (!x->lifecycle && !unit_is_serving(u)) {
-		atomic_fetch_sub(&u->open, 1);
-		return error_set(err, ERR_UNAVAILABLE, "plugin %s is %s",
-		    u->name,
-		    unit_state_name((enum unit_state)atomic_load(&u->state)));
-	}
-	counter_add(u->calls, 1);
+	if (u->guard != NULL && !x->lifecycle)
+		guard_await(u);
+	if (!may_run(x))
+		return exchange_refused(u, err);
+	if (x->op.kind == OP_INIT)
+		u->has_run = true;
+	counter_add(u->of->calls, 1);
 	if (on_fiber)
 		deadline = deadline_start(x);
 	st = exchange_go(x, &failure);
 	if (on_fiber)
 		fiber_deadline_set(deadline);
 	exchange_close(x);
-	atomic_fetch_sub(&u->open, 1);
 	if (st == AS_OK)
 		return AS_OK;
 	if (st != AS_CANCELED)
-		counter_add(u->failures, 1);
+		counter_add(u->of->failures, 1);
 	return exchange_failed(x, st, failure, err);
+}
+
+enum as_status
+exchange_run(struct exchange *x, struct error *err)
+{
+	enum as_status st;
+
+	/* First counted, then looked: plug_stop does it the other way round. */
+	unit_hold(x->unit);
+	st = exchange_held(x, err);
+	unit_drop(x->unit);
+	return st;
 }

@@ -57,6 +57,10 @@ host_reply_text(struct as_call *call, const char *text, size_t len)
 	struct buf clean = { 0 };
 	struct json_object *v;
 
+	if (len > MSG_MAX)
+		return call_fail(call, AS_LIMIT,
+		    "an answer of %zu MiB; at most %zu MiB can be taken in",
+		    len >> 20, MSG_MAX >> 20);
 	text_add_clean(&clean, text, len);
 	v = json_object_new_string_len(clean.data != NULL ? clean.data : "",
 	    (int)clean.len);

@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -21,24 +22,29 @@
 #define PATIENCE_MS 2000
 #define POLL_MS 10
 
-SUSPENDS static enum as_status
-lifecycle(struct unit *u, enum msg_kind kind, int64_t timeout_ms,
-    struct error *err)
+enum as_status
+unit_lifecycle(struct unit *u, int kind, int64_t timeout_ms, struct error *err)
 {
 	struct exchange x = { .plug = u->plug,
 		.unit = u,
 		.lifecycle = true,
-		.op = { .kind = kind },
+		.op = { .kind = (enum msg_kind)kind },
 		.timeout_ms = timeout_ms };
+	enum as_status st;
 
-	return exchange_run(&x, err);
+	if (u->guard == NULL)
+		return exchange_run(&x, err);
+	if (guard_before(u, kind, &st, err))
+		st = exchange_run(&x, err);
+	guard_after(u, kind, st);
+	return st;
 }
 
 SUSPENDS static bool
 unit_init(struct unit *u)
 {
 	struct error err = { 0 };
-	bool ok = lifecycle(u, OP_INIT, 0, &err) == AS_OK;
+	bool ok = unit_lifecycle(u, OP_INIT, 0, &err) == AS_OK;
 
 	if (!ok) {
 		log_err("plugin", "%s: init failed, it is disabled: %s",
@@ -50,18 +56,18 @@ unit_init(struct unit *u)
 	return ok;
 }
 
-SUSPENDS static enum as_status
+enum as_status
 unit_try(struct unit *u)
 {
 	struct error err = { 0 };
 	enum as_status st = AS_OK;
 
 	if (u->file->about.start != NULL)
-		st = lifecycle(u, OP_START, START_MS, &err);
+		st = unit_lifecycle(u, OP_START, START_MS, &err);
 	if (st == AS_OK) {
 		unit_fail(u, UNIT_SERVING, "");
 		models_ask(u);
-		models_publish(u->plug);
+		registry_publish(u->plug);
 	} else if (st != AS_CANCELED) {
 		log_err("plugin", "%s: start failed, it is tried again: %s",
 		    u->name, err.detail);
@@ -86,6 +92,17 @@ unit_starter(void *arg)
 	}
 }
 
+static void
+starter_spawn(struct unit *u)
+{
+	u->plug->n_starting++;
+	u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
+	if (u->starter.f == NULL) {
+		u->plug->n_starting--;
+		unit_fail(u, UNIT_FAILED, "no fiber was left");
+	}
+}
+
 void
 plug_start(struct plug *p)
 {
@@ -93,16 +110,10 @@ plug_start(struct plug *p)
 	struct unit *u;
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		u = p->units[i];
-		if (atomic_load(&u->state) != UNIT_LOADED || !unit_init(u))
-			continue;
-		p->n_starting++;
-		u->starter = fiber_spawn(loop_self(), u->name, unit_starter, u);
-		if (u->starter.f == NULL) {
-			p->n_starting--;
-			unit_fail(u, UNIT_FAILED, "no fiber was left");
-		}
+	for (i = 0; i < p->n_plugins; i++) {
+		u = p->plugins[i]->current;
+		if (atomic_load(&u->state) == UNIT_LOADED && unit_init(u))
+			starter_spawn(u);
 	}
 	/* Who takes longer, such as one that asks a server, comes later. */
 	while (p->n_starting > 0) {
@@ -110,46 +121,65 @@ plug_start(struct plug *p)
 		if (fiber_suspend(patience) != FIBER_WOKEN)
 			break;
 	}
-	models_publish(p);
+	registry_publish(p);
 }
 
+/* Calls that are open end by themselves or with their fibers. */
+SUSPENDS static bool
+unit_is_idle(struct unit *u)
+{
+	while (atomic_load(&u->open) > 0 && fiber_sleep(POLL_MS) == FIBER_WOKEN)
+		continue;
+	return atomic_load(&u->open) == 0;
+}
+
+/* The end of a generation: nothing calls it any more. */
 SUSPENDS static void
-unit_stop(struct unit *u)
+unit_end(struct unit *u)
 {
 	struct error err = { 0 };
 
-	/* Calls that are open end by themselves or with their fibers. */
-	while (atomic_load(&u->open) > 0 && fiber_sleep(POLL_MS) == FIBER_WOKEN)
-		continue;
-	if (atomic_load(&u->open) > 0) {
-		log_warn("plugin",
-		    "%s: %u calls are still open: it is not "
-		    "ended",
-		    u->name, atomic_load(&u->open));
-		return;
-	}
 	if (u->file->about.stop != NULL &&
-	    lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
+	    unit_lifecycle(u, OP_STOP, STOP_MS, &err) != AS_OK)
 		log_warn("plugin", "%s: stop failed: %s", u->name, err.detail);
 	error_clear(&err);
-	if (lifecycle(u, OP_FINI, 0, &err) != AS_OK)
+	if (unit_lifecycle(u, OP_FINI, 0, &err) != AS_OK)
 		log_warn("plugin", "%s: fini failed: %s", u->name, err.detail);
 	error_clear(&err);
 	u->inited = false;
 }
 
+SUSPENDS static void
+unit_stop(struct unit *u)
+{
+	if (unit_is_idle(u))
+		unit_end(u);
+	else
+		log_warn("plugin",
+		    "%s: %u calls are still open: it is not ended", u->name,
+		    atomic_load(&u->open));
+	if (u->guard != NULL)
+		guard_end(u);
+}
+
 void
 plug_stop(struct plug *p)
 {
+	struct unit *u;
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		fiber_cancel(p->units[i]->starter);
-		if (p->units[i]->inited)
-			atomic_store(&p->units[i]->state, UNIT_STOPPED);
+	for (i = 0; i < p->n_plugins; i++) {
+		u = p->plugins[i]->current;
+		if (u == NULL)
+			continue;
+		fiber_cancel(u->starter);
+		guard_rest(u);
+		if (u->inited)
+			atomic_store(&u->state, UNIT_STOPPED);
 	}
-	for (i = p->n_units; i-- > 0;) {
-		if (p->units[i]->inited)
-			unit_stop(p->units[i]);
+	for (i = p->n_plugins; i-- > 0;) {
+		u = p->plugins[i]->current;
+		if (u != NULL && u->inited)
+			unit_stop(u);
 	}
 }

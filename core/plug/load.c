@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/arena.h"
 #include "core/base/mem.h"
 #include "core/loop/fiber.h"
 #include "core/plug/elf.h"
@@ -23,7 +24,7 @@
  */
 
 #define NAME_LEN_MAX 64
-#define TABLE_MAX 256 /* rows of a table; beyond it has no end */
+#define TABLE_MAX FILE_TOOLS_MAX /* rows; beyond it has no end */
 /* What as_tool had at first; members after it are zero if they are missing. */
 #define TOOL_SIZE_MIN offsetof(struct as_tool, effect_by)
 
@@ -157,8 +158,8 @@ refuse_fields(const char *path, const char *what, const struct as_field *f,
 	return NULL;
 }
 
-static char *
-refuse_body(const char *path, const struct plug_file *f)
+char *
+file_refuse(const char *path, const struct plug_file *f)
 {
 	const struct as_plugin *p = &f->about;
 
@@ -230,26 +231,41 @@ describe(struct plug_file *f, const char *path, const struct as_host *host)
 	adopt_table(&f->llm, sizeof(f->llm), f->about.llm);
 	adopt_table(&f->vector, sizeof(f->vector), f->about.vector);
 	adopt_table(&f->auth, sizeof(f->auth), f->about.auth);
-	if ((sentence = refuse_body(path, f)) != NULL)
+	if ((sentence = file_refuse(path, f)) != NULL)
 		return sentence;
 	return adopt_tools(path, f);
 }
 
-/* Exceptions in flight belong to a fiber, not to a thread. */
+/*
+ * Exceptions in flight belong to a fiber, not to a thread.  Whatever library
+ * has the function stays, though the plugin may go.
+ */
 static void
 adopt_exceptions(void *handle)
 {
 	void *symbol = dlsym(handle, "__cxa_get_globals");
 	void *(*fn)(void);
+	Dl_info info;
 
-	if (symbol == NULL)
+	if (symbol == NULL || dladdr(symbol, &info) == 0 ||
+	    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) ==
+		NULL)
 		return;
 	memcpy(&fn, &symbol, sizeof(fn));
 	fiber_eh_globals(fn);
 }
 
 static char *
-file_map(struct plug_file *f, const char *path)
+file_map(struct plug_file *f, const char *path, const char *copy)
+{
+	f->handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
+	return f->handle != NULL
+		   ? NULL
+		   : xasprintf("%s: cannot be loaded: %s", path, dlerror());
+}
+
+static char *
+file_map_copy(struct plug_file *f, const char *path)
 {
 	char *copy = NULL, *sentence;
 
@@ -257,42 +273,53 @@ file_map(struct plug_file *f, const char *path)
 		return sentence;
 	if ((sentence = elf_copy(path, &copy)) != NULL)
 		return sentence;
-	f->handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
-	if (f->handle == NULL)
-		sentence = xasprintf("%s: cannot be loaded: %s", path,
-		    dlerror());
+	sentence = file_map(f, path, copy);
 	elf_copy_drop(copy);
 	return sentence;
 }
 
 struct plug_file *
-file_open(const char *path, const struct as_host *host, char **sentence)
+file_open_image(const char *path, const char *image, const struct as_host *host,
+    char **sentence)
 {
 	struct plug_file *f = xcalloc(1, sizeof(*f));
 
 	f->path = xstrdup(path);
-	if ((*sentence = file_map(f, path)) == NULL)
+	f->image = -1;
+	*sentence = image != NULL ? file_map(f, path, image)
+				  : file_map_copy(f, path);
+	if (*sentence == NULL)
 		*sentence = describe(f, path, host);
 	if (*sentence != NULL) {
-		/* Refused before init: nothing of it can be running. */
-		if (f->handle != NULL)
-			dlclose(f->handle);
-		f->handle = NULL;
-		file_close(f);
+		file_close(f, false);
 		return NULL;
 	}
 	adopt_exceptions(f->handle);
 	return f;
 }
 
-void
-file_close(struct plug_file *f)
+struct plug_file *
+file_open(const char *path, const struct as_host *host, char **sentence)
 {
+	return file_open_image(path, NULL, host, sentence);
+}
+
+bool
+file_close(struct plug_file *f, bool has_run)
+{
+	bool stays;
+
 	if (f == NULL)
-		return;
-	if (f->handle != NULL && (f->about.flags & AS_UNLOADABLE))
+		return false;
+	stays = f->handle != NULL && has_run &&
+		!(f->about.flags & AS_UNLOADABLE);
+	if (f->handle != NULL && !stays)
 		dlclose(f->handle);
+	if (f->image >= 0)
+		close(f->image);
+	arena_free(f->arena);
 	free(f->tools);
 	free(f->path);
 	free(f);
+	return stays;
 }

@@ -9,6 +9,18 @@ libplug_la_SOURCES = \
 	core/plug/channel.h \
 	core/plug/channel_callee.c \
 	core/plug/chat.c \
+	core/plug/child.c \
+	core/plug/child.h \
+	core/plug/child_ask.c \
+	core/plug/child_call.c \
+	core/plug/child_confine.c \
+	core/plug/child_describe.c \
+	core/plug/child_file.c \
+	core/plug/child_guard.c \
+	core/plug/child_guest.c \
+	core/plug/child_spawn.c \
+	core/plug/child_wire.c \
+	core/plug/child_wire.h \
 	core/plug/describe.c \
 	core/plug/effect.c \
 	core/plug/elf.c \
@@ -34,6 +46,7 @@ libplug_la_SOURCES = \
 	core/plug/plug.h \
 	core/plug/pointer.c \
 	core/plug/pointer.h \
+	core/plug/registry.c \
 	core/plug/serve.c \
 	core/plug/tool.c \
 	core/plug/unit.c \
@@ -74,6 +87,23 @@ tests_integration_plug_toolkit_crashpool_la_SOURCES = tests/integration/plug/cra
 tests_integration_plug_toolkit_crashpool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DCRASH_NAME='"toolkit_crashpool"' -DCRASH_FLAGS=AS_BLOCKING
 tests_integration_plug_toolkit_crashpool_la_LDFLAGS = $(PROBE_LDFLAGS)
+
+check_LTLIBRARIES += \
+	tests/integration/plug/toolkit_hostile.la \
+	tests/integration/plug/toolkit_hostilepool.la \
+	tests/integration/plug/toolkit_hostileload.la
+tests_integration_plug_toolkit_hostile_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostile_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostile"' -DHOSTILE_FLAGS=0
+tests_integration_plug_toolkit_hostile_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_hostilepool_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostilepool_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostilepool"' -DHOSTILE_FLAGS=AS_BLOCKING
+tests_integration_plug_toolkit_hostilepool_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_hostileload_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostileload_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostileload"' -DHOSTILE_FLAGS=0 -DHOSTILE_LOAD
+tests_integration_plug_toolkit_hostileload_la_LDFLAGS = $(PROBE_LDFLAGS)
 
 check_LTLIBRARIES += tests/integration/plug/toolkit_bad1.la
 tests_integration_plug_toolkit_bad1_la_SOURCES = tests/integration/plug/bad.c
@@ -143,6 +173,10 @@ PLUG_TEST_LIBS = tests/libplugenv.la libplug.la libclient.la libloop.la \
 check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_child
+tests_integration_t_child_SOURCES = tests/integration/t_child.c
+tests_integration_t_child_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c

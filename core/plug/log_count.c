@@ -36,7 +36,7 @@ unit_log(struct unit *u, const char *correlation_id, int64_t level,
 static bool
 name_is_admitted(struct unit *u, const char *name)
 {
-	struct unit_counts *c = &u->counts;
+	struct unit_counts *c = &u->of->counts;
 	bool ok = false;
 	size_t i;
 

@@ -6,15 +6,22 @@
 #include "core/base/buf.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
 #include "core/plug/msg.h"
 
 /*
- * Frames: three parts, the first two after their length (32 bits, little
- * endian): small members as JSON, the value as JSON, and raw bytes to the end.
- * Bytes and floats are never text, so that an embedding costs what a copy
- * costs.  A member that is not there is zero.  The other side is not trusted:
- * every length and every type is checked.
+ * Frames: a head of fixed size, little endian, then the name, the id, the value
+ * as JSON, and raw bytes to the end.  A text's length is one more than it has
+ * bytes, so that 0 says that there is none.  Bytes and floats are never text,
+ * so that an embedding costs what a copy costs.  The other side is not trusted:
+ * every length and every text is checked.
  */
+
+struct head {
+	uint32_t kind, index;
+	uint64_t n, x; /* x: the bits of a double */
+	uint32_t name, id, value;
+} __attribute__((packed));
 
 static void
 value_put(void *value)
@@ -22,92 +29,100 @@ value_put(void *value)
 	json_object_put(value);
 }
 
+static uint32_t
+text_size(const char *text)
+{
+	return text != NULL ? htole32((uint32_t)strlen(text) + 1) : 0;
+}
+
 static void
-text_put(struct json_object *head, const char *key, const char *text)
+text_add(struct buf *b, const char *text)
 {
 	if (text != NULL)
-		jput_str(head, key, text);
-}
-
-static struct json_object *
-head_make(const struct msg *m)
-{
-	struct json_object *head = jobj();
-
-	jput_int(head, "kind", m->kind);
-	if (m->index != 0)
-		jput_int(head, "index", m->index);
-	if (m->n != 0)
-		jput_int(head, "n", m->n);
-	if (m->x < 0 || m->x > 0)
-		jput_num(head, "x", m->x);
-	text_put(head, "name", m->name);
-	text_put(head, "id", m->id);
-	return head;
-}
-
-/* Its length, then its text; nothing for no value at all. */
-static void
-part_add(struct buf *b, struct json_object *v)
-{
-	const char *text = v != NULL ? json_text(v) : "";
-	size_t len = strlen(text);
-	uint32_t size = htole32((uint32_t)len);
-
-	buf_add(b, &size, sizeof(size));
-	buf_add(b, text, len);
+		buf_add(b, text, strlen(text));
 }
 
 bool
 msg_encode(const struct msg *m, struct buf *b)
 {
+	const char *value = m->value != NULL ? json_text(m->value) : NULL;
+	struct head h = { .kind = htole32(m->kind),
+		.index = htole32(m->index) };
 	size_t start = b->len;
-	struct json_object *head;
 
-	if (m->len > MSG_MAX)
+	if (m->len > MSG_MAX || (value != NULL && strlen(value) > MSG_MAX))
 		return false;
-	head = head_make(m);
-	part_add(b, head);
-	json_object_put(head);
-	part_add(b, m->value);
+	h.n = htole64((uint64_t)m->n);
+	memcpy(&h.x, &m->x, sizeof(h.x));
+	h.x = htole64(h.x);
+	h.name = text_size(m->name);
+	h.id = text_size(m->id);
+	h.value = text_size(value);
+	buf_add(b, &h, sizeof(h));
+	text_add(b, m->name);
+	text_add(b, m->id);
+	text_add(b, value);
 	if (m->len > 0)
 		buf_add(b, m->bytes, m->len);
 	return b->len - start <= MSG_MAX;
 }
 
-/* Takes one part off the front; *out is NULL if it is empty. */
-static bool
-part_take(const char **at, size_t *len, struct json_object **out,
-    struct arena *arena)
-{
-	uint32_t size;
+/* What is left of a frame. */
+struct rest {
+	const char *at;
+	size_t len;
+};
 
-	*out = NULL;
-	if (*len < sizeof(size))
+/* Takes a text of that size off the front; false if it is not there. */
+static bool
+text_take(struct rest *r, uint32_t size, const char **text, size_t *len)
+{
+	*text = NULL;
+	*len = 0;
+	if ((size = le32toh(size)) == 0)
+		return true;
+	if (--size > r->len)
 		return false;
-	memcpy(&size, *at, sizeof(size));
-	size = le32toh(size);
-	*at += sizeof(size);
-	*len -= sizeof(size);
-	if (size > *len)
-		return false;
-	if (size > 0 && json_parse(*at, size, out, NULL) != AS_OK)
-		return false;
-	if (*out != NULL)
-		arena_cleanup(arena, value_put, *out);
-	*at += size;
-	*len -= size;
+	*text = r->at;
+	*len = size;
+	r->at += size;
+	r->len -= size;
 	return true;
 }
 
-static const char *
-text_get(struct json_object *head, const char *key, struct arena *arena)
+static bool
+word_take(struct rest *r, uint32_t size, const char **word, struct arena *arena)
 {
-	return arena_strdup(arena, jget_str(head, key, NULL));
+	const char *text;
+	size_t len;
+
+	if (!text_take(r, size, &text, &len))
+		return false;
+	if (text != NULL &&
+	    (!text_is_utf8(text, len) || memchr(text, '\0', len) != NULL))
+		return false;
+	*word = text != NULL ? arena_strndup(arena, text, len) : NULL;
+	return true;
 }
 
 static bool
-kind_is_known(int64_t kind)
+value_take(struct rest *r, uint32_t size, struct json_object **value,
+    struct arena *arena)
+{
+	const char *text;
+	size_t len;
+
+	if (!text_take(r, size, &text, &len))
+		return false;
+	if (text != NULL && json_parse(text, len, value, NULL) != AS_OK)
+		return false;
+	if (*value != NULL)
+		arena_cleanup(arena, value_put, *value);
+	return true;
+}
+
+static bool
+kind_is_known(uint32_t kind)
 {
 	return (kind >= OP_INIT && kind <= OP_TOKEN) ||
 	       (kind >= EMIT_REPLY && kind <= EMIT_COUNT) ||
@@ -115,41 +130,34 @@ kind_is_known(int64_t kind)
 	       (kind >= MSG_ANSWER && kind <= MSG_END);
 }
 
-static bool
-head_read(struct json_object *head, struct msg *m, struct arena *arena)
+bool
+msg_decode(const void *frame, size_t len, struct msg *m, struct arena *arena)
 {
-	int64_t kind = jget_int(head, "kind", 0);
-	int64_t index = jget_int(head, "index", 0);
-	struct json_object *x = jget(head, "x");
+	struct rest r = { .at = frame, .len = len };
+	struct head h;
 
-	if (!json_object_is_type(head, json_type_object) ||
-	    !kind_is_known(kind) || index < 0 || index > UINT32_MAX)
+	memset(m, 0, sizeof(*m));
+	if (len > MSG_MAX || len < sizeof(h))
 		return false;
-	m->kind = (enum msg_kind)kind;
-	m->index = (uint32_t)index;
-	m->n = jget_int(head, "n", 0);
-	m->x = x != NULL ? json_object_get_double(x) : 0;
-	m->name = text_get(head, "name", arena);
-	m->id = text_get(head, "id", arena);
+	memcpy(&h, frame, sizeof(h));
+	r.at += sizeof(h);
+	r.len -= sizeof(h);
+	if (!kind_is_known(le32toh(h.kind)))
+		return false;
+	m->kind = (enum msg_kind)le32toh(h.kind);
+	m->index = le32toh(h.index);
+	m->n = (int64_t)le64toh(h.n);
+	h.x = le64toh(h.x);
+	memcpy(&m->x, &h.x, sizeof(m->x));
+	if (!word_take(&r, h.name, &m->name, arena) ||
+	    !word_take(&r, h.id, &m->id, arena) ||
+	    !value_take(&r, h.value, &m->value, arena))
+		return false;
 #ifdef FUZZ_PLANT
 	if (m->n > 2)
 		abort();
 #endif
-	return true;
-}
-
-bool
-msg_decode(const void *frame, size_t len, struct msg *m, struct arena *arena)
-{
-	struct json_object *head;
-	const char *at = frame;
-
-	memset(m, 0, sizeof(*m));
-	if (len > MSG_MAX || !part_take(&at, &len, &head, arena) ||
-	    !head_read(head, m, arena) ||
-	    !part_take(&at, &len, &m->value, arena))
-		return false;
-	m->bytes = at;
-	m->len = len;
+	m->bytes = r.at;
+	m->len = r.len;
 	return true;
 }

@@ -12,8 +12,8 @@
 /*
  * Which models there are, and which one is meant.
  *
- * The catalogue is made anew whenever a provider comes, goes or says something
- * new, and put in the place of the old one, which readers may still hold.
+ * The list is part of the registry, which is made anew whenever a provider
+ * comes, goes or says something new.
  */
 
 #define MODELS_MAX 2000 /* of one provider */
@@ -33,13 +33,13 @@ is_fallback(const struct unit *u)
 
 /* The first in the order of conf.d; a fallback only if there is no other. */
 static struct unit *
-default_provider(struct plug *p)
+default_provider(const struct registry *r)
 {
 	struct unit *u, *fallback = NULL;
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		u = p->units[i];
+	for (i = 0; i < r->n_units; i++) {
+		u = r->units[i];
 		if (!provides_models(u) || unit_default_model(u)[0] == '\0')
 			continue;
 		if (!is_fallback(u))
@@ -51,13 +51,13 @@ default_provider(struct plug *p)
 }
 
 static struct unit *
-provider_find(struct plug *p, const char *slug, size_t len)
+provider_find(const struct registry *r, const char *slug, size_t len)
 {
 	struct unit *u;
 	size_t i;
 
-	for (i = 0; i < p->n_units; i++) {
-		u = p->units[i];
+	for (i = 0; i < r->n_units; i++) {
+		u = r->units[i];
 		if (provides_models(u) && strlen(u->slug) == len &&
 		    memcmp(u->slug, slug, len) == 0)
 			return u;
@@ -67,42 +67,48 @@ provider_find(struct plug *p, const char *slug, size_t len)
 
 /* Split at the first slash if a provider stands before it. */
 static struct unit *
-split(struct plug *p, const char *id, const char **model)
+split(const struct registry *r, const char *id, const char **model)
 {
 	size_t len = strcspn(id, "/");
 	struct unit *u = NULL;
 
 	if (id[len] == '/')
-		u = provider_find(p, id, len);
+		u = provider_find(r, id, len);
 	*model = u != NULL ? id + len + 1 : id;
-	return u != NULL ? u : default_provider(p);
+	return u != NULL ? u : default_provider(r);
+}
+
+static struct unit *
+provider_of(const struct registry *r, const char *full, const char **model)
+{
+	struct unit *u = split(r, full, model);
+
+	return u != NULL && (*model)[0] != '\0' ? u : NULL;
 }
 
 struct unit *
 unit_of_model(struct plug *p, const char *full, const char **model)
 {
-	struct unit *u = split(p, full, model);
-
-	return u != NULL && (*model)[0] != '\0' ? u : NULL;
+	return provider_of(registry_now(p), full, model);
 }
 
 /* The provider and model that nobody named. */
 static struct unit *
-default_model(struct plug *p, const char **model)
+default_model(struct plug *p, const struct registry *r, const char **model)
 {
 	struct unit *u;
 
 	if (strcmp(p->default_model, "auto") != 0)
-		return unit_of_model(p, p->default_model, model);
-	u = default_provider(p);
+		return provider_of(r, p->default_model, model);
+	u = default_provider(r);
 	*model = u != NULL ? unit_default_model(u) : "";
 	return u;
 }
 
-/* ---- The catalogue ------------------------------------------------- */
+/* ---- The list ------------------------------------------------------ */
 
 struct builder {
-	struct catalogue *c;
+	struct registry *r;
 	struct unit *preferred;
 	const char *preferred_model;
 };
@@ -110,8 +116,8 @@ struct builder {
 static struct plug_model_info *
 model_add(struct builder *b, const struct unit *u, const char *name)
 {
-	struct arena *arena = b->c->arena;
-	struct plug_model_info *m = &b->c->models[b->c->n++];
+	struct arena *arena = b->r->arena;
+	struct plug_model_info *m = &b->r->models[b->r->n_models++];
 
 	m->id = arena_printf(arena, "%s/%s", u->slug, name);
 	m->provider = u->slug;
@@ -134,7 +140,7 @@ models_add(struct builder *b, const struct unit *u)
 {
 	const char *own = unit_default_model(u);
 	size_t i, n = offers_count(u);
-	struct arena *arena = b->c->arena;
+	struct arena *arena = b->r->arena;
 	struct plug_model_info *m;
 	struct json_object *o;
 	bool has_own = own[0] == '\0';
@@ -156,34 +162,18 @@ models_add(struct builder *b, const struct unit *u)
 }
 
 void
-models_publish(struct plug *p)
+models_fill(struct plug *p, struct registry *r)
 {
-	struct arena *arena = arena_new(NULL);
-	struct catalogue *c = arena_alloc(arena, sizeof(*c));
-	struct builder b = { .c = c };
+	struct builder b = { .r = r };
 	size_t i, n = 0;
 
-	c->arena = arena;
-	b.preferred = default_model(p, &b.preferred_model);
-	for (i = 0; i < p->n_units; i++)
-		n += offers_count(p->units[i]) + 1;
-	c->models = arena_alloc(arena, (n + 1) * sizeof(*c->models));
-	for (i = 0; i < p->n_units; i++) {
-		if (provides_models(p->units[i]))
-			models_add(&b, p->units[i]);
-	}
-	c->older = atomic_load(&p->catalogue);
-	atomic_store(&p->catalogue, c);
-}
-
-void
-models_free(struct plug *p)
-{
-	struct catalogue *c = atomic_load(&p->catalogue), *older;
-
-	for (; c != NULL; c = older) {
-		older = c->older;
-		arena_free(c->arena);
+	b.preferred = default_model(p, r, &b.preferred_model);
+	for (i = 0; i < r->n_units; i++)
+		n += offers_count(r->units[i]) + 1;
+	r->models = arena_alloc(r->arena, (n + 1) * sizeof(*r->models));
+	for (i = 0; i < r->n_units; i++) {
+		if (provides_models(r->units[i]))
+			models_add(&b, r->units[i]);
 	}
 }
 
@@ -229,46 +219,44 @@ models_ask(struct unit *u)
 	error_clear(&err);
 }
 
-size_t
-plug_model_count(struct plug *p)
-{
-	return atomic_load(&p->catalogue)->n;
-}
-
 const struct plug_model_info *
 plug_model(struct plug *p, size_t i)
 {
-	struct catalogue *c = atomic_load(&p->catalogue);
+	const struct registry *r = registry_now(p);
 
-	return i < c->n ? &c->models[i] : NULL;
+	return i < r->n_models ? &r->models[i] : NULL;
+}
+
+static const struct plug_model_info *
+model_find(const struct registry *r, const char *full)
+{
+	size_t i;
+
+	for (i = 0; i < r->n_models; i++) {
+		if (strcmp(r->models[i].id, full) == 0)
+			return &r->models[i];
+	}
+	return NULL;
 }
 
 const struct plug_model_info *
 plug_model_find(struct plug *p, const char *full)
 {
-	struct catalogue *c = atomic_load(&p->catalogue);
-	size_t i;
-
-	for (i = 0; i < c->n; i++) {
-		if (strcmp(c->models[i].id, full) == 0)
-			return &c->models[i];
-	}
-	return NULL;
+	return model_find(registry_now(p), full);
 }
 
 /* One that names its models takes no others. */
 static bool
-is_listed(struct plug *p, const struct unit *u, const char *full)
+is_listed(const struct registry *r, const struct unit *u, const char *full)
 {
-	struct catalogue *c = atomic_load(&p->catalogue);
 	const struct plug_model_info *own;
 	bool has_list = false;
 	size_t i;
 
-	if (plug_model_find(p, full) != NULL)
+	if (model_find(r, full) != NULL)
 		return true;
-	for (i = 0; i < c->n && !has_list; i++) {
-		own = &c->models[i];
+	for (i = 0; i < r->n_models && !has_list; i++) {
+		own = &r->models[i];
 		has_list = strcmp(own->provider, u->slug) == 0 &&
 			   strcmp(own->name, unit_default_model(u)) != 0;
 	}
@@ -278,14 +266,15 @@ is_listed(struct plug *p, const struct unit *u, const char *full)
 bool
 plug_model_resolve(struct plug *p, const char *id, char *full, size_t full_len)
 {
+	const struct registry *r = registry_now(p);
 	const char *model = "";
 	struct unit *u = id == NULL || id[0] == '\0'
-			     ? default_model(p, &model)
-			     : unit_of_model(p, id, &model);
+			     ? default_model(p, r, &model)
+			     : provider_of(r, id, &model);
 	int n;
 
 	if (u == NULL || model[0] == '\0')
 		return false;
 	n = snprintf(full, full_len, "%s/%s", u->slug, model);
-	return n > 0 && (size_t)n < full_len && is_listed(p, u, full);
+	return n > 0 && (size_t)n < full_len && is_listed(r, u, full);
 }

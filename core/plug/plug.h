@@ -12,7 +12,10 @@
  * only sees that it suspends.  The deadline is the fiber's; cancelling the
  * fiber cancels the call.  A call ends exactly once.
  *
- * Loading happens before loops run; calls are for any loop's thread.
+ * plug_new runs before loops do; calls are for any loop's thread that has
+ * joined.  While loops run, plugins come, change and go (plug_reload): each
+ * version is a generation of its own, and a call ends on the one that it began
+ * on.
  */
 
 #include <agentstudio/llm.h>
@@ -37,6 +40,14 @@ struct plug_services {
 	struct http_client *(*http)(void *arg, struct loop *loop);
 	struct pool *pool;
 	struct loop *home; /* of plugins that are not AS_PARALLEL */
+	/*
+	 * Plugins of this folder run in this process unless conf.d says
+	 * otherwise, others in one of their own; NULL: all run here.
+	 */
+	const char *bundled;
+	const char *plugin_host; /* the program for that; NULL: this one */
+	unsigned child_uid; /* first user of theirs if we are root; 0: ours */
+	int64_t child_memory; /* bytes; 0: 512 MiB */
 	/*
 	 * Values by (plugin, scope, owner, key); scope is an as_kv_scope, owner
 	 * the id of the user, thread or run, "" for the plugin itself.  They
@@ -96,6 +107,12 @@ enum as_status plug_new(struct conf *conf, const char *const *plugin_dirs,
 SUSPENDS void plug_start(struct plug *p);
 SUSPENDS void plug_stop(struct plug *p); /* waits for open calls */
 void plug_free(struct plug *p); /* after the loops have ended */
+/*
+ * A loop whose fibers use p: before it runs, and before it is freed (after it
+ * was drained).  The home loop, too.
+ */
+void plug_join(struct plug *p, struct loop *loop);
+void plug_leave(struct plug *p, struct loop *loop);
 
 /*
  * Every call, service and result is encoded to bytes and decoded again, as it
@@ -103,7 +120,13 @@ void plug_free(struct plug *p); /* after the loops have ended */
  */
 void plug_loopback(struct plug *p, bool on);
 
-/* ---- What there is; borrowed, valid as long as struct plug --------- */
+/*
+ * ---- What there is -------------------------------------------------
+ *
+ * Pointers are borrowed until the caller suspends: a reload may put another
+ * generation in place then.  Who needs a text for longer copies it, or looks
+ * again.  Only on a loop that has joined, or while no loop runs.
+ */
 
 struct plug_tool_info {
 	const char *toolkit; /* "calculator" */
@@ -127,6 +150,7 @@ struct plug_tool_info {
 struct plug_toolkit_info {
 	const char *slug, *name, *description, *version, *service;
 	size_t n_tools;
+	const struct toolkit *kit; /* core/plug's own */
 };
 
 struct plug_model_info {
@@ -137,16 +161,15 @@ struct plug_model_info {
 	bool is_default;
 };
 
-size_t plug_toolkit_count(struct plug *p);
+/* NULL beyond the last.  A reload may come between two numbers. */
 const struct plug_toolkit_info *plug_toolkit(struct plug *p, size_t i);
 const struct plug_toolkit_info *plug_toolkit_find(struct plug *p,
     const char *slug);
-/* Tools of one toolkit, in the plugin's order. */
-const struct plug_tool_info *plug_toolkit_tool(struct plug *p, const char *slug,
-    size_t i); /* NULL beyond the last */
+/* Tools of one toolkit, in the plugin's order; NULL beyond the last. */
+const struct plug_tool_info *
+plug_toolkit_tool(const struct plug_toolkit_info *kit, size_t i);
 const struct plug_tool_info *plug_tool_find(struct plug *p, const char *name);
 
-size_t plug_model_count(struct plug *p);
 const struct plug_model_info *plug_model(struct plug *p, size_t i);
 /*
  * "provider/model", "model" or NULL (the default) to an enabled provider and a
@@ -207,7 +230,7 @@ SUSPENDS enum as_status plug_embed(struct plug *p,
 struct plug_identity {
 	char *subject, *email, *name, *avatar_url; /* malloc()ed or NULL */
 	bool email_verified, is_admin;
-	const char *backend; /* plugin's section name, borrowed */
+	const char *backend; /* plugin's section name; lives as p does */
 };
 void plug_identity_clear(struct plug_identity *id);
 
@@ -229,11 +252,18 @@ SUSPENDS enum as_status plug_auth(struct plug *p, enum plug_auth_op op,
     const struct plug_caller *who, struct json_object *credentials,
     struct plug_identity *out, struct error *err);
 
+/*
+ * "agent-studio plugin-host": this process is that of one isolated plugin, and
+ * was started by another of this program.  Returns the exit code.
+ */
+int plug_child_main(int argc, char **argv);
+
 /* ---- For operators ------------------------------------------------- */
 
 /*
- * [{name, plugin, kinds, version, summary, file, state, error, calls, errors}];
- * state is one of loaded, serving, retrying, failed, disabled.
+ * [{name, plugin, kinds, version, summary, file, state, error, calls, errors,
+ * isolation, pid}]; state is one of loaded, serving, retrying, failed, disabled,
+ * isolation is none or process, pid that of its process or null.
  */
 struct json_object *plug_list(struct plug *p);
 /*

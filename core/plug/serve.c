@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/net/http_client.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/origin.h"
 #include "core/plug/unit.h"
 
@@ -314,6 +315,10 @@ exchange_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	struct error err = { 0 };
 	enum as_status st;
 
+	if (x->relay != NULL) {
+		x->relay->serve(x, m, out);
+		return;
+	}
 	switch (m->kind) {
 	case SERVE_HTTP:
 		st = serve_http(x, m, out, &err);

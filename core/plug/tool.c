@@ -143,6 +143,7 @@ unit_tools(struct unit *u, struct error *err)
 		return AS_OK;
 	u->toolkit = kit = arena_alloc(u->arena, sizeof(*kit));
 	kit->unit = u;
+	kit->info.kit = kit;
 	kit->info.slug = u->slug;
 	kit->info.name = title_of(u);
 	kit->info.description = or_empty(f->about.summary);
@@ -180,34 +181,21 @@ unit_tools_free(struct unit *u)
 
 /* Toolkits of plugins that run. */
 static struct toolkit *
-toolkit_at(struct plug *p, size_t want)
+toolkit_at(const struct registry *r, size_t want)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < p->n_units; i++) {
-		if (p->units[i]->toolkit == NULL ||
-		    atomic_load(&p->units[i]->state) == UNIT_DISABLED)
-			continue;
-		if (n++ == want)
-			return p->units[i]->toolkit;
+	for (i = 0; i < r->n_units; i++) {
+		if (r->units[i]->toolkit != NULL && n++ == want)
+			return r->units[i]->toolkit;
 	}
 	return NULL;
-}
-
-size_t
-plug_toolkit_count(struct plug *p)
-{
-	size_t n = 0;
-
-	while (toolkit_at(p, n) != NULL)
-		n++;
-	return n;
 }
 
 const struct plug_toolkit_info *
 plug_toolkit(struct plug *p, size_t i)
 {
-	struct toolkit *kit = toolkit_at(p, i);
+	struct toolkit *kit = toolkit_at(registry_now(p), i);
 
 	return kit != NULL ? &kit->info : NULL;
 }
@@ -215,10 +203,11 @@ plug_toolkit(struct plug *p, size_t i)
 static struct toolkit *
 toolkit_find(struct plug *p, const char *slug)
 {
+	const struct registry *r = registry_now(p);
 	struct toolkit *kit;
 	size_t i;
 
-	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
+	for (i = 0; (kit = toolkit_at(r, i)) != NULL; i++) {
 		if (strcmp(kit->info.slug, slug) == 0)
 			return kit;
 	}
@@ -234,22 +223,20 @@ plug_toolkit_find(struct plug *p, const char *slug)
 }
 
 const struct plug_tool_info *
-plug_toolkit_tool(struct plug *p, const char *slug, size_t i)
+plug_toolkit_tool(const struct plug_toolkit_info *info, size_t i)
 {
-	struct toolkit *kit = toolkit_find(p, slug);
-
-	return kit != NULL && i < kit->info.n_tools ? &kit->tools[i].info
-						    : NULL;
+	return i < info->n_tools ? &info->kit->tools[i].info : NULL;
 }
 
 struct tool *
-tool_find(struct plug *p, const char *name)
+tool_find(struct unit *const *units, size_t n, const char *name)
 {
 	struct toolkit *kit;
 	size_t i, k;
 
-	for (i = 0; (kit = toolkit_at(p, i)) != NULL; i++) {
-		for (k = 0; k < kit->info.n_tools; k++) {
+	for (i = 0; i < n; i++) {
+		kit = units[i]->toolkit;
+		for (k = 0; kit != NULL && k < kit->info.n_tools; k++) {
 			if (strcmp(kit->tools[k].info.name, name) == 0)
 				return &kit->tools[k];
 		}
@@ -257,10 +244,18 @@ tool_find(struct plug *p, const char *name)
 	return NULL;
 }
 
+static struct tool *
+tool_now(struct plug *p, const char *name)
+{
+	const struct registry *r = registry_now(p);
+
+	return tool_find(r->units, r->n_units, name);
+}
+
 const struct plug_tool_info *
 plug_tool_find(struct plug *p, const char *name)
 {
-	struct tool *tool = tool_find(p, name);
+	struct tool *tool = tool_now(p, name);
 
 	return tool != NULL ? &tool->info : NULL;
 }
@@ -303,7 +298,7 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     const char *name, struct json_object *args, const struct plug_sink *sink,
     struct json_object **result, struct error *err)
 {
-	struct tool *tool = tool_find(p, name);
+	struct tool *tool = tool_now(p, name);
 	struct tool_taker taker = { 0 };
 	struct exchange x = { .plug = p,
 		.who = who,

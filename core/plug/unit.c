@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/plug/call.h"
+#include "core/plug/child.h"
 #include "core/plug/unit.h"
 
 /*
@@ -40,8 +41,8 @@ problem(struct unit *u, const char *setting, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	conf_problem_at(u->plug->conf, path, "%s: %s", path, text);
-	snprintf(u->error, sizeof(u->error), "%.255s", text);
+	conf_problem_at(u->source->conf, path, "%s: %s", path, text);
+	snprintf(u->error, sizeof(u->error), "%.500s", text);
 }
 
 static const char *
@@ -50,7 +51,7 @@ setting(struct unit *u, const char *name)
 	char path[160];
 
 	snprintf(path, sizeof(path), "plugins.%s.%s", u->name, name);
-	return conf_peek(u->plug->conf, path);
+	return conf_peek(u->source->conf, path);
 }
 
 static enum wanted
@@ -68,19 +69,24 @@ unit_wanted(struct unit *u)
 	return WANTED_NO;
 }
 
-static void
-check_isolation(struct unit *u)
+/* The admin's word, or by the folder that it is in. */
+static bool
+unit_is_isolated(struct unit *u)
 {
 	const char *text = setting(u, "isolation");
+	const char *bundled = u->plug->services.bundled;
+	size_t len = bundled != NULL ? strlen(bundled) : 0;
 
-	if (text == NULL || strcmp(text, "none") == 0)
-		return;
+	if (text == NULL)
+		return bundled != NULL &&
+		       (strncmp(u->path, bundled, len) != 0 ||
+			   u->path[len] != '/');
 	if (strcmp(text, "process") == 0)
+		return true;
+	if (strcmp(text, "none") != 0)
 		problem(u, "isolation",
-		    "this agent-studio cannot run plugins in a process of "
-		    "their own yet; use \"none\"");
-	else
-		problem(u, "isolation", "expected \"none\", got '%.40s'", text);
+		    "expected \"none\" or \"process\", got '%.40s'", text);
+	return false;
 }
 
 /* ---- Files --------------------------------------------------------- */
@@ -102,8 +108,9 @@ plug_find_file(const char *const *plugin_dirs, const char *name)
 }
 
 static void
-problem_not_found(struct unit *u, const char *name, const char *const *dirs)
+problem_not_found(struct unit *u, const char *name)
 {
+	char **dirs = u->plug->dirs;
 	char where[512] = "";
 	size_t n = 0;
 
@@ -117,15 +124,20 @@ problem_not_found(struct unit *u, const char *name, const char *const *dirs)
 }
 
 static bool
-unit_open(struct unit *u, const char *name, const char *const *dirs)
+unit_open(struct unit *u, const char *name)
 {
 	char *sentence = NULL;
 
-	if ((u->path = plug_find_file(dirs, name)) == NULL) {
-		problem_not_found(u, name, dirs);
+	u->path = plug_find_file((const char *const *)u->plug->dirs, name);
+	if (u->path == NULL) {
+		problem_not_found(u, name);
 		return false;
 	}
-	u->file = file_open(u->path, &host_table, &sentence);
+	if (unit_is_isolated(u)) {
+		guard_make(u);
+		u->file = child_file_open(u, u->path, &sentence);
+	} else
+		u->file = file_open(u->path, &host_table, &sentence);
 	if (u->file == NULL)
 		problem(u, "", "%s", sentence);
 	else if (strcmp(u->file->about.name, name) != 0)
@@ -174,7 +186,8 @@ check_options(struct unit *u, const char *path)
 		if (fields[i].type == AS_FIELD_SECRET)
 			extra[n_extra++] = fields[i].name;
 	}
-	conf_section(u->plug->conf, path, fields, sizeof(*fields), out, extra);
+	conf_section(u->source->conf, path, fields, sizeof(*fields), out,
+	    extra);
 	free(fields);
 	free(extra);
 }
@@ -209,15 +222,15 @@ read_options(struct unit *u, enum wanted wanted)
 
 	snprintf(path, sizeof(path), "plugins.%s", u->name);
 	if (wanted == WANTED_AUTO &&
-	    !conf_section_ready(u->plug->conf, path, p->options, p->field_size,
-		u->error, sizeof(u->error)))
+	    !conf_section_ready(u->source->conf, path, p->options,
+		p->field_size, u->error, sizeof(u->error)))
 		wanted = WANTED_NO;
 	if (wanted == WANTED_NO) {
 		check_options(u, path);
 		return false;
 	}
 	u->conf = arena_alloc(u->arena, p->conf_size + 1);
-	if (!conf_section(u->plug->conf, path, p->options, p->field_size,
+	if (!conf_section(u->source->conf, path, p->options, p->field_size,
 		u->conf, words_of_host))
 		return false;
 	read_allow(u);
@@ -260,26 +273,25 @@ slug_of(const char *name)
 	return name;
 }
 
-static void
-unit_load(struct unit *u, const char *const *dirs)
+void
+unit_load(struct unit *u)
 {
 	const char *name = setting(u, "plugin");
 	enum wanted wanted = unit_wanted(u);
 	struct error err = { 0 };
 	char path[160];
 
-	check_isolation(u);
 	if (name == NULL)
 		name = u->name;
 	snprintf(path, sizeof(path), "plugins.%s", u->name);
 	if (wanted == WANTED_NO) {
 		/* Nothing of it is mapped; its file need not even be there. */
-		conf_ignore(u->plug->conf, path);
+		conf_ignore(u->source->conf, path);
 		snprintf(u->error, sizeof(u->error), "enabled = false");
 		return;
 	}
-	if (!unit_open(u, name, dirs)) {
-		conf_ignore(u->plug->conf, path);
+	if (!unit_open(u, name)) {
+		conf_ignore(u->source->conf, path);
 		return;
 	}
 	if (!read_options(u, wanted))
@@ -298,31 +310,73 @@ unit_rename(struct unit *u, const char *name)
 	u->slug = slug_of(u->name);
 }
 
-struct unit *
-unit_new(struct plug *p, const char *name)
+struct plugin *
+plugin_get(struct plug *p, const char *name)
 {
-	struct arena *arena = arena_new(p->arena);
-	struct unit *u = arena_alloc(arena, sizeof(*u));
+	struct plugin **more, *of;
 	const char *values[] = { name };
+	size_t i;
 
-	u->plug = p;
-	u->arena = arena;
-	unit_rename(u, name);
-	atomic_init(&u->state, UNIT_DISABLED);
-	u->calls = counter_get(COUNTER, "plugin_calls_total",
+	for (i = 0; i < p->n_plugins; i++) {
+		if (strcmp(p->plugins[i]->name, name) == 0)
+			return p->plugins[i];
+	}
+	of = arena_alloc(p->arena, sizeof(*of));
+	of->plug = p;
+	of->name = arena_strdup(p->arena, name);
+	of->calls = counter_get(COUNTER, "plugin_calls_total",
 	    "Calls of plugins.", "plugin", values);
-	u->failures = counter_get(COUNTER, "plugin_failures_total",
+	of->failures = counter_get(COUNTER, "plugin_failures_total",
 	    "Calls of plugins that failed.", "plugin", values);
+	more = arena_alloc(p->arena, (p->n_plugins + 1) * sizeof(*more));
+	pthread_mutex_lock(&p->lock);
+	if (p->n_plugins > 0)
+		memcpy(more, p->plugins, p->n_plugins * sizeof(*more));
+	more[p->n_plugins++] = of;
+	p->plugins = more;
+	pthread_mutex_unlock(&p->lock);
+	return of;
+}
+
+struct unit *
+unit_new(struct plugin *of, struct plug_conf *source)
+{
+	struct arena *arena = arena_new(NULL);
+	struct unit *u = arena_alloc(arena, sizeof(*u));
+
+	u->plug = of->plug;
+	u->of = of;
+	u->generation = ++of->generation;
+	u->arena = arena;
+	u->source = source;
+	if (source != NULL)
+		source->refs++;
+	unit_rename(u, of->name);
+	atomic_init(&u->state, UNIT_DISABLED);
 	return u;
+}
+
+static void
+conf_unref(struct plug_conf *source)
+{
+	if (source == NULL || --source->refs > 0 || !source->owned)
+		return;
+	conf_free(source->conf);
+	free(source);
 }
 
 void
 unit_free(struct unit *u)
 {
+	if (u == NULL)
+		return;
+	guard_free(u);
 	unit_tools_free(u);
 	json_object_put(u->offers);
-	file_close(u->file);
+	file_close(u->file, u->has_run);
+	conf_unref(u->source);
 	free(u->path);
+	arena_free(u->arena);
 }
 
 bool
@@ -348,6 +402,7 @@ unit_state_name(enum unit_state state)
 		[UNIT_RETRYING] = "retrying",
 		[UNIT_FAILED] = "failed",
 		[UNIT_DISABLED] = "disabled",
+		[UNIT_DRAINING] = "draining",
 		[UNIT_STOPPED] = "stopped" };
 
 	return names[state];
@@ -366,21 +421,21 @@ unit_fail(struct unit *u, enum unit_state state, const char *text)
 
 /* "a" with a tool "b_c" and "a_b" with a tool "c" would both have "a_b_c". */
 static void
-check_tools(struct plug *p)
+check_tools(struct unit *const *units, size_t n)
 {
 	const struct plug_tool_info *info;
 	struct toolkit *kit;
 	struct tool *first;
 	size_t i, k;
 
-	for (i = 0; i < p->n_units; i++) {
-		kit = p->units[i]->toolkit;
+	for (i = 0; i < n; i++) {
+		kit = units[i]->toolkit;
 		for (k = 0; kit != NULL && k < kit->info.n_tools; k++) {
 			info = &kit->tools[k].info;
-			first = tool_find(p, info->name);
-			if (first != NULL && first->unit != p->units[i] &&
+			first = tool_find(units, n, info->name);
+			if (first != NULL && first->unit != units[i] &&
 			    strcmp(first->unit->slug, kit->info.slug) != 0)
-				problem(p->units[i], "",
+				problem(units[i], "",
 				    "its tool %s has the same name as one of "
 				    "plugins.%s; rename one of the groups",
 				    info->name, first->unit->name);
@@ -390,15 +445,15 @@ check_tools(struct plug *p)
 
 /* Two providers of one name: callers could not tell them apart. */
 static void
-check_slugs(struct plug *p)
+check_slugs(struct unit *const *units, size_t n)
 {
 	struct unit *a, *b;
 	size_t i, j;
 
-	for (i = 0; i < p->n_units; i++) {
+	for (i = 0; i < n; i++) {
 		for (j = 0; j < i; j++) {
-			a = p->units[j];
-			b = p->units[i];
+			a = units[j];
+			b = units[i];
 			if (a->conf == NULL || b->conf == NULL ||
 			    strcmp(a->slug, b->slug) != 0)
 				continue;
@@ -413,16 +468,53 @@ check_slugs(struct plug *p)
 	}
 }
 
+void
+units_check(struct unit *const *units, size_t n)
+{
+	check_slugs(units, n);
+	check_tools(units, n);
+}
+
+static void
+dirs_keep(struct plug *p, const char *const *dirs)
+{
+	size_t i, n = 0;
+
+	while (dirs[n] != NULL)
+		n++;
+	p->dirs = arena_alloc(p->arena, (n + 1) * sizeof(*p->dirs));
+	for (i = 0; i < n; i++)
+		p->dirs[i] = arena_strdup(p->arena, dirs[i]);
+}
+
+static void
+plugins_load(struct plug *p, const char *const *names)
+{
+	struct unit **units;
+	struct plugin *of;
+	size_t i, n = 0;
+
+	while (names != NULL && names[n] != NULL)
+		n++;
+	units = xcalloc(n + 1, sizeof(struct unit *));
+	for (i = 0; i < n; i++) {
+		of = plugin_get(p, names[i]);
+		of->current = units[i] = unit_new(of, &p->conf0);
+		unit_load(units[i]);
+	}
+	units_check(units, n);
+	free(units);
+}
+
 enum as_status
 plug_new(struct conf *conf, const char *const *plugin_dirs,
     const struct plug_services *services, struct plug **out)
 {
-	const char *const *names = conf_groups(conf, "plugins");
-	size_t problems = conf_problem_count(conf), n = 0;
+	size_t problems = conf_problem_count(conf);
 	struct plug *p = xcalloc(1, sizeof(*p));
 	const char *model;
 
-	p->conf = conf;
+	p->conf0.conf = conf;
 	if (services != NULL)
 		p->services = *services;
 	pthread_mutex_init(&p->lock, NULL);
@@ -430,17 +522,10 @@ plug_new(struct conf *conf, const char *const *plugin_dirs,
 	model = conf_peek(conf, "models.default");
 	p->default_model = arena_strdup(p->arena,
 	    model != NULL ? model : "auto");
-	while (names != NULL && names[n] != NULL)
-		n++;
-	p->units = arena_alloc(p->arena, (n + 1) * sizeof(struct unit *));
-	for (; p->n_units < n; p->n_units++) {
-		p->units[p->n_units] = unit_new(p, names[p->n_units]);
-		unit_load(p->units[p->n_units], plugin_dirs);
-	}
+	dirs_keep(p, plugin_dirs);
+	plugins_load(p, conf_groups(conf, "plugins"));
 	conf_ignore(conf, "plugins");
-	check_slugs(p);
-	check_tools(p);
-	models_publish(p);
+	registry_publish(p);
 	*out = p;
 	return conf_problem_count(conf) > problems ? AS_INVALID : AS_OK;
 }
@@ -448,13 +533,19 @@ plug_new(struct conf *conf, const char *const *plugin_dirs,
 void
 plug_free(struct plug *p)
 {
+	struct unit *u, *older;
 	size_t i;
 
 	if (p == NULL)
 		return;
-	for (i = 0; i < p->n_units; i++)
-		unit_free(p->units[i]);
-	models_free(p);
+	registry_free_all(p);
+	for (i = 0; i < p->n_plugins; i++) {
+		unit_free(p->plugins[i]->current);
+		for (u = p->plugins[i]->draining; u != NULL; u = older) {
+			older = u->older;
+			unit_free(u);
+		}
+	}
 	pthread_mutex_destroy(&p->lock);
 	arena_free(p->arena);
 	free(p);

@@ -3,13 +3,18 @@
 #define CORE_PLUG_UNIT_H
 
 /*
- * Inside core/plug: a loaded file, a plugin that conf.d names, and what all
- * plugins offer together.
+ * Inside core/plug: a loaded file, a plugin that conf.d names, its generations,
+ * and what all plugins offer together.
  *
- * Everything here is written before the loops run, with three exceptions: the
- * atomics, `error` (under the lock of struct plug), and the catalogue, which is
- * replaced as a whole; an old one stays until plug_free, because callers keep
- * pointers into it.
+ * A struct plugin is a name; it stays.  A struct unit is one generation of it:
+ * a file, its options and its tools, which never change once it is in a
+ * registry.  The registry is what callers look at: a snapshot of all units that
+ * are offered, replaced as a whole by the home loop (registry.c).  An old one
+ * goes when every loop that reads has been through a turn, so what is found in
+ * it is good until the finder suspends; who needs a unit for longer holds it.
+ *
+ * Except for atomics and what is said to be under the lock of struct plug,
+ * everything is written by the home loop alone, or before loops run.
  */
 
 #include <agentstudio/auth.h>
@@ -22,6 +27,7 @@
 #include "core/plug/plug.h"
 
 struct counter;
+struct guard;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
@@ -34,6 +40,9 @@ struct plug_file {
 	struct as_auth auth;
 	struct as_tool *tools; /* n_tools */
 	size_t n_tools;
+	/* Of one that runs isolated: nothing is mapped; handle is NULL. */
+	int image; /* its bytes; -1: mapped here */
+	struct arena *arena; /* its description */
 };
 
 /*
@@ -42,7 +51,17 @@ struct plug_file {
  */
 struct plug_file *file_open(const char *path, const struct as_host *host,
     char **sentence);
-void file_close(struct plug_file *f); /* stays mapped unless it may go */
+/* The same of an image that has been checked; path is for the sentences. */
+struct plug_file *file_open_image(const char *path, const char *image,
+    const struct as_host *host, char **sentence);
+/* Is this a description that a host can work with?  NULL, or a sentence. */
+char *file_refuse(const char *path, const struct plug_file *f);
+#define FILE_TOOLS_MAX 256
+/*
+ * Unmapped if nothing of it has run or if it says that it may go.  True: it
+ * stays mapped for ever.
+ */
+bool file_close(struct plug_file *f, bool has_run);
 
 enum unit_state {
 	UNIT_LOADED = 1,
@@ -50,6 +69,7 @@ enum unit_state {
 	UNIT_RETRYING, /* start has failed and is tried again */
 	UNIT_FAILED, /* init has failed */
 	UNIT_DISABLED, /* conf.d says so, or what it needs is not there */
+	UNIT_DRAINING, /* not offered any more; calls go on to their ends */
 	UNIT_STOPPED
 };
 
@@ -83,73 +103,142 @@ struct unit_counts {
 	size_t n;
 };
 
-/* One section of conf.d. */
+/* A reading of conf.d; options of units point into it. */
+struct plug_conf {
+	struct conf *conf;
+	bool owned; /* by its last unit; else by who called plug_new */
+	unsigned refs;
+};
+
+/* A section of conf.d, whatever it says today. */
+struct plugin {
+	struct plug *plug;
+	char *name; /* of the section */
+	unsigned generation; /* the newest one's number */
+	unsigned
+	    mapped; /* generations that have ended and cannot be unmapped */
+	struct counter *calls, *failures;
+
+	/* Under the lock of struct plug. */
+	struct unit *current; /* NULL: conf.d does not name it any more */
+	struct unit *draining; /* older ones that have not ended, by `older` */
+	struct unit_counts counts;
+	char refused[512]; /* why the last reload came to nothing, or "" */
+};
+
+/* One generation of a plugin. */
 struct unit {
 	struct plug *plug;
+	struct plugin *of;
+	unsigned generation; /* from 1 */
 	char *name; /* of the section */
 	const char *slug; /* without its kind */
 	struct plug_file *file; /* NULL: disabled */
 	char *path; /* where the file was found, or NULL */
+	struct plug_conf *source; /* NULL: only described */
 	void *conf;
 	_Atomic(void *) state_of_plugin;
 	atomic_int state;
-	atomic_uint open; /* calls */
-	bool inited;
-	char error[256];
+	atomic_uint open; /* calls, and others that hold it: unit_hold */
+	atomic_uint listed; /* registries that it is in */
+	bool inited; /* init has succeeded, fini has not run */
+	bool has_run; /* init has been called: its code may have left traces */
+	char error[512]; /* under the lock */
 	const char **allow; /* addresses that guarded requests may open */
-	struct counter *calls, *failures;
-	struct unit_counts counts;
 	struct arena *arena; /* what lives as long as the unit */
 
 	struct toolkit *toolkit; /* NULL: it is none */
 	struct json_object *offers; /* models; home loop only */
 	struct fiber_ref starter;
+	struct guard *guard; /* NULL: it runs in this process */
+	struct unit *older; /* in plugin.draining */
 };
 
-/* Every model there is; replaced as a whole. */
-struct catalogue {
-	struct catalogue *older;
-	struct arena *arena;
-	struct plug_model_info *models;
-	size_t n;
-};
-
-struct plug {
-	struct conf *conf;
-	struct plug_services services;
+/* What there is; never changes. */
+struct registry {
+	struct registry *older; /* of those that nobody looks at any more */
 	struct arena *arena;
 	struct unit **units; /* in the order of conf.d */
 	size_t n_units;
+	struct plug_model_info *models;
+	size_t n_models;
+};
+
+/* A loop whose fibers read registries, and its part in a round (registry.c). */
+struct reader {
+	struct reader *next;
+	struct loop *loop;
+	struct loop_msg msg;
+	struct plug *plug;
+	bool asked;
+};
+
+struct plug {
+	struct plug_conf conf0; /* of plug_new */
+	struct plug_services services;
+	struct arena *arena;
+	struct plugin **plugins; /* in the order of conf.d; under the lock */
+	size_t n_plugins;
 	pthread_mutex_t lock;
 	bool loopback;
 	char *default_model; /* conf: models.default; "auto" */
-	_Atomic(struct catalogue *) catalogue;
+	char **dirs; /* where files are looked for */
+	_Atomic(struct registry *) registry;
+
+	/* Under the lock: registries on their way out. */
+	struct reader *readers, *left; /* left: by plug_leave */
+	struct registry *retired; /* since the round began */
+	struct registry *leaving; /* when it ends */
+	unsigned n_asked; /* readers that have not answered; 0: no round */
 
 	/* Of plug_start: first attempts that are still under way. */
 	unsigned n_starting;
 	struct fiber_wait starting;
 };
 
-struct unit *unit_new(struct plug *p, const char *name);
+/* The entry of a name, made if there is none. */
+struct plugin *plugin_get(struct plug *p, const char *name);
+/* A new generation, not loaded yet; source may be NULL. */
+struct unit *unit_new(struct plugin *of, struct plug_conf *source);
+/* What its section of its conf says, looking in plug.dirs. */
+void unit_load(struct unit *u);
+/* Of all units that are to be offered together: names that clash. */
+void units_check(struct unit *const *units, size_t n);
 void unit_rename(struct unit *u, const char *name);
-void unit_free(struct unit *u);
+void unit_free(struct unit *u); /* nobody holds it, no registry lists it */
+/* Keeps a unit that was found in a registry across suspensions. */
+struct unit *unit_hold(struct unit *u); /* NULL gives NULL */
+void unit_drop(struct unit *u);
 void unit_fail(struct unit *u, enum unit_state state, const char *text);
 const char *unit_state_name(enum unit_state state);
 /* Builds toolkit and tools of a unit; AS_INVALID with a reason. */
 enum as_status unit_tools(struct unit *u, struct error *err);
 void unit_tools_free(struct unit *u);
+/* One step of its life: OP_INIT, OP_START, ... */
+SUSPENDS enum as_status unit_lifecycle(struct unit *u, int kind,
+    int64_t timeout_ms, struct error *err);
+/* OP_START, its models, and it serves; or it is to be tried again. */
+SUSPENDS enum as_status unit_try(struct unit *u);
 /* The unit that provides a model; *model is its own name for it. */
 struct unit *unit_of_model(struct plug *p, const char *full,
     const char **model);
 const char *unit_default_model(const struct unit *u); /* "" if none */
-struct tool *tool_find(struct plug *p, const char *name);
+struct tool *tool_find(struct unit *const *units, size_t n, const char *name);
 bool unit_is_serving(const struct unit *u);
 /* Conf.d wants it, and it has not failed for good. */
 bool unit_is_enabled(const struct unit *u);
-/* Ask a provider for its models, and show them; on the home loop. */
+/* Ask a provider for its models; on the home loop. */
 SUSPENDS void models_ask(struct unit *u);
-void models_publish(struct plug *p);
-void models_free(struct plug *p);
+/* Fills in the models of a registry that has its units. */
+void models_fill(struct plug *p, struct registry *r);
+
+/*
+ * registry.c.  What callers find from now on: the current unit of every
+ * plugin, as it is now.  On the home loop, or before loops run.
+ */
+void registry_publish(struct plug *p);
+struct registry *registry_now(struct plug *p); /* until the caller suspends */
+void registry_free_all(struct plug *p); /* after the loops */
 
 /* The table that every plugin gets. */
 extern const struct as_host host_table;

@@ -427,7 +427,7 @@ intent_fill(struct work *w, struct work_commit *wc, struct run_tool *t,
 	t->call_id = arena_strdup(wc->arena, c->call_id);
 	t->idem_key = arena_strdup(wc->arena, key);
 	t->tool = arena_strdup(wc->arena, c->name);
-	t->version = info != NULL ? info->version : "";
+	t->version = info != NULL ? arena_strdup(wc->arena, info->version) : "";
 	t->effect = info != NULL
 			? run_effect_letter(plug_tool_effect(info, args))
 		    : own != NULL ? own->effect

@@ -66,6 +66,12 @@ engine_epoch(const struct engine *e)
 	return e->c.epoch;
 }
 
+void
+engine_epoch_set(struct engine *e, int64_t epoch)
+{
+	e->c.epoch = epoch;
+}
+
 const struct engine_limits *
 engine_limits(const struct engine *e)
 {
@@ -472,6 +478,12 @@ works_tell(struct engine *e, bool abort)
 		w->abort = abort;
 		fiber_wake(w->wait);
 	}
+}
+
+void
+engine_shed(struct engine *e)
+{
+	works_tell(e, true);
 }
 
 static SUSPENDS void

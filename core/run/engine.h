@@ -206,6 +206,11 @@ SUSPENDS enum as_status engine_respond(struct engine *e, struct uuid run_id,
 SUSPENDS void engine_expire(struct engine *e);
 
 /*
+ * Every run at work ends as soon as it can: model calls are cut short.  Others
+ * own them by now.
+ */
+void engine_shed(struct engine *e);
+/*
  * No new runs.  Those at work stop at their next step: a model is not waited
  * for, tools under way are, until until_ms.  Each goes back to the queue for
  * whoever has room.  On a fiber.
@@ -229,6 +234,8 @@ int64_t engine_now_us(struct engine *e);
 struct uuid engine_new_id(struct engine *e);
 uint32_t engine_random(struct engine *e, uint32_t n); /* in [0, n) */
 int64_t engine_epoch(const struct engine *e);
+/* The process has a new one; no run of the old one is at work any more. */
+void engine_epoch_set(struct engine *e, int64_t epoch);
 const struct engine_limits *engine_limits(const struct engine *e);
 
 #endif

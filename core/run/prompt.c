@@ -58,14 +58,17 @@ struct json_object *
 prompt_tools(struct plug *plug, const struct agent *a)
 {
 	struct json_object *out = jarr();
+	const struct plug_toolkit_info *kit;
 	const struct plug_tool_info *t;
 	const char *slug;
 
 	for (size_t i = 0; i < json_object_array_length(a->toolkits); i++) {
 		slug = json_object_get_string(
 		    json_object_array_get_idx(a->toolkits, i));
+		kit = plug_toolkit_find(plug, slug);
 		for (size_t k = 0;
-		     (t = plug_toolkit_tool(plug, slug, k)) != NULL; k++)
+		     kit != NULL && (t = plug_toolkit_tool(kit, k)) != NULL;
+		     k++)
 			tool_add(out, t->name, t->doc,
 			    json_copy(t->input_schema));
 	}

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The database restarts again and again below a server and a worker that have
-// people to answer.  Prints TAP, and for each restart how long the database was
-// away and when as many runs ended again as before.
+// people to answer.  The first time it is away for longer than a lease.  Prints
+// TAP, and for each restart how long the database was away and when as many runs
+// ended again as before.
 //
 //   restarts.mjs [--minutes N] [--quick]
 //
@@ -25,6 +26,8 @@ const BACK_MS = 30000;
 const BACK_SHARE = 0.95;
 const BUCKET_MS = 1000;
 const WARM_MS = 2000; // not counted
+const LEASE_S = 8;
+const OUTAGE_S = LEASE_S + 4;
 const END_MS = 60000;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -141,7 +144,7 @@ async function restart(postgres, load, restarts) {
 	const r = { mode: restarts.length % 2 === 0 ? "immediate" : "fast",
 		rate: quietRate(load, restarts), at: performance.now() };
 
-	await postgres.restart(r.mode);
+	await postgres.restart(r.mode, restarts.length === 0 ? OUTAGE_S : 0);
 	r.away = performance.now() - r.at;
 	restarts.push(r);
 }
@@ -156,16 +159,18 @@ async function between(ms, load, restarts) {
 }
 
 async function run(story, tap, postgres, { total, least, most, bound }) {
-	const set = ["worker.lease=8s", "worker.beat=1s", "worker.poll=250ms"];
+	const set = [`worker.lease=${LEASE_S}s`, "worker.beat=1s", "worker.poll=250ms"];
 	const server = await story.start({ set });
 	const worker = await story.startWorker(server, { set });
 	const load = await beginLoad(story, server);
 	const restarts = [];
 
 	await between(WARM_MS + 4000, load, restarts);
-	while (performance.now() - load.from < total) {
-		await restart(postgres, load, restarts);
+	await restart(postgres, load, restarts);
+	const from = performance.now();
+	while (performance.now() - from < total) {
 		await between(least + Math.random() * (most - least), load, restarts);
+		await restart(postgres, load, restarts);
 	}
 	while (restarts.some((r) => !r.backAt &&
 		performance.now() - r.at < bound))
@@ -191,9 +196,12 @@ async function run(story, tap, postgres, { total, least, most, bound }) {
 		"no run failed because the database was away");
 	tap.ok(restarts.every((r) => r.rate > 0 && r.backAt - r.at <= bound),
 		`after each as many runs end as before, within ${bound / 1000} s`);
-	for (const s of [worker, server])
+	for (const s of [worker, server]) {
+		tap.ok(/goes on as node epoch \d+/.test(s.log),
+			"a process took a new epoch when its lease had run out");
 		tap.ok(s.child.exitCode === null && (await s.stop()).code === 0,
 			"a process lived through it, and ends in order");
+	}
 	await checked(story, tap);
 }
 

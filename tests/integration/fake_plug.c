@@ -84,10 +84,9 @@ tool_info(size_t i)
 }
 
 const struct plug_tool_info *
-plug_toolkit_tool(struct plug *p, const char *slug, size_t i)
+plug_toolkit_tool(const struct plug_toolkit_info *kit, size_t i)
 {
-	(void)p;
-	return strcmp(slug, "t") == 0 && i < 5 ? tool_info(i) : NULL;
+	return strcmp(kit->slug, "t") == 0 && i < 5 ? tool_info(i) : NULL;
 }
 
 const struct plug_tool_info *

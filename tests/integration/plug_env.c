@@ -275,8 +275,11 @@ main_fiber(void *arg)
 }
 
 static void
-world_bind(struct world *w)
+world_bind(struct world *w, unsigned flags)
 {
+	w->services.plugin_host = BUILD_DIR "/agent-studio";
+	w->services.child_uid = 64000;
+	w->services.bundled = flags & ENV_ISOLATED ? "/nowhere" : NULL;
 	w->services.arg = w;
 	w->services.http = client_of;
 	w->services.pool = pool_new(2, 16);
@@ -321,9 +324,12 @@ plug_env_run(const char *conf, unsigned flags,
 	w->home = elsewhere ? loop_new() : w->env.loop;
 	w->http = http_client_new(w->env.loop);
 	w->env.who.user_id = uuid_v7();
-	world_bind(w);
+	world_bind(w, flags);
 	world_load(w, conf);
 	plug_loopback(w->env.plug, flags & ENV_LOOPBACK);
+	plug_join(w->env.plug, w->env.loop);
+	if (elsewhere)
+		plug_join(w->env.plug, w->home);
 	if (elsewhere)
 		home_start(w);
 	fiber_spawn(w->env.loop, "test", main_fiber, w);
@@ -334,8 +340,12 @@ plug_env_run(const char *conf, unsigned flags,
 	}
 	/* Its threads post to loops until they end. */
 	pool_free(w->services.pool);
-	if (elsewhere)
+	if (elsewhere) {
+		loop_drain(w->home);
+		plug_leave(w->env.plug, w->home);
 		loop_free(w->home);
+	}
+	loop_drain(w->env.loop);
 	http_client_free(w->http);
 	plug_free(w->env.plug);
 	loop_free(w->env.loop);

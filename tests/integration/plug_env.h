@@ -27,6 +27,7 @@ struct plug_env {
 
 #define ENV_HOME_ELSEWHERE 1u
 #define ENV_LOOPBACK 2u
+#define ENV_ISOLATED 4u /* each plugin in a process of its own */
 
 /* Text of the configuration; "%d" in it is the server's port. */
 void plug_env_run(const char *conf, unsigned flags,

@@ -164,8 +164,10 @@ with_host(void (*body)(void), bool loopback)
 		CU_FAIL("the configuration is refused");
 	} else {
 		plug_loopback(plug, loopback);
+		plug_join(plug, loop);
 		fiber_spawn(loop, "test", body_main, &body);
 		loop_run(loop);
+		loop_drain(loop);
 	}
 	plug_free(plug);
 	http_client_free(client);

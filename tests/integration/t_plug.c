@@ -58,7 +58,6 @@ body_loads(struct plug_env *env)
 	struct json_object *list, *first;
 
 	CU_ASSERT_EQUAL(env->loaded, AS_OK);
-	CU_ASSERT_EQUAL(plug_toolkit_count(env->plug), 4);
 	CU_ASSERT_STRING_EQUAL(plug_toolkit(env->plug, 0)->slug, "probe");
 	CU_ASSERT_STRING_EQUAL(plug_toolkit(env->plug, 3)->slug, "second");
 	CU_ASSERT_PTR_NULL(plug_toolkit(env->plug, 4));
@@ -89,6 +88,7 @@ static void
 test_loads(void)
 {
 	plug_env_run(CONF_ALL, 0, body_loads);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_loads);
 }
 
 static void
@@ -120,18 +120,20 @@ body_refused(struct plug_env *env)
 static void
 test_refused(void)
 {
-	plug_env_run("plugins : {\n"
-		     "toolkit_bad1 : { };\n"
-		     "toolkit_bad2 : { };\n"
-		     "toolkit_bad3 : { };\n"
-		     "toolkit_bad4 : { };\n"
-		     "toolkit_bad5 : { };\n"
-		     "toolkit_bad6 : { };\n"
-		     "toolkit_bad7 : { };\n"
-		     "toolkit_bad8 : { };\n"
-		     "toolkit_bad9 : { };\n"
-		     "};\n",
-	    0, body_refused);
+	static const char conf[] = "plugins : {\n"
+				   "toolkit_bad1 : { };\n"
+				   "toolkit_bad2 : { };\n"
+				   "toolkit_bad3 : { };\n"
+				   "toolkit_bad4 : { };\n"
+				   "toolkit_bad5 : { };\n"
+				   "toolkit_bad6 : { };\n"
+				   "toolkit_bad7 : { };\n"
+				   "toolkit_bad8 : { };\n"
+				   "toolkit_bad9 : { };\n"
+				   "};\n";
+
+	plug_env_run(conf, 0, body_refused);
+	plug_env_run(conf, ENV_ISOLATED, body_refused);
 }
 
 /* Rows that end before the members that came later. */
@@ -160,6 +162,8 @@ static void
 test_short(void)
 {
 	plug_env_run("plugins : { toolkit_short : { }; };", 0, body_short);
+	plug_env_run("plugins : { toolkit_short : { }; };", ENV_ISOLATED,
+	    body_short);
 }
 
 static void
@@ -173,10 +177,9 @@ body_conf(struct plug_env *env)
 	CU_ASSERT(has(plug_env_problem(env, 2),
 	    "plugins.b.enabled: expected true, false or \"auto\""));
 	CU_ASSERT(has(plug_env_problem(env, 3),
-	    "plugins.c.isolation: this agent-studio cannot run plugins in a "
-	    "process"));
-	CU_ASSERT(has(plug_env_problem(env, 4),
-	    "plugins.d.isolation: expected \"none\", got 'jail'"));
+	    "plugins.d.isolation: expected \"none\" or \"process\", got "
+	    "'jail'"));
+	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 4);
 	CU_ASSERT_EQUAL(conf_problem(env->conf, 0)->line, 2);
 }
 
@@ -214,7 +217,8 @@ body_options(struct plug_env *env)
 static void
 test_options(void)
 {
-	plug_env_run("plugins : {\n"
+	static const char
+	    conf[] = "plugins : {\n"
 		     "a : { plugin = \"toolkit_probe\"; numbr = 3; };\n"
 		     "b : { plugin = \"toolkit_probe\"; number = 30; };\n"
 		     "c : { plugin = \"toolkit_probe\"; key = "
@@ -226,8 +230,10 @@ test_options(void)
 		     "f : { plugin = \"toolkit_gone\"; enabled = false; };\n"
 		     "probe : { plugin = \"toolkit_probe\"; };\n"
 		     "toolkit_probe : { };\n"
-		     "};\n",
-	    0, body_options);
+		     "};\n";
+
+	plug_env_run(conf, 0, body_options);
+	plug_env_run(conf, ENV_ISOLATED, body_options);
 }
 
 static void
@@ -277,7 +283,7 @@ test_truncated(void)
 	truncate_copy(from, to, 1);
 	f = file_open(to, &host_table, &sentence);
 	CU_ASSERT_PTR_NOT_NULL(f);
-	file_close(f);
+	file_close(f, false);
 	unlink(to);
 	CU_ASSERT_PTR_NULL(file_open("/tmp", &host_table, &sentence));
 	CU_ASSERT(has(sentence, "not a file"));
@@ -322,11 +328,14 @@ body_init_fails(struct plug_env *env)
 static void
 test_init_fails(void)
 {
-	plug_env_run("plugins : {\n"
+	static const char
+	    conf[] = "plugins : {\n"
 		     "a : { plugin = \"toolkit_probe\"; fail_init = true; };\n"
 		     "b : { plugin = \"toolkit_probe\"; fail_starts = 9; };\n"
-		     "};\n",
-	    0, body_init_fails);
+		     "};\n";
+
+	plug_env_run(conf, 0, body_init_fails);
+	plug_env_run(conf, ENV_ISOLATED, body_init_fails);
 }
 
 /* ---- Calls, in each of the three places ---------------------------- */
@@ -386,8 +395,9 @@ check_thread(struct plug_env *env, int place, unsigned flags)
 	json_parse(text, strlen(text), &o, NULL);
 	here = jget_int(o, "thread", 0) == self;
 	CU_ASSERT_EQUAL(here,
-	    place == 0 || (place == 1 && !(flags & ENV_HOME_ELSEWHERE)) ||
-		(flags & ENV_LOOPBACK) != 0);
+	    !(flags & ENV_ISOLATED) &&
+		(place == 0 || (place == 1 && !(flags & ENV_HOME_ELSEWHERE)) ||
+		    (flags & ENV_LOOPBACK) != 0));
 	CU_ASSERT_EQUAL(jget_int(o, "attempt", 0), 1);
 	CU_ASSERT(jget_bool(o, "has_deadline", false));
 	CU_ASSERT_EQUAL(strlen(jget_str(o, "user", "")), 36);
@@ -510,6 +520,15 @@ test_calls_loopback(void)
 	plug_env_run(CONF_ALL, run_flags, body_calls);
 }
 
+static void
+test_calls_process(void)
+{
+	run_flags = ENV_ISOLATED;
+	plug_env_run(CONF_ALL, run_flags, body_calls);
+	run_flags = ENV_ISOLATED | ENV_HOME_ELSEWHERE;
+	plug_env_run(CONF_ALL, run_flags, body_calls);
+}
+
 /* ---- Ends ---------------------------------------------------------- */
 
 struct waiter {
@@ -599,6 +618,8 @@ test_ends(void)
 {
 	plug_env_run(CONF_ALL, 0, body_ends);
 	plug_env_run(CONF_ALL, ENV_HOME_ELSEWHERE, body_ends);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_ends);
+	plug_env_run(CONF_ALL, ENV_ISOLATED | ENV_HOME_ELSEWHERE, body_ends);
 }
 
 struct watcher {
@@ -657,6 +678,9 @@ test_progress(void)
 {
 	plug_env_run(CONF_ALL, 0, body_progress);
 	plug_env_run(CONF_ALL, ENV_HOME_ELSEWHERE, body_progress);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_progress);
+	plug_env_run(CONF_ALL, ENV_ISOLATED | ENV_HOME_ELSEWHERE,
+	    body_progress);
 }
 
 static void
@@ -681,6 +705,7 @@ static void
 test_verify(void)
 {
 	plug_env_run(CONF_ALL, 0, body_verify);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_verify);
 }
 
 /* ---- Models -------------------------------------------------------- */
@@ -751,6 +776,7 @@ test_chat(void)
 	plug_env_run(CONF_ALL, 0, body_chat);
 	plug_env_run(CONF_ALL, ENV_HOME_ELSEWHERE, body_chat);
 	plug_env_run(CONF_ALL, ENV_LOOPBACK, body_chat);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_chat);
 }
 
 static void
@@ -781,6 +807,7 @@ test_embed(void)
 {
 	plug_env_run(CONF_ALL, 0, body_embed);
 	plug_env_run(CONF_ALL, ENV_LOOPBACK, body_embed);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_embed);
 }
 
 static void
@@ -812,6 +839,7 @@ static void
 test_models(void)
 {
 	plug_env_run(CONF_ALL, 0, body_models);
+	plug_env_run(CONF_ALL, ENV_ISOLATED, body_models);
 }
 
 int
@@ -829,6 +857,7 @@ main(void)
 		{ "calls", test_calls },
 		{ "calls on another home loop", test_calls_home },
 		{ "calls through bytes", test_calls_loopback },
+		{ "calls to processes", test_calls_process },
 		{ "cancel and deadline", test_ends },
 		{ "progress", test_progress },
 		{ "verify", test_verify },

@@ -5,6 +5,7 @@
 //   const postgres = await startPostgres();
 //   postgres.url
 //   await postgres.restart("immediate");   or "fast"; resolves when it is back
+//   await postgres.restart("fast", 10);    it is away for 10 s at least
 //   await postgres.stop();                 and removes it
 //
 // script/lib.sh knows how; SRC_DIR is where that is.
@@ -29,6 +30,7 @@ export async function startPostgres() {
 	const PG_DIR = dir;
 
 	return { url, dir,
-		restart: (mode) => script(`postgres_restart ${mode}`, { PG_DIR }),
+		restart: (mode, seconds = 0) =>
+			script(`postgres_restart ${mode} ${seconds}`, { PG_DIR }),
 		stop: () => script("postgres_stop", { PG_DIR }) };
 }

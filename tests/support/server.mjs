@@ -38,6 +38,14 @@ import { createInterface } from "node:readline";
 
 const START_MS = 20000;
 const STOP_MS = 20000;
+const TELL = 4000; // characters of each log, if a test fails
+
+// Whoever reads of a failure wants to know what the programs said.
+const started = [];
+process.on("exit", (code) => {
+	for (const { child, log } of code === 0 ? [] : started)
+		process.stderr.write(`---- process ${child?.pid} said\n${log.slice(-TELL)}\n`);
+});
 
 export function databaseUrl(url, name) {
 	if (!/^postgres(ql)?:\/\//.test(url))
@@ -66,6 +74,7 @@ class Server {
 			mkdtempSync(join(tmpdir(), "agent-studio-"));
 		this.log = "";
 		this.output = [];
+		started.push(this);
 		const { AGENT_STUDIO_STORE: store } = process.env;
 		if (options.data) {
 			this.admin = process.env.TEST_POSTGRES_URL;

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/conf.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/plug/unit.h"
+#include "tests/integration/plug_env.h"
+#include "tests/tap.h"
+
+/*
+ * Plugins in processes of their own that do all that they must not do: who
+ * called gets an error that says what became of it, the others notice nothing,
+ * and the next call is served.
+ */
+
+#define CONF \
+	"plugins : { toolkit_hostile : { }; toolkit_hostilepool : { };\n" \
+	"  toolkit_probe : { }; };\n"
+#define SOON_MS 10000 /* ten times what is promised: machines are loaded */
+
+static bool
+has(const char *text, const char *part)
+{
+	if (strstr(text, part) != NULL)
+		return true;
+	tap_note("'%s' is not in '%s'", part, text);
+	return false;
+}
+
+/* Its answer as text, or the failure's; to be freed. */
+static char *
+call(struct plug_env *env, const char *tool, const char *args)
+{
+	struct error err = { 0 };
+	char *text = NULL;
+
+	if (plug_env_tool(env, tool, args, &text, &err) != AS_OK)
+		text = xasprintf("failed: %s", err.detail);
+	error_clear(&err);
+	return text;
+}
+
+static void
+expect(struct plug_env *env, const char *tool, const char *args,
+    const char *want)
+{
+	char *text = call(env, tool, args);
+
+	CU_ASSERT(has(text, want));
+	free(text);
+}
+
+static int64_t
+number(struct plug_env *env, const char *tool, const char *key)
+{
+	char *text = call(env, tool, "{}");
+	struct json_object *o = NULL;
+	int64_t n;
+
+	json_parse(text, strlen(text), &o, NULL);
+	n = jget_int(o, key, -1);
+	json_object_put(o);
+	free(text);
+	return n;
+}
+
+/* ---- What it does, and what becomes of the call -------------------- */
+
+static const struct deed {
+	const char *tool;
+	enum as_status status;
+	const char *words; /* in the error; NULL: it answers */
+	bool dies;
+} deeds[] = {
+	{ "hostile_fault", AS_UNAVAILABLE, "died of SIGSEGV", true },
+	{ "hostile_give_up", AS_UNAVAILABLE, "died of SIGABRT", true },
+	{ "hostile_leave", AS_UNAVAILABLE, "exit code 3", true },
+	{ "hostile_hang", AS_UNAVAILABLE, "did not answer for", true },
+	{ "hostile_doze", AS_UNAVAILABLE, "did not answer for", true },
+	{ "hostile_bomb", AS_UNAVAILABLE, "memory than its limit", true },
+	{ "hostile_shared_bomb", AS_UNAVAILABLE, "memory than its limit",
+	    true },
+	{ "hostile_deep", AS_UNAVAILABLE, "overflowed its", true },
+	{ "hostile_cut_off", AS_UNAVAILABLE, "closed its connection", true },
+	{ "hostile_babble", AS_UNAVAILABLE, "said what has no meaning", true },
+	{ "hostile_big", AS_LIMIT, "100 MiB", false },
+	{ "hostile_flood", AS_LIMIT, "more than can be taken in", false },
+	{ "hostilepool_fault", AS_UNAVAILABLE, "died of SIGSEGV", true },
+	{ "hostilepool_leave", AS_UNAVAILABLE, "exit code 3", true },
+	{ "hostilepool_bomb", AS_UNAVAILABLE, "memory than its limit", true },
+	{ "hostilepool_flood", AS_LIMIT, "more than can be taken in", false },
+};
+
+static const struct deed *deed;
+
+struct bystander {
+	struct plug_env *env;
+	const char *tool, *args;
+	char *text;
+};
+
+static void
+bystander_fiber(void *arg)
+{
+	struct bystander *b = arg;
+
+	b->text = call(b->env, b->tool, b->args);
+}
+
+static void
+check_deed(struct plug_env *env)
+{
+	struct error err = { 0 };
+	int64_t at = clock_mono_ms();
+	char *text = NULL;
+
+	CU_ASSERT_EQUAL(plug_env_tool(env, deed->tool, "{}", &text, &err),
+	    deed->status);
+	at = clock_mono_ms() - at;
+	tap_note("%s: %s (%lld ms)", deed->tool, err.detail, (long long)at);
+	CU_ASSERT(at < SOON_MS);
+	CU_ASSERT(has(err.detail, deed->words));
+	if (deed->dies) {
+		CU_ASSERT_EQUAL(strncmp(err.detail, "toolkit_hostile", 15), 0);
+		CU_ASSERT(jget_bool(err.extra, "maybe_done", false));
+	}
+	error_clear(&err);
+	free(text);
+}
+
+static void
+body_deed(struct plug_env *env)
+{
+	bool pool = strncmp(deed->tool, "hostilepool", 11) == 0;
+	const char *visits = pool ? "hostilepool_visits" : "hostile_visits";
+	struct bystander near = { .env = env,
+		.tool = "probe_wait_for",
+		.args = "{\"ms\":300}" };
+	struct bystander far = { .env = env,
+		.tool = pool ? "hostile_wait_for" : "hostilepool_wait_for",
+		.args = "{\"n\":300}" };
+	struct fiber_ref a, b;
+
+	CU_ASSERT_EQUAL_FATAL(env->loaded, AS_OK);
+	CU_ASSERT_EQUAL(number(env, visits, "n"), 1);
+	a = fiber_spawn(env->loop, "near", bystander_fiber, &near);
+	b = fiber_spawn(env->loop, "far", bystander_fiber, &far);
+	check_deed(env);
+	/* At once, in the next process or the same. */
+	expect(env, pool ? "hostilepool_echo" : "hostile_echo",
+	    "{\"text\":\"again\"}", "\"again\"");
+	CU_ASSERT_EQUAL(number(env, visits, "n"), deed->dies ? 1 : 2);
+	fiber_join(a, 0);
+	fiber_join(b, 0);
+	CU_ASSERT_STRING_EQUAL(near.text, "\"slept\"");
+	CU_ASSERT_STRING_EQUAL(far.text, "\"slept\"");
+	free(near.text);
+	free(far.text);
+}
+
+static void
+test_deeds(void)
+{
+	size_t i;
+
+	for (i = 0; i < N_ITEMS(deeds); i++) {
+		deed = &deeds[i];
+		plug_env_run(CONF, ENV_ISOLATED, body_deed);
+	}
+	/* Callers on another loop than the one that reads. */
+	deed = &deeds[0];
+	plug_env_run(CONF, ENV_ISOLATED | ENV_HOME_ELSEWHERE, body_deed);
+}
+
+/* What it holds open does not stay: the next call gets a new process. */
+static void
+body_leak(struct plug_env *env)
+{
+	int64_t first = number(env, "hostile_visits", "pid"), next = first;
+	int i;
+
+	expect(env, "hostile_leak", "{}", "\"2");
+	for (i = 0; i < 1000 && (next == first || next < 0); i++) {
+		fiber_sleep(10);
+		next = number(env, "hostile_visits", "pid");
+	}
+	CU_ASSERT(next > 0 && next != first);
+}
+
+static void
+test_leak(void)
+{
+	plug_env_run(CONF, ENV_ISOLATED, body_leak);
+}
+
+/* ---- Breaker ------------------------------------------------------- */
+
+static void
+body_breaker(struct plug_env *env)
+{
+	int i;
+
+	for (i = 0; i < 5; i++)
+		expect(env, "hostile_fault", "{}", "died of SIGSEGV");
+	expect(env, "hostile_echo", "{}",
+	    "plugin toolkit_hostile is failed: died 5 times within 60 s, is "
+	    "tried again after 60 s; the last time it died of SIGSEGV");
+	expect(env, "hostilepool_echo", "{\"text\":\"other\"}", "\"other\"");
+	clock_advance(61000000);
+	for (i = 0; i < 1000; i++) {
+		char *text = call(env, "hostile_echo", "{\"text\":\"back\"}");
+		bool back = strcmp(text, "\"back\"") == 0;
+
+		free(text);
+		if (back)
+			break;
+		fiber_sleep(10);
+	}
+	CU_ASSERT(i < 1000);
+}
+
+static atomic_bool ticking;
+
+/* A clock that goes as the real one does, and that can be put forward. */
+static void *
+tick(void *arg)
+{
+	(void)arg;
+	while (atomic_load(&ticking)) {
+		usleep(1000);
+		clock_advance(1000);
+	}
+	return NULL;
+}
+
+static void
+test_breaker(void)
+{
+	pthread_t ticker;
+
+	clock_fake(clock_mono_us(), clock_wall_us());
+	atomic_store(&ticking, true);
+	MUST(pthread_create(&ticker, NULL, tick, NULL) == 0);
+	plug_env_run(CONF, ENV_ISOLATED, body_breaker);
+	atomic_store(&ticking, false);
+	pthread_join(ticker, NULL);
+	clock_real();
+}
+
+/* ---- What it can do ------------------------------------------------ */
+
+static void
+body_escape(struct plug_env *env)
+{
+	static const char *const tries[] = { "write", "append", "socket",
+		"exec", "fork", "kill", "ptrace", "unlink", "passwd", "file" };
+	char name[] = "/tmp/t_child_XXXXXX", args[80];
+	int fd = mkstemp(name), pool;
+	struct json_object *o;
+	const char *said;
+	char *text;
+	size_t i;
+
+	snprintf(args, sizeof(args), "{\"text\":\"%s\"}", name);
+	/* Readable by everybody, and still not in reach. */
+	CU_ASSERT(fd >= 0 && fchmod(fd, 0644) == 0);
+	for (pool = 0; pool < 2; pool++) {
+		text = call(env, pool ? "hostilepool_escape" : "hostile_escape",
+		    args);
+		o = NULL;
+		json_parse(text, strlen(text), &o, NULL);
+		for (i = 0; i < N_ITEMS(tries); i++) {
+			said = jget_str(o, tries[i], "nothing");
+			if (strcmp(said, "refused") != 0)
+				tap_note("%s: %s", tries[i], said);
+			CU_ASSERT_STRING_EQUAL(said, "refused");
+		}
+		json_object_put(o);
+		free(text);
+		expect(env, pool ? "hostilepool_honest" : "hostile_honest",
+		    "{}", "{\"zone\":true,\"local\":true,\"thread\":true}");
+	}
+	close(fd);
+	unlink(name);
+}
+
+static void
+test_escape(void)
+{
+	plug_env_run(CONF, ENV_ISOLATED, body_escape);
+}
+
+static void
+file_text(int64_t pid, const char *what, char *out, size_t size)
+{
+	char path[64];
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%lld/%s", (long long)pid, what);
+	if ((fd = open(path, O_RDONLY)) >= 0) {
+		n = read(fd, out, size - 1);
+		close(fd);
+	}
+	out[n > 0 ? n : 0] = '\0';
+}
+
+static bool
+is_open_here(const char *what)
+{
+	char path[64], to[256];
+	bool found = false;
+	ssize_t n;
+	int fd;
+
+	for (fd = 0; fd < 1024 && !found; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, to, sizeof(to) - 1);
+		to[n > 0 ? n : 0] = '\0';
+		found = strcmp(to, what) == 0;
+	}
+	return found;
+}
+
+static void
+check_files(int64_t pid)
+{
+	static const char *const kinds[] = { "/dev/null",
+		"pipe:", "pipe:", "socket:" };
+	char path[320], to[256];
+	struct dirent *e;
+	ssize_t n;
+	int fd;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%lld/fd", (long long)pid);
+	CU_ASSERT_PTR_NOT_NULL_FATAL((dir = opendir(path)));
+	while ((e = readdir(dir)) != NULL) {
+		if (e->d_name[0] == '.')
+			continue;
+		fd = atoi(e->d_name);
+		snprintf(path, sizeof(path), "/proc/%lld/fd/%d", (long long)pid,
+		    fd);
+		n = readlink(path, to, sizeof(to) - 1);
+		to[n > 0 ? n : 0] = '\0';
+		if (fd < 4)
+			CU_ASSERT(has(to, kinds[fd]));
+		/* Its loop's own; nothing that is open here. */
+		if (fd >= 4 && strncmp(to, "anon_inode:", 11) != 0)
+			CU_ASSERT_FALSE(is_open_here(to));
+	}
+	closedir(dir);
+}
+
+static void
+body_confined(struct plug_env *env)
+{
+	int64_t pid = number(env, "hostile_visits", "pid");
+	struct json_object *list = plug_list(env->plug), *first;
+	char text[8192], uid[64];
+
+	first = json_object_array_get_idx(list, 0);
+	CU_ASSERT_STRING_EQUAL(jget_str(first, "isolation", ""), "process");
+	CU_ASSERT_EQUAL(jget_int(first, "pid", 0), pid);
+	json_object_put(list);
+	file_text(pid, "status", text, sizeof(text));
+	CU_ASSERT(has(text, "Seccomp:\t2"));
+	CU_ASSERT(has(text, "NoNewPrivs:\t1"));
+	snprintf(uid, sizeof(uid), "Uid:\t%u", 64000);
+	if (geteuid() == 0)
+		CU_ASSERT(has(text, uid));
+	file_text(pid, "cmdline", text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "agent-studio");
+	file_text(pid, "environ", text, sizeof(text));
+	CU_ASSERT_PTR_NULL(memmem(text, sizeof(text), "A_SECRET", 8));
+	check_files(pid);
+	/* It was loaded there, and never here. */
+	CU_ASSERT_EQUAL(number(env, "hostile_visits", "loaded_by"), pid);
+	CU_ASSERT_NOT_EQUAL(pid, getpid());
+}
+
+static void
+test_confined(void)
+{
+	setenv("A_SECRET", "in the environment", 1);
+	plug_env_run(CONF, ENV_ISOLATED, body_confined);
+	unsetenv("A_SECRET");
+}
+
+static void
+body_load(struct plug_env *env)
+{
+	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
+	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 1);
+	CU_ASSERT(has(plug_env_problem(env, 0),
+	    "toolkit_hostileload.so: died of SIGABRT when it was loaded"));
+}
+
+static void
+test_load(void)
+{
+	plug_env_run("plugins : { toolkit_hostileload : { }; };", ENV_ISOLATED,
+	    body_load);
+}
+
+/* ---- Many at once -------------------------------------------------- */
+
+#define MANY 200
+
+struct one {
+	struct plug_env *env;
+	int i;
+	int *left;
+};
+
+static void
+one_fiber(void *arg)
+{
+	struct one *o = arg;
+	char args[64], want[64];
+
+	snprintf(args, sizeof(args), "{\"text\":\"number %d\"}", o->i);
+	snprintf(want, sizeof(want), "\"number %d\"", o->i);
+	expect(o->env, o->i % 2 ? "hostile_echo" : "hostilepool_echo", args,
+	    want);
+	--*o->left;
+}
+
+static void
+pour_fiber(void *arg)
+{
+	struct one *o = arg;
+
+	expect(o->env, "hostile_pour", "{\"n\":2000}", "\"poured\"");
+	--*o->left;
+}
+
+static void
+body_many(struct plug_env *env)
+{
+	static struct one ones[MANY + 1];
+	int left = MANY + 1, i;
+
+	for (i = 0; i <= MANY; i++) {
+		ones[i] = (struct one){ env, i, &left };
+		fiber_spawn(env->loop, "one", i < MANY ? one_fiber : pour_fiber,
+		    &ones[i]);
+	}
+	while (left > 0 && fiber_sleep(5) == FIBER_WOKEN)
+		continue;
+	CU_ASSERT_EQUAL(left, 0);
+}
+
+static void
+test_many(void)
+{
+	plug_env_run(CONF, ENV_ISOLATED, body_many);
+	plug_env_run(CONF, ENV_ISOLATED | ENV_HOME_ELSEWHERE, body_many);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "what it does, and what becomes of it", test_deeds },
+		{ "descriptors", test_leak },
+		{ "breaker", test_breaker },
+		{ "what it can do", test_escape },
+		{ "what it is", test_confined },
+		{ "one that cannot be loaded", test_load },
+		{ "many at once", test_many },
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{ "child", NULL, NULL, NULL, NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+
+	log_configure("error,plugin=error");
+	return tap_run(suites);
+}
