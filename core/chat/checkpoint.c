@@ -7,21 +7,25 @@
 
 /* See checkpoint.h. */
 
-SQL(LIST, "SELECT c.checkpoint_id, c.parent_id, c.run_id, c.step, c.source,"
-	  " c.state_hash, c.created_at, r.status, r.forked_from_run,"
-	  " r.forked_from_checkpoint, r.fork_mode,"
-	  " CASE WHEN t.head_checkpoint_id = c.checkpoint_id THEN 1 ELSE 0 END,"
-	  " (SELECT MIN(e.seq) FROM run_events e WHERE e.run_id = c.run_id"
-	  " AND e.step = c.step), (SELECT MAX(e.seq) FROM run_events e"
-	  " WHERE e.run_id = c.run_id AND e.step = c.step),"
-	  " COALESCE((SELECT m.id FROM messages m WHERE m.run_id = c.run_id"
-	  " AND m.step <= c.step AND m.state IN ('final', 'interrupted')"
-	  " ORDER BY m.sequence DESC LIMIT 1), r.branch_leaf)"
-	  " FROM checkpoints c JOIN runs r ON r.id = c.run_id"
-	  " JOIN threads t ON t.id = c.thread_id WHERE c.thread_id = $1"
-	  " AND c.ns = $2 AND t.tenant_id = $3 AND t.user_id = $4"
-	  " AND ($5 IS NULL OR c.checkpoint_id < $5)"
-	  " ORDER BY c.checkpoint_id DESC LIMIT $6");
+#define CHECKPOINTS(first, last, log) \
+	"SELECT c.checkpoint_id, c.parent_id, c.run_id, c.step, c.source," \
+	" c.state_hash, c.created_at, r.status, r.forked_from_run," \
+	" r.forked_from_checkpoint, r.fork_mode," \
+	" CASE WHEN t.head_checkpoint_id = c.checkpoint_id THEN 1 ELSE 0 END," \
+	" (SELECT MIN(" first ") FROM " log " e WHERE e.run_id = c.run_id" \
+	" AND e.step = c.step), (SELECT MAX(" last ") FROM " log " e" \
+	" WHERE e.run_id = c.run_id AND e.step = c.step)," \
+	" COALESCE((SELECT m.id FROM messages m WHERE m.run_id = c.run_id" \
+	" AND m.step <= c.step AND m.state IN ('final', 'interrupted')" \
+	" ORDER BY m.sequence DESC LIMIT 1), r.branch_leaf)" \
+	" FROM checkpoints c JOIN runs r ON r.id = c.run_id" \
+	" JOIN threads t ON t.id = c.thread_id WHERE c.thread_id = $1" \
+	" AND c.ns = $2 AND t.tenant_id = $3 AND t.user_id = $4" \
+	" AND ($5 IS NULL OR c.checkpoint_id < $5)" \
+	" ORDER BY c.checkpoint_id DESC LIMIT $6"
+
+SQL_BOTH(LIST, CHECKPOINTS("e.seq", "e.seq", "run_events"),
+    CHECKPOINTS("e.seq - e.n_events + 1", "e.seq", "run_log"));
 
 /* What waits at this step: calls without a result, questions to people. */
 SQL(TASKS, "SELECT id, ordinal, tool_call_id, tool, state FROM"

@@ -9,18 +9,27 @@
 
 #define PAGE_CHARS (1024 * 1024) /* the event that reaches it is the last */
 
-/* At most $3 events, and no more than fill a page, but at least one. */
-#define LOG_PAGE(id, at) \
+/*
+ * At most $3 events, and no more than fill a page, but at least one.  On
+ * PostgreSQL a page ends with a row of the log: its size is that of rows.
+ */
+#define LOG_PAGE(table, size, id, at, row_at, row) \
 	"SELECT seq, run_seq, run_id, type, payload, created_at, ns" \
-	" FROM run_events WHERE " id " = $1 AND " at " > $2 AND " at " <=" \
-	" (SELECT MAX(b.at) FROM (SELECT a.at, SUM(a.size) OVER" \
+	" FROM run_events WHERE " id " = $1 AND " row_at " > $2 AND " row_at \
+	" <= (SELECT MAX(b.at) FROM (SELECT a.at, SUM(a.size) OVER" \
 	" (ORDER BY a.at) - a.size AS before_it FROM (SELECT " at " AS at," \
-	" length(payload) AS size FROM run_events WHERE " id " = $1 AND " at \
-	" > $2 ORDER BY " at " LIMIT $3) a) b WHERE b.before_it < $4)" \
+	" length(" size ") AS size FROM " table " WHERE " id " = $1 AND " at \
+	" > $2 ORDER BY " at " LIMIT $3) a) b WHERE b.before_it < $4)" row \
 	" ORDER BY " at
+#define LOG_PAGE_LITE(id, at) LOG_PAGE("run_events", "payload", id, at, at, "")
+#define LOG_PAGE_PG(id, at) \
+	LOG_PAGE("run_log", "payloads", id, at, "row_" at, " AND " at " > $2") \
+	" LIMIT $3"
 
-SQL(LOG_THREAD, LOG_PAGE("thread_id", "seq"));
-SQL(LOG_RUN, LOG_PAGE("run_id", "run_seq"));
+SQL_BOTH(LOG_THREAD, LOG_PAGE_LITE("thread_id", "seq"),
+    LOG_PAGE_PG("thread_id", "seq"));
+SQL_BOTH(LOG_RUN, LOG_PAGE_LITE("run_id", "run_seq"),
+    LOG_PAGE_PG("run_id", "run_seq"));
 
 SUSPENDS enum as_status
 log_read(struct store *store, enum log_of of, struct uuid id, int64_t after,

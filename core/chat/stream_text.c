@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/run/event.h"
+#include "core/run/run_log.h"
 
 /* See stream_text.h.  There are a few of them at most, so a list will do. */
 
@@ -143,23 +144,42 @@ texts_note(struct open_texts *ts, const char *type, struct uuid run_id,
 
 /* ---- The log ------------------------------------------------------- */
 
-#define LAST_OF(what, at) \
+#define MESSAGE_TYPES " ('message_start', 'message_reset', 'message_end')"
+#define LAST_OF(what, at, rows) \
 	"SELECT e.run_id, e.ns, e.type, e.payload FROM run_events e" \
-	" WHERE e." what " AND e." at " <= $2 AND e.type IN" \
-	" ('message_start', 'message_reset', 'message_end')" \
-	" ORDER BY e." at " DESC LIMIT 1"
+	" WHERE e." what rows " AND e." at \
+	" <= $2 AND e.type IN" MESSAGE_TYPES " ORDER BY e." at " DESC LIMIT 1"
 
 /* Each run's last word about a message; it may be that one is over. */
-SQL(LAST_IN_RUN, LAST_OF("run_id = $1", "run_seq"));
-SQL(LAST_IN_THREAD,
+SQL_BOTH(LAST_IN_RUN, LAST_OF("run_id = $1", "run_seq", ""),
+    LAST_OF("run_id = $1", "run_seq",
+	" AND e.row_run_seq IN (" LOG_ROWS_OF_MESSAGES("run_id", "run_seq",
+	    "") ")"));
+
+#define SUBAGENTS \
+	" FROM (SELECT id FROM runs WHERE thread_id = $1" \
+	" AND parent_run_id IS NOT NULL ORDER BY id DESC LIMIT $3) r"
+#define AND_OF_THREAD(rows) \
+	" UNION ALL SELECT * FROM (" LAST_OF("thread_id = $1 AND e.ns = ''", \
+	    "seq", rows) ") y"
+
+SQL_BOTH(LAST_IN_THREAD,
     "SELECT e.run_id, e.ns, e.type, e.payload FROM (SELECT r.id,"
     " (SELECT l.run_seq FROM run_events l WHERE l.run_id = r.id AND l.seq <= $2"
-    " AND l.type IN ('message_start', 'message_reset', 'message_end')"
-    " ORDER BY l.run_seq DESC LIMIT 1) AS at FROM (SELECT id FROM runs"
-    " WHERE thread_id = $1 AND parent_run_id IS NOT NULL ORDER BY id DESC"
-    " LIMIT $3) r) x CROSS JOIN run_events e WHERE e.run_id = x.id"
-    " AND e.run_seq = x.at UNION ALL SELECT * FROM (" LAST_OF(
-	"thread_id = $1 AND e.ns = ''", "seq") ") y");
+    " AND l.type IN" MESSAGE_TYPES
+    " ORDER BY l.run_seq DESC LIMIT 1) AS at" SUBAGENTS
+    ") x CROSS JOIN run_events e WHERE e.run_id = x.id"
+    " AND e.run_seq = x.at" AND_OF_THREAD(""),
+    "SELECT e.run_id, e.ns, e.type, e.payload" SUBAGENTS
+    " CROSS JOIN LATERAL (SELECT e.run_id, e.ns, e.type, e.payload"
+    " FROM run_events e WHERE e.run_id = r.id AND e.row_run_seq IN"
+    " (SELECT l.run_seq FROM run_log l WHERE l.run_id = r.id"
+    " AND l.seq - l.n_events < $2" LOG_TELLS_OF_MESSAGES
+    " ORDER BY l.run_seq DESC LIMIT 2) AND e.seq <= $2"
+    " AND e.type IN" MESSAGE_TYPES
+    " ORDER BY e.run_seq DESC LIMIT 1) e" AND_OF_THREAD(
+	" AND e.row_seq IN (" LOG_ROWS_OF_MESSAGES("thread_id", "seq",
+	    " AND l.ns = ''") ")"));
 
 static SUSPENDS enum as_status
 find(struct store *store, struct sql *sql, const struct sql_arg *args, int n,

@@ -255,6 +255,7 @@ tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_child
 tests_integration_t_child_SOURCES = tests/integration/t_child.c
 tests_integration_t_child_LDADD = $(PLUG_TEST_LIBS)
+
 check_LTLIBRARIES += tests/integration/plug/toolkit_offers.la
 tests_integration_plug_toolkit_offers_la_SOURCES = \
 	tests/integration/plug/offers.c
@@ -268,6 +269,7 @@ tests_integration_t_offer_LDADD = $(PLUG_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_grant
 tests_integration_t_grant_SOURCES = tests/integration/t_grant.c
 tests_integration_t_grant_LDADD = $(PLUG_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_services
 tests_integration_t_services_SOURCES = tests/integration/t_services.c \
 	tests/integration/tls_peer.c tests/integration/tls_peer.h

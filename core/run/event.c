@@ -42,6 +42,30 @@ event_list_clear(struct event_list *l)
 	memset(l, 0, sizeof(*l));
 }
 
+void
+event_texts_write(struct event_texts *t, const struct event_list *l)
+{
+	buf_add_char(&t->types, '[');
+	buf_add_char(&t->payloads, '[');
+	for (int i = 0; i < l->n; i++) {
+		buf_add_str(&t->types, i > 0 ? ",\"" : "\"");
+		buf_add_str(&t->types, l->items[i].type);
+		buf_add_char(&t->types, '"');
+		if (i > 0)
+			buf_add_char(&t->payloads, ',');
+		buf_add_str(&t->payloads, l->items[i].body);
+	}
+	buf_add_char(&t->types, ']');
+	buf_add_char(&t->payloads, ']');
+}
+
+void
+event_texts_free(struct event_texts *t)
+{
+	buf_free(&t->types);
+	buf_free(&t->payloads);
+}
+
 /* Not printf: a frame is made for every piece of text that is shown. */
 static void
 add_id(struct buf *b, const char *member, struct uuid id)

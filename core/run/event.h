@@ -30,6 +30,17 @@ void event_list_add(struct event_list *l, const char *type, struct buf *body);
 void event_list_clear(struct event_list *l);
 void event_list_truncate(struct event_list *l, int n); /* keeps the first n */
 
+/*
+ * As a row of the log holds them: two JSON lists, of their types and of their
+ * bodies, which stay byte for byte as they are.
+ */
+struct event_texts {
+	struct buf types, payloads;
+};
+
+void event_texts_write(struct event_texts *t, const struct event_list *l);
+void event_texts_free(struct event_texts *t);
+
 #define EVENT_NS ",\"ns\":" /* in the head of a subagent's frames */
 
 /* A frame; seq and run_seq 0: a live one. */

@@ -39,7 +39,7 @@ librun_la_SOURCES = \
 	core/run/run_queue.c \
 	core/run/run_read.c core/run/run_store_sql.c \
 	core/run/run_metrics.c core/run/run_metrics.h \
-	core/run/run_outbox.c core/run/run_outbox.h \
+	core/run/run_log.h core/run/run_outbox.c core/run/run_outbox.h \
 	core/run/run_store.c core/run/run_store.h core/run/run_store_impl.h \
 	core/run/run_store_child.c core/run/run_store_child.h \
 	core/run/run_store_park.c core/run/run_store_park.h \

@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "core/run/run_branch.h"
+#include "core/run/run_log.h"
 #include "core/run/run_store_impl.h"
 
 /*
@@ -52,10 +53,10 @@ SQL(STAGE_MESSAGE,
     " 'user', $5, $6, 'staged', $7, $8 FROM runs r WHERE " OURS);
 
 /* Of any run of the thread; its row is as it shall be. */
-SQL(OTHER_EVENT,
-    "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id,"
-    " step, ns, type, fence, payload, created_at) SELECT x.id, $4,"
-    " x.thread_id, $5, x.tenant_id, x.step, '', $6, x.fence, $7, $8"
+LOG_ADD(OTHER_EVENT,
+    "run_id, run_seq, thread_id, seq, tenant_id, step, ns, fence, created_at",
+    "x.id, $4, x.thread_id, $5, x.tenant_id, x.step, '', x.fence, $8", "$6",
+    "$7",
     " FROM runs r JOIN runs x ON x.thread_id = r.thread_id WHERE " OURS
     " AND x.id = $3");
 

@@ -54,11 +54,13 @@ fork_tools(struct batch *b, const struct run_create *c)
 	}
 }
 
-SQL(INSERT_FORK,
-    "INSERT INTO checkpoints (thread_id, ns, checkpoint_id, tenant_id,"
-    " parent_id, run_id, step, source, manifest, state_hash, created_at)"
-    " SELECT r.thread_id, '', r.id, r.tenant_id, $2, r.id, 0, 'fork', $3, $4,"
-    " $5 FROM runs r WHERE r.id = $1");
+#define FORK_INTO(table) \
+	"INSERT INTO " table " (thread_id, ns, checkpoint_id, tenant_id," \
+	" parent_id, run_id, step, source, manifest, state_hash, created_at)" \
+	" SELECT r.thread_id, '', r.id, r.tenant_id, $2, r.id, 0, 'fork', $3," \
+	" $4, $5 FROM runs r WHERE r.id = $1"
+
+SQL_BOTH(INSERT_FORK, FORK_INTO("checkpoints"), FORK_INTO("checkpoints_apart"));
 
 void
 run_branch_add_fork(struct batch *b, const struct run_create *c)

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/run/run_branch.h"
+#include "core/run/run_log.h"
 #include "core/run/run_store_impl.h"
 
 /* What the engine reads before it decides; see run_store.h. */
@@ -29,32 +30,44 @@
  * What was last said of its state, unless whoever was to work on it then was
  * lost: that moves the fence once more.  Not asked for on the first claim.
  */
-#define LAST_STATUS_OF_R \
+#define LAST_STATUS_OF_R(row) \
 	" CASE WHEN r.fence > 1 THEN (SELECT CASE WHEN e.fence >= r.fence - 1" \
-	" THEN e.payload END FROM run_events e WHERE e.run_id = r.id" \
+	" THEN e.payload END FROM run_events e WHERE e.run_id = r.id" row \
 	" AND e.type = 'run_status' ORDER BY e.run_seq DESC LIMIT 1) END"
+#define IN_LAST_ROW \
+	" AND e.row_run_seq = (SELECT MAX(l.run_seq) FROM run_log l" \
+	" WHERE l.run_id = r.id AND " LOG_TELLS_OF("run_status") ")"
 
-SQL(RUN_STATE,
-    "SELECT r.id, r.thread_id, r.agent_id, r.tenant_id, r.user_id,"
-    " r.last_commit_id, r.status, r.fence, r.step, r.owner_epoch,"
-    " r.deadline_at, r.created_at, t.head_seq, r.head_seq, t.next_msg_seq,"
-    " r.checkpoint_id, r.model, r.correlation_id, r.traceparent,"
-    " r.cancel_mode, r.usage, now_us(), r.budget, r.error_code, r.attempt,"
-    " r.version, r.used_cost_micros, r.crash_count, r.crash_step,"
-    " (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = r.thread_id"
-    " AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id),"
-    " r.kind, r.class, r.origin,"
-    " r.branch_leaf, r.branch_before, r.beside,"
-    " CASE WHEN r.branch_leaf IS NOT NULL THEN COALESCE((SELECT m.id FROM"
-    " messages m WHERE m.run_id = r.id AND m.state IN ('final', 'interrupted')"
-    " ORDER BY m.sequence DESC LIMIT 1), r.branch_leaf) END,"
-    " r.forked_from_run, r.fork_mode,"
-    " r.checkpoint_ns, r.pending_children, r.parent_run_id,"
-    " r.parent_call_id, p.status, p.head_seq, p.pending_children, p.budget,"
-    " p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = r.root_run_id),"
-    " r.multitask, t.active_run_id, t.active_leaf," QUEUE_OF_R
-    "," LAST_STATUS_OF_R " FROM runs r JOIN threads t ON t.id = r.thread_id"
-    " LEFT JOIN runs p ON p.id = r.parent_run_id WHERE r.id = $1");
+#define RUN_STATE_WITH(status) \
+	"SELECT r.id, r.thread_id, r.agent_id, r.tenant_id, r.user_id," \
+	" r.last_commit_id, r.status, r.fence, r.step, r.owner_epoch," \
+	" r.deadline_at, r.created_at, t.head_seq, r.head_seq, " \
+	"t.next_msg_seq," \
+	" r.checkpoint_id, r.model, r.correlation_id, r.traceparent," \
+	" r.cancel_mode, r.usage, now_us(), r.budget, r.error_code, " \
+	"r.attempt," \
+	" r.version, r.used_cost_micros, r.crash_count, r.crash_step," \
+	" (SELECT c.state_hash FROM checkpoints c WHERE c.thread_id = " \
+	"r.thread_id" \
+	" AND c.ns = r.checkpoint_ns AND c.checkpoint_id = r.checkpoint_id)," \
+	" r.kind, r.class, r.origin," \
+	" r.branch_leaf, r.branch_before, r.beside," \
+	" CASE WHEN r.branch_leaf IS NOT NULL THEN COALESCE((SELECT m.id FROM" \
+	" messages m WHERE m.run_id = r.id AND m.state IN ('final', " \
+	"'interrupted')" \
+	" ORDER BY m.sequence DESC LIMIT 1), r.branch_leaf) END," \
+	" r.forked_from_run, r.fork_mode," \
+	" r.checkpoint_ns, r.pending_children, r.parent_run_id," \
+	" r.parent_call_id, p.status, p.head_seq, p.pending_children, " \
+	"p.budget," \
+	" p.checkpoint_ns, (SELECT k.kind FROM runs k WHERE k.id = " \
+	"r.root_run_id)," \
+	" r.multitask, t.active_run_id, t.active_leaf," QUEUE_OF_R "," status \
+	" FROM runs r JOIN threads t ON t.id = r.thread_id" \
+	" LEFT JOIN runs p ON p.id = r.parent_run_id WHERE r.id = $1"
+
+SQL_BOTH(RUN_STATE, RUN_STATE_WITH(LAST_STATUS_OF_R("")),
+    RUN_STATE_WITH(LAST_STATUS_OF_R(IN_LAST_ROW)));
 
 static const char *
 text_in(struct arena *arena, const struct rows *rows, int row, int col)
@@ -373,16 +386,21 @@ run_sql_effects(void *arg, struct uuid run_id, struct arena *arena,
 	return tools_read(arg, &EFFECTS, args, 1, arena, out, n, err);
 }
 
-#define OPEN_EVENTS \
-	" AND type IN ('message_start', 'message_reset', 'message_end')"
+#define OPEN_IN(what, at, rows) \
+	"SELECT type, payload FROM run_events WHERE " what rows " AND " at \
+	" <= $2 AND type IN ('message_start', 'message_reset'," \
+	" 'message_end') ORDER BY " at " DESC LIMIT 1"
 
 /* Of the thread's own messages: those of subagents are only shown as a whole. */
-SQL(OPEN_IN_THREAD,
-    "SELECT type, payload FROM run_events WHERE thread_id = $1 AND ns = ''"
-    " AND seq <= $2" OPEN_EVENTS " ORDER BY seq DESC LIMIT 1");
+SQL_BOTH(OPEN_IN_THREAD, OPEN_IN("thread_id = $1 AND ns = ''", "seq", ""),
+    OPEN_IN("thread_id = $1", "seq",
+	" AND row_seq IN (" LOG_ROWS_OF_MESSAGES("thread_id", "seq",
+	    " AND l.ns = ''") ")"));
 
-SQL(OPEN_IN_RUN, "SELECT type, payload FROM run_events WHERE run_id = $1 AND "
-		 "run_seq <= $2" OPEN_EVENTS " ORDER BY run_seq DESC LIMIT 1");
+SQL_BOTH(OPEN_IN_RUN, OPEN_IN("run_id = $1", "run_seq", ""),
+    OPEN_IN("run_id = $1", "run_seq",
+	" AND row_run_seq IN (" LOG_ROWS_OF_MESSAGES("run_id", "run_seq",
+	    "") ")"));
 
 SUSPENDS enum as_status
 run_sql_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
@@ -411,10 +429,15 @@ run_sql_open_message(void *arg, bool by_run, struct uuid id, int64_t at,
 	return st;
 }
 
-SQL(BY_CLIENT_ID,
-    "SELECT m.id, m.run_id, (SELECT e.seq FROM run_events e"
-    " WHERE e.run_id = m.run_id AND e.run_seq = 1) FROM messages m"
-    " WHERE m.thread_id = $1 AND m.client_message_id = $2");
+#define BY_CLIENT_ID_WITH(first) \
+	"SELECT m.id, m.run_id, (SELECT " first ") FROM messages m" \
+	" WHERE m.thread_id = $1 AND m.client_message_id = $2"
+
+SQL_BOTH(BY_CLIENT_ID,
+    BY_CLIENT_ID_WITH("e.seq FROM run_events e WHERE e.run_id = m.run_id"
+		      " AND e.run_seq = 1"),
+    BY_CLIENT_ID_WITH("l.seq - l.n_events + 1 FROM run_log l WHERE l.run_id"
+		      " = m.run_id ORDER BY l.run_seq LIMIT 1"));
 
 SUSPENDS enum as_status
 run_sql_by_client_id(void *arg, struct uuid thread_id,

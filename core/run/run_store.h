@@ -9,9 +9,9 @@
  * repeats what it believes (status, fence, step, the heads of the logs) in its
  * own statement; a belief that has become wrong is AS_CONFLICT with nothing
  * written.  Only the files behind this header write threads, messages, runs,
- * run_events, checkpoints, tool_invocations and jobs: run_store_sql.c, its body
- * for PostgreSQL run_store_pg.c, and run_node.c and run_claim.c for who may
- * work on what.
+ * the log (run_log.h), checkpoints, tool_invocations and jobs:
+ * run_store_sql.c, its body for PostgreSQL run_store_pg.c, and run_node.c and
+ * run_claim.c for who may work on what.
  *
  * Callers know the heads of thread and run beforehand, so every event and
  * message is composed with its final numbers before it is written.
@@ -252,7 +252,7 @@ struct run_commit {
 	/* From blocked to queued: the place of its message in the history. */
 	const struct run_message *unstaged;
 	struct run_branch branch; /* as in run_unblock */
-	struct uuid checkpoint_id; /* nil: none */
+	struct uuid checkpoint_id; /* nil: none; told by an event */
 	/* Its own last one; nil: the head of the thread, or none of a subagent. */
 	struct uuid checkpoint_parent;
 	const char *checkpoint_manifest;

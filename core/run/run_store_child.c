@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/run/run_log.h"
 #include "core/run/run_store_impl.h"
 
 /* See run_store_child.h; the same statements on both databases. */
@@ -71,10 +72,9 @@ SQL(CHILD_MESSAGE,
     " SELECT $3, r.tenant_id, r.thread_id, $4, $5, $6, 0, 0, $7, $8, $9, $10,"
     " $11" OURS);
 
-SQL(CHILD_EVENT,
-    "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id, step,"
-    " ns, type, fence, payload, created_at)"
-    " SELECT $3, $4, r.thread_id, $5, r.tenant_id, 0, $6, $7, 0, $8, $9" OURS);
+LOG_ADD(CHILD_EVENT,
+    "run_id, run_seq, thread_id, seq, tenant_id, step, ns, fence, created_at",
+    "$3, $4, r.thread_id, $5, r.tenant_id, 0, $6, 0, $9", "$7", "$8", OURS);
 
 static void
 add_child(struct batch *b, const struct run_commit *c,
@@ -123,11 +123,11 @@ SQL(TELL_RUN,
     " AND id IN (SELECT r.parent_run_id FROM runs r WHERE r.id = $1"
     " AND r.last_commit_id = $2)");
 
-SQL(TELL_EVENT,
-    "INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id, step,"
-    " ns, type, fence, payload, created_at)"
-    " SELECT p.id, $3, p.thread_id, $4, p.tenant_id, p.step, p.checkpoint_ns,"
-    " $5, p.fence, $6, $7" PARENT);
+LOG_ADD(TELL_EVENT,
+    "run_id, run_seq, thread_id, seq, tenant_id, step, ns, fence, created_at",
+    "p.id, $3, p.thread_id, $4, p.tenant_id, p.step, p.checkpoint_ns, p.fence,"
+    " $7",
+    "$5", "$6", PARENT);
 
 /* One that is to end has its job already. */
 SQL(TELL_JOB,

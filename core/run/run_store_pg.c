@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/json_write.h"
+#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/run/run_branch.h"
 #include "core/run/run_outbox.h"
@@ -21,8 +22,8 @@
  *
  * Two requests of a set never have the same thread.  Each part takes the arrays
  * that it needs, for the server copies what it carries along.  Events cross as
- * two arrays, the one message of most commits as parameters, other lists as
- * JSON with payloads as strings, so that their bytes come out as they went in.
+ * they are stored, the one message of most commits as parameters, other lists
+ * as JSON.
  *
  * $1 to $21 are the same in all statements: see args_common.
  */
@@ -32,17 +33,19 @@
 #define JOIN_REQUESTS(arrays, names) \
 	" JOIN " WITH_REQUESTS(arrays, names) " ON i.n = g.n"
 
-#define EVENTS_FROM \
-	" INSERT INTO run_events (run_id, run_seq, thread_id, seq, tenant_id," \
-	" step, ns, type, fence, payload, created_at)" \
-	" SELECT g.run_id, i.run_seq + e.n - 1, g.thread_id, i.seq + e.n - 1," \
-	" g.tenant_id, g.step, g.ns, e.type, g.fence, e.body, g.at FROM " \
-	"g" JOIN_REQUESTS("$3::bigint[], $4::bigint[], $6::text[], " \
-			  "$7::text[]", \
-	    "run_seq, seq, types, bodies") ", unnest(i.types::text[], " \
-					   "i.bodies::text[])" \
-					   " WITH ORDINALITY e (type, body, " \
-					   "n)"
+#define LOG_COLUMNS \
+	"run_id, run_seq, thread_id, seq, n_events, tenant_id, step, ns," \
+	" fence, types, payloads, created_at"
+#define LOG_VALUES \
+	" g.run_id, i.head, g.thread_id, i.seq + i.head - i.run_seq," \
+	" i.head - i.run_seq + 1, g.tenant_id, g.step, g.ns, g.fence," \
+	" i.types, i.payloads, g.at"
+/* head: the run's run_seq when all of its events are written. */
+#define LOG_FROM(head, arrays, names) \
+	" FROM g" JOIN_REQUESTS("$3::bigint[], $4::bigint[], $6::text[], " \
+				"$7::text[], " head "::bigint[]" arrays, \
+	    "run_seq, seq, types, payloads, head" names) " WHERE i.head >= " \
+							 "i.run_seq"
 
 #define MESSAGES_INTO \
 	" INSERT INTO messages (id, tenant_id, thread_id, sequence, run_id," \
@@ -67,51 +70,10 @@
 
 /* ---- Arguments ----------------------------------------------------- */
 
-/* Text as an element of an array in PostgreSQL's notation. */
-static void
-array_add(struct buf *b, const char *text)
-{
-	size_t n;
-
-	buf_add_char(b, b->len == 0 ? '{' : ',');
-	buf_add_char(b, '"');
-	for (;; text += n) {
-		n = strcspn(text, "\"\\");
-		buf_add(b, text, n);
-		if (text[n] == '\0')
-			break;
-		buf_add_char(b, '\\');
-		buf_add_char(b, text[n++]);
-	}
-	buf_add_char(b, '"');
-}
-
-struct event_arrays {
-	struct buf types, bodies;
-};
-
-static void
-events_write(struct event_arrays *a, const struct event_list *events)
-{
-	for (int i = 0; i < events->n; i++) {
-		array_add(&a->types, events->items[i].type);
-		array_add(&a->bodies, events->items[i].body);
-	}
-	buf_add_str(&a->types, events->n > 0 ? "}" : "{}");
-	buf_add_str(&a->bodies, events->n > 0 ? "}" : "{}");
-}
-
-static void
-events_free(struct event_arrays *a)
-{
-	buf_free(&a->types);
-	buf_free(&a->bodies);
-}
-
 static void
 args_common(struct sql_arg args[COMMON_ARGS], struct uuid thread_id,
     struct uuid run_id, const struct run_heads *heads, int64_t now_us,
-    const struct event_arrays *events, const struct run_message *m)
+    const struct event_texts *events, const struct run_message *m)
 {
 	struct sql_arg list[COMMON_ARGS] = {
 		SQL_UUID(thread_id),
@@ -120,7 +82,7 @@ args_common(struct sql_arg args[COMMON_ARGS], struct uuid thread_id,
 		SQL_INT(heads->seq + 1),
 		SQL_INT(now_us),
 		sql_textn(events->types.data, events->types.len),
-		sql_textn(events->bodies.data, events->bodies.len),
+		sql_textn(events->payloads.data, events->payloads.len),
 		sql_uuid_or_null(m->id),
 		SQL_INT(m->sequence),
 		SQL_INT(m->step),
@@ -353,8 +315,11 @@ guarded_batch(struct store *store, struct batch *b, struct error *err)
 #define JOB_FROM " FROM g" JOIN_REQUESTS(JOB_ARRAYS, JOB_NAMES) ")"
 
 #define CREATE_WITH(thread) \
-	thread INSERT_RUN ", m AS (" MESSAGE_FROM "), e AS (" EVENTS_FROM \
-			  ")" INSERT_JOB " SELECT n FROM g"
+	thread INSERT_RUN \
+	    ", m AS (" MESSAGE_FROM \
+	    "), e AS (INSERT INTO run_log (" LOG_COLUMNS \
+	    ") SELECT" LOG_VALUES LOG_FROM("$29", "", "") ")" INSERT_JOB \
+							  " SELECT n FROM g"
 
 static struct sql CREATE = { .postgres = CREATE_WITH(TAKE_THREAD),
 	.is_set = true };
@@ -421,14 +386,14 @@ SUSPENDS enum as_status
 run_store_pg_create(struct store *store, const struct run_create *c,
     struct error *err)
 {
-	struct event_arrays events = { 0 };
+	struct event_texts events = { 0 };
 	struct run_message message = c->message;
 	struct sql_arg args[CREATE_ARGS];
 	enum as_status st;
 
 	/* The guard looks at it also if there is no message. */
 	message.sequence = c->heads.msg_seq;
-	events_write(&events, c->events);
+	event_texts_write(&events, c->events);
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, &message);
 	create_args(c, args + COMMON_ARGS);
@@ -437,7 +402,7 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	else
 		st = guarded(store, c->new_thread ? &CREATE_NEW : &CREATE, args,
 		    CREATE_ARGS, err);
-	events_free(&events);
+	event_texts_free(&events);
 	return st;
 }
 
@@ -500,32 +465,37 @@ run_store_pg_create(struct store *store, const struct run_create *c,
 	" $54::uuid[], $56::uuid[]"
 #define MOVE_NAMES \
 	"head_seq, next_msg_seq, keeps, status, leaf, head_checkpoint"
+#define MOVE_COLUMNS \
+	"i.head_seq, i.next_msg_seq, i.keeps, i.status, i.leaf," \
+	" i.head_checkpoint"
+/* OFFSET 0: who is who is found before the threads are, not once for each. */
 #define MOVE_THREAD \
 	", t AS (UPDATE threads SET head_seq = i.head_seq," \
-	" next_msg_seq = i.next_msg_seq, updated_at = g.at," \
+	" next_msg_seq = i.next_msg_seq, updated_at = i.at," \
 	" version = version + 1," \
 	" status = COALESCE(i.status, threads.status)," \
 	" active_run_id = CASE WHEN i.keeps THEN active_run_id END," \
 	" head_checkpoint_id = COALESCE(i.head_checkpoint," \
 	" threads.head_checkpoint_id)," \
-	" active_leaf = COALESCE(i.leaf, active_leaf) FROM g" JOIN_REQUESTS( \
-	    MOVE_ARRAYS, MOVE_NAMES) " WHERE threads.id = g.thread_id)"
+	" active_leaf = COALESCE(i.leaf, active_leaf)" \
+	" FROM (SELECT g.thread_id, g.at, " MOVE_COLUMNS \
+	" FROM g" JOIN_REQUESTS(MOVE_ARRAYS, \
+	    MOVE_NAMES) " OFFSET 0) i WHERE threads.id = i.thread_id)"
 
-#define CHECKPOINT_ARRAYS "$28::uuid[], $43::text[], $44::bytea[], $55::uuid[]"
-#define CHECKPOINT_NAMES "id, manifest, state_hash, parent_id"
-#define INSERT_CHECKPOINT \
-	", c AS (INSERT INTO checkpoints (thread_id, ns, checkpoint_id," \
-	" tenant_id, parent_id, run_id, step, source, manifest," \
-	" state_hash, created_at) SELECT g.thread_id, g.ns, i.id," \
-	" g.tenant_id, CASE WHEN g.ns = ''" \
+/* The row of the log is that of the checkpoint, too. */
+#define COMMIT_LOG \
+	", e AS (INSERT INTO run_log (" LOG_COLUMNS \
+	", checkpoint_id, parent_id, manifest, state_hash) SELECT" LOG_VALUES \
+	", i.id, CASE WHEN g.ns = '' AND i.id IS NOT NULL" \
 	" THEN COALESCE(i.parent_id, g.head_checkpoint_id)" \
-	" ELSE i.parent_id END, g.run_id, g.step, 'loop'," \
-	" i.manifest, i.state_hash, g.at FROM g" JOIN_REQUESTS( \
-	    CHECKPOINT_ARRAYS, CHECKPOINT_NAMES) " WHERE i.id IS NOT NULL)"
+	" ELSE i.parent_id END, i.manifest," \
+	" CASE WHEN i.id IS NOT NULL THEN i.state_hash END" LOG_FROM("$27", \
+	    ", $28::uuid[], $43::text[], $44::bytea[], $55::uuid[]", \
+	    ", id, manifest, state_hash, parent_id") ")"
 
 #define COMMIT_WITH(messages, parts) \
-	GUARD_RUN MOVE_THREAD INSERT_CHECKPOINT \
-	    ", m AS (" messages "), e AS (" EVENTS_FROM ")," parts \
+	GUARD_RUN MOVE_THREAD COMMIT_LOG \
+	    ", m AS (" messages ")," parts \
 	    " j AS (DELETE FROM jobs USING g WHERE g.ends" \
 	    " AND jobs.kind = 'run' AND jobs.run_id = g.run_id)" \
 	    " SELECT n FROM g"
@@ -733,16 +703,17 @@ run_store_pg_commit(struct store *store, const struct run_commit *c,
 	bool plain = c->n_messages == 1 && c->n_tools_new == 0 &&
 		     c->n_tools_done == 0 && !c->void_messages &&
 		     !run_store_parks(c) && !run_store_has_child(c);
-	struct event_arrays events = { 0 };
+	struct event_texts events = { 0 };
 	struct sql_arg args[COMMIT_ARGS];
 	enum as_status st;
 
-	events_write(&events, c->events);
+	MUST(uuid_is_nil(c->checkpoint_id) || c->events->n > 0);
+	event_texts_write(&events, c->events);
 	args_common(args, c->thread_id, c->run_id, &c->heads, c->now_us,
 	    &events, plain ? &c->messages[0] : &none);
 	plain_args(c, args + COMMON_ARGS);
 	st = plain ? commit_plain(store, c, args, err)
 		   : commit_lists(store, c, args, err);
-	events_free(&events);
+	event_texts_free(&events);
 	return st;
 }

@@ -51,6 +51,10 @@ check_PROGRAMS += tests/integration/t_guest
 tests_integration_t_guest_SOURCES = tests/integration/t_guest.c
 tests_integration_t_guest_LDADD = $(STORE_TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_upgrade
+tests_integration_t_upgrade_SOURCES = tests/integration/t_upgrade.c
+tests_integration_t_upgrade_LDADD = $(STORE_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_migrate
 tests_integration_t_migrate_SOURCES = tests/integration/t_migrate.c
 tests_integration_t_migrate_LDADD = $(STORE_TEST_LIBS)

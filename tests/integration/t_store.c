@@ -550,6 +550,67 @@ test_clock(void)
 
 /* ---- The log is append-only ---------------------------------------- */
 
+/* A row of one event, of three, or what a test wants to be refused. */
+static const char *const log_lite[] = {
+	"INSERT INTO run_events (run_id, run_seq, tenant_id, thread_id, seq,"
+	" type, payload, created_at) SELECT id, 1, id, id, 5, 'x', '{}', 1"
+	" FROM tenants",
+	"INSERT INTO run_events (run_id, run_seq, tenant_id, thread_id, seq,"
+	" type, payload, created_at) SELECT t.id, x.n + 1, t.id, t.id, x.n + 5,"
+	" x.type, x.body, 1 FROM tenants t, (SELECT 1 AS n, 'a' AS type,"
+	" '{\"s\": \"\\u00e4, [\"}' AS body UNION ALL SELECT 2, 'b',"
+	" '{\"n\":1.50e1}' UNION ALL SELECT 3, 'c', '{}') x",
+	"UPDATE run_events SET payload = ''",
+	"DELETE FROM run_events",
+};
+static const char *const log_pg[] = {
+	"INSERT INTO run_log (run_id, run_seq, tenant_id, thread_id, seq,"
+	" n_events, types, payloads, created_at) SELECT id, 1, id, id, 5, 1,"
+	" '[\"x\"]', '[{}]', 1 FROM tenants",
+	"INSERT INTO run_log (run_id, run_seq, tenant_id, thread_id, seq,"
+	" n_events, types, payloads, created_at) SELECT id, 4, id, id, 8, 3,"
+	" '[\"a\",\"b\",\"c\"]',"
+	" '[{\"s\": \"\\u00e4, [\"},{\"n\":1.50e1},{}]', 1 FROM tenants",
+	"UPDATE run_log SET payloads = '[]'",
+	"DELETE FROM run_log",
+};
+
+static enum as_status
+log_do(int what, struct rows **out)
+{
+	bool lite = env.dialect == STORE_SQLITE;
+
+	return store_db_run(env.db, lite ? log_lite[what] : log_pg[what], NULL,
+	    0, out, NULL);
+}
+
+/* However it is stored, it is read event by event, byte for byte. */
+static void
+test_log_read(void)
+{
+	static const char *const types[] = { "x", "a", "b", "c" };
+	static const char *const bodies[] = { "{}", "{\"s\": \"\\u00e4, [\"}",
+		"{\"n\":1.50e1}", "{}" };
+	struct rows *r = NULL;
+
+	if (!env_ready())
+		return;
+	OK(log_do(0, NULL));
+	OK(log_do(1, NULL));
+	OK(store_db_run(env.db,
+	    "SELECT run_seq, seq, type, payload FROM run_events ORDER BY seq",
+	    NULL, 0, &r, NULL));
+	CU_ASSERT_EQUAL_FATAL(rows_count(r), 4);
+	for (int i = 0; i < 4; i++) {
+		CU_ASSERT_EQUAL(rows_int(r, i, 0), i + 1);
+		CU_ASSERT_EQUAL(rows_int(r, i, 1), i + 5);
+		CU_ASSERT_STRING_EQUAL(rows_text(r, i, 2), types[i]);
+		CU_ASSERT_STRING_EQUAL(rows_text(r, i, 3), bodies[i]);
+	}
+	rows_free(r);
+	CU_ASSERT_NOT_EQUAL(log_do(0, NULL), AS_OK); /* numbers are unique */
+}
+
 static void
 test_append_only(void)
 {
@@ -557,23 +618,16 @@ test_append_only(void)
 
 	if (!env_ready())
 		return;
-	OK(store_db_run(env.db,
-	    "INSERT INTO run_events (run_id, run_seq, tenant_id, thread_id, "
-	    "seq, type, payload, created_at) "
-	    "SELECT id, 1, id, id, 1, 'x', '{}', 1 FROM tenants",
-	    NULL, 0, NULL, NULL));
-	CU_ASSERT_NOT_EQUAL(store_db_run(env.db, "DELETE FROM run_events", NULL,
-				0, NULL, NULL),
-	    AS_OK);
-	CU_ASSERT_NOT_EQUAL(store_db_run(env.db,
-				"UPDATE run_events SET payload = ''", NULL, 0,
-				NULL, NULL),
-	    AS_OK);
+	CU_ASSERT_NOT_EQUAL(log_do(2, NULL), AS_OK);
+	CU_ASSERT_NOT_EQUAL(log_do(3, NULL), AS_OK);
 	OK(store_db_run(env.db,
 	    "INSERT INTO node_settings (key, value) VALUES ('gc_open', '1')",
 	    NULL, 0, NULL, NULL));
-	OK(store_db_run(env.db, "DELETE FROM run_events", NULL, 0, &r, NULL));
-	CU_ASSERT_EQUAL(rows_affected(r), 1);
+	OK(log_do(3, &r));
+	CU_ASSERT_TRUE(rows_affected(r) > 0);
+	rows_free(r);
+	OK(store_db_run(env.db, "SELECT 1 FROM run_events", NULL, 0, &r, NULL));
+	CU_ASSERT_EQUAL(rows_count(r), 0);
 	rows_free(r);
 	OK(store_db_run(env.db, "DELETE FROM node_settings", NULL, 0, NULL,
 	    NULL));
@@ -654,6 +708,7 @@ main(void)
 		{ "1,000 fibers, every fifth fails", test_many },
 		{ "deadline and cancel", test_early },
 		{ "the clock can be set", test_clock },
+		{ "the log, event by event", test_log_read },
 		{ "the log is append-only", test_append_only },
 		{ "a database that is only read", test_read_only },
 		CU_TEST_INFO_NULL,

@@ -432,7 +432,7 @@ commit_fill(struct commit *k, const struct model_run *r)
 		k->messages[i].state = "rolled_back";
 	tools_make(k, r);
 	items_make(k);
-	if (one_in(2))
+	if (k->events.n > 0 && one_in(2)) /* told by one */
 		checkpoint_make(c);
 	if (one_in(4))
 		c->checkpoint_parent = new_id();

@@ -1,0 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- min_compatible: 1
+--
+-- On PostgreSQL the events of a commit become one row.  Here a row costs little,
+-- and run_events stays the table that it is.
