@@ -63,12 +63,12 @@ int64_t child_memory(const struct plug *p);
 
 /*
  * As file_open, but nothing of the file runs here: a process of its own says
- * what it is.  Without a fiber it blocks.
+ * what it is.  It blocks for that time.
  */
-SUSPENDS struct plug_file *child_file_open(struct unit *u, const char *path,
+struct plug_file *child_file_open(struct unit *u, const char *path,
     char **sentence);
 /* What a process says of the image (child_ask.c); NULL, or a sentence. */
-SUSPENDS char *child_ask(struct unit *u, const char *path, int image,
+char *child_ask(struct unit *u, const char *path, int image,
     struct json_object **said);
 /* The values of the options in conf, for the other side; the caller puts. */
 struct json_object *child_options(const struct plug_file *f, const void *conf);

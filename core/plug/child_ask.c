@@ -14,14 +14,14 @@
 #include "core/plug/child.h"
 
 /*
- * Asks a process for the description of its file, and ends it.  This happens
- * before the loops run, when plugins are loaded, or on a fiber later.
+ * Asks a process for the description of its file, and ends it.  This blocks:
+ * it happens when plugins are loaded, and takes as long as mapping a file.
  */
 
 #ifdef FIBER_ASAN
-#define DESCRIBE_MS 30000
+#define DESCRIBE_MS 15000
 #else
-#define DESCRIBE_MS 10000
+#define DESCRIBE_MS 3000
 #endif
 
 struct asking {
@@ -60,33 +60,13 @@ asking_reads(struct asking *a)
 		a->over = true;
 }
 
-static void
-asking_wakes(int fd, int what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	fiber_wake(*(struct fiber_wait *)arg);
-}
-
 /* Until there is something to read, or it is late. */
-SUSPENDS static void
+static void
 asking_waits(struct asking *a, int64_t left_ms)
 {
 	struct pollfd fd = { .fd = a->wire.fd, .events = POLLIN };
-	struct loop *loop = loop_self();
-	struct loop_watch *w;
-	struct fiber_wait wait;
 
-	if (fiber_self() == NULL) {
-		poll(&fd, 1, (int)left_ms);
-		return;
-	}
-	wait = fiber_prepare();
-	w = loop_watch(loop, a->wire.fd, LOOP_READ, asking_wakes, &wait);
-	if (fiber_suspend(loop_now_ms(loop) + (uint64_t)left_ms) ==
-	    FIBER_CANCELED)
-		a->over = true;
-	loop_watch_free(w);
+	poll(&fd, 1, (int)left_ms);
 }
 
 /* It has no further use; *status is its end. */
