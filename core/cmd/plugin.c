@@ -9,8 +9,8 @@
 #include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 #include "core/cmd/plugin_check.h"
-#include "core/cmd/plugin_new.h"
 #include "core/cmd/plugin_live.h"
+#include "core/cmd/plugin_new.h"
 #include "core/cmd/settings.h"
 #include "core/loop/fiber.h"
 #include "core/plug/plug.h"
@@ -34,7 +34,8 @@ static const char usage[] =
     "or of all.  describe shows the options, tools and models of one plugin, "
     "by\n"
     "its name or by the path of its file.  new writes a\n"
-    "folder with a plugin of a kind (toolkit, llm, vector, auth) that builds and\n"
+    "folder with a plugin of a kind (toolkit, llm, vector, auth) that builds "
+    "and\n"
     "passes its tests, check sees whether one keeps the promises of the SDK.\n";
 
 /* ---- list ---------------------------------------------------------- */

@@ -109,40 +109,6 @@ check_tools(struct kit *k)
 	}
 }
 
-static bool
-grant_is_known(const char *word, size_t len)
-{
-	static const char *const whole[] = { "credential", "kv", "files",
-		"db" };
-	static const char *const prefixes[] = { "net:", "secret:", "process:" };
-	size_t i, n;
-
-	for (i = 0; i < N_ITEMS(whole); i++) {
-		if (strlen(whole[i]) == len && memcmp(whole[i], word, len) == 0)
-			return true;
-	}
-	for (i = 0; i < N_ITEMS(prefixes); i++) {
-		n = strlen(prefixes[i]);
-		if (len > n && memcmp(prefixes[i], word, n) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void
-check_grants(struct kit *k)
-{
-	const char *at = k->unit->file->about.grants;
-	size_t n;
-
-	for (; at != NULL && *at != '\0'; at += n) {
-		at += strspn(at, " ");
-		n = strcspn(at, " ");
-		if (n > 0 && !grant_is_known(at, n))
-			finding(k, RULE_grants, "'%.*s' is none", (int)n, at);
-	}
-}
-
 void
 describe_rules(struct kit *k)
 {
@@ -155,5 +121,4 @@ describe_rules(struct kit *k)
 		finding(k, RULE_documented, "the plugin has no version");
 	check_fields(k, p->options, "option");
 	check_tools(k);
-	check_grants(k);
 }

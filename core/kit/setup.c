@@ -16,7 +16,7 @@
  */
 
 static const char *const words_of_host[] = { "plugin", "enabled", "isolation",
-	"watch", "grants", NULL };
+	"grants", "effects", NULL };
 
 static bool
 load_conf(struct kit *k, const char *path)

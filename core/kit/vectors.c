@@ -123,23 +123,6 @@ direct_vector(struct as_call *call, const struct kit_op *op)
 	return v->drop(call, &c);
 }
 
-static bool
-has_stage(const struct as_vector *v, const char *stage)
-{
-	switch (stage[0]) {
-	case 'c':
-		return v->create != NULL;
-	case 'p':
-		return v->put != NULL;
-	case 'r':
-		return v->remove != NULL;
-	case 'd':
-		return v->drop != NULL;
-	default:
-		return v->put != NULL && v->search != NULL;
-	}
-}
-
 static void
 metric_add(struct kit *k, int metric, const char *name, uint32_t dim)
 {
@@ -150,8 +133,6 @@ metric_add(struct kit *k, int metric, const char *name, uint32_t dim)
 	size_t i;
 
 	for (i = 0; i < N_ITEMS(stages); i++) {
-		if (!has_stage(&k->unit->file->vector, stages[i]))
-			continue;
 		find = stages[i][0] == 'n' || stages[i][0] == 'f';
 		op = op_add(k, find ? KIT_SEARCH : KIT_VECTOR, OP_START,
 		    "%s%s (%s)", find ? "search " : "", stages[i], name);

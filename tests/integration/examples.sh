@@ -4,6 +4,7 @@
 # build, keep the promises of the SDK, do what their check.json expects, and are
 # taken by the host.
 set -u
+unset MAKEFLAGS MAKELEVEL MFLAGS
 src=$(cd "${srcdir:-.}" && pwd) build=$(cd "${builddir:-.}" && pwd)
 program=$build/agent-studio
 work=$(mktemp -d "${TMPDIR:-/tmp}/agent-studio-examples.XXXXXX")

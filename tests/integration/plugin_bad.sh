@@ -140,7 +140,7 @@ grep -q 'larger than 16 MiB' chat
 result $? 'an answer of 17 MiB is refused with its limit'
 grep -q 'not UTF-8' chat
 result $? 'an answer that is not UTF-8 is refused'
-grep -q 'may not reach undeclared.example: its .grants do not have' chat
+grep -q 'may not use ..net:undeclared.example..: its .grants do not have' chat
 result $? 'a host that was not declared is refused, and the remedy named'
 grep -q 'All three were refused' chat && grep -q 'Still here' chat
 result $? 'the thread stays usable'

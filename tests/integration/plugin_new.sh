@@ -5,6 +5,7 @@
 # The SDK is that of the tree; make installcheck does the same with an
 # installed one.
 set -u
+unset MAKEFLAGS MAKELEVEL MFLAGS
 src=$(cd "${srcdir:-.}" && pwd) build=$(cd "${builddir:-.}" && pwd)
 program=$build/agent-studio
 work=$(mktemp -d "${TMPDIR:-/tmp}/agent-studio-new.XXXXXX")

@@ -440,7 +440,7 @@ check_failures(struct plug_env *env, int place)
 	expect_fail(env, place, "echo", "{\"txt\":\"\"}", AS_INVALID, "txt");
 	expect_fail(env, place, "echo", "{\"text\":5}", AS_INVALID, "text");
 	expect_fail(env, place, "unbound", "{\"n\":1}", AS_FORBIDDEN,
-	    "may not have tables: its .grants do not have \"db\"");
+	    "may not use \"db\": its .grants do not have that");
 	expect_fail(env, place, "unbound", "{\"n\":4}", AS_UNSUPPORTED,
 	    "people can only be asked by a tool that a run has called");
 }

@@ -116,7 +116,8 @@ static SUSPENDS void
 is_forbidden(struct plug_env *p, const char *step, const char *word)
 {
 	char *text = play(p, "servicesno_play", step);
-	char *want = xasprintf(".grants do not have \\\"%s\\\"", word);
+	char *want = xasprintf(
+	    "may not use \\\"%s\\\": its .grants do not have that", word);
 
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, want));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"st\":3"));
@@ -495,7 +496,8 @@ body_programs(struct plug_env *p)
 	says(p, "{\"op\":\"run\",\"argv\":[\"none\"]}",
 	    "set plugins.toolkit_services.programs.none to its path");
 	says(p, "{\"op\":\"run\",\"argv\":[\"/bin/sh\"]}",
-	    ".grants do not have \\\"process:/bin/sh\\\"");
+	    "may not use \\\"process:/bin/sh\\\": its .grants do not have "
+	    "that");
 	says(p, "{\"op\":\"run\",\"argv\":[]}", "no name of a program");
 	says(p, "{\"op\":\"wait\"}", "no program");
 	for (int i = 0; places[i] != NULL; i++)
@@ -561,7 +563,8 @@ body_streams(struct plug_env *p)
 	    "says nothing for 50 ms");
 	/* What nobody has allowed. */
 	says_there(p, OPEN("example.com", ""),
-	    ".grants do not have \\\"net:example.com\\\"");
+	    "may not use \\\"net:example.com\\\": its .grants do not have "
+	    "that");
 	says(p, "{\"op\":\"connect\",\"host\":\"127.0.0.1\",\"port\":1}",
 	    "not a public address; an admin may add it to "
 	    "plugins.toolkit_services.allow");

@@ -228,6 +228,21 @@ login(struct as_call *call, const struct as_json *credentials)
 
 #ifdef KIND_vector
 static enum as_status
+collection(struct as_call *call, const struct as_collection *in)
+{
+	(void)call, (void)in;
+	return AS_OK;
+}
+
+static enum as_status
+remove_rows(struct as_call *call, const struct as_collection *in,
+    const char *const *ids, uint32_t n)
+{
+	(void)call, (void)in, (void)ids, (void)n;
+	return AS_OK;
+}
+
+static enum as_status
 put(struct as_call *call, const struct as_collection *in,
     const struct as_rows *rows)
 {
@@ -286,18 +301,15 @@ static const struct as_plugin plugin = {
 	.summary = "Breaks a promise.",
 	.version = "1.0.0",
 	AS_OPTIONS(struct conf, options),
-#ifdef BREAK_grants
-	.grants = "network",
-#else
 	.grants = "net:api.example.com",
-#endif
 	.init = init,
 #if defined(KIND_llm)
 	.llm = AS_LLM(.chat = chat, .embed = embed, .models = models),
 #elif defined(KIND_auth)
 	.auth = AS_AUTH_BACKEND(.login = login),
 #elif defined(KIND_vector)
-	.vector = AS_VECTOR(.put = put, .search = search),
+	.vector = AS_VECTOR(.create = collection, .drop = collection, .put = put,
+	    .remove = remove_rows, .search = search),
 #else
 	.toolkit = AS_TOOLKIT(.tools = tools),
 #endif

@@ -14,10 +14,21 @@
  *
  *	CREATE TABLE {}note (id BIGINT PRIMARY KEY, body TEXT NOT NULL)
  *
- * Parameters are an array for $1, $2, ...: text, numbers, booleans and null.
- * One function is one transaction.  Needs .grants "db".
+ * Parameters are an array for $1, $2, ...: text, numbers, booleans and null; at
+ * most 64.  Columns are BIGINT, TEXT, DOUBLE PRECISION and BOOLEAN: these mean
+ * the same to both.  One function is one transaction.
  *
- * Since 0.1; answers AS_UNSUPPORTED until the host binds it.
+ * A statement is SELECT, VALUES, INSERT, UPDATE, DELETE or WITH.  It has no
+ * comment, calls only the usual functions (count, sum, coalesce, lower, ...)
+ * and names only tables that begin with {}: all else is AS_FORBIDDEN.  A
+ * statement that is wrong is AS_INVALID, a constraint that it breaks
+ * AS_CONFLICT, more than 100 kB of it AS_LIMIT.  It ends with the call's
+ * deadline: AS_TIMEOUT, and if it writes, nobody knows whether it has.
+ *
+ * Needs .grants "db"; AS_FORBIDDEN without.  AS_UNSUPPORTED: this host has no
+ * place for tables (on PostgreSQL its user must be allowed to create roles).
+ *
+ * Since 0.1.
  */
 
 #include <agentstudio/json.h>
@@ -38,8 +49,10 @@ struct as_db_host {
 
 /*
  * Bring the tables up to date; call it from start.  steps is an array of
- * statements that ends with NULL.  Each runs once in an installation, in order;
- * a step that was released is never edited.
+ * statements that ends with NULL: those from above, and CREATE, ALTER and DROP
+ * of tables and indexes.  Each runs once in an installation, in order, all new
+ * ones or none; who comes at the same time waits.  A step that was released is
+ * never edited, new ones are added at the end: AS_CONFLICT.
  * Fails with AS_FORBIDDEN, AS_INVALID, AS_CONFLICT, AS_UNAVAILABLE,
  * AS_UNSUPPORTED; since 1.0.
  */
@@ -50,7 +63,8 @@ as_db_migrate(struct as_call *call, const char *const *steps)
 }
 
 /*
- * A statement that gives no rows; *changed (may be NULL): how many it met.
+ * A statement that gives no rows; *changed (may be NULL): how many it met.  On
+ * SQLite it may write for two seconds.
  * Fails with AS_FORBIDDEN, AS_INVALID, AS_CONFLICT, AS_UNAVAILABLE,
  * AS_UNSUPPORTED; since 1.0.
  */
@@ -62,7 +76,8 @@ as_db_exec(struct as_call *call, const char *sql, const struct as_json *params,
 }
 
 /*
- * An array of objects, one a row; at most 10,000, else AS_LIMIT.
+ * An array of objects, one a row, that lives until the call ends; at most 10,000
+ * rows and 8 MiB, else AS_LIMIT.  INSERT ... RETURNING is a query, too.
  * Fails with AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNAVAILABLE,
  * AS_UNSUPPORTED; since 1.0.
  */

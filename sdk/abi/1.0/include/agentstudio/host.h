@@ -175,7 +175,7 @@ enum as_answers {
 /* A question to a human.  It becomes an inbox item. */
 struct as_question {
 	uint32_t size;
-	uint32_t answers;            /* allowed ones, from enum as_answers */
+	uint32_t answers;            /* enum as_answers; 0: accept, ignore */
 	const char *title;
 	const char *text;            /* Markdown */
 	const struct as_json *value; /* what accept takes and edit edits */
@@ -590,10 +590,12 @@ as_kv_swap(struct as_call *call, enum as_kv_scope scope, const char *key,
 	    ttl_ms);
 }
 
-/* ---- Files ------------------------------------------------------------- */
+/* ---- Files, for plugins with .grants "files" --------------------------- */
 
 /*
- * A file that this call may see: attached to the thread or written by it.
+ * A file that this call may see: uploaded to its thread, written by an earlier
+ * call of the thread that succeeded, or written by this call.  AS_NOTFOUND for
+ * any other; AS_INVALID in a call that belongs to no thread.
  * Fails with AS_NOTFOUND, AS_FORBIDDEN, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
@@ -603,7 +605,8 @@ as_file_stat(struct as_call *call, const char *id, const struct as_file **file)
 }
 
 /*
- * Read up to n bytes from offset; *got is 0 at the end.
+ * Read up to n bytes from offset: at least one, perhaps fewer than n; *got is 0
+ * at the end.
  * Fails with AS_NOTFOUND, AS_FORBIDDEN, AS_INVALID, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
@@ -614,8 +617,11 @@ as_file_read(struct as_call *call, const char *id, int64_t offset, void *buf,
 }
 
 /*
- * Append bytes to the file of that name; the first write makes it.  It is
- * attached to the result of the call and kept only if the call succeeds.
+ * Append bytes to the file of that name; the first write of a call makes it
+ * (media_type NULL: application/octet-stream).  It is attached to the result of
+ * the call and kept only if the call succeeds.  A name has no slash; a file has
+ * at most 16 MiB, a call writes at most 32 files, else AS_LIMIT.  file may be
+ * NULL.
  * Fails with AS_FORBIDDEN, AS_INVALID, AS_LIMIT, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
@@ -635,7 +641,14 @@ as_file_write(struct as_call *call, const char *name, const char *media_type,
  * a restart later, the host makes the call again, from the top, with the same
  * arguments and the same idem_key, and now the same as_ask returns the answer.
  * So what comes before it runs twice: either it is harmless, or its outcome is
- * remembered with as_keep.  key tells the questions of one call apart.
+ * remembered with as_keep.  key tells the questions of one call apart; the
+ * first one without an answer is asked.  AS_UNSUPPORTED in a call that no run
+ * has made, such as verify or start.
+ *
+ * AS_EDIT gives the value that the human has made of .value.  It is checked
+ * against .schema; without one, if .value are the arguments of the call,
+ * against what the tool takes.
+ *
  * Fails with AS_PARKED, AS_INVALID, AS_LIMIT, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
@@ -646,7 +659,9 @@ as_ask(struct as_call *call, const char *key,
 }
 
 /*
- * Remember a value for the next time this call is made from the top.
+ * Remember a value for the next time this call is made from the top: after an
+ * answer, a failure or a crash.  It is durable on return.  At most 64 keys, of
+ * 64 KiB each.
  * Fails with AS_INVALID, AS_LIMIT, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status

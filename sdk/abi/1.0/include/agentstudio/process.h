@@ -8,11 +8,20 @@
  * Programs that a plugin runs, with pipes and limits.
  *
  * The host starts the program without a shell, with an empty environment but
- * for what is named, in a folder of its own that goes away with the call, and
- * kills it with all its children when the call ends.  Needs .grants
- * "process:NAME", where NAME is what argv[0] says.
+ * for what is named, in an empty folder of its own, and when the call ends,
+ * however it does, kills the program and its children and removes the folder.
+ * What it says is taken as it comes, so write and read may be mixed freely; 64
+ * MiB in all, 8 MiB that nobody has read, else AS_LIMIT.
  *
- * Since 0.1; answers AS_UNSUPPORTED until the host binds it.
+ * Needs .grants "process:NAME", where NAME is what argv[0] says, and the path
+ * of the program in the configuration, where the admin chooses it:
+ *
+ *	plugins : { toolkit_x : { programs : { NAME = "/usr/bin/..."; }; }; };
+ *
+ * AS_FORBIDDEN without either.  Each function but the first takes a program of
+ * the same call.
+ *
+ * Since 0.1.
  */
 
 #include <agentstudio/host.h>
@@ -29,8 +38,8 @@ struct as_process_start {
 	const char *const *argv; /* ends with NULL */
 	const char *const *env;  /* "NAME=value", ends with NULL; or NULL */
 	struct as_bytes input;   /* the first bytes of its standard input */
-	int64_t memory;          /* bytes at most; 0: the host's default */
-	int64_t cpu_ms;          /* 0: the host's default */
+	int64_t memory;          /* bytes at most; 0: 512 MiB */
+	int64_t cpu_ms;          /* of computing; 0: a minute */
 };
 
 enum as_process_pipe {
@@ -53,7 +62,8 @@ struct as_process_host {
 };
 
 /*
- * Start it.  Fails with AS_FORBIDDEN, AS_INVALID, AS_NOTFOUND, AS_LIMIT,
+ * AS_NOTFOUND: there is no such file.  At most 8 in a call.
+ * Fails with AS_FORBIDDEN, AS_INVALID, AS_NOTFOUND, AS_LIMIT,
  * AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
@@ -64,7 +74,8 @@ as_process_open(struct as_call *call, const struct as_process_start *start,
 }
 
 /*
- * What it says next, and where; AS_EOF when both pipes are closed.
+ * What it says next, valid until the next read, and where (pipe may be NULL);
+ * AS_EOF when both pipes are closed.
  * Fails with AS_EOF, AS_INVALID, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
@@ -75,8 +86,9 @@ as_process_read(struct as_call *call, struct as_process *process,
 }
 
 /*
- * To its standard input; no bytes at all close it.
- * Fails with AS_EOF, AS_INVALID, AS_UNSUPPORTED; since 1.0.
+ * To its standard input; no bytes at all close it.  AS_CONFLICT: the program
+ * does not read any more.
+ * Fails with AS_CONFLICT, AS_INVALID, AS_UNSUPPORTED; since 1.0.
  */
 AS_SUSPENDS static inline enum as_status
 as_process_write(struct as_call *call, struct as_process *process,

@@ -7,10 +7,17 @@
 /*
  * TCP connections, plain or TLS, for protocols that are not HTTP.
  *
- * The host resolves, checks the address like that of an HTTP request (.grants
- * "net:..."), verifies certificates, and closes what the call left open.
+ * The host resolves the name, checks each address like that of an HTTP request
+ * (private ones only if an option "allow" of the plugin has host:port), and
+ * verifies certificates; what a call leaves open ends with it.  At most 16 in a
+ * call.
  *
- * Since 0.1; answers AS_UNSUPPORTED until the host binds it.
+ * Needs .grants "net:HOST"; AS_FORBIDDEN without.  AS_UNAVAILABLE: no such host,
+ * no connection, or it was cut.  AS_UPSTREAM: no TLS with that name.
+ * AS_TIMEOUT: the deadline, or idle_ms of silence.  Each function but the first
+ * takes a stream of the same call.
+ *
+ * Since 0.1.
  */
 
 #include <agentstudio/host.h>

@@ -122,8 +122,9 @@ struct as_toolkit {
 
 	/*
 	 * Tools known only at run time: call as_offer for each.  Runs after
-	 * start, after as_offers_changed, and never while itself running.
-	 * Since 0.1; not called until a host binds it.
+	 * start, after as_offers_changed, and never while itself running.  A
+	 * tool that is no good is left out, with a line in the log; if list
+	 * fails, the tools stay as they were.
 	 */
 	AS_SUSPENDS enum as_status (*list)(struct as_call *call);
 	/* Runs tools that were offered, and those without a .run. */
