@@ -308,8 +308,8 @@ static const struct as_plugin plugin = {
 #elif defined(KIND_auth)
 	.auth = AS_AUTH_BACKEND(.login = login),
 #elif defined(KIND_vector)
-	.vector = AS_VECTOR(.create = collection, .drop = collection, .put = put,
-	    .remove = remove_rows, .search = search),
+	.vector = AS_VECTOR(.create = collection, .drop = collection,
+	    .put = put, .remove = remove_rows, .search = search),
 #else
 	.toolkit = AS_TOOLKIT(.tools = tools),
 #endif
