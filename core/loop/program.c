@@ -178,7 +178,7 @@ has_said(int fd, int what, void *arg)
 {
 	struct out_pipe *o = arg;
 	struct program *p = o->p;
-	char piece[16384];
+	char piece[4096];
 	ssize_t n = read(fd, piece, sizeof(piece));
 
 	(void)what;

@@ -4,6 +4,7 @@ plugins_vector_memory_vector_memory_la_SOURCES = \
 	plugins/vector_memory/vector_memory.c
 plugins_vector_memory_vector_memory_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
 plugins_vector_memory_vector_memory_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_vector_memory_vector_memory_la_LIBADD = -lm
 dist_man_MANS += plugins/vector_memory/vector_memory.7
 
 check_PROGRAMS += tests/integration/t_vector

@@ -448,6 +448,13 @@ test("files", async () => {
 	await call("GET", "/api/files/{id}", { path: { id }, status: 404 });
 });
 
+test("plugins", async () => {
+	await call("GET", "/api/admin/plugins");
+	const reload = "/api/admin/plugins/{name}/reload";
+	await call("POST", reload, { path: { name: "toolkit_clock" }, body: {} });
+	await call("POST", reload, { path: { name: "toolkit_x" }, status: 404, body: {} });
+});
+
 test("the host", async () => {
 	await call("GET", "/healthz", { token: null });
 	await call("GET", "/readyz", { token: null });
