@@ -143,7 +143,7 @@ own_name(struct scan *s)
 static enum as_status
 word_done(struct scan *s)
 {
-	static const char *const before_own[] = { "index", "references",
+	static const char *const before_own[] = { "index", "into", "references",
 		"table", NULL };
 	static const char *const never[] = { "information_schema", "temp",
 		"temporary", "trigger", NULL };

@@ -48,6 +48,7 @@ struct lite_conn {
 	int64_t give_up_us;
 	const struct guest *guest; /* LITE_GUEST: whose statement is compiled */
 	bool guest_defines; /* it creates or changes tables */
+	bool guest_creates; /* which may read rows */
 };
 
 struct lite_queue {

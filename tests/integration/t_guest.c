@@ -183,6 +183,7 @@ refused(void *arg)
 		"SELECT [id] FROM {}note", "SELECT '1'::regclass",
 		"SELECT 'unfinished", "SELECT * INTO {}x FROM {}note",
 		"SELECT * INTO TEMP t FROM {}note", "(SELECT 1)",
+		"SELECT 1 AS insert INTO other",
 		"SELECT generate_series(1, 1000000000)", "{",
 		"SELECT {x} FROM {}note", NULL };
 	static const char *const defines[] = { "CREATE TABLE note (id BIGINT)",
@@ -202,6 +203,11 @@ refused(void *arg)
 	static const char *const tries[] = { "CREATE INDEX {}i ON users (id)",
 		"CREATE TABLE {}t AS SELECT * FROM users",
 		"INSERT INTO users (id) VALUES (1)",
+		"CREATE TABLE {}t AS SELECT name, sql FROM 'sqlite_master'",
+		"CREATE TABLE {}t AS SELECT count(*) AS n FROM "
+		"'sqlite_master'",
+		"CREATE TABLE {}t AS SELECT * FROM 'pragma_table_info'("
+		"'users')",
 		"DROP TABLE {}links, users", NULL };
 	int i;
 
