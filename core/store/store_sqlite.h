@@ -56,6 +56,7 @@ struct lite_queue {
 	struct store_req *head, **tail;
 	unsigned n;
 	unsigned idle; /* threads that wait */
+	bool after_guest; /* the last that was taken was a guest's */
 };
 
 #define LITE_READERS_MAX 16

@@ -89,6 +89,27 @@ queue_wait(struct lite_db *db, struct lite_queue *q, int timeout_ms)
 	return q->head != NULL;
 }
 
+/* Guests may be slow: after one of them, all that is ours goes first. */
+static void
+own_first(struct lite_queue *q)
+{
+	struct store_req *guests = NULL, *r = q->head;
+	struct store_req **own = &q->head, **guest = &guests;
+
+	for (; r != NULL; r = r->next) {
+		if (r->guest != NULL) {
+			*guest = r;
+			guest = &r->next;
+		} else {
+			*own = r;
+			own = &r->next;
+		}
+	}
+	*guest = NULL;
+	*own = guests;
+	q->tail = guests != NULL ? guest : own;
+}
+
 struct store_req *
 lite_take(struct lite_db *db, struct lite_queue *q, unsigned max,
     int timeout_ms)
@@ -98,7 +119,10 @@ lite_take(struct lite_db *db, struct lite_queue *q, unsigned max,
 
 	pthread_mutex_lock(&db->lock);
 	if (q->head != NULL || queue_wait(db, q, timeout_ms)) {
+		if (q->after_guest)
+			own_first(q);
 		head = last = q->head;
+		q->after_guest = head->guest != NULL;
 		bytes = head->size;
 		/* A guest goes alone. */
 		while (--max > 0 && last->next != NULL && head->guest == NULL &&

@@ -447,6 +447,56 @@ leaves(void *arg)
 	gives("toolkit_notes", "SELECT 1 AS n", NULL, "[{\"n\":1}]");
 }
 
+/* ---- Who goes first ------------------------------------------------ */
+
+static SUSPENDS void
+writer(void *arg)
+{
+	const char *texts[] = { arg };
+	struct guest_call call = { GUEST_EXEC, "toolkit_notes", texts, 1,
+		NULL };
+
+	(void)guest_run(env.store, &call, NULL, NULL, NULL);
+}
+
+SQL(SEEN, "SELECT value FROM node_settings WHERE key = 'seen'");
+
+/* Slow writes of guests that have queued do not add up for ours. */
+static SUSPENDS void
+first(void *arg)
+{
+	static char slow[] = "INSERT INTO {}note (id, body) " NUMBERS
+			     ") SELECT count(i) + 100, 'x' FROM n";
+	static char quick[] = "INSERT INTO {}note (id, body) VALUES (50, 'x')";
+	static struct sql ours;
+	static char text[200];
+	char prefix[GUEST_PREFIX];
+	struct fiber_ref a, b;
+	struct rows *r = NULL;
+
+	(void)arg;
+	if (env.dialect != STORE_SQLITE)
+		return;
+	ok(migrate("toolkit_notes", steps, N_STEPS));
+	guest_prefix("toolkit_notes", prefix);
+	snprintf(text, sizeof(text),
+	    "INSERT INTO node_settings (key, value) SELECT 'seen', "
+	    "count(*) FROM %snote WHERE id = 50",
+	    prefix);
+	ours.sqlite = ours.postgres = text;
+	a = fiber_spawn(env.loop, "slow", writer, slow);
+	b = fiber_spawn(env.loop, "quick", writer, quick);
+	fiber_yield();
+	ok(store_exec(env.store, &ours, NULL, 0, NULL, NULL));
+	fiber_join(a, 0);
+	fiber_join(b, 0);
+	ok(store_query(env.store, &SEEN, NULL, 0, &r, NULL));
+	CU_ASSERT_STRING_EQUAL(rows_text(r, 0, 0), "0");
+	rows_free(r);
+	gives("toolkit_notes", "SELECT id FROM {}note WHERE id = 50", NULL,
+	    "[{\"id\":50}]");
+}
+
 /* ---- Suites -------------------------------------------------------- */
 
 #define TEST(name) \
@@ -462,6 +512,7 @@ TEST(mistakes)
 TEST(limits)
 TEST(deadline)
 TEST(leaves)
+TEST(first)
 
 /* Roles are the server's, not the schema's. */
 static void
@@ -507,6 +558,7 @@ static CU_TestInfo tests[] = {
 	{ "deadline", test_deadline },
 	{ "race", test_race },
 	{ "leaves", test_leaves },
+	{ "first", test_first },
 	CU_TEST_INFO_NULL,
 };
 
