@@ -9,6 +9,7 @@
 #include "core/base/mem.h"
 #include "core/loop/loop.h"
 #include "core/plug/serve.h"
+#include "core/plug/unit.h"
 #include "core/store/file.h"
 #include "core/store/guest.h"
 #include "tests/integration/plug_env.h"
@@ -129,6 +130,26 @@ is_forbidden(struct plug_env *p, const char *step, const char *word)
 
 /* ---- Tables -------------------------------------------------------- */
 
+/* What no plugin says by our functions, but a process of one can. */
+static SUSPENDS void
+is_no_statement(struct plug_env *p, int kind, const char *value)
+{
+	struct exchange x = { .plug = p->plug };
+	struct msg m = { .kind = SERVE_DB, .n = kind };
+	struct registry *r = registry_now(p->plug);
+	struct answer a = { 0 };
+
+	for (size_t i = 0; i < r->n_units; i++)
+		if (strcmp(r->units[i]->name, "toolkit_services") == 0)
+			x.unit = r->units[i];
+	CU_ASSERT_PTR_NOT_NULL_FATAL(x.unit);
+	MUST(json_parse(value, strlen(value), &m.value, NULL) == AS_OK);
+	exchange_serve(&x, &m, &a);
+	CU_ASSERT_EQUAL(a.status, AS_INVALID);
+	answer_clear(&a);
+	json_object_put(m.value);
+}
+
 static SUSPENDS void
 body_db(struct plug_env *p)
 {
@@ -157,6 +178,10 @@ body_db(struct plug_env *p)
 	    "{\"st\":1,\"why\":\"the parameters of a statement are an "
 	    "array\"}]");
 	is_forbidden(p, "{\"op\":\"query\",\"sql\":\"SELECT 1\"}", "db");
+	is_no_statement(p, SERVE_DB_QUERY, "{\"texts\":[null]}");
+	is_no_statement(p, SERVE_DB_EXEC, "{\"texts\":[1]}");
+	is_no_statement(p, SERVE_DB_MIGRATE, "{\"texts\":[null,null]}");
+	is_no_statement(p, SERVE_DB_QUERY, "{\"texts\":[]}");
 }
 
 #define C100 \
