@@ -13,6 +13,8 @@
 /* See ask_tool.h. */
 
 #define TITLE_MAX 120 /* bytes */
+/* A question that stays longer has no end: 100 years, far from any overflow. */
+#define EXPIRES_MAX_MS (INT64_C(100) * 366 * 86400 * 1000)
 
 bool
 ask_is_of_tool(const struct run_tool *row)
@@ -103,11 +105,13 @@ allows(struct json_object *q, const char *kind)
 		       ? json_object_array_length(list)
 		       : 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(json_object_get_string(
-			       json_object_array_get_idx(list, i)),
-			kind) == 0)
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *v = json_object_array_get_idx(list, i);
+
+		if (json_object_is_type(v, json_type_string) &&
+		    strcmp(json_object_get_string(v), kind) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -141,7 +145,7 @@ item_ask(struct call *c, struct work_commit *wc, struct json_object *q)
 	item->action_request = request_of(c, wc, q);
 	approval_config_write(&b, &how);
 	item->config = work_text(wc, &b);
-	if (expires_ms > 0) {
+	if (expires_ms > 0 && expires_ms <= EXPIRES_MAX_MS) {
 		item->expires_at = wc->c.now_us + expires_ms * 1000;
 		item->on_expire = "reject";
 	}

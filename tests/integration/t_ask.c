@@ -377,6 +377,27 @@ test_expired(void)
 	run_calls(expired, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
 }
 
+/* So long that it is no time: it waits for the person. */
+static void
+for_ever(void)
+{
+	fake.expires_ms = INT64_MAX;
+	begin();
+	waits(1);
+	engine_expire(bed.engine);
+	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	bed_until("succeeded");
+	CU_ASSERT_EQUAL(items("expired"), 0);
+	CU_ASSERT_EQUAL(fake.n_acted, 1);
+}
+
+static void
+test_for_ever(void)
+{
+	run_calls(for_ever, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
+}
+
 static void
 cancelled(void)
 {
@@ -469,6 +490,7 @@ static CU_TestInfo tests[] = {
 	{ "answered while others are at work", test_beside },
 	{ "two calls ask", test_both },
 	{ "nobody answers", test_expired },
+	{ "it would expire after the end of time", test_for_ever },
 	{ "cancel", test_cancelled },
 	{ "cancel before it has asked", test_cancelled_at_work },
 	{ "somebody else has the run", test_usurped },
