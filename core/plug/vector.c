@@ -266,6 +266,8 @@ hit_take(struct exchange *x, const struct msg *m)
 		return AS_OK;
 	if (m->name == NULL || *m->name == '\0')
 		return hit_fault(t, "a hit without an id");
+	if (!isfinite(m->x))
+		return hit_fault(t, "a hit with a score that is not finite");
 	if (t->n > 0 && m->x > t->hits[t->n - 1].score)
 		return hit_fault(t, "hits that are not in order");
 	if (m->x < t->q->min_score)
