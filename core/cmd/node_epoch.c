@@ -156,6 +156,10 @@ on_epoch_msg(struct loop_msg *m)
 static SUSPENDS bool
 loops_tell(struct node *n)
 {
+	/* A message is in one queue at a time: those of whoever gave up first. */
+	while (atomic_load(&n->n_untold) > 0)
+		if (fiber_sleep(LAST_POLL_MS) != FIBER_WOKEN)
+			return false;
 	atomic_store(&n->n_untold, n->n_loops);
 	for (int i = 0; i < n->n_loops; i++) {
 		n->loops[i].epoch.fn = on_epoch_msg;
@@ -230,8 +234,13 @@ epoch_next(struct node *n)
 	if (st != AS_OK)
 		return st;
 	n->epoch = epoch;
-	if (!lock_drop(n))
+	time_limit(n, n->lease_us / 1000);
+	if (!lock_drop(n)) {
+		/* Not some loops in one epoch and some in another. */
+		if (!n->stopping && !fiber_is_canceled())
+			_exit(1);
 		return AS_CANCELED;
+	}
 	node_trust_from(n, sent);
 	if (n->executes && n->p.settings->worker.lock)
 		lock_take(n);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -83,7 +84,7 @@ child_kill(struct child *c, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (c->verdict[0] != '\0')
+	if (c->verdict[0] != '\0' || c->dead)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(c->verdict, sizeof(c->verdict), fmt, ap);
@@ -253,6 +254,8 @@ child_takes(struct child *c, const struct wire_head *head, const char *bytes)
 		child_tell(c);
 		break;
 	case WIRE_PONG:
+		if (head->call != c->ping)
+			break; /* it has not read what it answers */
 		c->waits_for_pong = false;
 		c->n_busy = head->extra;
 		break;
@@ -427,8 +430,9 @@ look_at_answer(struct child *c)
 	c->waits_for_pong = true;
 	c->pinged_ms = now;
 	c->cpu_at_ping_ms = child_cpu_ms(c);
+	c->ping = randombytes_random();
 	pthread_mutex_lock(&c->lock);
-	wire_put(&c->wire, WIRE_PING, 0, 0, NULL, 0);
+	wire_put(&c->wire, WIRE_PING, c->ping, 0, NULL, 0);
 	child_flush(c);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -478,15 +482,16 @@ look_at_files(struct child *c)
 
 /* Calls that go on and on although nobody wants them: threads that are stuck. */
 static void
-look_at_overdue(struct child *c, unsigned n_calls, unsigned n_left)
+look_at_overdue(struct child *c, unsigned n_calls, int64_t left_since)
 {
 	int64_t now = clock_mono_ms();
 
-	if (n_left == 0 && c->n_busy <= n_calls)
+	if (c->n_busy <= n_calls)
 		c->overdue_ms = 0;
 	else if (c->overdue_ms == 0)
 		c->overdue_ms = now;
-	else if (now - c->overdue_ms > LEFT_MS)
+	if ((left_since > 0 && now - left_since > LEFT_MS) ||
+	    (c->overdue_ms > 0 && now - c->overdue_ms > LEFT_MS))
 		child_kill(c,
 		    "went on with a call for %d s after it was "
 		    "cancelled and was ended",
@@ -497,12 +502,13 @@ static void
 child_ticks(struct loop_timer *t)
 {
 	struct child *c = container_of(t, struct child, tick);
-	unsigned n_calls, n_left;
+	int64_t left_since;
+	unsigned n_calls;
 	bool idle;
 
 	pthread_mutex_lock(&c->lock);
 	n_calls = c->n_calls;
-	n_left = c->n_left;
+	left_since = child_left_since(c);
 	idle = n_calls == 0 && c->n_busy == 0;
 	c->idle_ticks = idle ? c->idle_ticks + 1 : 0;
 	c->ticking = c->idle_ticks < IDLE_TICKS;
@@ -511,23 +517,13 @@ child_ticks(struct loop_timer *t)
 	look_at_answer(c);
 	look_at_memory(c);
 	look_at_files(c);
-	look_at_overdue(c, n_calls, n_left);
+	look_at_overdue(c, n_calls, left_since);
 	if (!idle)
 		loop_timer_set(c->home, &c->tick,
 		    loop_now_ms(c->home) + TICK_MS);
 }
 
 /* ---- Its beginning ------------------------------------------------- */
-
-static unsigned
-number_of(const struct unit *u)
-{
-	unsigned i = 0;
-
-	while (i < u->plug->n_plugins && u->plug->plugins[i] != u->of)
-		i++;
-	return i;
-}
 
 struct child *
 child_new(struct unit *u, char **sentence)
@@ -536,7 +532,7 @@ child_new(struct unit *u, char **sentence)
 		.name = u->name,
 		.path = u->path,
 		.image = u->file->image,
-		.number = number_of(u) };
+		.number = u->of->number };
 	struct child_process process;
 	struct child *c;
 

@@ -97,8 +97,9 @@ struct child {
 	bool greeted, ready;
 	char refusal[256];
 	bool waits_for_pong;
+	uint32_t ping; /* what the pong has to say */
 	int64_t pinged_ms, cpu_at_ping_ms;
-	int64_t overdue_ms; /* since when calls that were left go on; 0: none */
+	int64_t overdue_ms; /* since when more are at work than open; 0: none */
 	char verdict[200]; /* why we killed it */
 
 	pthread_mutex_t lock;
@@ -114,7 +115,7 @@ struct child {
 	struct child_call *calls[CHILD_SLOTS];
 	uint32_t last_call;
 	size_t queued; /* bytes that callers have not taken */
-	unsigned n_calls, n_left; /* all that are open; whose caller has left */
+	unsigned n_calls; /* that are open */
 	uint32_t n_busy; /* as it says itself */
 };
 
@@ -128,6 +129,7 @@ struct child_call {
 	struct frame *first, **last;
 	size_t queued;
 	bool ended, left;
+	int64_t left_ms; /* when its caller left */
 	struct fiber_wait caller;
 	struct loop_msg knock;
 	bool knocking;
@@ -154,6 +156,8 @@ void child_watch_calls(struct child *c);
 bool child_call_hears(struct child *c, const struct wire_head *head,
     const char *bytes);
 void child_calls_die(struct child *c);
+/* When the first left whose call goes on; 0: none has. */
+int64_t child_left_since(struct child *c);
 /* Without it: of such a call, what is for operators. */
 void child_last_words(struct child *c, const char *bytes, size_t len);
 

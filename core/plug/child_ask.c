@@ -37,10 +37,16 @@ asking_hears(struct asking *a)
 {
 	char bytes[4096];
 	ssize_t n;
+	int rounds;
 
-	while ((n = read(a->process.errors, bytes, sizeof(bytes))) > 0)
-		if (a->errors.len < 4096)
+	/* No more than a pipe holds: it may never stop. */
+	for (rounds = 0; rounds < 16; rounds++) {
+		n = read(a->process.errors, bytes, sizeof(bytes));
+		if (n > 0 && a->errors.len < 4096)
 			buf_add(&a->errors, bytes, (size_t)n);
+		if (n <= 0)
+			return;
+	}
 }
 
 static void
@@ -110,7 +116,8 @@ child_ask(struct unit *u, const char *path, int image,
 	struct child_start how = { .plug = u->plug,
 		.name = u->name,
 		.path = path,
-		.image = image };
+		.image = image,
+		.number = u->of->number };
 	int64_t until = clock_mono_ms() + DESCRIBE_MS, left;
 	struct asking a = { 0 };
 	char *sentence;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/arena.h"
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/child.h"
@@ -18,10 +19,19 @@
 #define ACK_BYTES ((size_t)1 << 20)
 #define WAITING_MAX (4 * MSG_MAX) /* bytes that a process does not read */
 /* Beyond what an honest process sends before it is acknowledged. */
-#define CALL_QUEUE_MAX (2 * MSG_MAX)
-#define CHILD_QUEUE_MAX (4 * MSG_MAX)
+#define CALL_QUEUE_MAX (3 * MSG_MAX)
+#define CHILD_QUEUE_MAX (6 * MSG_MAX)
+#define TURN_FRAMES 64 /* taken before others on the loop have their turn */
+#define ROOM_MS 5
 
 /* ---- Under the child's lock ---------------------------------------- */
+
+/* What it takes here: many small ones must not cost more than they count. */
+static size_t
+frame_cost(const struct frame *f)
+{
+	return sizeof(*f) + f->len;
+}
 
 static struct frame *
 call_pop(struct child_call *call)
@@ -32,8 +42,8 @@ call_pop(struct child_call *call)
 		return NULL;
 	if ((call->first = f->next) == NULL)
 		call->last = &call->first;
-	call->queued -= f->len;
-	call->child->queued -= f->len;
+	call->queued -= frame_cost(f);
+	call->child->queued -= frame_cost(f);
 	return f;
 }
 
@@ -67,7 +77,6 @@ call_remove(struct child *c, struct child_call **at)
 
 	*at = call->next;
 	c->n_calls--;
-	c->n_left -= call->left;
 	call->ended = true;
 	unit_drop(c->unit);
 	call_put(call);
@@ -107,8 +116,8 @@ call_push(struct child_call *call, const struct wire_head *head,
 	memcpy(f->data, bytes, head->len);
 	*call->last = f;
 	call->last = &f->next;
-	call->queued += f->len;
-	c->queued += f->len;
+	call->queued += frame_cost(f);
+	c->queued += frame_cost(f);
 }
 
 bool
@@ -129,6 +138,20 @@ child_call_hears(struct child *c, const struct wire_head *head,
 	if (kind == htole32(MSG_END))
 		call_remove(c, at);
 	return !left;
+}
+
+int64_t
+child_left_since(struct child *c)
+{
+	const struct child_call *call;
+	int64_t first = 0;
+	size_t i;
+
+	for (i = 0; i < CHILD_SLOTS; i++)
+		for (call = c->calls[i]; call != NULL; call = call->next)
+			if (call->left && (first == 0 || call->left_ms < first))
+				first = call->left_ms;
+	return first;
 }
 
 void
@@ -287,7 +310,8 @@ caller_takes(struct child_call *call, struct exchange *x, const struct msg *m,
 	enum as_status said;
 
 	if (m->kind == MSG_END) {
-		*st = (enum as_status)m->n;
+		*st = m->n >= AS_OK && m->n < AS_EOF ? (enum as_status)m->n
+						     : AS_INTERNAL;
 		*failure = json_object_get(m->value);
 		return true;
 	}
@@ -324,6 +348,36 @@ caller_gives_up(struct child_call *call, enum fiber_exit how,
 	return AS_UNAVAILABLE;
 }
 
+/* Does so much wait that more answers would only pile up here? */
+static bool
+caller_is_blocked(struct child_call *call)
+{
+	struct child *c = call->child;
+	bool blocked;
+
+	pthread_mutex_lock(&c->lock);
+	blocked = !c->dead && !call->ended &&
+		  wire_waiting(&c->wire) >= WAITING_MAX;
+	pthread_mutex_unlock(&c->lock);
+	return blocked;
+}
+
+/*
+ * Before the nth frame.  A process that always has one more must keep neither
+ * the loop from others nor the caller from his end; one that asks and does not
+ * read the answers is not asked to ask for more.
+ */
+SUSPENDS static enum fiber_exit
+caller_turns(struct child_call *call, unsigned n)
+{
+	enum fiber_exit how = n % TURN_FRAMES == 0 ? fiber_yield()
+						   : FIBER_WOKEN;
+
+	while (how == FIBER_WOKEN && caller_is_blocked(call))
+		how = fiber_sleep(ROOM_MS);
+	return how;
+}
+
 SUSPENDS static enum as_status
 caller_run(struct child_call *call, struct exchange *x,
     struct json_object **failure)
@@ -334,9 +388,12 @@ caller_run(struct child_call *call, struct exchange *x,
 	struct arena *arena;
 	struct frame *f;
 	bool last = false;
+	unsigned n = 0;
 	struct msg m;
 
 	while (!last) {
+		if (how == FIBER_WOKEN)
+			how = caller_turns(call, ++n);
 		if ((f = frame_next(call, &how)) == NULL)
 			return caller_gives_up(call, how, failure);
 		arena = arena_new(NULL);
@@ -365,7 +422,7 @@ caller_leaves(struct child_call *call)
 	pthread_mutex_lock(&c->lock);
 	if (!call->ended) {
 		call->left = true;
-		c->n_left++;
+		call->left_ms = clock_mono_ms();
 		wire_put(&c->wire, WIRE_CANCEL, call->id, 0, NULL, 0);
 		child_flush(c);
 	}

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -140,10 +141,8 @@ static const int allowed[] = {
 	SCMP_SYS(dup),
 	SCMP_SYS(dup2),
 	SCMP_SYS(dup3),
-	SCMP_SYS(fcntl),
 	SCMP_SYS(fadvise64),
 	/* memory */
-	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),
 	SCMP_SYS(mprotect),
 	SCMP_SYS(mremap),
@@ -215,6 +214,42 @@ allow(scmp_filter_ctx ctx, int call, unsigned n, struct scmp_arg_cmp a,
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, n, a, b) == 0;
 }
 
+/*
+ * Of descriptors: no owner and no signal of ours.  The kernel would send it to
+ * any process of the same user, and that may be the host.
+ */
+static bool
+allow_fcntl(scmp_filter_ctx ctx)
+{
+	static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,
+		F_SETFD, F_GETFL };
+	const struct scmp_arg_cmp none = { 0 };
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; ok && i < N_ITEMS(commands); i++)
+		ok = allow(ctx, SCMP_SYS(fcntl), 1,
+		    SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]), none);
+	return ok &&
+	       allow(ctx, SCMP_SYS(fcntl), 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL),
+		   SCMP_A2(SCMP_CMP_MASKED_EQ, O_ASYNC, 0));
+}
+
+/* RLIMIT_DATA counts neither memory to be shared nor what grows as a stack. */
+static bool
+allow_mmap(scmp_filter_ctx ctx)
+{
+	const struct scmp_arg_cmp none = { 0 };
+
+	return allow(ctx, SCMP_SYS(mmap), 1,
+		   SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED | MAP_GROWSDOWN, 0),
+		   none) &&
+	       allow(ctx, SCMP_SYS(mmap), 1,
+		   SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS | MAP_GROWSDOWN,
+		       0),
+		   none);
+}
+
 /* Those that depend on what they are asked for. */
 static bool
 allow_some(scmp_filter_ctx ctx)
@@ -258,7 +293,7 @@ filter_calls(void)
 	for (i = 0; ok && i < N_ITEMS(allowed); i++)
 		ok = allowed[i] < 0 ||
 		     seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0) == 0;
-	ok = ok && allow_some(ctx) &&
+	ok = ok && allow_some(ctx) && allow_fcntl(ctx) && allow_mmap(ctx) &&
 	     /* Its flags are in memory: libc shall take clone. */
 	     seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3),
 		 0) == 0 &&

@@ -340,7 +340,7 @@ guest_takes(const struct wire_head *head, const char *bytes)
 		call_begin(head, bytes);
 		break;
 	case WIRE_PING:
-		wire_put(&guest.wire, WIRE_PONG, 0,
+		wire_put(&guest.wire, WIRE_PONG, head->call,
 		    atomic_load(&guest.unit->open), NULL, 0);
 		guest_wrote();
 		break;

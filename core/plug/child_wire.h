@@ -23,8 +23,8 @@ enum wire_type {
 	WIRE_CANCEL, /* to it: the caller has left */
 	WIRE_ACK, /* to it: extra bytes of the call have been taken in */
 	WIRE_SAID, /* to it: extra is what emits are answered from now on */
-	WIRE_PING, /* to it */
-	WIRE_PONG, /* from it: extra calls are at work */
+	WIRE_PING, /* to it; call: any number */
+	WIRE_PONG, /* from it, with that number: extra calls are at work */
 	WIRE_QUIT /* to it: end, by yourself */
 };
 

@@ -136,7 +136,8 @@ tests_integration_plug_toolkit_crashpool_la_LDFLAGS = $(PROBE_LDFLAGS)
 check_LTLIBRARIES += \
 	tests/integration/plug/toolkit_hostile.la \
 	tests/integration/plug/toolkit_hostilepool.la \
-	tests/integration/plug/toolkit_hostileload.la
+	tests/integration/plug/toolkit_hostileload.la \
+	tests/integration/plug/toolkit_hostilenoise.la
 tests_integration_plug_toolkit_hostile_la_SOURCES = tests/integration/plug/hostile.c
 tests_integration_plug_toolkit_hostile_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DHOSTILE_NAME='"toolkit_hostile"' -DHOSTILE_FLAGS=0
@@ -149,6 +150,10 @@ tests_integration_plug_toolkit_hostileload_la_SOURCES = tests/integration/plug/h
 tests_integration_plug_toolkit_hostileload_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
 	-DHOSTILE_NAME='"toolkit_hostileload"' -DHOSTILE_FLAGS=0 -DHOSTILE_LOAD
 tests_integration_plug_toolkit_hostileload_la_LDFLAGS = $(PROBE_LDFLAGS)
+tests_integration_plug_toolkit_hostilenoise_la_SOURCES = tests/integration/plug/hostile.c
+tests_integration_plug_toolkit_hostilenoise_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) \
+	-DHOSTILE_NAME='"toolkit_hostilenoise"' -DHOSTILE_FLAGS=0 -DHOSTILE_NOISE
+tests_integration_plug_toolkit_hostilenoise_la_LDFLAGS = $(PROBE_LDFLAGS)
 
 check_LTLIBRARIES += tests/integration/plug/toolkit_bad1.la
 tests_integration_plug_toolkit_bad1_la_SOURCES = tests/integration/plug/bad.c

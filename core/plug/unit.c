@@ -331,6 +331,7 @@ plugin_get(struct plug *p, const char *name)
 	of = arena_alloc(p->arena, sizeof(*of));
 	of->plug = p;
 	of->name = arena_strdup(p->arena, name);
+	of->number = (unsigned)p->n_plugins;
 	more = arena_alloc(p->arena, (p->n_plugins + 1) * sizeof(*more));
 	pthread_mutex_lock(&p->lock);
 	if (p->n_plugins > 0)

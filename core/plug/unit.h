@@ -135,6 +135,7 @@ struct plug_conf {
 struct plugin {
 	struct plug *plug;
 	char *name; /* of the section */
+	unsigned number; /* of its uid, if it is isolated */
 	unsigned generation; /* the newest one's number */
 	_Atomic uint64_t calls, failures; /* of all generations */
 	struct latency latency;

@@ -93,9 +93,9 @@ static const struct deed {
 	{ "hostile_leave", AS_UNAVAILABLE, "exit code 3", true },
 	{ "hostile_hang", AS_UNAVAILABLE, "did not answer for", true },
 	{ "hostile_doze", AS_UNAVAILABLE, "did not answer for", true },
+	{ "hostile_liar", AS_UNAVAILABLE, "did not answer for", true },
 	{ "hostile_bomb", AS_UNAVAILABLE, "memory than its limit", true },
-	{ "hostile_shared_bomb", AS_UNAVAILABLE, "memory than its limit",
-	    true },
+	{ "hostile_shared_bomb", AS_LIMIT, "no more", false },
 	{ "hostile_deep", AS_UNAVAILABLE, "overflowed its", true },
 	{ "hostile_cut_off", AS_UNAVAILABLE, "closed its connection", true },
 	{ "hostile_babble", AS_UNAVAILABLE, "said what has no meaning", true },
@@ -269,7 +269,8 @@ static void
 body_escape(struct plug_env *env)
 {
 	static const char *const tries[] = { "write", "append", "socket",
-		"exec", "fork", "kill", "ptrace", "unlink", "passwd", "file" };
+		"exec", "fork", "kill", "owner", "signal", "async", "stack",
+		"ptrace", "unlink", "passwd", "file" };
 	char name[] = "/tmp/t_child_XXXXXX", args[80];
 	int fd = mkstemp(name), pool;
 	struct json_object *o;
@@ -412,11 +413,21 @@ body_load(struct plug_env *env)
 	    "toolkit_hostileload.so: died of SIGABRT when it was loaded"));
 }
 
+/* Whoever loads it does not listen for ever. */
+static void
+body_noise(struct plug_env *env)
+{
+	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
+	CU_ASSERT(has(plug_env_problem(env, 0), "did not describe itself"));
+}
+
 static void
 test_load(void)
 {
 	plug_env_run("plugins : { toolkit_hostileload : { }; };", ENV_ISOLATED,
 	    body_load);
+	plug_env_run("plugins : { toolkit_hostilenoise : { }; };", ENV_ISOLATED,
+	    body_noise);
 }
 
 /* ---- Many at once -------------------------------------------------- */

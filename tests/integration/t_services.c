@@ -184,6 +184,39 @@ body_db(struct plug_env *p)
 	is_no_statement(p, SERVE_DB_QUERY, "{\"texts\":[]}");
 }
 
+/* What only a plugin in a process of its own can send: it did not ask us. */
+static SUSPENDS void
+body_db_lies(struct plug_env *p)
+{
+	static const char *const lies[] = { "[null]", "[1]", "[[]]", "{}",
+		"\"SELECT 1\"", "[]", "[\"SELECT 1\", null]", "null" };
+	struct exchange x = { .plug = p->plug,
+		.unit = p->plug->plugins[0]->current };
+	struct json_object *texts;
+	struct msg m = { .kind = SERVE_DB };
+	struct error err = { 0 };
+	struct answer out;
+	size_t i;
+
+	for (i = 0; i < 2 * N_ITEMS(lies); i++) {
+		texts = NULL;
+		json_parse(lies[i / 2], strlen(lies[i / 2]), &texts, NULL);
+		/* To migrate nothing is no lie. */
+		m.n = i % 2 == 0 ? SERVE_DB_QUERY : SERVE_DB_MIGRATE;
+		if (i % 2 == 1 && strcmp(lies[i / 2], "[]") == 0) {
+			json_object_put(texts);
+			continue;
+		}
+		m.value = jobj();
+		jput(m.value, "texts", texts);
+		memset(&out, 0, sizeof(out));
+		CU_ASSERT_EQUAL(serve_db(&x, &m, &out, &err), AS_INVALID);
+		CU_ASSERT_STRING_EQUAL(err.detail, "not a statement");
+		error_clear(&err);
+		json_object_put(m.value);
+	}
+}
+
 #define C100 \
 	"01234567890123456789012345678901234567890123456789012345678901234567" \
 	"89" \
@@ -636,6 +669,7 @@ static void
 test_db(void)
 {
 	run_everywhere(body_db);
+	run_everywhere(body_db_lies);
 }
 
 static void

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 /*
- * A plugin that does all that a plugin must not do.  It is built three times:
+ * A plugin that does all that a plugin must not do.  It is built four times:
  * its calls belong to the loop, or (AS_BLOCKING) to the pool, or it does not
- * even let itself be loaded.
+ * even let itself be loaded: it dies, or never stops talking.
  */
 
 struct args {
@@ -41,6 +41,10 @@ is_loaded(void)
 	loaded_by = getpid();
 #ifdef HOSTILE_LOAD
 	abort();
+#endif
+#ifdef HOSTILE_NOISE
+	while (write(2, "noise\n", 6) != 0)
+		continue;
 #endif
 }
 
@@ -114,6 +118,29 @@ doze(struct as_call *call, const void *in)
 	for (;;)
 		sleep(1000);
 	return AS_OK;
+}
+
+/* Says all the time that it is well. */
+static void *
+lie(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	const uint32_t pong[4] = { 0, 10, 0, 0 };
+
+	(void)arg;
+	while (write(3, pong, sizeof(pong)) != 0)
+		nanosleep(&pause, NULL);
+	return NULL;
+}
+
+static enum as_status
+liar(struct as_call *call, const void *in)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, lie, NULL) != 0)
+		return as_fail(call, AS_INTERNAL, "no thread");
+	return doze(call, in);
 }
 
 static enum as_status
@@ -251,6 +278,15 @@ escape(struct as_call *call, const void *in)
 	as_put_str(o, "exec", tried(execv("/bin/true", argv)));
 	as_put_str(o, "fork", tried(fork()));
 	as_put_str(o, "kill", tried(kill(getppid(), SIGKILL)));
+	as_put_str(o, "owner", tried(fcntl(3, F_SETOWN, getppid())));
+	as_put_str(o, "signal", tried(fcntl(3, F_SETSIG, SIGKILL)));
+	as_put_str(o, "async", tried(fcntl(3, F_SETFL, O_ASYNC | O_NONBLOCK)));
+	as_put_str(o, "stack",
+	    tried(mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1,
+		      0) == MAP_FAILED
+		      ? -1
+		      : 0));
 	as_put_str(o, "ptrace",
 	    tried((int)ptrace(PTRACE_ATTACH, getppid(), NULL, NULL)));
 	as_put_str(o, "unlink", tried(unlink("/tmp/hostile")));
@@ -328,6 +364,7 @@ static const struct as_tool tools[] = {
 	TOOL(leave, "Exits."),
 	TOOL(hang, "Computes for ever."),
 	TOOL(doze, "Blocks for ever."),
+	TOOL(liar, "Blocks, and says that it is well."),
 	TOOL(leak, "Opens all that it can."),
 	TOOL(bomb, "Takes all memory."),
 	TOOL(shared_bomb, "Takes all memory, shared."),
