@@ -282,6 +282,7 @@ call_run(struct unit *u, const struct msg *op, const struct as_call_info *info,
 	fiber_guest_set(before);
 	*failure = st != AS_OK ? failure_take(call) : NULL;
 	streams_close(call);
+	value_give(call);
 	arena_free(arena);
 	return st;
 }

@@ -38,8 +38,16 @@ void answer_clear(struct answer *a);
 struct json_object *failure_new(const char *message);
 struct json_object *failure_of(const struct error *err);
 
+/* What becomes of the value of a reply. */
+enum link_values {
+	LINK_KEEPS = 0, /* the other side may keep it: it gets a copy */
+	LINK_READS, /* it has been read when emit returns */
+	LINK_BORROWS /* it is kept, and the last reply is the one that counts */
+};
+
 /* How the plugin's side reaches the other. */
 struct link {
+	enum link_values values;
 	enum as_status (*emit)(struct as_call *call, const struct msg *m);
 	SUSPENDS void (*serve)(struct as_call *call, const struct msg *m,
 	    struct answer *out);
@@ -58,6 +66,7 @@ struct as_call {
 	bool failed;
 	struct as_http_stream *streams;
 	struct json_object *kept; /* the call puts it when it ends; or NULL */
+	struct json_object *lent; /* the reply, if it is the call's own tree */
 };
 
 /* ---- The plugin's side (call.c, op.c, host_*.c) -------------------- */
@@ -93,11 +102,12 @@ void streams_close(struct as_call *call);
 void info_encode(const struct as_call_info *info, struct buf *b);
 bool info_decode(const void *bytes, size_t len, struct as_call_info *info);
 
-/* ---- Values (host_json.c) ------------------------------------------ */
+/* ---- Values (host_json.c, lend.c) ---------------------------------- */
 
 struct as_json;
 struct json_node;
-/* Borrowed; v is nothing that was parsed for a plugin. */
+bool value_is_node(const struct as_json *v); /* parsed for a plugin */
+/* Borrowed; v is no node. */
 struct json_object *value_of(const struct as_json *v);
 /* Of any v; the caller puts it. */
 struct json_object *value_hold(const struct as_json *v);
@@ -112,6 +122,15 @@ const struct as_json *value_parse(struct as_call *call, const char *text,
  */
 enum as_status value_copy(struct as_call *call, const struct as_json *v,
     struct json_object **out);
+/*
+ * lend.c.  The tree itself, borrowed, for a reply that needs no copy.  NULL: it
+ * does, because v is no tree that the call has built, or the link says so.
+ */
+struct json_object *value_lend(struct as_call *call, const struct as_json *v);
+/* The last reply that was taken is that tree; NULL: it is something else. */
+void value_lent(struct as_call *call, struct json_object *o);
+/* What is lent outlives the call. */
+void value_give(struct as_call *call);
 
 /* ---- The host's side (exchange.c, serve.c, channel.c) -------------- */
 

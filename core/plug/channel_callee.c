@@ -192,6 +192,7 @@ channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
 }
 
 static const struct link channel_link = {
+	.values = LINK_READS,
 	.emit = channel_emit,
 	.serve = channel_serve,
 	.sleep = channel_sleep,

@@ -87,6 +87,15 @@ fiber_wait_ms(struct as_call *call, int64_t ms)
 }
 
 static const struct link direct_link = {
+	.values = LINK_BORROWS,
+	.emit = direct_emit,
+	.serve = direct_serve,
+	.sleep = fiber_wait_ms,
+};
+
+/* The other side is another process: what is said becomes bytes. */
+static const struct link relay_link = {
+	.values = LINK_READS,
 	.emit = direct_emit,
 	.serve = direct_serve,
 	.sleep = fiber_wait_ms,
@@ -170,6 +179,7 @@ loopback_serve(struct as_call *call, const struct msg *m, struct answer *out)
 }
 
 static const struct link loopback_link = {
+	.values = LINK_READS,
 	.emit = loopback_emit,
 	.serve = loopback_serve,
 	.sleep = fiber_wait_ms,
@@ -332,7 +342,8 @@ exchange_here(struct exchange *x, const struct as_call_info *info,
 		return channel_run(x, info, failure);
 	if (x->plug->loopback)
 		return loopback_run(x, info, failure);
-	return call_run(x->unit, &x->op, info, &direct_link, x, failure);
+	return call_run(x->unit, &x->op, info,
+	    x->relay != NULL ? &relay_link : &direct_link, x, failure);
 }
 
 SUSPENDS static enum as_status
