@@ -157,11 +157,10 @@ struct exchange {
 	struct serve_program *programs;
 	struct serve_tcp *tcps;
 
-	/* In unit.calls, under its lock, while it runs on a fiber. */
+	/* While it runs on a fiber: one of the calls of its loop. */
 	struct exchange *next, **at;
-	struct loop *loop;
 	struct fiber_ref fiber;
-	bool expired; /* on its own loop: its generation may not wait longer */
+	bool expired; /* its generation may not wait longer */
 };
 
 /* Makes the call; the failure as a public error. */
@@ -181,7 +180,7 @@ enum as_status serve_account(struct exchange *x, const struct msg *m,
 SUSPENDS enum as_status serve_ask(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);
 /* Ends the calls of u that were made on this loop, as its deadline would. */
-void exchanges_expire(struct unit *u);
+void exchanges_expire(const struct unit *u);
 
 /* link->sleep of a plugin that runs on a fiber. */
 SUSPENDS enum as_status fiber_wait_ms(struct as_call *call, int64_t ms);

@@ -371,33 +371,27 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
+/* The calls of all units that fibers of this thread's loop have begun. */
+static _Thread_local struct exchange *calls;
+
 static void
 exchange_enter(struct exchange *x)
 {
-	struct unit *u = x->unit;
-
-	x->loop = loop_self();
 	x->fiber = fiber_self_ref();
 	x->expired = false;
-	pthread_mutex_lock(&u->calls_lock);
-	x->next = u->calls;
+	x->next = calls;
 	if (x->next != NULL)
 		x->next->at = &x->next;
-	x->at = &u->calls;
-	u->calls = x;
-	pthread_mutex_unlock(&u->calls_lock);
+	x->at = &calls;
+	calls = x;
 }
 
 static void
 exchange_leave(struct exchange *x)
 {
-	struct unit *u = x->unit;
-
-	pthread_mutex_lock(&u->calls_lock);
 	*x->at = x->next;
 	if (x->next != NULL)
 		x->next->at = x->at;
-	pthread_mutex_unlock(&u->calls_lock);
 }
 
 void
@@ -405,14 +399,12 @@ exchanges_expire(struct unit *u)
 {
 	struct exchange *x;
 
-	pthread_mutex_lock(&u->calls_lock);
-	for (x = u->calls; x != NULL; x = x->next) {
-		if (x->loop != loop_self())
+	for (x = calls; x != NULL; x = x->next) {
+		if (x->unit != u)
 			continue;
 		x->expired = true;
 		fiber_expire(x->fiber);
 	}
-	pthread_mutex_unlock(&u->calls_lock);
 }
 
 /* A generation that is not offered any more ends what it has begun. */

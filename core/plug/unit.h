@@ -30,7 +30,6 @@
 #include "core/plug/plug.h"
 
 struct counter;
-struct exchange;
 struct guard;
 struct histogram;
 
@@ -191,9 +190,6 @@ struct unit {
 	struct fiber_ref keeper; /* starts it, or ends it; home loop only */
 	struct guard *guard; /* NULL: it runs in this process */
 	struct unit *older; /* in plugin.draining */
-
-	pthread_mutex_t calls_lock;
-	struct exchange *calls;
 };
 
 /* What there is; never changes. */
