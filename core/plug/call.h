@@ -61,7 +61,8 @@ struct as_call {
 	void *far; /* the link's own */
 	struct arena *arena;
 	size_t used; /* of the arena, by the plugin */
-	struct as_call_info info;
+	const struct as_call_info *given; /* valid until the call has ended */
+	struct as_call_info info; /* call_info */
 	struct as_error error;
 	bool failed;
 	struct as_http_stream *streams;
@@ -79,6 +80,8 @@ SUSPENDS enum as_status call_run(struct unit *u, const struct msg *op,
     const struct as_call_info *info, const struct link *link, void *far,
     struct json_object **failure);
 
+/* Who calls, with texts that are UTF-8. */
+const struct as_call_info *call_info(struct as_call *call);
 enum as_status call_fail(struct as_call *call, enum as_status status,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 enum as_status call_fail_json(struct as_call *call, enum as_status status,

@@ -75,7 +75,8 @@ channel_emit(struct as_call *call, const struct msg *m)
 
 	/* A process of its own has no log to write to. */
 	if (m->kind == EMIT_LOG && !ch->is_relayed) {
-		unit_log(ch->unit, call->info.correlation_id, m->n, m->name);
+		unit_log(ch->unit, call_info(call)->correlation_id, m->n,
+		    m->name);
 		return AS_OK;
 	}
 	if (m->kind == EMIT_COUNT && !ch->is_relayed) {

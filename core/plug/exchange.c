@@ -395,7 +395,7 @@ exchange_leave(struct exchange *x)
 }
 
 void
-exchanges_expire(struct unit *u)
+exchanges_expire(const struct unit *u)
 {
 	struct exchange *x;
 
@@ -451,7 +451,7 @@ exchange_held(struct exchange *x, struct error *err)
 		exchange_enter(x);
 	}
 	st = exchange_go(x, &failure);
-	if (st == AS_OK)
+	if (st == AS_OK && x->files != NULL)
 		st = serve_files_keep(x, &failure);
 	if (on_fiber) {
 		exchange_leave(x);

@@ -135,8 +135,8 @@ struct plugin {
 	struct plug *plug;
 	char *name; /* of the section */
 	unsigned generation; /* the newest one's number */
-	_Atomic uint64_t calls, failures; /* of all generations */
-	struct latency latency;
+	_Atomic uint64_t failures; /* of all generations */
+	struct latency latency; /* and how many calls there were */
 
 	/* Under the lock of struct plug. */
 	unsigned mapped; /* that have ended and cannot be unmapped */
