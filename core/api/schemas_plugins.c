@@ -10,9 +10,8 @@ const struct schema_row api_schemas_plugins[] = {
 { "Plugin", JSON({
 	"type": "object",
 	"required": ["name", "plugin", "kinds", "version", "summary", "file",
-	    "state", "generation", "error", "isolation", "pid", "calls",
-	    "errors", "open",
-	    "latency_us", "generations_draining", "generations_in_memory",
+	    "state", "generation", "error", "grants", "declared", "effects",
+	    "isolation", "pid", "calls", "errors", "open", "latency_us", "generations_draining", "generations_in_memory",
 	    "memory_bytes"],
 	"properties": {
 		"name": { "type": "string", "description":
@@ -28,6 +27,13 @@ const struct schema_row api_schemas_plugins[] = {
 		"generation": { "type": "integer" },
 		"error": { "type": ["string", "null"], "description":
 		    "Why it is in this state, or why its last reload was refused." },
+		"grants": { "type": "array", "items": { "type": "string" },
+		    "description": "What it may do." },
+		"declared": { "type": "array", "items": { "type": "string" },
+		    "description": "What it asks for; conf.d may leave it less." },
+		"effects": { "type": ["array", "null"], "items": { "enum":
+		    ["none", "repeat", "keyed", "verified", "once"] },
+		    "description": "Classes its tools may have; null: all." },
 		"isolation": { "enum": ["none", "process", null] },
 		"pid": { "type": ["integer", "null"], "description":
 		    "Of the process that it has of its own." },
