@@ -282,24 +282,40 @@ fill_one(const struct as_field *f, void *out, struct json_object *v,
 	return false;
 }
 
+/* As field_at; a row that has all that we know of stays where it is. */
+static const struct as_field *
+field_row(const struct as_field *fields, size_t stride, size_t i,
+    struct as_field *room)
+{
+	if (stride >= sizeof(*room))
+		return (const struct as_field *)(const void *)((const char *)
+								   fields +
+							       i * stride);
+	*room = field_at(fields, stride, i);
+	return room;
+}
+
 bool
 field_fill(const struct as_field *fields, size_t stride, void *out,
     struct json_object *values, struct arena *arena, struct error *err)
 {
+	const struct as_field *f;
 	struct json_object *v;
-	struct as_field f;
-	size_t i, n = field_count(fields, stride);
+	struct as_field room;
+	size_t i;
 	bool ok = true;
 
-	for (i = 0; i < n; i++) {
-		f = field_at(fields, stride, i);
-		field_default(&f, out, arena);
-		v = jget(values, f.name);
-		if (v == NULL && (f.flags & AS_REQUIRED)) {
-			error_field(err, f.name, "is required");
+	for (i = 0; fields != NULL; i++) {
+		f = field_row(fields, stride, i, &room);
+		if (f->name == NULL)
+			break;
+		field_default(f, out, arena);
+		v = jget(values, f->name);
+		if (v == NULL && (f->flags & AS_REQUIRED)) {
+			error_field(err, f->name, "is required");
 			ok = false;
-		} else if (v != NULL && !fill_one(&f, out, v, arena)) {
-			error_field(err, f.name, "has a wrong value");
+		} else if (v != NULL && !fill_one(f, out, v, arena)) {
+			error_field(err, f->name, "has a wrong value");
 			ok = false;
 		}
 	}

@@ -49,6 +49,8 @@ text_utf8_prefix(const char *s, size_t len)
 				break;
 			i += sizeof(word);
 		}
+		while (i < len && u[i] < 0x80)
+			i++;
 		if (i == len)
 			break;
 		if ((n = utf8_char(u + i, len - i)) == 0)

@@ -234,19 +234,23 @@ info_decode(const void *bytes, size_t len, struct as_call_info *info)
 	return true;
 }
 
-static void
-info_keep(struct as_call *call, const struct as_call_info *info)
+const struct as_call_info *
+call_info(struct as_call *call)
 {
 	const char **text;
 	size_t i;
 
-	call->info = *info;
+	if (call->info.size > 0)
+		return &call->info;
+	call->info = *call->given;
 	for (i = 0; i < N_ITEMS(info_texts); i++) {
 		text = info_at(&call->info, i);
-		*text = *text == NULL || **text == '\0'
-			    ? ""
-			    : call_text(call, *text);
+		if (*text == NULL)
+			*text = "";
+		else if (!text_is_utf8(*text, strlen(*text)))
+			*text = call_text(call, *text);
 	}
+	return &call->info;
 }
 
 /* What may leave a plugin; anything else is its author's mistake. */
@@ -274,14 +278,15 @@ call_run(struct unit *u, const struct msg *op, const struct as_call_info *info,
 	enum as_status st;
 
 	call->unit = u;
+	call->given = info;
 	call->link = link;
 	call->far = far;
 	call->arena = arena;
-	info_keep(call, info);
 	st = status_checked(call, op_run(call, op));
 	fiber_guest_set(before);
 	*failure = st != AS_OK ? failure_take(call) : NULL;
 	streams_close(call);
+	value_give(call);
 	arena_free(arena);
 	return st;
 }

@@ -38,8 +38,16 @@ void answer_clear(struct answer *a);
 struct json_object *failure_new(const char *message);
 struct json_object *failure_of(const struct error *err);
 
+/* What becomes of the value of a reply. */
+enum link_values {
+	LINK_KEEPS = 0, /* the other side may keep it: it gets a copy */
+	LINK_READS, /* it has been read when emit returns */
+	LINK_BORROWS /* it is kept, and the last reply is the one that counts */
+};
+
 /* How the plugin's side reaches the other. */
 struct link {
+	enum link_values values;
 	enum as_status (*emit)(struct as_call *call, const struct msg *m);
 	SUSPENDS void (*serve)(struct as_call *call, const struct msg *m,
 	    struct answer *out);
@@ -53,11 +61,13 @@ struct as_call {
 	void *far; /* the link's own */
 	struct arena *arena;
 	size_t used; /* of the arena, by the plugin */
-	struct as_call_info info;
+	const struct as_call_info *given; /* valid until the call has ended */
+	struct as_call_info info; /* call_info */
 	struct as_error error;
 	bool failed;
 	struct as_http_stream *streams;
 	struct json_object *kept; /* the call puts it when it ends; or NULL */
+	struct json_object *lent; /* the reply, if it is the call's own tree */
 };
 
 /* ---- The plugin's side (call.c, op.c, host_*.c) -------------------- */
@@ -70,6 +80,8 @@ SUSPENDS enum as_status call_run(struct unit *u, const struct msg *op,
     const struct as_call_info *info, const struct link *link, void *far,
     struct json_object **failure);
 
+/* Who calls, with texts that are UTF-8. */
+const struct as_call_info *call_info(struct as_call *call);
 enum as_status call_fail(struct as_call *call, enum as_status status,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 enum as_status call_fail_json(struct as_call *call, enum as_status status,
@@ -93,11 +105,12 @@ void streams_close(struct as_call *call);
 void info_encode(const struct as_call_info *info, struct buf *b);
 bool info_decode(const void *bytes, size_t len, struct as_call_info *info);
 
-/* ---- Values (host_json.c) ------------------------------------------ */
+/* ---- Values (host_json.c, lend.c) ---------------------------------- */
 
 struct as_json;
 struct json_node;
-/* Borrowed; v is nothing that was parsed for a plugin. */
+bool value_is_node(const struct as_json *v); /* parsed for a plugin */
+/* Borrowed; v is no node. */
 struct json_object *value_of(const struct as_json *v);
 /* Of any v; the caller puts it. */
 struct json_object *value_hold(const struct as_json *v);
@@ -112,6 +125,15 @@ const struct as_json *value_parse(struct as_call *call, const char *text,
  */
 enum as_status value_copy(struct as_call *call, const struct as_json *v,
     struct json_object **out);
+/*
+ * lend.c.  The tree itself, borrowed, for a reply that needs no copy.  NULL: it
+ * does, because v is no tree that the call has built, or the link says so.
+ */
+struct json_object *value_lend(struct as_call *call, const struct as_json *v);
+/* The last reply that was taken is that tree; NULL: it is something else. */
+void value_lent(struct as_call *call, struct json_object *o);
+/* What is lent outlives the call. */
+void value_give(struct as_call *call);
 
 /* ---- The host's side (exchange.c, serve.c, channel.c) -------------- */
 
@@ -138,11 +160,10 @@ struct exchange {
 	struct serve_program *programs;
 	struct serve_tcp *tcps;
 
-	/* In unit.calls, under its lock, while it runs on a fiber. */
+	/* While it runs on a fiber: one of the calls of its loop. */
 	struct exchange *next, **at;
-	struct loop *loop;
 	struct fiber_ref fiber;
-	bool expired; /* on its own loop: its generation may not wait longer */
+	bool expired; /* its generation may not wait longer */
 };
 
 /* Makes the call; the failure as a public error. */
@@ -162,7 +183,7 @@ enum as_status serve_account(struct exchange *x, const struct msg *m,
 SUSPENDS enum as_status serve_ask(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);
 /* Ends the calls of u that were made on this loop, as its deadline would. */
-void exchanges_expire(struct unit *u);
+void exchanges_expire(const struct unit *u);
 
 /* link->sleep of a plugin that runs on a fiber. */
 SUSPENDS enum as_status fiber_wait_ms(struct as_call *call, int64_t ms);

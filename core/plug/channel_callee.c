@@ -75,7 +75,8 @@ channel_emit(struct as_call *call, const struct msg *m)
 
 	/* A process of its own has no log to write to. */
 	if (m->kind == EMIT_LOG && !ch->is_relayed) {
-		unit_log(ch->unit, call->info.correlation_id, m->n, m->name);
+		unit_log(ch->unit, call_info(call)->correlation_id, m->n,
+		    m->name);
 		return AS_OK;
 	}
 	if (m->kind == EMIT_COUNT && !ch->is_relayed) {
@@ -192,6 +193,7 @@ channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
 }
 
 static const struct link channel_link = {
+	.values = LINK_READS,
 	.emit = channel_emit,
 	.serve = channel_serve,
 	.sleep = channel_sleep,

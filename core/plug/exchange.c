@@ -87,6 +87,15 @@ fiber_wait_ms(struct as_call *call, int64_t ms)
 }
 
 static const struct link direct_link = {
+	.values = LINK_BORROWS,
+	.emit = direct_emit,
+	.serve = direct_serve,
+	.sleep = fiber_wait_ms,
+};
+
+/* The other side is another process: what is said becomes bytes. */
+static const struct link relay_link = {
+	.values = LINK_READS,
 	.emit = direct_emit,
 	.serve = direct_serve,
 	.sleep = fiber_wait_ms,
@@ -170,6 +179,7 @@ loopback_serve(struct as_call *call, const struct msg *m, struct answer *out)
 }
 
 static const struct link loopback_link = {
+	.values = LINK_READS,
 	.emit = loopback_emit,
 	.serve = loopback_serve,
 	.sleep = fiber_wait_ms,
@@ -332,7 +342,8 @@ exchange_here(struct exchange *x, const struct as_call_info *info,
 		return channel_run(x, info, failure);
 	if (x->plug->loopback)
 		return loopback_run(x, info, failure);
-	return call_run(x->unit, &x->op, info, &direct_link, x, failure);
+	return call_run(x->unit, &x->op, info,
+	    x->relay != NULL ? &relay_link : &direct_link, x, failure);
 }
 
 SUSPENDS static enum as_status
@@ -360,48 +371,40 @@ deadline_start(const struct exchange *x)
 	return old;
 }
 
+/* The calls of all units that fibers of this thread's loop have begun. */
+static _Thread_local struct exchange *calls;
+
 static void
 exchange_enter(struct exchange *x)
 {
-	struct unit *u = x->unit;
-
-	x->loop = loop_self();
 	x->fiber = fiber_self_ref();
 	x->expired = false;
-	pthread_mutex_lock(&u->calls_lock);
-	x->next = u->calls;
+	x->next = calls;
 	if (x->next != NULL)
 		x->next->at = &x->next;
-	x->at = &u->calls;
-	u->calls = x;
-	pthread_mutex_unlock(&u->calls_lock);
+	x->at = &calls;
+	calls = x;
 }
 
 static void
 exchange_leave(struct exchange *x)
 {
-	struct unit *u = x->unit;
-
-	pthread_mutex_lock(&u->calls_lock);
 	*x->at = x->next;
 	if (x->next != NULL)
 		x->next->at = x->at;
-	pthread_mutex_unlock(&u->calls_lock);
 }
 
 void
-exchanges_expire(struct unit *u)
+exchanges_expire(const struct unit *u)
 {
 	struct exchange *x;
 
-	pthread_mutex_lock(&u->calls_lock);
-	for (x = u->calls; x != NULL; x = x->next) {
-		if (x->loop != loop_self())
+	for (x = calls; x != NULL; x = x->next) {
+		if (x->unit != u)
 			continue;
 		x->expired = true;
 		fiber_expire(x->fiber);
 	}
-	pthread_mutex_unlock(&u->calls_lock);
 }
 
 /* A generation that is not offered any more ends what it has begun. */
@@ -448,7 +451,7 @@ exchange_held(struct exchange *x, struct error *err)
 		exchange_enter(x);
 	}
 	st = exchange_go(x, &failure);
-	if (st == AS_OK)
+	if (st == AS_OK && x->files != NULL)
 		st = serve_files_keep(x, &failure);
 	if (on_fiber) {
 		exchange_leave(x);

@@ -18,7 +18,7 @@
 static const struct as_call_info *
 host_info(struct as_call *call)
 {
-	return &call->info;
+	return call_info(call);
 }
 
 static const void *

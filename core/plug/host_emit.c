@@ -41,13 +41,31 @@ emit_value(struct as_call *call, enum msg_kind kind, struct json_object *value)
 
 /* ---- Toolkits ------------------------------------------------------ */
 
+/* Takes value. */
+static enum as_status
+reply(struct as_call *call, struct json_object *value)
+{
+	enum as_status st = emit_value(call, EMIT_REPLY, value);
+
+	if (st == AS_OK)
+		value_lent(call, NULL);
+	return st;
+}
+
 static enum as_status
 host_reply(struct as_call *call, const struct as_json *v)
 {
-	struct json_object *copy;
-	enum as_status st = value_copy(call, v, &copy);
+	struct json_object *copy, *tree = value_lend(call, v);
+	struct msg m = { .kind = EMIT_REPLY, .value = tree };
+	enum as_status st;
 
-	return st != AS_OK ? st : emit_value(call, EMIT_REPLY, copy);
+	if (tree == NULL) {
+		st = value_copy(call, v, &copy);
+		return st == AS_OK ? reply(call, copy) : st;
+	}
+	if ((st = emit(call, &m)) == AS_OK)
+		value_lent(call, tree);
+	return st;
 }
 
 /* Often what some program or server said: it is mended, not refused. */
@@ -65,7 +83,7 @@ host_reply_text(struct as_call *call, const char *text, size_t len)
 	v = json_object_new_string_len(clean.data != NULL ? clean.data : "",
 	    (int)clean.len);
 	buf_free(&clean);
-	return emit_value(call, EMIT_REPLY, v);
+	return reply(call, v);
 }
 
 static enum as_status

@@ -10,6 +10,7 @@
 #include "core/plug/call.h"
 #include "core/plug/host.h"
 #include "core/plug/pointer.h"
+#include "core/plug/tree.h"
 
 /*
  * JSON values of plugins are json-c's or nodes of a tape, seen through an
@@ -27,28 +28,6 @@
 #define NODE_BIT ((uintptr_t)1)
 /* A tape is searched from its start; beyond that json-c's tables are better. */
 #define TAPE_WIDE 4096
-#define TREE_BYTES_MAX ((size_t)16 << 20)
-#define TREE_DEPTH_MAX JSON_DEPTH_MAX
-
-enum tree_fault {
-	TREE_GOOD = 0,
-	TREE_TEXT,
-	TREE_SIZE,
-	TREE_DEPTH,
-	TREE_KEY
-};
-
-struct tree {
-	size_t bytes; /* about */
-	enum tree_fault fault;
-	struct arena *arena;
-};
-
-/* What a container under construction points to. */
-struct node {
-	struct tree *tree;
-	unsigned depth;
-};
 
 static _Alignas(max_align_t) const char null_value;
 
@@ -59,6 +38,12 @@ tape_node(const struct as_json *v)
 	if (((uintptr_t)v & NODE_BIT) == 0)
 		return NULL;
 	return (const struct json_node *)((uintptr_t)v - NODE_BIT);
+}
+
+bool
+value_is_node(const struct as_json *v)
+{
+	return tape_node(v) != NULL;
 }
 
 const struct as_json *
@@ -348,7 +333,7 @@ node_of(struct json_object *o)
 	return json_object_get_userdata(o);
 }
 
-static struct tree *
+struct tree *
 tree_of(struct json_object *o)
 {
 	struct node *node = node_of(o);
@@ -356,7 +341,7 @@ tree_of(struct json_object *o)
 	return node != NULL ? node->tree : NULL;
 }
 
-static void
+void
 tree_fault(struct tree *t, enum tree_fault fault)
 {
 	if (t->fault == TREE_GOOD)
@@ -365,13 +350,15 @@ tree_fault(struct tree *t, enum tree_fault fault)
 
 /* Containers only: json-c keeps the digits of a double at the same place. */
 static struct json_object *
-container_new(enum as_json_type type, struct tree *t, unsigned depth)
+container_new(enum as_json_type type, struct tree *t, struct node *node,
+    unsigned depth)
 {
 	struct json_object *o = type == AS_JSON_ARRAY ? jarr() : jobj();
-	struct node *node = arena_alloc(t->arena, sizeof(*node));
 
 	node->tree = t;
 	node->depth = depth;
+	if (depth > t->deepest)
+		t->deepest = depth;
 	json_object_set_userdata(o, node, NULL);
 	return o;
 }
@@ -382,8 +369,8 @@ host_make(struct as_call *call, enum as_json_type type)
 	struct tree *t = arena_alloc(call->arena, sizeof(*t));
 
 	t->arena = call->arena;
-	return (
-	    struct as_json *)(void *)call_own(call, container_new(type, t, 1));
+	t->root = call_own(call, container_new(type, t, &t->top, 1));
+	return (struct as_json *)(void *)t->root;
 }
 
 /* Takes v, also when the tree is bad already. */
@@ -395,6 +382,8 @@ tree_add(struct as_json *to, const char *key, struct json_object *v,
 	struct tree *t = tree_of(o);
 	bool is_object = json_object_is_type(o, json_type_object);
 
+	if (t->lent_by != NULL)
+		tree_take_back(t);
 	bytes += 32 + (key != NULL ? strlen(key) : 0);
 	t->bytes += bytes;
 	if (t->bytes > TREE_BYTES_MAX)
@@ -541,7 +530,8 @@ host_put_new(struct as_json *to, const char *key, enum as_json_type type)
 	/* A bad tree still wants something to be written to. */
 	if (t->fault != TREE_GOOD)
 		return to;
-	o = container_new(type, t, node->depth + 1);
+	o = container_new(type, t, arena_alloc(t->arena, sizeof(*node)),
+	    node->depth + 1);
 	tree_add(to, key, json_object_get(o), 0);
 	json_object_put(o);
 	return t->fault != TREE_GOOD ? to : (struct as_json *)(void *)o;
@@ -561,6 +551,8 @@ fault_status(struct as_call *call, enum tree_fault fault)
 		return call_fail(call, AS_INTERNAL,
 		    "a JSON value with a name in an array or without one in an "
 		    "object");
+	case TREE_CANCELED:
+		return AS_CANCELED;
 	default:
 		return call_fail(call, AS_INVALID,
 		    "a JSON value with text that is not UTF-8 or holds U+0000");

@@ -6,12 +6,11 @@
 static unsigned
 bucket_of(uint64_t v)
 {
-	unsigned top = 0, i;
+	unsigned top, i;
 
 	if (v < 4)
 		return (unsigned)v;
-	while (v >> (top + 1) != 0)
-		top++;
+	top = 63 - (unsigned)__builtin_clzll(v);
 	i = top * 4 - 4 + (unsigned)(v >> (top - 2) & 3);
 	return i < LATENCY_BUCKETS ? i : LATENCY_BUCKETS - 1;
 }
@@ -37,6 +36,12 @@ latency_add(struct latency *l, int64_t us)
 	    memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->sum_us, v, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->n, 1, memory_order_relaxed);
+}
+
+int64_t
+latency_count(const struct latency *l)
+{
+	return (int64_t)atomic_load_explicit(&l->n, memory_order_relaxed);
 }
 
 double

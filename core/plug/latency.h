@@ -18,6 +18,7 @@ struct latency {
 };
 
 void latency_add(struct latency *l, int64_t us);
+int64_t latency_count(const struct latency *l);
 double latency_mean(const struct latency *l); /* microseconds; 0 of none */
 double latency_quantile(const struct latency *l, double q);
 

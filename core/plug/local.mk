@@ -43,6 +43,7 @@ libplug_la_SOURCES = \
 	core/plug/host_tcp.c \
 	core/plug/latency.c \
 	core/plug/latency.h \
+	core/plug/lend.c \
 	core/plug/life.c \
 	core/plug/load.c \
 	core/plug/log_count.c \
@@ -69,6 +70,7 @@ libplug_la_SOURCES = \
 	core/plug/serve_process.c \
 	core/plug/serve_tcp.c \
 	core/plug/tool.c \
+	core/plug/tree.h \
 	core/plug/unit.c \
 	core/plug/unit.h \
 	core/plug/vector.c \

@@ -50,7 +50,6 @@ unit_count_call(struct unit *u, bool failed, int64_t us)
 {
 	struct plugin *of = u->of;
 
-	atomic_fetch_add_explicit(&of->calls, 1, memory_order_relaxed);
 	latency_add(&of->latency, us);
 	if (failed)
 		atomic_fetch_add_explicit(&of->failures, 1,
@@ -132,7 +131,7 @@ plugin_numbers(const struct plugin *of, struct json_object *o)
 	struct taken t;
 
 	plugin_taken(of, &t);
-	jput_int(o, "calls", (int64_t)atomic_load(&of->calls));
+	jput_int(o, "calls", latency_count(&of->latency));
 	jput_int(o, "errors", (int64_t)atomic_load(&of->failures));
 	jput_int(o, "open", t.open);
 	jput_num(latency, "mean", latency_mean(&of->latency));

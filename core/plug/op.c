@@ -59,7 +59,7 @@ tool_input(struct as_call *call, const struct as_tool *t,
     struct json_object *args, const void **in)
 {
 	struct error err = { 0 };
-	enum as_status st = AS_OK;
+	enum as_status st;
 	void *filled;
 
 	if (t->params == NULL) {
@@ -67,11 +67,12 @@ tool_input(struct as_call *call, const struct as_tool *t,
 		return AS_OK;
 	}
 	filled = arena_alloc(call->arena, t->params_size + 1);
-	if (!field_fill(t->params, call->unit->file->about.field_size, filled,
-		args, call->arena, &err))
-		st = call_fail(call, AS_INVALID, "%s", err.detail);
-	error_clear(&err);
 	*in = filled;
+	if (field_fill(t->params, call->unit->file->about.field_size, filled,
+		args, call->arena, &err))
+		return AS_OK;
+	st = call_fail(call, AS_INVALID, "%s", err.detail);
+	error_clear(&err);
 	return st;
 }
 

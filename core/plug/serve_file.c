@@ -177,8 +177,6 @@ serve_files_keep(struct exchange *x, struct json_object **failure)
 	struct store *store = NULL;
 	enum as_status st = AS_OK;
 
-	if (x->files == NULL)
-		return AS_OK;
 	st = files_ready(x, &scope, &store, &err);
 	if (st == AS_OK)
 		st = files_keep(store, &scope, x->files, &err);

@@ -363,7 +363,7 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
     struct json_object **result, struct error *err)
 {
 	struct tool *tool = tool_now(p, name);
-	char short_name[NAME_MAX_LEN + 1];
+	char short_name[NAME_MAX_LEN + 1]; /* tool_fill has seen to that */
 	struct tool_taker taker = { 0 };
 	struct exchange x = { .plug = p,
 		.who = who,
@@ -384,7 +384,7 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
 	x.timeout_ms = limit_ms(tool);
 	x.op.kind = kind;
 	/* From here on the tool may go; its unit is held. */
-	snprintf(short_name, sizeof(short_name), "%s", tool->short_name);
+	memcpy(short_name, tool->short_name, strlen(tool->short_name) + 1);
 	x.op.name = short_name;
 	x.op.value = args;
 	kept_pass(who, kind, &x.op);

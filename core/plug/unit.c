@@ -355,7 +355,6 @@ unit_new(struct plugin *of, struct plug_conf *source)
 	u->source = source;
 	if (source != NULL)
 		source->refs++;
-	pthread_mutex_init(&u->calls_lock, NULL);
 	unit_rename(u, of->name);
 	atomic_init(&u->state, UNIT_DISABLED);
 	return u;
@@ -389,7 +388,6 @@ unit_free(struct unit *u)
 		pthread_mutex_unlock(&u->plug->lock);
 	}
 	plug_conf_unref(u->source);
-	pthread_mutex_destroy(&u->calls_lock);
 	free(u->path);
 	arena_free(u->arena);
 }

@@ -30,7 +30,6 @@
 #include "core/plug/plug.h"
 
 struct counter;
-struct exchange;
 struct guard;
 struct histogram;
 
@@ -137,8 +136,8 @@ struct plugin {
 	char *name; /* of the section */
 	unsigned number; /* of its uid, if it is isolated */
 	unsigned generation; /* the newest one's number */
-	_Atomic uint64_t calls, failures; /* of all generations */
-	struct latency latency;
+	_Atomic uint64_t failures; /* of all generations */
+	struct latency latency; /* and how many calls there were */
 
 	/* Under the lock of struct plug. */
 	unsigned mapped; /* that have ended and cannot be unmapped */
@@ -192,9 +191,6 @@ struct unit {
 	struct fiber_ref keeper; /* starts it, or ends it; home loop only */
 	struct guard *guard; /* NULL: it runs in this process */
 	struct unit *older; /* in plugin.draining */
-
-	pthread_mutex_t calls_lock;
-	struct exchange *calls;
 };
 
 /* What there is; never changes. */

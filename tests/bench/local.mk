@@ -14,8 +14,7 @@ tests_bench_raw_sqlite_LDADD = $(SQLITE_LIBS)
 tests_bench_run_load_SOURCES = tests/bench/run_load.c
 tests_bench_run_load_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 tests_bench_plug_SOURCES = tests/bench/plug.c
-tests_bench_plug_LDADD = libplug.la libclient.la libloop.la libbase.la \
-	$(DEP_LIBS)
+tests_bench_plug_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 EXTRA_LTLIBRARIES = tests/bench/toolkit_mirror.la
 tests_bench_toolkit_mirror_la_SOURCES = tests/bench/toolkit_mirror.c
 tests_bench_toolkit_mirror_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)

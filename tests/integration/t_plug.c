@@ -465,6 +465,34 @@ check_values(struct plug_env *env, int place)
 	expect(env, place, "bad", "{\"n\":7}", "{\"more\":{\"n\":1}}");
 }
 
+/* A reply is what it was when it was given, whatever the plugin does then. */
+static void
+check_replies(struct plug_env *env, int place)
+{
+	struct json_object *args = jobj(), *first = NULL, *then = NULL;
+	char name[64];
+
+	expect(env, place, "regret", "{}", "{\"list\":[1]}");
+	expect(env, place, "regret", "{\"n\":1}", "[1]");
+	expect(env, place, "regret", "{\"n\":2}", "\"words\"");
+	expect(env, place, "regret", "{\"n\":3}", "{\"copy\":{\"list\":[1]}}");
+	expect(env, place, "regret", "{\"n\":4}", "{\"list\":[1]}");
+	expect(env, place, "regret", "{\"n\":5}", "{\"list\":[1,2],\"n\":3}");
+	/* It has nothing to do with its call any more. */
+	snprintf(name, sizeof(name), "%s_bad", places[place]);
+	CU_ASSERT_EQUAL(plug_tool_call(env->plug, &env->who, name, args, NULL,
+			    &first, NULL),
+	    AS_OK);
+	jput(args, "value", first);
+	snprintf(name, sizeof(name), "%s_raw", places[place]);
+	CU_ASSERT_EQUAL(plug_tool_call(env->plug, &env->who, name, args, NULL,
+			    &then, NULL),
+	    AS_OK);
+	CU_ASSERT_STRING_EQUAL(json_text(then), "{\"more\":{\"n\":1}}");
+	json_object_put(then);
+	json_object_put(args);
+}
+
 static void
 check_services(struct plug_env *env, int place)
 {
@@ -504,6 +532,7 @@ body_calls(struct plug_env *env)
 	for (place = 0; place < 3; place++) {
 		check_thread(env, place, run_flags);
 		check_values(env, place);
+		check_replies(env, place);
 		check_failures(env, place);
 		check_services(env, place);
 	}

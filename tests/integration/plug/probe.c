@@ -212,6 +212,34 @@ bad(struct as_call *call, const void *in)
 	return as_reply(call, o);
 }
 
+/* Goes on writing when it has replied: what was a reply stays as it was. */
+static enum as_status
+regret(struct as_call *call, const void *in)
+{
+	const struct args *args = in;
+	struct as_json *o = as_object(call), *at = as_put_array(o, "list");
+	struct as_json *other = as_object(call);
+	enum as_status st;
+
+	as_put_int(at, NULL, 1);
+	as_put(other, "copy", o);
+	if ((st = as_reply(call, args->n == 1 ? at : o)) != AS_OK)
+		return st;
+	if (args->n == 2)
+		st = as_reply_text(call, "words");
+	else if (args->n == 3)
+		st = as_reply(call, other);
+	else if (args->n == 4)
+		as_put(o, "again", o);
+	as_put_int(at, NULL, 2);
+	as_put_int(o, "n", 3);
+	if (st == AS_OK && args->n == 5)
+		st = as_reply(call, o);
+	as_put_str(other, "more", "text");
+	as_put_int(at, NULL, 4);
+	return st;
+}
+
 static enum as_status
 unbound(struct as_call *call, const void *in)
 {
@@ -312,6 +340,7 @@ static const struct as_tool tools[] = {
 	TOOL(fetch, "Fetches."),
 	TOOL(events, "Fetches events."),
 	TOOL(bad, "Builds bad values."),
+	TOOL(regret, "Writes to what it has given."),
 	TOOL(unbound, "Uses what is not there."),
 	TOOL(secret, "Says a secret."),
 	TOOL(nonsense, "Returns nonsense."),
