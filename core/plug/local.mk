@@ -286,6 +286,9 @@ tests_integration_t_services_LDADD = tests/libplugenv.la tests/libstoreenv.la \
 check_PROGRAMS += tests/integration/t_reload
 tests_integration_t_reload_SOURCES = tests/integration/t_reload.c
 tests_integration_t_reload_LDADD = $(PLUG_TEST_LIBS)
+check_PROGRAMS += tests/integration/t_reload_memory
+tests_integration_t_reload_memory_SOURCES = tests/integration/t_reload_memory.c
+tests_integration_t_reload_memory_LDADD = $(PLUG_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_marshal
 tests_integration_t_marshal_SOURCES = tests/integration/t_marshal.c
