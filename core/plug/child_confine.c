@@ -229,9 +229,9 @@ allow_fcntl(scmp_filter_ctx ctx)
 
 	for (i = 0; ok && i < N_ITEMS(commands); i++)
 		ok = allow(ctx, SCMP_SYS(fcntl), 1,
-		    SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]), none);
+		    SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0), none);
 	return ok &&
-	       allow(ctx, SCMP_SYS(fcntl), 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL),
+	       allow(ctx, SCMP_SYS(fcntl), 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0),
 		   SCMP_A2(SCMP_CMP_MASKED_EQ, O_ASYNC, 0));
 }
 
@@ -265,20 +265,21 @@ allow_some(scmp_filter_ctx ctx)
 		   SCMP_A1(SCMP_CMP_MASKED_EQ, changes, 0), none) &&
 	       /* the socket to the host, which it cannot connect elsewhere */
 	       allow(ctx, SCMP_SYS(sendto), 2,
-		   SCMP_A0(SCMP_CMP_EQ, CHILD_SOCKET),
-		   SCMP_A4(SCMP_CMP_EQ, 0)) &&
+		   SCMP_A0(SCMP_CMP_EQ, CHILD_SOCKET, 0),
+		   SCMP_A4(SCMP_CMP_EQ, 0, 0)) &&
 	       allow(ctx, SCMP_SYS(clone), 1,
 		   SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD),
 		   none) &&
-	       allow(ctx, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, pid),
+	       allow(ctx, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, pid, 0),
 		   none) &&
-	       allow(ctx, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, pid), none) &&
-	       allow(ctx, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
-		   SCMP_A2(SCMP_CMP_EQ, 0)) &&
-	       allow(ctx, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME),
+	       allow(ctx, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, pid, 0),
 		   none) &&
-	       allow(ctx, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA),
-		   none);
+	       allow(ctx, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0, 0),
+		   SCMP_A2(SCMP_CMP_EQ, 0, 0)) &&
+	       allow(ctx, SCMP_SYS(prctl), 1,
+		   SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0), none) &&
+	       allow(ctx, SCMP_SYS(prctl), 1,
+		   SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA, 0), none);
 }
 
 static bool

@@ -43,7 +43,7 @@ refused() { # what, name, its settings, sentence
 	rm -rf conf && mkdir conf
 	cat >conf/x.conf <<END
 plugins : {
-	dirs = [ "$work" ];
+	dirs = [ "$work", "$build/plugins" ];
 	toolkit_clock : { };
 	$2 : { $3 };
 };
@@ -79,7 +79,7 @@ refused 'an option that there is not' toolkit_worse 'nummer = 3;' \
     "unknown setting; did you mean 'number'"
 rm -rf conf && mkdir conf && cat >conf/x.conf <<END
 plugins : {
-	dirs = [ "$work" ];
+	dirs = [ "$work", "$build/plugins" ];
 	worse : { plugin = "toolkit_worse"; };
 	toolkit_worse : { };
 };
@@ -117,12 +117,13 @@ cat >script.json <<'END'
 END
 rm -rf conf && mkdir conf && cat >conf/x.conf <<END
 plugins : {
-	dirs = [ "$work" ];
+	dirs = [ "$work", "$build/plugins" ];
 	toolkit_worse : { };
 	auth_local : { memory = 8192; passes = 1; };
 	llm_demo : { script = "$work/script.json"; };
 };
 models : { default = "demo/demo"; };
+store : { migrations = "$src/migrations"; };
 END
 "$program" serve --conf conf --data data --port 0 >out 2>serve.log &
 server=$!
