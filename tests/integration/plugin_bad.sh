@@ -119,8 +119,8 @@ rm -rf conf && mkdir conf && cat >conf/x.conf <<END
 plugins : {
 	dirs = [ "$work", "$build/plugins" ];
 	toolkit_worse : { };
-	auth_local : { memory = 8192; passes = 1; };
-	llm_demo : { script = "$work/script.json"; };
+	auth_local : { isolation = "none"; memory = 8192; passes = 1; };
+	llm_demo : { isolation = "none"; script = "$work/script.json"; };
 };
 models : { default = "demo/demo"; };
 store : { migrations = "$src/migrations"; };
