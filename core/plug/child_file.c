@@ -123,24 +123,13 @@ real_of(struct json_object *o, const char *key)
 	return isfinite(d) ? d : 0;
 }
 
+/* Of what the other process should not have sent, too. */
 static size_t
 width_of(uint32_t type)
 {
-	switch (type) {
-	case AS_FIELD_NUM:
-		return sizeof(double);
-	case AS_FIELD_BOOL:
-		return sizeof(bool);
-	case AS_FIELD_LIST:
-		return sizeof(struct as_list);
-	case AS_FIELD_STR:
-	case AS_FIELD_CHOICE:
-	case AS_FIELD_JSON:
-	case AS_FIELD_SECRET:
-		return sizeof(void *);
-	default:
-		return sizeof(int64_t);
-	}
+	size_t width = field_width(type);
+
+	return width > 0 ? width : sizeof(int64_t);
 }
 
 static size_t

@@ -113,7 +113,7 @@ field_next(const struct as_field *f, size_t stride)
 	    const struct as_field *)(const void *)((const char *)f + stride);
 }
 
-static size_t
+size_t
 field_width(uint32_t type)
 {
 	switch (type) {

@@ -69,6 +69,8 @@ char *file_refuse(const char *path, const struct plug_file *f);
 bool file_close(struct plug_file *f, bool has_run);
 /* Does it take a place in this process until it is closed, or for ever? */
 bool file_is_mapped(const struct plug_file *f);
+/* Of the member that a field of this type fills; 0: there is no such type. */
+size_t field_width(uint32_t type);
 
 enum unit_state {
 	UNIT_LOADED = 1,
