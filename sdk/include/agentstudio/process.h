@@ -21,7 +21,7 @@
  * AS_FORBIDDEN without either.  Each function but the first takes a program of
  * the same call.
  *
- * Since 0.1.
+ * Since 1.0.
  */
 
 #include <agentstudio/host.h>

@@ -28,7 +28,7 @@
  * Needs .grants "db"; AS_FORBIDDEN without.  AS_UNSUPPORTED: this host has no
  * place for tables (on PostgreSQL its user must be allowed to create roles).
  *
- * Since 0.1.
+ * Since 1.0.
  */
 
 #include <agentstudio/json.h>

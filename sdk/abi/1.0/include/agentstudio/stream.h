@@ -17,7 +17,7 @@
  * AS_TIMEOUT: the deadline, or idle_ms of silence.  Each function but the first
  * takes a stream of the same call.
  *
- * Since 0.1.
+ * Since 1.0.
  */
 
 #include <agentstudio/host.h>

@@ -18,8 +18,11 @@
  *
  * While the major was 0 the minor had to be equal too.
  *
- * 1.0  The same as 0.1, and from here on a promise: sdk/abi/1.0 has a copy of
- *      these headers, and plugins built with it load in every 1.x.
+ * 1.0  The layout of 0.1, and from here on a promise: sdk/abi/1.0 has a copy of
+ *      these headers, and plugins built with it load in every 1.x.  Files, ask
+ *      and keep, secrets by name, .list and as_offer, db.h, process.h, stream.h
+ *      and vector stores are real.  No account can be connected yet:
+ *      as_connection gives NULL.
  * 0.1  First landing: toolkit, llm, vector, auth.  Declared, and AS_UNSUPPORTED
  *      until a host binds them: files, ask and keep, connections, secrets by
  *      name, db.h, process.h, stream.h.  Before its release as_tool has got
