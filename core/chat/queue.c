@@ -107,6 +107,7 @@ queue_refresh(struct queue *q, uint64_t max_age_ms)
 	if (store_query(q->c.store, &LINES, NULL, 0, &lines, NULL) == AS_OK) {
 		lines_read(q, lines);
 		q->at_ms = now;
+		q->guessed = 0;
 	}
 	if (store_query(q->c.store, &TIMES, nobody, 1, &times, NULL) == AS_OK)
 		times_read(q, times);
@@ -225,7 +226,9 @@ queue_admit(struct queue *q, struct uuid tenant_id, int class,
 	queue_refresh(q, FRESH_MS);
 	s = sums_of(q, tenant_id, class, INT64_MAX);
 	if (is_full(q, &s, 9)) {
-		queue_refresh(q, FULL_MS);
+		/* Who is refused is refused by what is stored. */
+		queue_refresh(q,
+		    is_full(q, &s, 10) && q->guessed > 0 ? 0 : FULL_MS);
 		s = sums_of(q, tenant_id, class, INT64_MAX);
 	}
 	if (is_full(q, &s, 10))
@@ -234,6 +237,7 @@ queue_admit(struct queue *q, struct uuid tenant_id, int class,
 	s = sums_of(q, tenant_id, class, l->waits);
 	place_fill(q, class, l->waits, -1, &s, out);
 	l->waits++;
+	q->guessed++;
 	return AS_OK;
 }
 

@@ -28,6 +28,7 @@ struct queue {
 	int64_t est_ms[RUN_CLASSES]; /* of a run in a slot; -1: unknown */
 	int64_t oldest_us[RUN_CLASSES]; /* of what is due and waits */
 	uint64_t at_ms; /* of these numbers; 0: never */
+	int64_t guessed; /* runs let in since then, counted as if they waited */
 	bool reading, writing, telling, stopped;
 	struct queue_lesson *lessons;
 	int n_lessons;

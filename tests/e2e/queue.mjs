@@ -119,7 +119,7 @@ test("who watches hears when the wait has changed", async () => {
 
 test("classes have their turns, and chat has its own slots", async () => {
 	const server = await start({ set: ["server.loops=1", "worker.slots=4",
-		slow(300)] });
+		slow(3000)] });
 	try {
 		const s = await scene(server);
 		const standard = [];
