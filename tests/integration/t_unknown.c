@@ -37,7 +37,7 @@ static SUSPENDS enum as_status
 resolve(int ordinal, const char *outcome, const char *result)
 {
 	struct operator_filter filter = { .run_id = bed.run_id };
-	struct chat_page page = { .limit = 100 };
+	struct row_page page = { .limit = 100 };
 	struct json_object *list, *one, *said = NULL;
 	struct uuid id = { { 0 } };
 	char key[48];
