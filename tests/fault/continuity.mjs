@@ -37,6 +37,7 @@ const FULL = { sockets: 1000, runs: 200, serves: 3, workers: 3, words: 600,
 const CUTS = 3;
 const WORD = 6.4; // bytes of one, about
 const LATE = 1 / 8; // of the readers of WebSockets
+const CUT_BY = 0.8; // of the answer; the model holds back the last words
 const SHARE = 0.99;
 const FAILURES = 5; // shown with their frames
 const DATABASE = "continuity";
@@ -109,6 +110,9 @@ class Crew {
 			"plugins.llm_openai.default_model=stub",
 			"server.sockets_per_user=100000", "worker.slots=256",
 			"worker.beat=500ms",
+			// Locks tell who is dead; a database that is slow to come back
+			// shall end no lease.
+			"worker.lease=30s",
 			// The first one executes runs itself.
 			...member.kind === "serve" && member.name !== "serve0"
 				? ["worker.embedded=false"] : []];
@@ -245,8 +249,11 @@ async function chaos(drill) {
 		await quiet();
 		await act();
 	}
-	await quiet();
 	say("all is quiet");
+	while (!drill.over && !drill.readers.every((r) => r.cuts.length === 0))
+		await pause(100);
+	await quiet();
+	say("the last words are said");
 	drill.model.quiet();
 }
 
@@ -359,7 +366,7 @@ function people(drill) {
 		const how = i % 2 === 0 ? "ws" : i % 4 === 1 ? "thread" : "run";
 		const late = how === "ws" && rand() < LATE ? 0.1 + rand() * 0.4 : 0;
 		const cuts = Array.from({ length: CUTS }, () =>
-			late + rand() * (0.95 - late)).sort((x, y) => x - y);
+			late + rand() * (CUT_BY - late)).sort((x, y) => x - y);
 
 		drill.readers.push(new Reader(drill, { name: `socket ${i}`, how, late,
 			cuts, talk: talks[Math.floor(i / 2) % talks.length] }));
@@ -436,11 +443,11 @@ function tellStuck(drill) {
 async function run(drill) {
 	const { o, tap, crew } = drill;
 
-	for (let i = 0; i < o.serves; i++)
-		await crew.hire("serve", i);
-	for (let i = 0; i < o.workers; i++)
-		await crew.hire("worker", i);
-	const [first] = crew.all;
+	const first = await crew.hire("serve", 0); // makes the tables
+	await Promise.all([...Array(o.serves - 1).keys()].map((i) =>
+		crew.hire("serve", i + 1)));
+	await Promise.all([...Array(o.workers).keys()].map((i) =>
+		crew.hire("worker", i)));
 	const s = await scene(first, { model_name: "openai/stub",
 		toolkits: ["calculator"] });
 	drill.token = s.token;
@@ -470,7 +477,7 @@ async function judge(drill) {
 	table(drill, resets);
 	tap.ok(readers.every((r) => r.ended && !r.failure),
 		"each client has what is stored, and saw each event once, in order");
-	tap.ok(readers.every((r) => r.cuts.length === 0 || r.failure),
+	tap.ok(readers.every((r) => r.cuts.length === 0),
 		`each was cut ${CUTS} times`);
 	unlike.forEach((line) => tap.note(line));
 	tap.ok(unlike.length === 0, "what is stored is what the model has said");
@@ -491,7 +498,9 @@ async function main() {
 	const tap = new Tap();
 	const drill = new Drill(o, tap);
 	const dir = mkdtempSync(join(tmpdir(), "continuity-"));
-	const [postgres, redis, model] = await Promise.all([startPostgres(),
+	const [postgres, redis, model] = await Promise.all([
+		// Its host does not die.
+		startPostgres("fsync=off"),
 		startRedis(), startModel()]);
 	const crew = new Crew(drill, { model, redis, dir });
 

@@ -276,7 +276,8 @@ export class Reader {
 		this.advance();
 	}
 
-	// From here on it is the answer to `resume`.
+	// From here on it is the answer to `resume`: it goes back, which nothing
+	// else does.
 	onResumed() {
 		this.at = { seq: this.at.resumed, resumed: null, again: true,
 			texts: new Map() };
@@ -285,7 +286,8 @@ export class Reader {
 	// The next one of this connection; false: known from another one, which
 	// only happens to those who ask for it.
 	isNew(seq) {
-		if (this.at.resumed !== null && seq === this.at.resumed + 1)
+		if (this.at.resumed !== null && seq === this.at.resumed + 1 &&
+			seq !== this.at.seq + 1)
 			this.onResumed();
 		const { at } = this;
 		if (seq <= at.seq) {
