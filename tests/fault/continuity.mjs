@@ -23,6 +23,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync }
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 
 import { messages, newThread, scene } from "../support/chat.mjs";
 import { startPostgres } from "../support/postgres.mjs";
@@ -35,8 +36,7 @@ import { checkRuns } from "./world.mjs";
 const FULL = { sockets: 1000, runs: 200, serves: 3, workers: 3, words: 600,
 	ms: 100, rounds: 2, limit: 480 };
 const CUTS = 3;
-const WORD = 6.4; // bytes of one, about
-const LATE = 1 / 8; // of the readers of WebSockets
+const WORD = 31; // bytes of one, about
 const CUT_BY = 0.8; // of the answer; the model holds back the last words
 const SHARE = 0.99;
 const FAILURES = 5; // shown with their frames
@@ -112,10 +112,11 @@ class Crew {
 			"worker.beat=500ms",
 			// Locks tell who is dead; a database that is slow to come back
 			// shall end no lease.
-			"worker.lease=30s",
-			// The first one executes runs itself.
+			"worker.lease=15s",
+			// The first one executes runs itself, the second has two loops.
 			...member.kind === "serve" && member.name !== "serve0"
-				? ["worker.embedded=false"] : []];
+				? ["worker.embedded=false"] : [],
+			...member.name === "serve1" ? ["server.loops=2"] : []];
 	}
 
 	async hire(kind, i) {
@@ -287,15 +288,27 @@ function table(drill, resets) {
 		`a snapshot to who joined late, ${total("again")} once more`],
 	["by deltas", `${(deltas * 100).toFixed(3)} %`],
 	["by deltas before the end", `${(live * 100).toFixed(3)} %`],
+	["of the others", tails(readers)],
 	["resets", `${resets.length} in the log, ${total("resets")} shown`],
 	["doubled, out of order", `${total("doubled")}, ${total("disorder")}`],
 	["back after a cut: p50, p95, max ms",
 		spread(readers.flatMap((r) => r.times.cut))],
 	["back after a loss: p50, p95, max ms",
-		spread(readers.flatMap((r) => r.times.lost))]];
+		spread(readers.flatMap((r) => r.times.lost))],
+	["the drill itself stood still: max ms",
+		(drill.lag.max / 1e6).toFixed(0)]];
 
 	for (const [name, value] of rows)
 		drill.tap.note(`${name.padEnd(36)} ${value}`);
+}
+
+// Whose last bytes may have come from the log: how many, and how long after
+// they had come back.
+function tails(readers) {
+	const all = readers.flatMap((r) => r.tails);
+
+	return `${all.length} texts, ${sum(readers, "tail")} bytes, ` +
+		`${spread(all.map((t) => t.ms))} ms after a connection began`;
 }
 
 // Of the bytes that came after joining: by a delta, and before the end of
@@ -358,13 +371,14 @@ async function unlikeModel(drill) {
 
 // ---- The drill --------------------------------------------------------------
 
-// Readers of a thread: half by WebSocket, the others by one of two streams.
+// Readers of a thread: half by WebSocket, the others by one of two streams; one
+// in eight, by WebSocket, joins late.
 function people(drill) {
 	const { o, rand, talks } = drill;
 
 	for (let i = 0; i < o.sockets; i++) {
 		const how = i % 2 === 0 ? "ws" : i % 4 === 1 ? "thread" : "run";
-		const late = how === "ws" && rand() < LATE ? 0.1 + rand() * 0.4 : 0;
+		const late = i % 8 === 6 ? 0.1 + rand() * 0.4 : 0;
 		const cuts = Array.from({ length: CUTS }, () =>
 			late + rand() * (CUT_BY - late)).sort((x, y) => x - y);
 
@@ -378,7 +392,9 @@ class Drill {
 	constructor(o, tap) {
 		Object.assign(this, { o, tap, rand: chance(o.seed), readers: [],
 			talks: [], lines: [], failures: [], waiting: new Map(),
-			from: performance.now(), over: false, left: deferred() });
+			from: performance.now(), over: false, left: deferred(),
+			lag: monitorEventLoopDelay() });
+		this.lag.enable();
 		this.note = (line) => this.lines.push(JSON.stringify(line));
 		this.say = (text) => tap.note(`${((performance.now() - this.from) /
 			1000).toFixed(1).padStart(6)} s: ${text}`);

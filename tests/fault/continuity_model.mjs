@@ -15,8 +15,9 @@ import { createHash } from "node:crypto";
 
 import { start } from "../support/stub_model.mjs";
 
-const WORDS = ["token", "wörd", "\u4e2d\u6587", "\u{1f600}", "\"quoted\"",
-	"back\\slash", "line\n", "tab\t", "the", "of", "and", "continuity"];
+const WORDS = ["a token ", "wörd für wörd ", "\u4e2d\u6587\u5b57\u7b26 ",
+	"\u{1f600}\u{1f680} ", "\"quoted\" ", "back\\slash ", "a line\nand another ",
+	"tab\t", "of the ", "continuity, ", "<b>&amp;</b> ", "e\u0301 "];
 const HELD = 0.85; // of the words
 
 const tries = new Map();
@@ -27,8 +28,9 @@ const quiet = new Promise((resolve) => {
 
 const tokensOf = ({ run, step, attempt, words }) => [
 	`Run ${run}, step ${step}, attempt ${attempt}: `,
-	...Array.from({ length: words }, (_, i) => `${WORDS[(i * 7 + run +
-		attempt * 5 + step * 3) % WORDS.length]} `)];
+	...Array.from({ length: words }, (_, i) => [7, 5, 11].map((by, k) =>
+		WORDS[(i * by + k + run + attempt * 5 + step * 3) % WORDS.length])
+		.join(""))];
 
 // What a message demands, and how often it was demanded.
 function demand(messages) {

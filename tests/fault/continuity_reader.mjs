@@ -59,7 +59,7 @@ export class Reader {
 		Object.assign(this, { drill, name, how, talk, late, cuts, cursor: null,
 			texts: new Map(), last: [], stream: null, away: 0, pauses: 0,
 			node: Math.floor(drill.rand() * drill.nodes.length), ended: false,
-			runSeq: 0, progress: 0, bytes: 0 });
+			tails: [], progress: 0, bytes: 0 });
 		this.counts = { frames: 0, bytes: 0, cuts: 0, lost: 0, refused: 0,
 			resets: 0, doubled: 0, disorder: 0, partial: 0, live: 0, tail: 0,
 			again: 0, resumed: 0 };
@@ -123,6 +123,7 @@ export class Reader {
 	// Connected, and served.
 	onBack() {
 		this.pauses = 0;
+		this.since = performance.now();
 		if (this.away > 0)
 			this.times[this.why].push(performance.now() - this.away);
 		this.away = 0;
@@ -376,6 +377,7 @@ export class Reader {
 		if (fresh > 0) {
 			text.live += fresh;
 			text.last = fresh;
+			text.at = performance.now() - this.since;
 		}
 		this.advance();
 	}
@@ -416,7 +418,10 @@ export class Reader {
 			this.counts.partial += t.partial;
 			this.counts.live += t.live;
 			this.counts.again += t.again;
-			this.counts.tail += t.last > TAIL ? t.last : 0;
+			if (t.last > TAIL) {
+				this.counts.tail += t.last;
+				this.tails.push({ bytes: t.last, ms: t.at });
+			}
 			this.drill.note({ t: "text", reader: this.name, message_id: id,
 				length: t.length, sha256: createHash("sha256")
 					.update(t.bytes()).digest("hex") });
