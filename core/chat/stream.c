@@ -249,12 +249,23 @@ on_behind(struct stream_head *h)
 
 /* ---- Catching up --------------------------------------------------- */
 
+/* Whoever cannot be told everything comes back with his cursor. */
+static void
+stream_broken(struct stream *s, const struct error *err)
+{
+	if (s->p.closed)
+		return;
+	log_warn("stream", "log not read: %s", err->detail);
+	pump_end(&s->p, STREAM_BROKEN);
+}
+
 /* A cursor may stand in the middle of messages: then their text is due. */
 static SUSPENDS void
 find_open_messages(struct stream *s)
 {
 	struct open_texts found = { 0 };
 	int generation = s->generation;
+	struct error err = { 0 };
 	enum as_status st;
 
 	s->looked = generation;
@@ -262,13 +273,16 @@ find_open_messages(struct stream *s)
 		return;
 	if (s->c.by_run)
 		st = texts_find_run(s->c.store, s->c.run_id, s->cursor, &found,
-		    NULL);
+		    &err);
 	else
 		st = texts_find(s->c.store, s->c.thread_id, s->cursor, &found,
-		    NULL);
-	if (st == AS_OK && !s->p.closed && generation == s->generation)
+		    &err);
+	if (st != AS_OK)
+		stream_broken(s, &err);
+	else if (!s->p.closed && generation == s->generation)
 		texts_move(&s->texts, &found);
 	texts_clear(&found);
+	error_clear(&err);
 }
 
 /* The content that a message_created frame holds, if it is this message's. */
@@ -293,8 +307,9 @@ created_message(const struct log_event *e, struct uuid id)
 /*
  * Before a message_end from the log: what this reader has not seen of the
  * text, from the message as it is stored (same commit, so a few rows on).
+ * False: it is not in this page.
  */
-static void
+static bool
 send_rest(struct stream *s, const struct log_event *events, int at, int n)
 {
 	struct open_text *open = texts_of_run(&s->texts, events[at].run_id);
@@ -302,16 +317,20 @@ send_rest(struct stream *s, const struct log_event *events, int at, int n)
 	const char *text;
 	int64_t len;
 
-	if (open == NULL)
-		return;
+	if (open == NULL ||
+	    frame_int(events[at].frame, "\"length\":", 0) <= open->pos)
+		return true;
 	for (int i = at + 1; i < n && message == NULL; i++)
 		message = created_message(&events[i], open->message_id);
+	if (message == NULL)
+		return false;
 	text = jget_str(message, "content", "");
 	len = (int64_t)strlen(text);
 	if (len > open->pos)
 		send_delta(s, open, open->attempt, text + open->pos,
 		    (size_t)(len - open->pos));
 	json_object_put(message);
+	return true;
 }
 
 /* Sends one page; *n = 0: there is nothing more.  False: closed. */
@@ -327,16 +346,16 @@ page_send(struct stream *s, int *n)
 	int got;
 
 	st = log_read(s->c.store, of, id, s->cursor, PAGE, &events, n, &err);
-	if (st != AS_OK && !s->p.closed) {
-		log_warn("stream", "log not read: %s", err.detail);
-		pump_end(&s->p, STREAM_BROKEN);
-	}
+	if (st != AS_OK)
+		stream_broken(s, &err);
 	error_clear(&err);
 	got = *n;
 	for (int i = 0; !s->p.closed && generation == s->generation && i < got;
 	     i++) {
-		if (strcmp(events[i].type, "message_end") == 0)
-			send_rest(s, events, i, got);
+		/* The next page begins with this one, and has its text. */
+		if (strcmp(events[i].type, "message_end") == 0 &&
+		    !send_rest(s, events, i, got) && i > 0)
+			break;
 		if (s->p.closed ||
 		    !send_durable(s, events[i].seq, events[i].run_seq,
 			events[i].run_id, events[i].type, events[i].frame) ||
@@ -434,10 +453,11 @@ stream_supply(struct pump *p)
 	if (!s->begun && !stream_begin(s))
 		return;
 	over = run_is_over(s);
-	if (s->looked != s->generation)
-		find_open_messages(s);
-	while (!p->closed && n > 0 && page_send(s, &n))
-		continue;
+	do {
+		/* Whoever resumes meanwhile stands somewhere else. */
+		while (!p->closed && s->looked != s->generation)
+			find_open_messages(s);
+	} while (!p->closed && n > 0 && page_send(s, &n));
 	if (!p->closed && !p->dirty && (over || s->parked))
 		pump_end(p, STREAM_RUN_ENDED);
 	if (!p->closed && s->c.link != NULL)

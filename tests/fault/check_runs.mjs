@@ -218,6 +218,41 @@ finds("I12", "an end that was not shown", (story) => {
 finds("I12", "an event that was shown and is not in the log", (story) =>
 	write(story.client, lines(story.client).map((o) => o.seq === 4
 		? { ...o, type: "tool_call" } : o)));
+finds("I12", "an event that one of two readers was not shown", (story) => {
+	const all = lines(story.client);
+	write(story.client, [...all, ...all.filter((o) => o.t === "event" &&
+		o.seq !== 3).map((o) => ({ ...o, reader: "another" }))]);
+});
+// As the stream of its run, and as one who joined at the third.
+const ofRun = (story) => {
+	const { run_id } = lines(story.client).find((o) => o.t === "reply");
+	return lines(story.client).filter((o) => o.t === "event")
+		.map((o) => ({ t: "event", reader: "of the run", run_id,
+			run_seq: o.seq, type: o.type }));
+};
+const joined = (all, n) => [{ t: "snapshot", reader: "late", seq: n,
+	thread_id: all.find((o) => o.t === "event").thread_id },
+...all.filter((o) => o.seq > 3).map((o) => ({ ...o, reader: "late" }))];
+test("readers of a run, and late ones, are no error", async () => {
+	const story = copy(), all = lines(story.client);
+	write(story.client, [...all, ...ofRun(story), ...joined(all, 3)]);
+	assert.deepEqual((await story.check()).broken, []);
+});
+finds("I12", "an event that a reader of the run was not shown", (story) =>
+	write(story.client, [...lines(story.client),
+		...ofRun(story).filter((o) => o.run_seq !== 5)]));
+finds("I12", "an event between a snapshot and what came then", (story) => {
+	const all = lines(story.client);
+	write(story.client, [...all, ...joined(all, 2)]);
+});
+finds("I12", "another text than is stored", (story) => {
+	const id = execFileSync("python3", ["-c", "import sqlite3, sys, uuid\n" +
+		"r = sqlite3.connect(sys.argv[1]).execute('SELECT id FROM messages " +
+		"LIMIT 1').fetchone()\nprint(uuid.UUID(bytes=r[0]))",
+	join(story.data, "agent-studio.db")], { encoding: "utf8" }).trim();
+	write(story.client, [...lines(story.client), { t: "text",
+		message_id: id, sha256: "00" }]);
+});
 
 const beginOther = (id, seq) => "INSERT INTO run_events SELECT " +
 	`X'0000000000007000800000000000000${id}', run_seq, tenant_id, ` +

@@ -98,6 +98,21 @@ export async function poll(fn, what, ms = WAIT_MS) {
 	}
 }
 
+// What check_runs finds: a line for each broken invariant, and figures.
+export async function checkRuns(args) {
+	let out;
+	try {
+		out = await run(join(BUILD, "tests/fault/check_runs"), args,
+			{ maxBuffer: 1 << 26 });
+	} catch (e) {
+		if (e.code !== 1)
+			throw e;
+		out = e;
+	}
+	const lines = out.stdout.trim().split("\n");
+	return { figures: JSON.parse(lines.pop().slice(2)), broken: lines };
+}
+
 async function startWitness(dir) {
 	const child = spawn(process.execPath,
 		[join(import.meta.dirname ?? new URL(".", import.meta.url).pathname,
@@ -461,20 +476,10 @@ export class Story extends Talk {
 			: `sqlite:${this.data}/agent-studio.db`;
 	}
 
-	async check() {
-		let out;
-		try {
-			out = await run(join(BUILD, "tests/fault/check_runs"), ["--db",
-				this.url(), "--witness", this.witness, "--client",
-				this.client, ...this.listens
-					? ["--webhooks", this.webhooks] : []]);
-		} catch (e) {
-			if (e.code !== 1)
-				throw e;
-			out = e;
-		}
-		const lines = out.stdout.trim().split("\n");
-		return { figures: JSON.parse(lines.pop().slice(2)), broken: lines };
+	check() {
+		return checkRuns(["--db", this.url(), "--witness", this.witness,
+			"--client", this.client, ...this.listens
+				? ["--webhooks", this.webhooks] : []]);
 	}
 
 	reached() {

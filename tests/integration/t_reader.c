@@ -17,6 +17,9 @@ struct reader {
 	int64_t last;
 	size_t pending;
 	bool over, ordered;
+	/* After this event it wants the tail after another cursor. */
+	struct stream *stream;
+	int64_t turns_at, turns_to;
 };
 
 static void
@@ -38,6 +41,12 @@ reader_send(void *arg, const char *type, int64_t id, struct rcbuf *frame)
 	if (id > 0)
 		r->last = id;
 	json_object_put(o);
+	if (id > 0 && id == r->turns_at) {
+		r->turns_at = 0;
+		r->last = r->turns_to;
+		buf_reset(&r->text);
+		stream_resume(r->stream, r->turns_to);
+	}
 }
 
 static size_t
@@ -135,6 +144,69 @@ late_reader(void)
 	buf_free(&r.text);
 }
 
+/* One that turns back while it is still being told what there is. */
+static void
+turning_reader(void)
+{
+	struct reader r;
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_wait_end();
+	r.stream = reader_open(&r, true, 0);
+	r.turns_at = 5;
+	r.turns_to = 3; /* in the middle of the message */
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.ordered);
+	CU_ASSERT_EQUAL(r.turns_at, 0);
+	CU_ASSERT_STRING_EQUAL(r.text.data != NULL ? r.text.data : "", "abc");
+	buf_free(&r.text);
+}
+
+static void
+test_turning_reader(void)
+{
+	const struct fake_turn turns[] = { { .text = "abc" } };
+
+	bed_run(turning_reader, turns, 1);
+}
+
+/*
+ * A long log is read in pages of 200; this one has seven events a run, so the
+ * end of the last message is the last of a page and its text stands on the next.
+ */
+#define LONG_RUNS 29
+
+static void
+long_log(void)
+{
+	struct reader r;
+
+	for (int i = 0; i < LONG_RUNS; i++) {
+		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+		bed_wait_end();
+	}
+	reader_open(&r, false, 0);
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.ordered);
+	CU_ASSERT_EQUAL(r.last, 7 * LONG_RUNS);
+	CU_ASSERT_STRING_EQUAL(r.text.data != NULL ? r.text.data : "", "abc");
+	buf_free(&r.text);
+}
+
+static void
+test_long_log(void)
+{
+	struct fake_turn turns[LONG_RUNS];
+
+	for (int i = 0; i < LONG_RUNS; i++)
+		turns[i] = (struct fake_turn){ .text = "abc" };
+	bed_run(long_log, turns, LONG_RUNS);
+}
+
 static void
 test_late_reader(void)
 {
@@ -181,6 +253,8 @@ test_reset(void)
 
 static CU_TestInfo tests[] = {
 	{ "a reader of what is over", test_late_reader },
+	{ "a reader that turns back", test_turning_reader },
+	{ "a reader of a long log", test_long_log },
 	{ "readers: early, late, slow", test_readers },
 	{ "a reader of an answer that begins anew", test_reset },
 	CU_TEST_INFO_NULL,

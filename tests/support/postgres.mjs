@@ -2,7 +2,7 @@
 //
 // A PostgreSQL of a test's own, which it may stop and start again:
 //
-//   const postgres = await startPostgres();
+//   const postgres = await startPostgres();   or with settings: "fsync=off"
 //   postgres.url
 //   await postgres.restart("immediate");   or "fast"; resolves when it is back
 //   await postgres.restart("fast", 10);    it is away for 10 s at least
@@ -24,9 +24,10 @@ async function script(text, env = {}) {
 	return stdout.trim();
 }
 
-export async function startPostgres() {
-	const [dir, url] = (await script("postgres_start >&2 && " +
-		"printf '%s\\n%s\\n' \"$PG_DIR\" \"$PG_URL\"")).split("\n");
+export async function startPostgres(...settings) {
+	const [dir, url] = (await script("postgres_start $SETTINGS >&2 && " +
+		"printf '%s\\n%s\\n' \"$PG_DIR\" \"$PG_URL\"",
+	{ SETTINGS: settings.join(" ") })).split("\n");
 	const PG_DIR = dir;
 
 	return { url, dir,

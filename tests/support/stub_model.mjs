@@ -11,7 +11,7 @@
 // As a module: const stub = await start({port, key, turns, delay_ms});
 // stub.url, stub.script(turns), stub.log, stub.until(fn), stub.stop().
 //
-// What it answers: what start's decide(messages) returns, if it returns a turn;
+// What it answers: what start's decide(messages, request) returns, if it is a turn;
 // else the next turn of its script (POST /_script with an array adds turns);
 // else what the last user message demands by a first line
 // "stub: {turn}"; else "You said: TEXT", or "The result is: TEXT" after a tool.
@@ -313,10 +313,11 @@ function takeTurn(stub, at) {
 	return turn;
 }
 
-function pickTurn(stub, messages) {
+function pickTurn(stub, entry) {
+	const { messages } = entry.body;
 	const last = messages[messages.length - 1];
 	const text = textOf(last.content);
-	const decided = stub.decide?.(messages);
+	const decided = stub.decide?.(messages, entry);
 
 	if (decided)
 		return decided;
@@ -576,7 +577,7 @@ function refuse(turn, dialect, res) {
 async function complete(stub, entry, dialect, res) {
 	const o = { id: `chatcmpl-${entry.number}`, body: entry.body, block: null,
 		at: -1 };
-	const turn = pickTurn(stub, entry.body.messages);
+	const turn = pickTurn(stub, entry);
 
 	o.event = (more) => `data: ${JSON.stringify({ id: o.id,
 		object: "chat.completion.chunk", created: 1, model: o.body.model,
