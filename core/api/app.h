@@ -18,6 +18,7 @@
 #include "core/plug/plug.h"
 #include "core/store/store.h"
 
+struct access;
 struct api;
 struct auth;
 struct engine;
@@ -47,6 +48,7 @@ struct app {
 	struct bus_redis *redis; /* shared; NULL: this process is alone */
 	struct bus_link *link; /* of this loop, to it */
 	struct stream_poll *poll; /* of this loop's streams, or NULL */
+	struct access *access; /* of those who read them */
 	struct inbox_watch *inbox; /* of this loop's streams */
 	struct app *const *all; /* of all loops, NULL-terminated */
 	struct plug *plug; /* shared */

@@ -60,6 +60,7 @@ stream_config_of(struct app *app, const struct principal *who)
 		.live = app->live,
 		.link = app->link,
 		.poll = app->poll,
+		.access = app->access,
 		.ctx = stream_ctx_of(app, who),
 	};
 
@@ -243,6 +244,8 @@ chat_interactive_stream(struct http_req *req)
 	enum as_status st;
 
 	st = send_body(req, &m, &body, &err);
+	if (st == AS_OK)
+		st = events_room(req, &err);
 	if (st == AS_OK && !jget_uuid(body, "thread_id", &thread))
 		st = error_field(&err, "thread_id", "must be a UUID");
 	if (st == AS_OK)

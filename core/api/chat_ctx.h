@@ -40,6 +40,8 @@ struct feed_ops {
 	void (*drained)(void *feed);
 	void (*close)(void *feed);
 };
+/* May this person open one more?  RATE_LIMITED. */
+enum as_status events_room(struct http_req *req, struct error *err);
 /* The answer to this request is what open(config) sends. */
 void events_feed(struct http_req *req, const struct feed_ops *feed,
     const void *config);

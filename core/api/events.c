@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "core/api/chat_ctx.h"
+#include "core/api/seats.h"
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -16,11 +18,17 @@
 
 /* ---- Server-sent events -------------------------------------------- */
 
-/* Ends with whichever is first: the peer goes, or what feeds it is over. */
+/*
+ * Ends with whichever is first: the peer goes, what feeds it is over, or the
+ * credential has expired.  Why it was not the peer is the last event.
+ */
 struct sse_reader {
+	struct app *app;
 	struct sse *sse;
 	const struct feed_ops *ops;
 	void *feed;
+	struct uuid user_id; /* who takes a seat */
+	struct loop_timer expiry;
 };
 
 static void
@@ -40,13 +48,69 @@ reader_pending(void *arg)
 }
 
 static void
+reader_free(struct sse_reader *r)
+{
+	loop_timer_clear(&r->expiry);
+	seats_leave(r->app->seats, r->user_id);
+	free(r);
+}
+
+static void
+reader_end(struct sse_reader *r, enum error_code code, const char *why)
+{
+	struct json_object *o = jobj();
+	struct rcbuf *frame;
+	const char *text;
+
+	jput_int(o, "v", 1);
+	jput_str(o, "type", "error");
+	jput_str(o, "code", error_name(code));
+	jput_str(o, "message", why);
+	jput_null(o, "retry_after");
+	text = json_text(o);
+	frame = rcbuf_new(text, strlen(text));
+	sse_send(r->sse, "error", -1, frame);
+	rcbuf_unref(frame);
+	json_object_put(o);
+}
+
+/* A client that was cut off comes back with its cursor, if it may. */
+static void
 reader_over(void *arg, enum stream_over why)
 {
 	struct sse_reader *r = arg;
 
-	(void)why; /* a client that was cut off comes back with its cursor */
+	switch (why) {
+	case STREAM_RUN_ENDED:
+		break;
+	case STREAM_SLOW:
+		reader_end(r, ERR_SLOW_READER, "slow reader");
+		break;
+	case STREAM_SIGNED_OUT:
+		reader_end(r, ERR_AUTH_REQUIRED, "the session has ended");
+		break;
+	case STREAM_ROLE_CHANGED:
+		reader_end(r, ERR_FORBIDDEN, "your role has changed");
+		break;
+	case STREAM_NO_THREAD:
+		reader_end(r, ERR_NOT_FOUND, "no such thread");
+		break;
+	case STREAM_BROKEN:
+		reader_end(r, ERR_UNAVAILABLE, "the log cannot be read");
+	}
 	sse_close(r->sse);
-	free(r);
+	reader_free(r);
+}
+
+static void
+on_expiry(struct loop_timer *t)
+{
+	struct sse_reader *r = container_of(t, struct sse_reader, expiry);
+
+	r->ops->close(r->feed);
+	reader_end(r, ERR_TOKEN_EXPIRED, "the token has expired");
+	sse_close(r->sse);
+	reader_free(r);
 }
 
 static void
@@ -56,7 +120,7 @@ on_sse_close(struct sse *s, void *arg)
 
 	(void)s;
 	r->ops->close(r->feed);
-	free(r);
+	reader_free(r);
 }
 
 static void
@@ -68,6 +132,38 @@ on_sse_drain(struct sse *s, void *arg)
 	r->ops->drained(r->feed);
 }
 
+static struct sse_reader *
+reader_new(struct http_req *req, const struct feed_ops *feed)
+{
+	const struct principal *who = api_who(req);
+	struct sse_reader *r = xcalloc(1, sizeof(*r));
+	struct app *app = app_of(req);
+	int64_t left_ms = (who->expires_us - clock_wall_us()) / 1000 +
+			  app->settings->auth.grace;
+
+	r->app = app;
+	r->ops = feed;
+	r->user_id = who->user_id;
+	(void)seats_take(app->seats, who->user_id, INT64_MAX);
+	r->expiry.fn = on_expiry;
+	if (who->expires_us > 0)
+		loop_timer_set(app->loop, &r->expiry,
+		    loop_now_ms(app->loop) +
+			(uint64_t)(left_ms > 0 ? left_ms : 1));
+	return r;
+}
+
+enum as_status
+events_room(struct http_req *req, struct error *err)
+{
+	struct app *app = app_of(req);
+
+	if (seats_have_room(app->seats, api_who(req)->user_id,
+		app->settings->server.sockets_per_user))
+		return AS_OK;
+	return error_set(err, ERR_RATE_LIMITED, "too many live streams");
+}
+
 void
 events_feed(struct http_req *req, const struct feed_ops *feed,
     const void *config)
@@ -77,13 +173,12 @@ events_feed(struct http_req *req, const struct feed_ops *feed,
 	static const struct stream_ops ops = { .send = reader_send,
 		.pending = reader_pending,
 		.over = reader_over };
-	struct sse_reader *r = xcalloc(1, sizeof(*r));
+	struct sse_reader *r = reader_new(req, feed);
 	struct error err = { 0 };
 
-	r->ops = feed;
 	r->feed = feed->open(config, &ops, r);
 	if (r->feed == NULL) {
-		free(r);
+		reader_free(r);
 		error_set(&err, ERR_UNAVAILABLE, "too many fibers");
 		api_fail(req, &err);
 		return;
@@ -269,6 +364,10 @@ events_serve(struct http_req *req, enum log_of of, struct uuid id,
 	}
 	if (!http_accepts(req, "text/event-stream")) {
 		page_serve(req, of, id, thread_id, after, head);
+		return;
+	}
+	if (events_room(req, &err) != AS_OK) {
+		api_fail(req, &err);
 		return;
 	}
 	config = stream_config_of(app_of(req), &ctx.who);

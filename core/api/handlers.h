@@ -85,6 +85,9 @@ SUSPENDS void inbox_events(struct http_req *req);
 
 SUSPENDS void ws_chat(struct http_req *req);
 
+/* ticket_api.c */
+SUSPENDS void ws_ticket_post(struct http_req *req);
+
 /* files_api.c */
 SUSPENDS void thread_files_list(struct http_req *req);
 SUSPENDS void thread_file_upload(struct http_req *req);

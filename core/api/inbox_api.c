@@ -287,13 +287,16 @@ inbox_events(struct http_req *req)
 	struct app *app = app_of(req);
 	struct inbox_feed_config config = { .loop = app->loop,
 		.watch = app->inbox,
+		.access = app->access,
 		.ctx = stream_ctx_of(app, api_who(req)) };
 	struct error err = { 0 };
 
 	if (events_cursor(req, -1, &config.after, &err) != AS_OK)
 		api_fail(req, &err);
-	else if (http_accepts(req, "text/event-stream"))
-		events_feed(req, &ops, &config);
-	else
+	else if (!http_accepts(req, "text/event-stream"))
 		feed_page(req, &config);
+	else if (events_room(req, &err) != AS_OK)
+		api_fail(req, &err);
+	else
+		events_feed(req, &ops, &config);
 }

@@ -51,7 +51,8 @@ libapi_la_SOURCES = \
 	core/api/seats.h \
 	core/api/toolkits_api.c \
 	core/api/triggers_api.c \
-	core/api/ws.c
+	core/api/ticket_api.c \
+	core/api/ws.c core/api/ws_frames.c core/api/ws_impl.h
 
 check_PROGRAMS += tests/unit/t_page
 tests_unit_t_page_SOURCES = tests/unit/t_page.c

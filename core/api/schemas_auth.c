@@ -55,6 +55,23 @@ const struct schema_row api_schemas_auth[] = {
 		"user": { "$ref": "User" }
 	}
 }) },
+{ "TicketCreate", JSON({
+	"type": "object",
+	"additionalProperties": false,
+	"properties": {
+		"thread_id": { "type": ["string", "null"], "format": "uuid",
+		    "description": "The only thread it is good for; absent: any of mine." }
+	}
+}) },
+{ "Ticket", JSON({
+	"type": "object",
+	"required": ["ticket", "expires_in"],
+	"properties": {
+		"ticket": { "type": "string", "description":
+		    "Shown once, as ?ticket= or in the first frame." },
+		"expires_in": { "type": "integer", "description": "Seconds." }
+	}
+}) },
 { "User", "{\"type\":\"object\",\"required\":[\"id\",\"email\","
 	"\"display_name\",\"avatar_url\",\"role\",\"created_at\","
 	"\"updated_at\"],\"properties\":{"

@@ -92,7 +92,9 @@ const struct schema_row api_schemas_events[] = {
 	    "description": "Seconds to wait for the first one.",
 	    "default": 0 })) },
 { "SocketQuery", QUERY("\"after_seq\":"
-	JSON({ "type": "integer", "minimum": 0 })) },
+	JSON({ "type": "integer", "minimum": 0 }) ",\"ticket\":"
+	JSON({ "type": "string", "maxLength": 64, "description":
+	    "Of POST /api/ws/ticket; it wins over other credentials." })) },
 { NULL, NULL }
 };
 /* clang-format on */

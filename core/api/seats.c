@@ -7,7 +7,7 @@
 #include "core/base/mem.h"
 #include "core/bus/topics.h"
 
-/* A table by user behind one mutex; who has no socket has no entry. */
+/* A table by user behind one mutex; who has no stream has no entry. */
 
 struct seat {
 	struct topic topic; /* the user's id */
@@ -56,6 +56,19 @@ seats_take(struct seats *s, struct uuid user_id, int64_t max)
 		seat->n++;
 	pthread_mutex_unlock(&s->mu);
 	return free_seat;
+}
+
+bool
+seats_have_room(struct seats *s, struct uuid user_id, int64_t max)
+{
+	struct seat *seat;
+	bool room;
+
+	pthread_mutex_lock(&s->mu);
+	seat = (struct seat *)topics_get(&s->users, user_id);
+	room = (seat != NULL ? seat->n : 0) < max;
+	pthread_mutex_unlock(&s->mu);
+	return room;
 }
 
 void

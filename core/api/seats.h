@@ -2,7 +2,7 @@
 #ifndef CORE_API_SEATS_H
 #define CORE_API_SEATS_H
 
-/* How many sockets each person has open, over all loops; from any thread. */
+/* How many live streams each person has open, over all loops; any thread. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +15,7 @@ struct seats *seats_new(void);
 void seats_free(struct seats *s); /* all are left; NULL does nothing */
 /* False: this person has max already. */
 bool seats_take(struct seats *s, struct uuid user_id, int64_t max);
+bool seats_have_room(struct seats *s, struct uuid user_id, int64_t max);
 void seats_leave(struct seats *s, struct uuid user_id);
 
 #endif

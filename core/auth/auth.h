@@ -32,6 +32,7 @@ struct plug;
 struct store;
 
 #define AUTH_CACHE_MS 5000
+#define AUTH_TICKET_MS 30000 /* how long a ticket is good */
 #define AUTH_COOKIE "agent_studio"
 #define AUTH_PASSWORD_MIN 8 /* bytes */
 #define AUTH_PASSWORD_MAX 1024
@@ -108,6 +109,26 @@ SUSPENDS enum as_status auth_by_token(struct auth *auth, struct store *store,
     const char *token, struct principal *out, struct error *err);
 SUSPENDS enum as_status auth_by_cookie(struct auth *auth, struct store *store,
     const char *cookie, struct principal *out, struct error *err);
+
+/*
+ * Asks the database once more about who was found good: session_id and
+ * expires_us of *who, whose role is told anew.  Errors as above.
+ */
+SUSPENDS enum as_status auth_again(struct store *store, struct principal *who,
+    struct error *err);
+
+/*
+ * A ticket stands for who, once, as long as their credential would: for that
+ * thread (nil: any), and for pages of that origin (NULL: any).  Text in the
+ * arena.  RATE_LIMITED.
+ */
+SUSPENDS enum as_status auth_ticket_new(const struct auth_ctx *ctx,
+    const struct principal *who, struct uuid thread_id, const char *origin,
+    const char **out, struct error *err);
+/* It is used up, whatever comes of it.  TICKET_INVALID, TICKET_USED. */
+SUSPENDS enum as_status auth_by_ticket(struct store *store, const char *ticket,
+    struct uuid thread_id, const char *origin, struct principal *out,
+    struct error *err);
 
 struct json_object *user_json(const struct user *u);
 struct json_object *session_json(const struct session *s);

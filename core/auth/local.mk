@@ -23,6 +23,7 @@ libauth_la_SOURCES = \
 	core/auth/secret.c \
 	core/auth/session.c \
 	core/auth/throttle.c \
+	core/auth/ticket.c \
 	core/auth/user.c
 
 check_PROGRAMS += tests/unit/t_auth_cache

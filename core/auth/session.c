@@ -250,6 +250,13 @@ auth_by_cookie(struct auth *auth, struct store *store, const char *cookie,
 	return st;
 }
 
+SUSPENDS enum as_status
+auth_again(struct store *store, struct principal *who, struct error *err)
+{
+	return session_check(store, &session_by_id, SQL_UUID(who->session_id),
+	    who, err);
+}
+
 /* ---- Renewing one -------------------------------------------------- */
 
 static SUSPENDS enum as_status

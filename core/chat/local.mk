@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libchat.la
 CORE_LIBS += libchat.la
 libchat_la_SOURCES = \
+	core/chat/access.c core/chat/access.h \
 	core/chat/ambient.c core/chat/ambient.h \
 	core/chat/chat.h \
 	core/chat/item.c core/chat/item.h \
@@ -24,10 +25,15 @@ libchat_la_SOURCES = \
 
 check_PROGRAMS += tests/integration/t_node
 tests_integration_t_node_SOURCES = tests/integration/t_node.c
-tests_integration_t_node_LDADD = libcmd.la libchat.la librun.la libagent.la libbus.la \
+tests_integration_t_node_LDADD = libcmd.la libchat.la libauth.la librun.la libagent.la libbus.la \
 	$(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_queue
 tests_integration_t_queue_SOURCES = tests/integration/t_queue.c
-tests_integration_t_queue_LDADD = libchat.la librun.la libagent.la libbus.la \
+tests_integration_t_queue_LDADD = libchat.la libauth.la librun.la libagent.la libbus.la \
+	$(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_pump
+tests_unit_t_pump_SOURCES = tests/unit/t_pump.c
+tests_unit_t_pump_LDADD = libchat.la libauth.la librun.la libagent.la libbus.la \
 	$(STORE_TEST_LIBS)

@@ -150,11 +150,29 @@ on_signed_out(const struct bus_msg *m, void *arg)
 		pump_end(arg, STREAM_SIGNED_OUT);
 }
 
-void
-pump_until_signed_out(struct pump *p, struct bus *bus, struct uuid session_id)
+static void
+on_access_lost(struct access_seat *seat, enum access_lost why)
 {
-	if (!uuid_is_nil(session_id))
-		p->session = bus_subscribe(bus, session_id, on_signed_out, p);
+	pump_end(container_of(seat, struct pump, seat),
+	    why == ACCESS_SESSION ? STREAM_SIGNED_OUT
+	    : why == ACCESS_ROLE  ? STREAM_ROLE_CHANGED
+				  : STREAM_NO_THREAD);
+}
+
+void
+pump_guard(struct pump *p, struct access *access, struct bus *bus,
+    const struct principal *who, struct uuid thread_id)
+{
+	bus_unsubscribe(p->session);
+	p->session = NULL;
+	access_leave(&p->seat);
+	if (uuid_is_nil(who->session_id))
+		return;
+	p->session = bus_subscribe(bus, who->session_id, on_signed_out, p);
+	p->seat.who = *who;
+	p->seat.thread_id = thread_id;
+	p->seat.lost = on_access_lost;
+	access_join(access, &p->seat);
 }
 
 void
@@ -164,6 +182,7 @@ pump_close(struct pump *p)
 		return;
 	p->closed = true;
 	bus_unsubscribe(p->session);
+	access_leave(&p->seat);
 	p->ops->stop(p);
 	loop_timer_clear(&p->slow);
 	if (p->catching)

@@ -13,6 +13,7 @@
  * owner frees.  All on one loop's thread.
  */
 
+#include "core/chat/access.h"
 #include "core/chat/stream.h"
 
 struct pump;
@@ -31,7 +32,8 @@ struct pump {
 	const struct pump_ops *ops;
 	struct stream_ops reader;
 	void *arg; /* of the reader */
-	struct bus_sub *session;
+	struct bus_sub *session; /* says when it has ended */
+	struct access_seat seat; /* finds out otherwise */
 	struct loop_timer slow;
 	struct loop_hook last;
 	struct fiber_wait wait; /* of the fiber, for the reader to drain */
@@ -44,9 +46,12 @@ struct pump {
 /* Begins to supply.  False: no fiber, nothing has happened. */
 bool pump_open(struct pump *p, struct loop *loop, const struct pump_ops *ops,
     const struct stream_ops *reader, void *arg);
-/* It ends when the session does; nil: it has none. */
-void pump_until_signed_out(struct pump *p, struct bus *bus,
-    struct uuid session_id);
+/*
+ * It ends when who reads may not any more; access may be NULL.  Again: who
+ * reads has another credential.
+ */
+void pump_guard(struct pump *p, struct access *access, struct bus *bus,
+    const struct principal *who, struct uuid thread_id);
 void pump_more(struct pump *p); /* there may be more */
 void pump_send(struct pump *p, const char *type, int64_t id,
     struct rcbuf *frame);

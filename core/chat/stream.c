@@ -518,7 +518,8 @@ stream_open(const struct stream_config *config, const struct stream_ops *ops,
 		free(s);
 		return NULL;
 	}
-	pump_until_signed_out(&s->p, config->bus, config->ctx.who.session_id);
+	pump_guard(&s->p, config->access, config->bus, &config->ctx.who,
+	    config->thread_id);
 	s->sub = bus_subscribe(config->bus, config->thread_id, on_bus, s);
 	stream_poll_join(config->poll, &s->head);
 	return s;
@@ -531,6 +532,13 @@ stream_resume(struct stream *s, int64_t after)
 	s->generation++;
 	texts_clear(&s->texts);
 	pump_more(&s->p);
+}
+
+void
+stream_renew(struct stream *s, const struct principal *who)
+{
+	s->c.ctx.who = *who;
+	pump_guard(&s->p, s->c.access, s->c.bus, who, s->c.thread_id);
 }
 
 void

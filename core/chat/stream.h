@@ -23,6 +23,7 @@
 #include "core/bus/live.h"
 #include "core/chat/chat.h"
 
+struct access;
 struct stream;
 struct stream_poll;
 
@@ -30,6 +31,8 @@ enum stream_over {
 	STREAM_RUN_ENDED = 1, /* all of the run, or all until it is parked */
 	STREAM_SLOW, /* the reader did not drain in time */
 	STREAM_SIGNED_OUT, /* the session of who reads has ended */
+	STREAM_ROLE_CHANGED, /* they are not who they were */
+	STREAM_NO_THREAD, /* it is not theirs any more */
 	STREAM_BROKEN /* the store cannot be read */
 };
 
@@ -48,6 +51,7 @@ struct stream_config {
 	struct live *live;
 	struct bus_link *link; /* NULL: nobody else writes text */
 	struct stream_poll *poll; /* NULL: all events come by the bus */
+	struct access *access; /* NULL: nobody looks whether they still may */
 	struct chat_ctx ctx; /* who reads; arena is not used */
 	struct uuid thread_id;
 	struct uuid run_id; /* nil: all runs of the thread */
@@ -66,6 +70,8 @@ struct stream *stream_open(const struct stream_config *config,
     const struct stream_ops *ops, void *arg);
 /* The tail anew, after another cursor. */
 void stream_resume(struct stream *s, int64_t after);
+/* The same person has shown another credential. */
+void stream_renew(struct stream *s, const struct principal *who);
 void stream_drained(struct stream *s); /* pending has become small */
 void stream_close(struct stream *s); /* over is not called; NULL is fine */
 

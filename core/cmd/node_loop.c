@@ -4,6 +4,7 @@
 #include "core/api/seats.h"
 #include "core/base/clock.h"
 #include "core/bus/bus_redis.h"
+#include "core/chat/access.h"
 #include "core/chat/queue.h"
 #include "core/chat/stream_poll.h"
 #include "core/hook/sender.h"
@@ -64,6 +65,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->store = store_new(n->p.db, app->loop);
 	app->runs = run_store_new(app->store);
 	app->poll = stream_poll_new(app->loop, app->store);
+	app->access = access_new(app->loop, app->store);
 	app->queue = queue_make(n, app);
 	app->http = http_client_new(app->loop);
 	app->auth = n->p.auth;
@@ -231,6 +233,7 @@ node_loop_unmake(struct node *n, struct node_loop *l)
 	if (app->plug != NULL)
 		plug_leave(app->plug, app->loop);
 	stream_poll_free(app->poll);
+	access_free(app->access);
 	queue_free(app->queue);
 	run_store_free(app->runs);
 	store_free(app->store);

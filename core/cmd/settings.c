@@ -117,6 +117,9 @@ static const struct as_field auth_fields[] = {
 	    "administrator's."),
 	AS_MS(struct auth_settings, access_ttl, 900000, 10000, 86400000, 0,
 	    "How long an access token is valid."),
+	AS_MS(struct auth_settings, grace, 30000, 0, 3600000, 0,
+	    "How long a live stream (WebSocket, SSE) goes on after its "
+	    "token has expired, so that its client can renew it."),
 	AS_MS(struct auth_settings, refresh_ttl, 2592000000.0, 60000,
 	    31536000000.0, 0, "How long a session lives after its last use."),
 	AS_INT(struct auth_settings, attempts, 10, 1, 1000, 0,

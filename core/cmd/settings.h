@@ -52,6 +52,7 @@ struct redis_settings {
 struct auth_settings {
 	const char *signup; /* open invite closed auto */
 	int64_t access_ttl;
+	int64_t grace;
 	int64_t refresh_ttl;
 	int64_t attempts; /* of a password, per account and address */
 	int64_t attempts_window;

@@ -183,8 +183,8 @@ inbox_feed_open(const struct inbox_feed_config *config,
 		free(f);
 		return NULL;
 	}
-	pump_until_signed_out(&f->p, config->ctx.bus,
-	    config->ctx.who.session_id);
+	pump_guard(&f->p, config->access, config->ctx.bus, &config->ctx.who,
+	    (struct uuid){ { 0 } });
 	f->watcher.who = config->ctx.who;
 	f->watcher.news = on_news;
 	inbox_watch_join(config->watch, &f->watcher);

@@ -20,6 +20,7 @@ struct inbox_feed;
 struct inbox_feed_config {
 	struct loop *loop;
 	struct inbox_watch *watch;
+	struct access *access; /* as of a stream */
 	struct chat_ctx ctx; /* who reads; arena is not used */
 	int64_t after; /* -1: what happens from now on */
 };

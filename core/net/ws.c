@@ -25,6 +25,7 @@
 
 #define MISSES_MAX 2
 #define REASON_MAX 120
+#define PONG_PENDING_MAX 65536 /* who does not read misses no pong */
 
 struct ws {
 	struct http_conn *conn;
@@ -34,6 +35,8 @@ struct ws {
 	uint16_t close_code; /* what on_close will be told */
 	bool close_sent;
 	uint8_t misses; /* pings without any sign of life */
+	uint32_t frames; /* that came in this second */
+	uint64_t second_ms; /* when it began */
 };
 
 static atomic_uint n_sockets;
@@ -274,11 +277,34 @@ ws_beat(struct ws *ws)
 
 /* ---- Receiving ----------------------------------------------------- */
 
+/* Said, and not listened to any more: what it still sends is thrown away. */
+static bool
+ws_is_flooded(struct ws *ws)
+{
+	uint64_t now = loop_now_ms(ws_loop(ws));
+
+	if (ws->ops->frames_per_s == 0)
+		return false;
+	if (now - ws->second_ms >= 1000) {
+		ws->second_ms = now;
+		ws->frames = 0;
+	}
+	if (++ws->frames <= ws->ops->frames_per_s)
+		return false;
+	if (!ws->close_sent) {
+		close_frame(ws, WS_POLICY, "too many frames");
+		ws->close_code = WS_POLICY;
+	}
+	return true;
+}
+
 static bool
 ws_on_frame(void *arg, enum ws_opcode op, const char *p, size_t len, int code)
 {
 	struct ws *ws = arg;
 
+	if (op != WS_OP_CLOSE && ws_is_flooded(ws))
+		return false;
 	switch (op) {
 	case WS_OP_TEXT:
 	case WS_OP_BINARY:
@@ -287,7 +313,8 @@ ws_on_frame(void *arg, enum ws_opcode op, const char *p, size_t len, int code)
 			    ws->arg);
 		break;
 	case WS_OP_PING:
-		ws_put(ws, WS_OP_PONG, p, len, NULL);
+		if (ws_pending(ws) < PONG_PENDING_MAX)
+			ws_put(ws, WS_OP_PONG, p, len, NULL);
 		break;
 	case WS_OP_PONG:
 		break;

@@ -47,6 +47,8 @@ struct ws_ops {
 	 */
 	void (*on_close)(struct ws *ws, int code, void *arg);
 	void (*on_drain)(struct ws *ws, void *arg); /* output below low water */
+	/* Frames of any kind that the peer may send: beyond it 1008; 0: any. */
+	unsigned frames_per_s;
 };
 
 /*

@@ -17,11 +17,11 @@
 #include "core/run/prompt.h"
 #include "core/run/retry.h"
 #include "core/run/run_metrics.h"
+#include "core/run/trickle.h"
 
 /*
  * The model's turn: one request on a child fiber, its text shown as it comes
- * (what comes in one turn of the loop as one piece, at the turn's end),
- * its whole answer committed at the end together with the intent of every tool
+ * (trickle.h says when), its whole answer committed at the end together with the intent of every tool
  * call it asks for.  Nothing of it is acted on before that commit.
  */
 
@@ -37,8 +37,8 @@ struct answer {
 	struct json_object *messages, *tools;
 	struct fiber_ref fiber;
 	struct buf text, reasoning;
-	struct loop_hook show; /* queued: there is text that was not shown */
-	size_t shown;
+	struct trickle trickle;
+	size_t text_shown, reasoning_shown; /* the rest of one of them waits */
 	struct json_object *extras; /* array */
 	struct answer_call *calls;
 	int n_calls;
@@ -51,44 +51,60 @@ struct answer {
 
 /* ---- The child ----------------------------------------------------- */
 
-/* What has come since the last time, as one piece. */
 static void
 text_show(struct answer *a)
 {
 	struct work *w = a->w;
-	size_t from = a->shown;
+	const char *text = a->text.data + a->text_shown;
+	size_t len = a->text.len - a->text_shown;
 	struct bus_msg m = { 0 };
 
-	loop_hook_clear(w->e->c.loop, &a->show);
-	a->shown = a->text.len;
-	if (from == a->text.len ||
-	    !live_append(w->e->c.live, w->thread_id, w->run_id,
-		(int)w->state.fence, a->text.data + from, a->text.len - from,
-		&m))
+	a->text_shown = a->text.len;
+	if (len == 0 || !live_append(w->e->c.live, w->thread_id, w->run_id,
+			    (int)w->state.fence, text, len, &m))
 		return;
 	m.frame = event_delta_frame("message_delta", m.run_id, w->state.ns,
-	    m.message_id, m.attempt, m.offset, a->text.data + from, m.len);
+	    m.message_id, m.attempt, m.offset, text, m.len);
 	bus_publish(w->e->c.bus, &m);
 	rcbuf_unref(m.frame);
 }
 
 static void
-text_hook(struct loop_hook *h)
-{
-	text_show(container_of(h, struct answer, show));
-}
-
-static void
-reasoning_show(struct answer *a, const char *text, size_t len)
+reasoning_show(struct answer *a)
 {
 	struct work *w = a->w;
+	size_t from = a->reasoning_shown, len = a->reasoning.len - from;
 	struct bus_msg m = { .topic = w->thread_id, .run_id = w->run_id };
 
+	a->reasoning_shown = a->reasoning.len;
+	if (len == 0)
+		return;
 	m.frame = event_delta_frame("reasoning_delta", w->run_id, w->state.ns,
-	    w->message_id, w->state.fence, (int64_t)a->reasoning.len, text,
-	    len);
+	    w->message_id, w->state.fence, (int64_t)from,
+	    a->reasoning.data + from, len);
 	bus_publish(w->e->c.bus, &m);
 	rcbuf_unref(m.frame);
+}
+
+/* What has come since the last time, as one piece. */
+static void
+answer_show(struct trickle *t)
+{
+	struct answer *a = container_of(t, struct answer, trickle);
+
+	trickle_shown(t);
+	text_show(a);
+	reasoning_show(a);
+}
+
+/* What comes now is of another kind: they stay in order. */
+static void
+answer_turn(struct answer *a, size_t waiting)
+{
+	if (waiting == 0)
+		return;
+	answer_show(&a->trickle);
+	trickle_reset(&a->trickle);
 }
 
 static void
@@ -123,27 +139,43 @@ call_delta(struct answer *a, const struct as_delta *d)
 }
 
 static enum as_status
+text_take(struct answer *a, const struct as_delta *d)
+{
+	if (a->text.len + d->len > WORK_TEXT_MAX)
+		return AS_LIMIT;
+	if (a->text.len == 0)
+		FAILPOINT("llm.first_byte");
+	else
+		FAILPOINT("llm.mid");
+	answer_turn(a, a->reasoning.len - a->reasoning_shown);
+	buf_add(&a->text, d->text, d->len);
+	trickle_come(&a->trickle, d->text, d->len, a->text.len - a->text_shown);
+	return AS_OK;
+}
+
+static enum as_status
+reasoning_take(struct answer *a, const struct as_delta *d)
+{
+	if (a->reasoning.len + d->len > WORK_TEXT_MAX)
+		return AS_LIMIT;
+	answer_turn(a, a->text.len - a->text_shown);
+	buf_add(&a->reasoning, d->text, d->len);
+	trickle_come(&a->trickle, d->text, d->len,
+	    a->reasoning.len - a->reasoning_shown);
+	return AS_OK;
+}
+
+static enum as_status
 delta_take(struct answer *a, const struct as_delta *d)
 {
 	switch (d->type) {
 	case AS_DELTA_TEXT:
-		if (a->text.len + d->len > WORK_TEXT_MAX)
-			return AS_LIMIT;
-		if (a->text.len == 0)
-			FAILPOINT("llm.first_byte");
-		else
-			FAILPOINT("llm.mid");
-		buf_add(&a->text, d->text, d->len);
-		loop_at_turn_end(a->w->e->c.loop, &a->show);
-		return AS_OK;
+		return text_take(a, d);
 	case AS_DELTA_REASONING:
-		if (a->reasoning.len + d->len > WORK_TEXT_MAX)
-			return AS_LIMIT;
-		text_show(a); /* they stay in order */
-		reasoning_show(a, d->text, d->len);
-		buf_add(&a->reasoning, d->text, d->len);
-		return AS_OK;
+		return reasoning_take(a, d);
 	case AS_DELTA_TOOL:
+		answer_show(&a->trickle); /* its text is over, most likely */
+		return call_delta(a, d);
 	case AS_DELTA_ARGS:
 		return call_delta(a, d);
 	case AS_DELTA_EXTRA:
@@ -193,7 +225,7 @@ answer_main(void *arg)
 	if (a->st == AS_OK && a->refused != AS_OK)
 		a->st = error_from_status(&a->err, a->refused,
 		    "the answer could not be taken as a whole");
-	text_show(a);
+	answer_show(&a->trickle);
 	FAILPOINT("llm.end");
 	fiber_correlation_set(NULL);
 	a->done = true;
@@ -210,7 +242,7 @@ answer_new(struct work *w)
 	char *system = prompt_system(w->agent, run_is_alone(w->state.kind));
 
 	a->w = w;
-	a->show.fn = text_hook;
+	trickle_init(&a->trickle, w->e->c.loop, answer_show);
 	a->messages = history_build(system, w->history, w->n_history);
 	a->tools = world->offer(world->arg, w->agent);
 	builtin_offer(w, a->tools);

@@ -47,6 +47,7 @@ librun_la_SOURCES = \
 	core/run/settle.c \
 	core/run/slots.c \
 	core/run/tools.c \
+	core/run/trickle.c core/run/trickle.h \
 	core/run/what_if.c core/run/what_if.h \
 	core/run/wire.c core/run/wire.h \
 	core/run/work.c core/run/work.h core/run/work_commit.c \
@@ -76,6 +77,10 @@ check_PROGRAMS += tests/unit/t_limits
 tests_unit_t_limits_SOURCES = tests/unit/t_limits.c
 tests_unit_t_limits_LDADD = librun.la libbase.la $(TEST_LIBS)
 
+check_PROGRAMS += tests/unit/t_trickle
+tests_unit_t_trickle_SOURCES = tests/unit/t_trickle.c
+tests_unit_t_trickle_LDADD = librun.la libloop.la libbase.la $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/t_retry
 tests_unit_t_retry_SOURCES = tests/unit/t_retry.c
 tests_unit_t_retry_LDADD = librun.la libbase.la $(TEST_LIBS)
@@ -84,7 +89,7 @@ check_LTLIBRARIES += tests/libengineenv.la
 tests_libengineenv_la_SOURCES = \
 	tests/integration/engine_env.c tests/integration/engine_env.h \
 	tests/integration/fake_plug.c tests/integration/fake_plug.h
-ENGINE_TEST_LIBS = tests/libengineenv.la libchat.la librun.la libagent.la \
+ENGINE_TEST_LIBS = tests/libengineenv.la libchat.la libauth.la librun.la libagent.la \
 	libbus.la libplug.la $(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_engine

@@ -80,7 +80,9 @@ on_drain(struct ws *ws, void *arg)
 		atomic_fetch_add(&n_drained, 1);
 }
 
-static const struct ws_ops ops = { on_message, on_close, on_drain };
+static const struct ws_ops ops = { .on_message = on_message,
+	.on_close = on_close,
+	.on_drain = on_drain };
 
 static void
 on_ws(struct http_req *req)

@@ -21,6 +21,10 @@ test_limit(void)
 	CU_ASSERT(seats_take(s, user(1), 2));
 	CU_ASSERT(seats_take(s, user(1), 2));
 	CU_ASSERT(!seats_take(s, user(1), 2));
+	CU_ASSERT(!seats_have_room(s, user(1), 2));
+	CU_ASSERT(seats_have_room(s, user(1), 3));
+	CU_ASSERT(seats_have_room(s, user(2), 2));
+	CU_ASSERT(!seats_have_room(s, user(2), 0));
 	CU_ASSERT(seats_take(s, user(2), 2));
 	seats_leave(s, user(1));
 	CU_ASSERT(seats_take(s, user(1), 2));

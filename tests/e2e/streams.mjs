@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a live stream promises, on WebSocket and SSE: frames that are put
+// together, tickets, and the end of it when its reader may not read any more;
+// and that bad clients are refused and disturb nobody.
+
+import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { events, log, messages, newThread, scene, script } from "../support/chat.mjs";
+import { change } from "../support/rows.mjs";
+import { startRude } from "../support/rude.mjs";
+import { api, signUp, start } from "../support/server.mjs";
+import { connect, Socket } from "../support/ws.mjs";
+
+const PAGE = "https://app.example.org";
+const AT_ONCE_MS = 20000; // ten times what is documented
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const folder = mkdtempSync(join(tmpdir(), "script-"));
+const words = (n) => Array.from({ length: n }, (_, i) => `word${i}`).join(" ");
+const LONG = 400;
+
+let server;
+
+before(async () => {
+	server = await start({ set: [
+		"auth.access_ttl=10s", "auth.grace=1s", "server.sockets_per_user=40",
+		`server.allowed_origins=${PAGE}`,
+		script(folder, [
+			{ match: "quick", text: words(180), delay_ms: 16 },
+			{ match: "slow", text: words(12), delay_ms: 80 },
+			{ match: "long", text: words(LONG), delay_ms: 5 },
+			{ match: "huge", text: "x".repeat(900000) },
+			{ text: "short" },
+		]),
+	] });
+});
+after(async () => {
+	await server?.stop();
+	rmSync(folder, { recursive: true });
+});
+
+// Tokens are good for ten seconds here, so each test has its own people.
+const logIn = async (person, at = server) => (await api(at, "POST",
+	"/api/auth/login", { body: { email: person.email,
+		password: person.password } })).body.access_token;
+
+function sse(at, path, { token, headers = {} }) {
+	return fetch(at.url + path, { headers: { accept: "text/event-stream",
+		authorization: `Bearer ${token}`, ...headers } });
+}
+
+const ticketFor = (at, token, options = {}) =>
+	api(at, "POST", "/api/ws/ticket", { token, ...options });
+
+async function byTicket(at, threadId, ticket, headers = {}) {
+	const socket = new Socket(`${at.url.replace("http", "ws")}` +
+		`/ws/chat/${threadId}/?ticket=${ticket}`, { headers });
+	await socket.opened;
+	return socket;
+}
+
+async function refused(socket, code, error) {
+	assert.equal((await socket.type("error")).code, error);
+	assert.equal((await socket.closed).code, code);
+}
+
+async function ask(socket, content) {
+	socket.send({ type: "message", content });
+	await socket.end();
+}
+
+// ---- Frames
+
+test("what a model says quickly is put together, what it says slowly is not", async (t) => {
+	const s = await scene(server);
+	const socket = await connect(server, s.thread.id, { token: s.token });
+	const deltas = () => socket.frames.filter((f) => f.type === "message_delta");
+	await socket.type("snapshot");
+	const began = Date.now();
+	await ask(socket, "quick");
+	const seconds = (Date.now() - began) / 1000;
+	const quick = deltas();
+	const last = (await messages(server, s)).at(-1);
+	assert.equal(quick.map((f) => f.delta).join(""), last.content);
+	t.diagnostic(`180 words in ${seconds.toFixed(1)} s: ${(180 / seconds)
+		.toFixed(0)} words/s came as ${(quick.length / seconds).toFixed(1)} frames/s`);
+	assert.equal(quick[0].delta.trim(), "word0", "the first waits for nobody");
+	assert.ok(quick.length <= seconds * 25 + 2, `${quick.length} frames`);
+	await ask(socket, "slow");
+	const slow = deltas().slice(quick.length);
+	t.diagnostic(`12 slow words came as ${slow.length} frames`);
+	assert.ok(slow.length > 6, `${slow.length} frames`);
+	await socket.close();
+});
+
+// ---- Tickets
+
+test("a ticket opens one socket", async () => {
+	const s = await scene(server);
+	const made = await ticketFor(server, s.token);
+	assert.equal(made.status, 201, JSON.stringify(made.body));
+	assert.equal(made.body.expires_in, 30);
+	assert.equal(made.headers.get("cache-control"), "no-store");
+	const { ticket } = made.body;
+	const socket = await byTicket(server, s.thread.id, ticket);
+	await socket.type("ready");
+	await socket.type("snapshot");
+	await ask(socket, "hello");
+	await refused(await byTicket(server, s.thread.id, ticket), 4401, "TICKET_USED");
+	await refused(await byTicket(server, s.thread.id, "x".repeat(43)), 4401,
+		"TICKET_INVALID");
+	// In the first frame, and to renew what is open.
+	const second = (await ticketFor(server, s.token)).body.ticket;
+	const late = await connect(server, s.thread.id);
+	late.send({ type: "auth", ticket: second });
+	await late.type("ready");
+	late.send({ type: "auth", ticket: (await ticketFor(server, s.token)).body.ticket });
+	late.send({ type: "ping" });
+	await late.type("pong");
+	late.send({ type: "auth", ticket: second });
+	await refused(late, 4401, "TICKET_USED");
+	// By cookie; nobody without a credential gets one.
+	const byCookie = await api(server, "POST", "/api/ws/ticket",
+		{ cookie: s.person.cookie, body: {} });
+	assert.equal(byCookie.status, 201);
+	assert.equal((await api(server, "POST", "/api/ws/ticket")).status, 401);
+	for (const secret of [ticket, second, byCookie.body.ticket])
+		assert.ok(!server.log.includes(secret), "a ticket in the log");
+	await socket.close();
+});
+
+test("a ticket of a session that has ended, and of many at once", async () => {
+	const s = await scene(server);
+	const { ticket } = (await ticketFor(server, s.token)).body;
+	const open = await Promise.all(Array.from({ length: 8 },
+		() => byTicket(server, s.thread.id, ticket)));
+	const first = await Promise.all(open.map((socket) =>
+		socket.until((f) => f.type === "ready" || f.type === "error")));
+	assert.equal(first.filter((f) => f.type === "ready").length, 1);
+	assert.equal(first.filter((f) => f.code === "TICKET_USED").length, 7);
+	await open[first.findIndex((f) => f.type === "ready")].close();
+	const dead = (await ticketFor(server, s.token)).body.ticket;
+	await api(server, "POST", "/api/auth/logout", { token: s.token });
+	await refused(await byTicket(server, s.thread.id, dead), 4401, "AUTH_REQUIRED");
+});
+
+test("a ticket is for a thread and for an origin", async () => {
+	const s = await scene(server);
+	const other = await newThread(server, s.person, s.agent.id);
+	const stranger = await signUp(server);
+	const bound = async (token, options) =>
+		(await ticketFor(server, token, options)).body.ticket;
+	const body = { thread_id: s.thread.id };
+	await refused(await byTicket(server, other.id, await bound(s.token, { body })),
+		4401, "TICKET_INVALID");
+	const right = await byTicket(server, s.thread.id, await bound(s.token, { body }));
+	await right.type("ready");
+	await right.close();
+	assert.equal((await ticketFor(server, stranger.token, { body })).status, 404);
+	await refused(await byTicket(server, s.thread.id, await bound(stranger.token)),
+		4404, "NOT_FOUND");
+	// A page that may not open a socket gets no ticket, either.
+	const evil = await ticketFor(server, s.token,
+		{ headers: { origin: "https://evil.example" } });
+	assert.equal(evil.status, 403);
+	assert.equal(evil.body.code, "ORIGIN_FORBIDDEN");
+	const origin = { origin: PAGE };
+	const asked = await ticketFor(server, s.token, { headers: origin });
+	assert.equal(asked.headers.get("access-control-allow-origin"), PAGE);
+	await refused(await byTicket(server, s.thread.id, asked.body.ticket), 4401,
+		"TICKET_INVALID");
+	const page = await byTicket(server, s.thread.id,
+		await bound(s.token, { headers: origin }), origin);
+	await page.type("ready");
+	await page.close();
+	await assert.rejects(byTicket(server, s.thread.id, await bound(s.token),
+		{ origin: "https://evil.example" }), /403/);
+});
+
+// ---- The end of access
+
+test("a token that expires ends what it opened, unless it is renewed", async () => {
+	const s = await scene(server);
+	const began = Date.now();
+	const token = await logIn(s.person);
+	const left = await connect(server, s.thread.id, { token });
+	const kept = await connect(server, s.thread.id, { token });
+	const ticketed = await byTicket(server, s.thread.id,
+		(await ticketFor(server, token)).body.ticket);
+	const stream = await sse(server, `/api/chat/sessions/${s.thread.id}/events`,
+		{ token });
+	assert.equal(stream.headers.get("x-accel-buffering"), "no");
+	const inbox = await sse(server, "/api/inbox/events", { token });
+	const ends = async (response) => {
+		let last;
+		for await (const event of events(response))
+			last = event;
+		return last;
+	};
+	const streamEnd = ends(stream), inboxEnd = ends(inbox);
+	await pause(8000); // as a client that renews in time
+	kept.send({ type: "auth", token: await logIn(s.person) });
+	for (const socket of [left, ticketed])
+		await refused(socket, 4401, "TOKEN_EXPIRED");
+	for (const end of [await streamEnd, await inboxEnd]) {
+		assert.equal(end.event, "error");
+		assert.equal(end.data.code, "TOKEN_EXPIRED");
+	}
+	assert.ok(Date.now() - began >= 10000, "not before its time");
+	kept.send({ type: "ping" });
+	await kept.type("pong");
+	// It hears of the session that it has shown last.
+	await kept.close();
+});
+
+// What is done to the rows; then what each kind of stream is told.
+const LOSSES = [
+	["the user is disabled", 4401, "AUTH_REQUIRED", (s) =>
+		`UPDATE users SET disabled_at = 1 WHERE email = '${s.person.email}'`],
+	["the session is ended by hand", 4401, "AUTH_REQUIRED", (s) =>
+		"UPDATE sessions SET revoked_at = 1 WHERE user_id =" +
+		` (SELECT id FROM users WHERE email = '${s.person.email}')`],
+	["the membership is gone", 4401, "AUTH_REQUIRED", (s) =>
+		"DELETE FROM memberships WHERE user_id =" +
+		` (SELECT id FROM users WHERE email = '${s.person.email}')`],
+	["the role is another", 4403, "FORBIDDEN", (s) =>
+		"UPDATE memberships SET role = 'owner' WHERE user_id =" +
+		` (SELECT id FROM users WHERE email = '${s.person.email}')`],
+	["the thread is deleted", 4404, "NOT_FOUND", (s) =>
+		"DELETE FROM threads WHERE user_id =" +
+		` (SELECT id FROM users WHERE email = '${s.person.email}')`],
+];
+
+test("who loses access is cut off, though nobody says so", async (t) => {
+	await Promise.all(LOSSES.map(async ([what, code, error, loss]) => {
+		const s = await scene(server);
+		const socket = await connect(server, s.thread.id, { token: s.token });
+		const stream = await sse(server,
+			`/api/chat/sessions/${s.thread.id}/events`, { token: s.token });
+		await socket.type("snapshot");
+		const began = Date.now();
+		change(server, loss(s));
+		await refused(socket, code, error);
+		let last;
+		for await (const event of events(stream))
+			last = event;
+		assert.equal(last.data.code, error, what);
+		t.diagnostic(`${what}: ${Date.now() - began} ms`);
+		assert.ok(Date.now() - began < AT_ONCE_MS, what);
+	}));
+});
+
+test("a resume is for those who still may", async () => {
+	for (const [what, code, error, loss] of LOSSES) {
+		const s = await scene(server);
+		const socket = await connect(server, s.thread.id, { token: s.token });
+		await socket.type("snapshot");
+		change(server, loss(s));
+		socket.send({ type: "resume", after_seq: 0 });
+		await refused(socket, code, error).catch((cause) => {
+			throw new Error(what, { cause });
+		});
+	}
+});
+
+// ---- Cursors
+
+test("cursors that are wrong", async () => {
+	const s = await scene(server);
+	const socket = await connect(server, s.thread.id, { token: s.token });
+	await socket.type("snapshot");
+	await ask(socket, "hello");
+	const all = await log(server, s), head = all.length;
+	for (const query of ["after_seq=-1", "after_seq=one", "after_seq=",
+		"after_seq=99999999999999999999", "after_seq=1&after_seq=2", "after=1"])
+		await assert.rejects(new Socket(`${server.url.replace("http", "ws")}` +
+			`/ws/chat/${s.thread.id}/?${query}`,
+		{ headers: { authorization: `Bearer ${s.token}` } }).opened, /400/, query);
+	// From the future: said, then a snapshot instead.
+	const ahead = await connect(server, s.thread.id, { token: s.token, after: head + 1 });
+	assert.equal((await ahead.type("error")).code, "CURSOR_AHEAD");
+	assert.equal((await ahead.type("snapshot")).snapshot_seq, head);
+	for (const after_seq of [-1, head + 1, 1.5, "1", null, 1e300]) {
+		ahead.send({ type: "resume", after_seq });
+		const { code } = await ahead.type("error");
+		assert.equal(code, after_seq === head + 1 ? "CURSOR_AHEAD" : "VALIDATION_FAILED");
+	}
+	ahead.send({ type: "resume", after_seq: head - 2 });
+	assert.equal((await ahead.until((f) => f.seq)).seq, head - 1);
+	const path = `/api/chat/sessions/${s.thread.id}/events`;
+	for (const [id, code] of [["-1", "VALIDATION_FAILED"], ["x", "VALIDATION_FAILED"],
+		["9e9", "VALIDATION_FAILED"], [String(head + 1), "CURSOR_AHEAD"]]) {
+		const answer = await sse(server, path, { token: s.token,
+			headers: { "last-event-id": id } });
+		assert.equal(answer.status, 400, id);
+		assert.equal((await answer.json()).code, code);
+	}
+	// That of another thread is a number: it shows this thread's events, or none.
+	const other = await newThread(server, s.person, s.agent.id);
+	const foreign = await connect(server, other.id, { token: s.token, after: head });
+	assert.equal((await foreign.type("error")).code, "CURSOR_AHEAD");
+	assert.deepEqual((await foreign.type("snapshot")).messages, []);
+	const stranger = await signUp(server);
+	assert.equal((await sse(server, path, { token: stranger.token })).status, 404);
+	for (const open of [socket, ahead, foreign])
+		await open.close();
+});
+
+test("live streams of all kinds are counted", async () => {
+	const s = await scene(server);
+	const path = `/api/chat/sessions/${s.thread.id}/events`;
+	const open = await Promise.all(Array.from({ length: 40 },
+		() => sse(server, path, { token: s.token })));
+	assert.deepEqual(open.map((o) => o.status), open.map(() => 200));
+	const more = await sse(server, path, { token: s.token });
+	assert.equal(more.status, 429);
+	assert.equal((await more.json()).code, "RATE_LIMITED");
+	await refused(await connect(server, s.thread.id, { token: s.token }), 4029,
+		"RATE_LIMITED");
+	for (const response of open)
+		await response.body.cancel();
+});
+
+// ---- Bad clients and the others
+
+// The 99th of the times of pings of well-behaved sockets.
+async function p99(sockets, ms = 1000) {
+	const times = [];
+	await Promise.all(sockets.map(async (socket) => {
+		for (const until = Date.now() + ms; Date.now() < until; await pause(15)) {
+			const began = process.hrtime.bigint();
+			socket.send({ type: "ping" });
+			await socket.type("pong");
+			times.push(Number(process.hrtime.bigint() - began) / 1e6);
+		}
+	}));
+	times.sort((a, b) => a - b);
+	return times[Math.floor(times.length * 0.99)];
+}
+
+// At best of three, so that what else the machine does is not measured.
+async function best(sockets) {
+	const tries = [];
+	for (let i = 0; i < 3; i++)
+		tries.push(await p99(sockets));
+	return Math.min(...tries);
+}
+
+describe("bad clients", () => {
+	let good, sockets, quiet;
+
+	// 20 % is what is promised; ten times that is the bound here, and a
+	// millisecond is what a clock of a busy machine is worth.
+	async function undisturbed(t, what) {
+		const now = await best(sockets);
+		t.diagnostic(`${what}: p99 of others ${now.toFixed(2)} ms, before ` +
+			`${quiet.toFixed(2)} ms`);
+		assert.ok(now <= 3 * quiet + 5, `${now} ms, was ${quiet} ms`);
+	}
+
+	before(async () => {
+		good = await scene(server);
+		const token = await logIn(good.person);
+		sockets = await Promise.all(Array.from({ length: 4 },
+			() => connect(server, good.thread.id, { token })));
+		await Promise.all(sockets.map((socket) => socket.type("snapshot")));
+		quiet = await best(sockets);
+	});
+	after(async () => {
+		await Promise.all(sockets.map((socket) => socket.close()));
+	});
+
+	const renew = async () => {
+		const token = await logIn(good.person);
+		for (const socket of sockets)
+			socket.send({ type: "auth", token });
+	};
+	const urlOf = (s) => `${server.url.replace("http", "ws")}/ws/chat/${s.thread.id}/`;
+
+	test("eight who stop reading", async (t) => {
+		const s = await scene(server);
+		const reader = await connect(server, s.thread.id, { token: s.token });
+		await reader.type("snapshot");
+		await renew();
+		const rude = await startRude({ how: "deaf", url: urlOf(s),
+			token: s.token, n: 8 });
+		for (let i = 0; i < 2; i++)
+			await ask(reader, "huge");
+		await undisturbed(t, "eight deaf readers");
+		await rude.stop();
+		await reader.close();
+	});
+
+	test("10,000 frames a second", async (t) => {
+		const s = await scene(server);
+		await renew();
+		const rude = await startRude({ how: "flood", url: urlOf(s), token: s.token });
+		await undisturbed(t, "a flood of frames");
+		const { closed, sent } = await rude.stop();
+		t.diagnostic(`${sent} frames sent, closed: ${JSON.stringify(closed)}`);
+		assert.ok(closed[1008] > 0, JSON.stringify(closed));
+		// Pings of the protocol count as well.
+		const pings = await connect(server, s.thread.id, { token: await logIn(s.person) });
+		await pings.type("snapshot");
+		for (let i = 0; i < 200; i++)
+			pings.ws.ping("x");
+		assert.deepEqual(await pings.closed, { code: 1008, reason: "too many frames" });
+	});
+
+	test("threads of others, wrong cursors and tickets", async (t) => {
+		const s = await scene(server), stranger = await signUp(server);
+		await renew();
+		const rude = await startRude({ how: "unheard", url: urlOf(s),
+			token: stranger.token });
+		await undisturbed(t, "sockets that are refused");
+		const { closed } = await rude.stop();
+		assert.deepEqual(Object.keys(closed).sort(), ["4401", "4404"]);
+	});
+});
+
+// ---- Two nodes
+
+test("a ticket and the end of access on any node", {
+	skip: process.env.AGENT_STUDIO_STORE !== "postgres" && "one process" }, async () => {
+	const data = mkdtempSync(join(tmpdir(), "agent-studio-"));
+	const a = await start();
+	let b;
+	try {
+		copyFileSync(join(a.data, "access.key"), join(data, "access.key"));
+		b = await start({ data, database: a.database });
+		const s = await scene(a);
+		const { ticket } = (await ticketFor(a, s.token)).body;
+		const sockets = await Promise.all(Array.from({ length: 8 }, (_, i) =>
+			byTicket(i % 2 ? a : b, s.thread.id, ticket)));
+		const first = await Promise.all(sockets.map((socket) =>
+			socket.until((f) => f.type === "ready" || f.type === "error")));
+		assert.equal(first.filter((f) => f.type === "ready").length, 1);
+		assert.equal(first.filter((f) => f.code === "TICKET_USED").length, 7);
+		const there = await byTicket(b, s.thread.id,
+			(await ticketFor(a, s.token)).body.ticket);
+		await there.type("snapshot");
+		// No Redis carries it: the other node finds out.
+		await api(a, "POST", "/api/auth/logout", { token: s.token });
+		await refused(there, 4401, "AUTH_REQUIRED");
+	} finally {
+		await b?.stop();
+		await a.stop();
+		rmSync(data, { recursive: true });
+	}
+});
