@@ -292,7 +292,8 @@ inbox_events(struct http_req *req)
 	struct app *app = app_of(req);
 	struct inbox_feed_config config = { .loop = app->loop,
 		.watch = app->inbox,
-		.ctx = stream_ctx_of(app, api_who(req)) };
+		.ctx = stream_ctx_of(app, api_who(req)),
+		.ending = &app->draining };
 	struct error err = { 0 };
 
 	if (events_cursor(req, -1, &config.after, &err) != AS_OK)

@@ -22,6 +22,7 @@ struct inbox_feed_config {
 	struct inbox_watch *watch;
 	struct chat_ctx ctx; /* who reads; arena is not used */
 	int64_t after; /* -1: what happens from now on */
+	const bool *ending; /* of the server: a page waits no more; or NULL */
 };
 
 /* NULL: no fiber. */
