@@ -1,11 +1,13 @@
 // The socket of one thread.  Comes back by itself after a drop, with the
-// cursor of the last event seen, so nothing is lost and nothing doubled.
+// cursor of the last event seen, so nothing is lost and nothing doubled.  Nor is
+// what was being said: it is said again, and the server knows it by its id.
 
 const DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
 const FINAL = new Set([4401, 4403, 4404, 1008]);
 
 export class ThreadSocket {
 	#id; #handlers; #ws = null; #seq = -1; #tries = 0; #timer = null; #closed = false;
+	#unheard = new Map(); // frames by client_message_id
 
 	constructor(id, handlers) {
 		this.#id = id;
@@ -26,7 +28,10 @@ export class ThreadSocket {
 		if (frame.type === "ready") {
 			this.#tries = 0;
 			this.#handlers.onState("live", "live");
+			for (const unheard of this.#unheard.values())
+				this.#ws.send(JSON.stringify(unheard));
 		}
+		this.#heard(frame);
 		if (frame.type === "snapshot")
 			this.#seq = frame.snapshot_seq;
 		if (frame.seq !== undefined) {
@@ -35,6 +40,12 @@ export class ThreadSocket {
 			this.#seq = frame.seq;
 		}
 		this.#handlers.onFrame(frame);
+	}
+
+	// Accepted or refused.
+	#heard(frame) {
+		for (const m of [frame, frame.message, ...frame.messages ?? []])
+			this.#unheard.delete(m?.client_message_id);
 	}
 
 	#lost(event) {
@@ -52,6 +63,8 @@ export class ThreadSocket {
 	send(frame) {
 		if (this.#ws?.readyState !== WebSocket.OPEN)
 			return false;
+		if (frame.client_message_id !== undefined)
+			this.#unheard.set(frame.client_message_id, frame);
 		this.#ws.send(JSON.stringify(frame));
 		return true;
 	}
