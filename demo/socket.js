@@ -1,5 +1,6 @@
 // The socket of one thread.  Comes back by itself after a drop, with the
-// cursor of the last event seen, so nothing is lost and nothing doubled.
+// cursor of the last event seen, so nothing is lost and nothing doubled.  Nor is
+// what was being said: it is said again, and the server knows it by its id.
 // docs/streams.md has the rules.
 
 import { api, ApiError } from "./api.js";
@@ -22,7 +23,8 @@ async function signedIn() {
 
 export class ThreadSocket {
 	#id; #handlers; #ws = null; #seq = -1; #tries = 0; #timer = null; #closed = false;
-	#pulse = null; #heard = 0; #notBefore = 0;
+	#pulse = null; #heardAt = 0; #notBefore = 0;
+	#unheard = new Map(); // frames by client_message_id
 
 	constructor(id, handlers) {
 		this.#id = id;
@@ -36,7 +38,7 @@ export class ThreadSocket {
 		this.#handlers.onState(this.#tries > 0 ? "reconnecting" : "connecting");
 		const ws = new WebSocket(`${scheme}//${location.host}/ws/chat/${this.#id}/${query}`);
 		this.#ws = ws;
-		this.#heard = Date.now();
+		this.#heardAt = Date.now();
 		ws.addEventListener("message", (event) => ws === this.#ws && this.#receive(JSON.parse(event.data)));
 		ws.addEventListener("close", (event) => ws === this.#ws && this.#lost(event));
 		clearInterval(this.#pulse);
@@ -44,7 +46,7 @@ export class ThreadSocket {
 	}
 
 	#beat() {
-		if (Date.now() - this.#heard < SILENCE_MS) {
+		if (Date.now() - this.#heardAt < SILENCE_MS) {
 			this.send({ type: "ping" });
 			return;
 		}
@@ -55,15 +57,18 @@ export class ThreadSocket {
 	}
 
 	#receive(frame) {
-		this.#heard = Date.now();
+		this.#heardAt = Date.now();
 		if (frame.type === "pong")
 			return;
 		if (frame.type === "error" && frame.retry_after)
-			this.#notBefore = this.#heard + 1000 * frame.retry_after;
+			this.#notBefore = this.#heardAt + 1000 * frame.retry_after;
 		if (frame.type === "ready") {
 			this.#tries = 0;
 			this.#handlers.onState("live", "live");
+			for (const unheard of this.#unheard.values())
+				this.#ws.send(JSON.stringify(unheard));
 		}
+		this.#heard(frame);
 		if (frame.type === "snapshot")
 			this.#seq = frame.snapshot_seq;
 		if (frame.seq !== undefined) {
@@ -72,6 +77,12 @@ export class ThreadSocket {
 			this.#seq = frame.seq;
 		}
 		this.#handlers.onFrame(frame);
+	}
+
+	// Accepted or refused.
+	#heard(frame) {
+		for (const m of [frame, frame.message, ...frame.messages ?? []])
+			this.#unheard.delete(m?.client_message_id);
 	}
 
 	async #lost(event) {
@@ -92,6 +103,8 @@ export class ThreadSocket {
 	send(frame) {
 		if (this.#ws?.readyState !== WebSocket.OPEN)
 			return false;
+		if (frame.client_message_id !== undefined)
+			this.#unheard.set(frame.client_message_id, frame);
 		this.#ws.send(JSON.stringify(frame));
 		return true;
 	}

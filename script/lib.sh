@@ -15,10 +15,12 @@ PACKAGES_BUILD="gcc libc6-dev make autoconf automake libtool pkg-config
 	ca-certificates tzdata util-linux python3"
 PACKAGES_TEST="libcunit1-dev clang libclang-rt-14-dev|libclang-rt-dev llvm
 	clang-format postgresql redis-server nodejs node-ws chromium
+	nginx-light|nginx haproxy systemd
 	python3 curl
 	xz-utils binutils procps g++ rustc"
 PACKAGES_LINT="clang-format clang-tidy python3 binutils gcc git"
 PACKAGES_BENCH="postgresql nginx-light|nginx wrk curl python3 procps"
+PACKAGES_CLUSTER="postgresql redis-server nginx-light|nginx curl procps python3"
 PACKAGES_COVERAGE="gcovr"
 
 say() {

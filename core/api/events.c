@@ -247,7 +247,8 @@ read_or_wait(struct app *app, enum log_of of, struct uuid id,
 
 		w->rang = false;
 		st = log_read(app->store, of, id, after, limit, out, n, err);
-		if (st != AS_OK || *n > 0 || loop_now_ms(app->loop) >= until)
+		if (st != AS_OK || *n > 0 || app->draining ||
+		    loop_now_ms(app->loop) >= until)
 			break;
 		/* What another process writes does not ring here. */
 		if (app->poll != NULL)

@@ -288,7 +288,8 @@ inbox_events(struct http_req *req)
 	struct inbox_feed_config config = { .loop = app->loop,
 		.watch = app->inbox,
 		.access = app->access,
-		.ctx = stream_ctx_of(app, api_who(req)) };
+		.ctx = stream_ctx_of(app, api_who(req)),
+		.ending = &app->draining };
 	struct error err = { 0 };
 
 	if (events_cursor(req, -1, &config.after, &err) != AS_OK)

@@ -15,6 +15,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node_beat.c core/cmd/node_bells.c core/cmd/node_claim.c \
 	core/cmd/node_epoch.c \
 	core/cmd/node_command.c core/cmd/node_control.c core/cmd/node_crumb.c \
+	core/cmd/node_drain.c core/cmd/node_notify.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \
 	core/cmd/node_report.c core/cmd/node_sched.c core/cmd/node_watch.c \
@@ -27,6 +28,7 @@ libcmd_la_SOURCES = \
 	core/cmd/runs.c \
 	core/cmd/serve.c \
 	core/cmd/settings.c core/cmd/settings.h \
+	core/cmd/systemd.c core/cmd/systemd.h \
 	core/cmd/worker.c
 
 check_PROGRAMS += tests/unit/t_options tests/unit/t_settings

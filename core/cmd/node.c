@@ -14,7 +14,6 @@
 #include "core/bus/live.h"
 #include "core/chat/queue.h"
 #include "core/hook/rate.h"
-#include "core/hook/sender.h"
 #include "core/loop/crumb.h"
 #include "core/run/engine.h"
 #include "core/sched/sched.h"
@@ -23,12 +22,8 @@
 /*
  * Start: every loop runs on its thread and opens its store; the first one
  * takes an epoch, brings back what dead processes held, starts the plugins,
- * and then tells the others to listen.  Stop, in reverse: no new work, runs
- * handed back, epoch given up, sockets closed, loops drained.
+ * and then tells the others to listen.  How it stops is in node_drain.c.
  */
-
-#define OTHERS_POLL_MS 10
-#define SENDER_DRAIN_MS 2000 /* what is not answered by then is sent again */
 
 void
 node_fail(struct node *n, const char *what, struct error *err)
@@ -51,8 +46,6 @@ on_start_msg(struct loop_msg *m)
 		kill(getpid(), SIGTERM);
 }
 
-static void shutdown_begin(struct node *n);
-
 /* A signal cancels it; what was started by then is stopped in order. */
 static SUSPENDS void
 start_fiber(void *arg)
@@ -73,7 +66,7 @@ start_fiber(void *arg)
 	if (!n->stopping)
 		node_loop_serve(n, node_first(n));
 	if (n->stopping || node_first(n)->failed) {
-		shutdown_begin(n);
+		node_shutdown(n);
 		return;
 	}
 	for (int i = 1; i < n->n_loops; i++) {
@@ -88,90 +81,7 @@ start_fiber(void *arg)
 	node_control_start(n);
 	n->started = true;
 	node_report(n);
-}
-
-/* ---- Stop ---------------------------------------------------------- */
-
-static SUSPENDS void
-loop_finish(struct node *n, struct node_loop *l)
-{
-	struct app *app = &l->app;
-	uint64_t until = loop_now_ms(app->loop) +
-			 (uint64_t)n->p.settings->server.drain_timeout;
-
-	app->draining = true;
-	if (app->server != NULL)
-		http_server_drain(app->server);
-	if (app->engine != NULL)
-		engine_drain(app->engine, until);
-	node_pulse_stop(l);
-}
-
-static SUSPENDS void
-stop_fiber(void *arg)
-{
-	struct node_loop *l = arg;
-
-	loop_finish(l->node, l);
-	loop_stop(l->app.loop);
-}
-
-static void
-on_stop_msg(struct loop_msg *m)
-{
-	struct node_loop *l = container_of(m, struct node_loop, stop);
-
-	if (fiber_spawn(l->app.loop, "stop", stop_fiber, l).f == NULL)
-		loop_stop(l->app.loop);
-}
-
-static void
-others_stop(struct node *n)
-{
-	if (n->others_stop)
-		return;
-	n->others_stop = true;
-	for (int i = 1; i < n->n_loops; i++) {
-		n->loops[i].stop.fn = on_stop_msg;
-		loop_post(n->loops[i].app.loop, &n->loops[i].stop);
-	}
-}
-
-/*
- * No new work from here on.  The others may need this loop until they have
- * ended: it must not block.  The heart beats for as long as runs are being
- * handed back; what then is still this epoch's goes with it.
- */
-static SUSPENDS void
-shutdown_fiber(void *arg)
-{
-	struct node *n = arg;
-	struct node_loop *l = node_first(n);
-
-	node_claim_stop(n);
-	node_bells_stop(n);
-	node_control_stop(n);
-	sched_stop(n->sched);
-	node_reap_stop(n);
-	others_stop(n);
-	loop_finish(n, l);
-	while (atomic_load(&n->n_others) > 0 &&
-	       fiber_sleep(OTHERS_POLL_MS) == FIBER_WOKEN)
-		continue;
-	hook_sender_drain(n->sender,
-	    loop_now_ms(l->app.loop) + SENDER_DRAIN_MS);
-	fiber_deadline_set(loop_now_ms(l->app.loop) + 5000);
-	plug_stop(n->plug);
-	node_leave(n);
-	loop_stop(l->app.loop);
-}
-
-static void
-shutdown_begin(struct node *n)
-{
-	if (fiber_spawn(node_first(n)->app.loop, "shutdown", shutdown_fiber, n)
-		.f == NULL)
-		loop_stop(node_first(n)->app.loop);
+	node_notify_ready(n);
 }
 
 static void
@@ -181,8 +91,13 @@ on_signal(int fd, int what, void *arg)
 	struct signalfd_siginfo si;
 
 	(void)what;
-	if (read(fd, &si, sizeof(si)) != sizeof(si) || n->stopping)
+	if (read(fd, &si, sizeof(si)) != sizeof(si))
 		return;
+	if (n->stopping) {
+		if (si.ssi_signo != SIGHUP)
+			node_shutdown_hurry(n);
+		return;
+	}
 	if (si.ssi_signo == SIGHUP) {
 		if (n->started)
 			node_reload_all(n);
@@ -190,8 +105,9 @@ on_signal(int fd, int what, void *arg)
 	}
 	n->stopping = true;
 	log_info("serve", "signal %u: stopping", si.ssi_signo);
+	node_notify_stopping();
 	if (n->started)
-		shutdown_begin(n);
+		node_shutdown(n);
 	else
 		fiber_cancel(n->start);
 }
@@ -224,7 +140,7 @@ others_start(struct node *n)
 static void
 others_join(struct node *n)
 {
-	others_stop(n);
+	node_others_stop(n);
 	for (int i = 1; i < n->n_loops; i++)
 		pthread_join(n->loops[i].thread, NULL);
 }
@@ -312,6 +228,7 @@ node_run(const struct node_parts *parts)
 	api_gauges_stop(node_first(n)->gauges);
 	queue_stop(node_first(n)->app.queue);
 	node_watch_stop(n);
+	node_notify_end(n);
 	loop_drain(node_first(n)->app.loop);
 	store_lock_free(n->lock);
 	pool_free(n->pool);

@@ -21,6 +21,8 @@ struct node_parts {
 	struct auth *auth; /* NULL for a worker, as the next */
 	struct api *api;
 	struct seal *seal; /* NULL: this process sends no webhooks */
+	const char *host; /* where it listens; of listen_fd, if that is set */
+	int listen_fd; /* a socket that was handed over; 0: none */
 };
 
 /*

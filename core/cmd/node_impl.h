@@ -3,7 +3,8 @@
 #define CORE_CMD_NODE_IMPL_H
 
 /*
- * What the files of a node share: node.c (start, stop, the process),
+ * What the files of a node share: node.c (start, the process), node_drain.c
+ * (stop), node_notify.c (what a service manager is told),
  * node_loop.c (what one loop owns), node_epoch.c (lease and lock), node_beat.c
  * (heartbeat and reaper), node_bells.c (Redis, and who wakes whom by it),
  * node_claim.c (work that is ready), node_sched.c (schedules), node_watch.c (loops that hang),
@@ -28,7 +29,7 @@ struct node_loop {
 	struct node *node;
 	struct app app;
 	struct api_gauges *gauges;
-	struct loop_msg start, stop, ring, epoch;
+	struct loop_msg start, announce, stop, ring, epoch;
 	atomic_bool rung; /* ring is on its way */
 	struct loop_timer pulse;
 	_Atomic int64_t turned_us; /* monotonic; 0: not watched */
@@ -69,6 +70,9 @@ struct node {
 	struct control *control;
 	struct fiber_ref watcher; /* plugins.watch */
 	struct loop_timer beat, reap, claim;
+	struct loop_timer watchdog; /* of the service manager */
+	int64_t watchdog_ms; /* 0: it has none */
+	struct fiber_wait delay; /* of a shutdown that waits for balancers */
 	struct node_watch watch;
 	struct store_lock *lock; /* NULL: only the lease tells that we live */
 	bool guarded; /* and others know of the lock */
@@ -96,6 +100,7 @@ struct node {
 	struct route_table *metrics; /* of a worker; NULL: it has no port */
 	struct fiber_ref start;
 	bool stopping, started;
+	bool hurry; /* a second signal: no delay */
 	bool left; /* the epoch is given up */
 	int exit_code;
 };
@@ -108,6 +113,18 @@ node_first(struct node *n)
 
 /* To the log and to standard error; the exit code is 1. */
 void node_fail(struct node *n, const char *what, struct error *err);
+
+/* ---- node_drain.c: the first loop's thread -------------------------- */
+
+void node_shutdown(struct node *n); /* begins it; the loops stop in the end */
+void node_shutdown_hurry(struct node *n);
+void node_others_stop(struct node *n);
+
+/* ---- node_notify.c: the first loop's thread ------------------------- */
+
+void node_notify_ready(struct node *n);
+void node_notify_stopping(void);
+void node_notify_end(struct node *n);
 
 /* ---- node_control.c: the first loop's thread ----------------------- */
 

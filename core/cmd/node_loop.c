@@ -137,7 +137,8 @@ listen_here(struct node *n, struct app *app, struct error *err)
 {
 	const struct server_settings *s = &n->p.settings->server;
 	struct http_server_config c = {
-		.host = s->host,
+		.host = n->p.host,
+		.listen_fd = n->p.listen_fd,
 		.port = n->port != 0 ? n->port : (uint16_t)s->port,
 		.share_port = n->n_loops > 1,
 		.join_port = app != &node_first(n)->app,

@@ -14,7 +14,7 @@
 static void
 print_listening(struct node *n)
 {
-	const char *host = n->p.settings->server.host;
+	const char *host = n->p.host;
 	bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 
 	printf("listening on http://%s:%u\n", any ? "127.0.0.1" : host,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,6 +8,7 @@
 #include "core/cmd/cmd.h"
 #include "core/cmd/database.h"
 #include "core/cmd/node.h"
+#include "core/cmd/systemd.h"
 
 /*
  * "agent-studio serve": read the configuration, open the database, bring its
@@ -27,14 +29,15 @@ failed(const char *what, struct error *err)
 }
 
 static enum as_status
-auth_open(const struct settings *s, struct auth **out, struct error *err)
+auth_open(const struct settings *s, const char *host, struct auth **out,
+    struct error *err)
 {
 	struct auth_config c = {
 		.data_dir = s->data_dir,
 		.issuer = s->auth.issuer,
 		.signup = s->auth.signup,
 		/* Behind a proxy that others can reach, loopback means nothing. */
-		.host = s->server.public_url[0] != '\0' ? "" : s->server.host,
+		.host = s->server.public_url[0] != '\0' ? "" : host,
 		.access_ms = s->auth.access_ttl,
 		.refresh_ms = s->auth.refresh_ttl,
 		.attempts = s->auth.attempts,
@@ -50,13 +53,21 @@ serve(const struct settings *s, struct conf *conf,
 {
 	struct node_parts p = { .settings = s,
 		.conf = conf,
-		.options = options };
+		.options = options,
+		.host = s->server.host };
+	char host[INET6_ADDRSTRLEN];
 	struct error err = { 0 };
 	int rc = EXIT_FAILURE;
 
+	if (systemd_listener(&p.listen_fd, host, sizeof(host), &err) != AS_OK) {
+		failed("listener", &err);
+		return rc;
+	}
+	if (p.listen_fd > 0)
+		p.host = host;
 	if (database_open_current(s, &p.db, &err) != AS_OK)
 		database_failed(s, &err);
-	else if (auth_open(s, &p.auth, &err) != AS_OK)
+	else if (auth_open(s, p.host, &p.auth, &err) != AS_OK)
 		failed("signing key", &err);
 	else if (seal_new(s->data_dir, s->auth.sealing_keys, true, &p.seal,
 		     &err) != AS_OK)

@@ -56,6 +56,11 @@ static const struct as_field server_fields[] = {
 	    "How long a connection may wait for its next request."),
 	AS_MS(struct server_settings, request_timeout, 30000, 100, 3600000, 0,
 	    "Deadline for answering a request; streams have none."),
+	AS_MS(struct server_settings, drain_delay, 0, 0, 3600000, 0,
+	    "How long a stopping server still serves while /readyz says "
+	    "draining and each answer ends its connection, so that a balancer "
+	    "takes it out; a second signal cuts it short. 0: nobody is in "
+	    "front."),
 	AS_MS(struct server_settings, drain_timeout, 30000, 0, 3600000, 0,
 	    "How long a stopping server or worker waits for open requests and "
 	    "runs."),

@@ -25,6 +25,7 @@ struct server_settings {
 	int64_t body_timeout;
 	int64_t idle_timeout;
 	int64_t request_timeout;
+	int64_t drain_delay;
 	int64_t drain_timeout;
 	int64_t ws_max_message;
 	int64_t sockets_per_user;

@@ -13,6 +13,7 @@
 /* See feed.h. */
 
 #define PAGE 100
+#define ENDING_MS 1000 /* so soon a page that waits sees that the server ends */
 
 struct inbox_feed {
 	struct pump p;
@@ -221,6 +222,30 @@ on_rang(struct watcher *w)
 	fiber_wake(x->wait);
 }
 
+static bool
+is_over(const struct inbox_feed_config *c, uint64_t until_ms)
+{
+	return loop_now_ms(c->loop) >= until_ms ||
+	       (c->ending != NULL && *c->ending);
+}
+
+/* False: cancelled. */
+static SUSPENDS bool
+ring_wait(const struct inbox_feed_config *c, struct waiting *w,
+    uint64_t until_ms)
+{
+	uint64_t look;
+
+	while (!w->rang && !is_over(c, until_ms)) {
+		look = loop_now_ms(c->loop) + ENDING_MS;
+		w->wait = fiber_prepare();
+		if (fiber_suspend(look < until_ms ? look : until_ms) ==
+		    FIBER_CANCELED)
+			return false;
+	}
+	return true;
+}
+
 static SUSPENDS enum as_status
 page_read(const struct inbox_feed_config *c, int64_t *after, int64_t limit,
     struct json_object **frames, struct inbox_counts *counts, int64_t *head,
@@ -264,10 +289,8 @@ inbox_feed_page(const struct inbox_feed_config *config, int64_t limit,
 		    start_over, err);
 		if (st != AS_OK || *start_over ||
 		    json_object_array_length(*frames) > 0 ||
-		    loop_now_ms(config->loop) >= until_ms)
-			break;
-		w.wait = fiber_prepare();
-		if (!w.rang && fiber_suspend(until_ms) == FIBER_CANCELED)
+		    is_over(config, until_ms) ||
+		    !ring_wait(config, &w, until_ms))
 			break;
 		json_object_put(*frames);
 		*frames = NULL;

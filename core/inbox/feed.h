@@ -23,6 +23,7 @@ struct inbox_feed_config {
 	struct access *access; /* as of a stream */
 	struct chat_ctx ctx; /* who reads; arena is not used */
 	int64_t after; /* -1: what happens from now on */
+	const bool *ending; /* of the server: a page waits no more; or NULL */
 };
 
 /* NULL: no fiber. */

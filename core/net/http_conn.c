@@ -172,7 +172,7 @@ conn_request_end(struct http_req *req)
 		conn_mark(c);
 		return;
 	}
-	if (!keep || c->server->draining)
+	if (!keep || c->server->announced || c->server->draining)
 		c->close_after = true;
 	c->state = CONN_FLUSH;
 	if (conn_pending(c) > 0)

@@ -152,7 +152,9 @@ struct http_server {
 	struct event *listener;
 	int fd;
 	uint16_t port;
-	bool draining, stopping, listener_paused;
+	bool announced, draining, stopping, listener_paused;
+	uint64_t unlisten_at; /* the second step of closing; 0: none */
+	uint64_t drained_ms; /* when that began */
 
 	struct http_conn *conns;
 	unsigned n_conns, n_reqs;
@@ -179,6 +181,12 @@ struct http_server {
 /* ---- http_server.c ------------------------------------------------- */
 void conn_deadline(struct http_conn *c, enum conn_deadline which);
 void server_hook(struct http_server *s); /* run it at this turn's end */
+void server_timer_by(struct http_server *s, uint64_t at);
+
+/* ---- http_listen.c ------------------------------------------------- */
+enum as_status listener_open(struct http_server *s, struct error *err);
+void listener_on_timer(struct http_server *s, uint64_t now);
+void listener_close(struct http_server *s);
 
 /* ---- http_conn.c --------------------------------------------------- */
 struct http_conn *conn_new(struct http_server *s, int fd,

@@ -103,7 +103,7 @@ head_number(struct buf *b, int64_t n)
 static void
 head_connection(struct http_req *req, struct buf *b)
 {
-	if (!req->keep_alive || req->server->draining)
+	if (!req->keep_alive || req->server->announced || req->server->draining)
 		HEAD_ADD(b, "Connection: close\r\n");
 	else if (req->parse.ll.http_minor == 0)
 		HEAD_ADD(b, "Connection: keep-alive\r\n");

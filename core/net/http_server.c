@@ -1,33 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/net/http_server.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/base/counter.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/net/http_impl.h"
 #include "core/net/ws.h"
 
 /*
- * The server: its socket, its deadlines and the work at a turn's end.
+ * The server: its deadlines, the work at a turn's end, and its own end.
  *
  * Every kind of deadline has one length, so each queue is in order of time and
  * setting one costs a few pointers; a single loop timer stands at the
  * earliest.
  */
-
-#define ACCEPT_ROUNDS 64
-#define REFUSED_MAX 64 /* connections above the cap that get a 503 */
-#define ACCEPT_PAUSE_MS 100 /* when descriptors run out */
 
 /* ---- Deadlines ----------------------------------------------------- */
 
@@ -48,7 +37,7 @@ dl_remove(struct http_conn *c)
 	c->dl = DL_NONE;
 }
 
-static void
+void
 server_timer_by(struct http_server *s, uint64_t at)
 {
 	if (s->timer.at_ms == 0 || s->timer.at_ms > at)
@@ -77,26 +66,13 @@ conn_deadline(struct http_conn *c, enum conn_deadline which)
 }
 
 static void
-server_listen(struct http_server *s, bool on)
-{
-	if (s->listener == NULL)
-		return;
-	s->listener_paused = !on;
-	if (on)
-		event_add(s->listener, NULL);
-	else
-		event_del(s->listener);
-}
-
-static void
 server_on_timer(struct loop_timer *t)
 {
 	struct http_server *s = container_of(t, struct http_server, timer);
 	uint64_t now = loop_now_ms(s->loop);
 	int i;
 
-	if (s->listener_paused)
-		server_listen(s, true);
+	listener_on_timer(s, now);
 	for (i = DL_IDLE; i < DL_N; i++) {
 		struct http_conn *c;
 
@@ -153,121 +129,7 @@ server_on_hook(struct loop_hook *h)
 	server_turn_end(container_of(h, struct http_server, hook));
 }
 
-/* ---- Accepting ----------------------------------------------------- */
-
-static void
-server_accepted(struct http_server *s, int fd, const struct sockaddr *sa)
-{
-	struct http_conn *c;
-
-	if (s->n_conns >= s->config.max_connections + REFUSED_MAX) {
-		close(fd);
-		return;
-	}
-	c = conn_new(s, fd, sa);
-	if (s->n_conns > s->config.max_connections)
-		conn_refuse(c, ERR_UNAVAILABLE, "too many connections");
-}
-
-static void
-server_on_accept(evutil_socket_t lfd, short what, void *arg)
-{
-	struct http_server *s = arg;
-	int i;
-
-	(void)what;
-	for (i = 0; i < ACCEPT_ROUNDS; i++) {
-		struct sockaddr_storage sa = { 0 };
-		socklen_t len = sizeof(sa);
-		int fd = accept4(lfd, (struct sockaddr *)&sa, &len,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd >= 0) {
-			server_accepted(s, fd, (struct sockaddr *)&sa);
-			continue;
-		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-		    errno == ENOBUFS) {
-			log_warn("http", "accept: %s", strerror(errno));
-			server_listen(s, false);
-			server_timer_by(s,
-			    loop_now_ms(s->loop) + ACCEPT_PAUSE_MS);
-		}
-		if (errno != EINTR && errno != ECONNABORTED)
-			return;
-	}
-}
-
 /* ---- Starting ------------------------------------------------------ */
-
-static bool
-port_share(int fd)
-{
-	int one = 1;
-
-	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0;
-}
-
-static int
-socket_open(const struct http_server *s, const struct addrinfo *ai)
-{
-	bool share = s->config.share_port, join = share && s->config.join_port;
-	int one = 1;
-	int fd = socket(ai->ai_family,
-	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -1;
-	/* What is accepted inherits the last two. */
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* Set before bind it would let in another process on the port. */
-	if ((join && !port_share(fd)) ||
-	    bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 ||
-	    (share && !join && !port_share(fd)) || listen(fd, 511) != 0) {
-		int e = errno;
-
-		close(fd);
-		errno = e;
-		return -1;
-	}
-	return fd;
-}
-
-static enum as_status
-server_bind(struct http_server *s, struct error *err)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
-	struct addrinfo *list = NULL, *ai;
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} name = { .in6 = { 0 } };
-	socklen_t len = sizeof(name);
-	char port[8];
-	int rc;
-
-	snprintf(port, sizeof(port), "%u", s->config.port);
-	rc = getaddrinfo(s->config.host, port, &hints, &list);
-	if (rc != 0)
-		return error_set(err, ERR_BAD_REQUEST, "server.host '%s': %s",
-		    s->config.host, gai_strerror(rc));
-	for (ai = list; ai != NULL && s->fd < 0; ai = ai->ai_next)
-		s->fd = socket_open(s, ai);
-	freeaddrinfo(list);
-	if (s->fd < 0)
-		return error_set(err, ERR_UNAVAILABLE,
-		    "cannot listen on %s port %u: %s; set server.host or "
-		    "server.port, or stop what uses it",
-		    s->config.host, s->config.port, strerror(errno));
-	getsockname(s->fd, &name.sa, &len);
-	s->port = ntohs(name.sa.sa_family == AF_INET6 ? name.in6.sin6_port
-						      : name.in.sin_port);
-	return AS_OK;
-}
 
 static const char *const *
 list_copy(struct arena *a, const char *const *list)
@@ -376,17 +238,12 @@ http_server_new(struct loop *loop, const struct http_server_config *config,
 	ignore_sigpipe();
 	st = server_proxies(s, err);
 	if (st == AS_OK)
-		st = server_bind(s, err);
-	if (st != AS_OK) {
+		st = listener_open(s, err);
+	if (st == AS_OK)
+		*out = s;
+	else
 		http_server_free(s);
-		return st;
-	}
-	s->listener = event_new(loop_base(loop), s->fd, EV_READ | EV_PERSIST,
-	    server_on_accept, s);
-	MUST(s->listener != NULL);
-	server_listen(s, true);
-	*out = s;
-	return AS_OK;
+	return st;
 }
 
 uint16_t
@@ -403,35 +260,6 @@ http_server_connections(const struct http_server *s)
 
 /* ---- Ending -------------------------------------------------------- */
 
-static void
-server_unlisten(struct http_server *s)
-{
-	if (s->listener != NULL)
-		event_free(s->listener);
-	s->listener = NULL;
-	s->listener_paused = false;
-	if (s->fd >= 0)
-		close(s->fd);
-	s->fd = -1;
-}
-
-void
-http_server_drain(struct http_server *s)
-{
-	struct http_conn *c;
-
-	s->draining = true;
-	server_unlisten(s);
-	for (c = s->conns; c != NULL; c = c->next) {
-		if (c->state == CONN_IDLE && c->in.len == c->in_off)
-			conn_close(c);
-		else if (c->state == CONN_WS && c->ws != NULL)
-			ws_close(c->ws, WS_GOING_AWAY, "server is stopping");
-		else if (c->state == CONN_SSE && c->sse != NULL)
-			sse_shut(c->sse);
-	}
-}
-
 void
 http_server_free(struct http_server *s)
 {
@@ -441,7 +269,7 @@ http_server_free(struct http_server *s)
 	if (s == NULL)
 		return;
 	s->stopping = true;
-	server_unlisten(s);
+	listener_close(s);
 	for (c = s->conns; c != NULL; c = c->next)
 		conn_close(c);
 	while (s->dirty != NULL || s->orphans != NULL)

@@ -29,6 +29,7 @@ struct http_server_config {
 	uint16_t port; /* 0: a free one */
 	bool share_port; /* with servers of other loops, this process only */
 	bool join_port; /* they are there already */
+	int listen_fd; /* a socket that listens, of others too; 0: bind one */
 	unsigned max_connections;
 	unsigned max_headers; /* 100 */
 	size_t max_header_bytes; /* 16 KiB */
@@ -66,8 +67,15 @@ enum as_status http_server_new(struct loop *loop,
     const struct http_hooks *hooks, void *app, struct http_server **out,
     struct error *err);
 uint16_t http_server_port(const struct http_server *s);
-/* No new connections, keep-alive ends, WebSockets get 1001. */
+/*
+ * The end, for those behind a balancer who must notice nothing.  Announced: all
+ * goes on, but each answer says that it is the connection's last.  Drained: no
+ * new connections, keep-alive ends, WebSockets get 1001, event streams end.
+ * Quiet: everybody has his answer, and has had a moment to take leave.
+ */
+void http_server_announce(struct http_server *s);
 void http_server_drain(struct http_server *s);
+bool http_server_is_quiet(const struct http_server *s);
 unsigned http_server_connections(const struct http_server *s);
 /* Sockets and streams get their on_close; no handler may be running. */
 void http_server_free(struct http_server *s);

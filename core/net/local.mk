@@ -6,6 +6,7 @@ libnet_la_SOURCES = \
 	core/net/http_check.c \
 	core/net/http_conn.c \
 	core/net/http_impl.h \
+	core/net/http_listen.c \
 	core/net/http_origin.c \
 	core/net/http_parse.c core/net/http_parse.h \
 	core/net/http_peer.c \

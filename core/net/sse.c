@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
  * event; HTTP/1.0 gets the bare text and the connection's end.  HEAD gets the
  * head, and a stream that is gone at once.
  */
+
+#define AGAIN_MS 1000u
 
 struct sse {
 	struct http_conn *conn; /* NULL: the peer had gone before sse_open */
@@ -156,10 +159,18 @@ sse_gone(struct sse *s)
 	free(s);
 }
 
-/* The server stops: the stream ends properly, its owner is told later. */
+/*
+ * The server stops: the stream ends properly, its owner is told later.  Its
+ * readers come back by themselves, not all at the same moment.
+ */
 void
 sse_shut(struct sse *s)
 {
+	char again[32];
+
+	snprintf(again, sizeof(again), "retry: %u\n\n",
+	    AGAIN_MS / 2 + randombytes_uniform(AGAIN_MS));
+	sse_put(s, again, NULL, "");
 	sse_end(s);
 }
 

@@ -22,8 +22,9 @@ struct peer_host {
 	struct http_server *server;
 	struct route_table *routes;
 	pthread_t thread;
-	pthread_barrier_t drained;
-	struct loop_msg stop, drain;
+	pthread_barrier_t done;
+	struct loop_msg stop, act;
+	void (*fn)(struct http_server *s);
 };
 
 static void
@@ -35,12 +36,12 @@ on_stop(struct loop_msg *m)
 }
 
 static void
-on_drain(struct loop_msg *m)
+on_act(struct loop_msg *m)
 {
-	struct peer_host *h = container_of(m, struct peer_host, drain);
+	struct peer_host *h = container_of(m, struct peer_host, act);
 
-	http_server_drain(h->server);
-	pthread_barrier_wait(&h->drained);
+	h->fn(h->server);
+	pthread_barrier_wait(&h->done);
 }
 
 static void *
@@ -64,8 +65,8 @@ host_start(const struct route *routes, size_t n,
 	log_configure("error");
 	h->loop = loop_new();
 	h->stop.fn = on_stop;
-	h->drain.fn = on_drain;
-	pthread_barrier_init(&h->drained, NULL, 2);
+	h->act.fn = on_act;
+	pthread_barrier_init(&h->done, NULL, 2);
 	if (route_table_new(routes, n, schemas, &h->routes, &err) != AS_OK ||
 	    http_server_new(h->loop, config != NULL ? config : &none, h->routes,
 		hooks, NULL, &h->server, &err) != AS_OK) {
@@ -84,30 +85,48 @@ host_stop(struct peer_host *h)
 	loop_drain(h->loop);
 	http_server_free(h->server);
 	loop_free(h->loop);
-	pthread_barrier_destroy(&h->drained);
+	pthread_barrier_destroy(&h->done);
 	route_table_free(h->routes);
 	free(h);
 }
 
 void
-host_drain(struct peer_host *h)
+host_do(struct peer_host *h, void (*fn)(struct http_server *s))
 {
-	loop_post(h->loop, &h->drain);
-	pthread_barrier_wait(&h->drained);
+	h->fn = fn;
+	loop_post(h->loop, &h->act);
+	pthread_barrier_wait(&h->done);
+}
+
+static bool
+peer_connect(int fd, struct peer_host *h)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+
+	sa.sin_port = htons(http_server_port(h->server));
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
+}
+
+bool
+peer_connects(struct peer_host *h)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	bool yes = peer_connect(fd, h);
+
+	close(fd);
+	return yes;
 }
 
 void
 peer_open(struct peer *p, struct peer_host *h)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
 	struct timeval tv = { .tv_sec = 5 };
 
 	memset(p, 0, sizeof(*p));
-	sa.sin_port = htons(http_server_port(h->server));
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	p->fd = socket(AF_INET, SOCK_STREAM, 0);
 	setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	MUST(connect(p->fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	MUST(peer_connect(p->fd, h));
 }
 
 void

@@ -20,7 +20,8 @@ struct peer_host *host_start(const struct route *routes, size_t n,
     const struct schema_set *schemas, const struct http_hooks *hooks,
     const struct http_server_config *config);
 void host_stop(struct peer_host *h);
-void host_drain(struct peer_host *h); /* returns when it has begun */
+/* On its thread; returns when fn has. */
+void host_do(struct peer_host *h, void (*fn)(struct http_server *s));
 
 struct peer {
 	int fd;
@@ -34,6 +35,7 @@ struct answer {
 };
 
 void peer_open(struct peer *p, struct peer_host *h);
+bool peer_connects(struct peer_host *h); /* or is it refused? */
 void peer_close(struct peer *p);
 void peer_say(struct peer *p, const char *s);
 void peer_send(struct peer *p, const void *s, size_t len);

@@ -947,12 +947,69 @@ test_drain(void)
 	peer_open(&p, host);
 	peer_say(&p, GET("/sse"));
 	CU_ASSERT(peer_until(&p, "data: two\n\n") > 0);
-	host_drain(host);
+	host_do(host, http_server_drain);
 	CU_ASSERT(peer_is_closed(&idle));
 	CU_ASSERT(peer_until(&p, "0\r\n\r\n") > 0);
 	CU_ASSERT(peer_is_closed(&p));
 	peer_close(&p);
 	peer_close(&idle);
+}
+
+static bool quiet;
+
+static void
+look_quiet(struct http_server *s)
+{
+	quiet = http_server_is_quiet(s);
+}
+
+/* A balancer's connections: nobody loses a request, whenever it comes. */
+static void
+test_announce(void)
+{
+	struct peer_host *h = host_start(routes, N_ITEMS(routes), schemas,
+	    &hooks, NULL);
+	struct peer idle, first, p;
+
+	peer_open(&idle, h);
+	peer_open(&first, h);
+	peer_say(&idle, GET("/hello"));
+	peer_answer(&idle, &a);
+	CU_ASSERT(!answer_has(&a, "Connection: close"));
+	answer_free(&a);
+	host_do(h, http_server_announce);
+	peer_say(&idle, GET("/hello"));
+	peer_answer(&idle, &a);
+	CU_ASSERT_EQUAL(a.status, 200);
+	CU_ASSERT(answer_has(&a, "Connection: close"));
+	CU_ASSERT(peer_is_closed(&idle));
+	answer_free(&a);
+	/* It listens still. */
+	CU_ASSERT_EQUAL(peer_ask(h, &a, GET("/hello")), 200);
+	answer_free(&a);
+	peer_open(&p, h);
+	host_do(h, http_server_drain);
+	host_do(h, look_quiet);
+	CU_ASSERT(!quiet);
+	/* Two that were connected, and had said nothing yet. */
+	peer_say(&first, GET("/hello"));
+	peer_say(&p, GET("/hello"));
+	peer_answer(&first, &a);
+	CU_ASSERT_EQUAL(a.status, 200);
+	answer_free(&a);
+	peer_answer(&p, &a);
+	CU_ASSERT_EQUAL(a.status, 200);
+	CU_ASSERT(answer_has(&a, "Connection: close"));
+	CU_ASSERT(peer_is_closed(&p));
+	answer_free(&a);
+	CU_ASSERT(!peer_connects(h));
+	for (int i = 0; i < 1000 && !quiet; i++)
+		host_do(h, look_quiet);
+	CU_ASSERT(quiet);
+	peer_close(&p);
+	peer_close(&first);
+	peer_close(&idle);
+	host_stop(h);
 }
 
 int
@@ -985,6 +1042,7 @@ main(void)
 		{ "ranges", test_range },
 		{ "metrics", test_metrics },
 		{ "drain", test_drain },
+		{ "drain behind a balancer", test_announce },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {

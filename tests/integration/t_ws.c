@@ -649,7 +649,7 @@ test_drain(void)
 	struct peer p;
 
 	ws_hello(&p, HELLO("/echo"));
-	host_drain(host);
+	host_do(host, http_server_drain);
 	CU_ASSERT(peer_need(&p, 4));
 	CU_ASSERT_EQUAL((uint8_t)p.in.data[0], FIN | CLOSE);
 	CU_ASSERT(memcmp(p.in.data + 2, "\x03\xe9", 2) == 0);
