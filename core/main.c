@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/cmd/cmd.h"
+#include "core/cmd/database.h"
 #include "core/net/failpoint_control.h"
 
 /* Which subcommand it is; each has a file in core/cmd. */
@@ -24,6 +25,8 @@ static const struct {
 	{ "worker", "execute runs of a shared database", cmd_worker },
 	{ "check", "check the configuration, plugins included", cmd_check },
 	{ "conf", "show the effective settings and their origin", cmd_conf },
+	{ "doctor", "examine the settings, this host and the servers",
+	    cmd_doctor },
 	{ "migrate", "bring the database to this version", cmd_migrate },
 	{ "plugin", "list and describe plugins", cmd_plugin },
 	{ "plugin-host", NULL, cmd_plugin_host },
@@ -57,8 +60,10 @@ main(int argc, char **argv)
 	if (strcmp(argv[1], "--version") == 0)
 		return cmd_version(argc, argv);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(commands[i].name, argv[1]) == 0)
+		if (strcmp(commands[i].name, argv[1]) == 0) {
+			database_name(argv[1]);
 			return commands[i].fn(argc - 1, argv + 1);
+		}
 	fprintf(stderr, "agent-studio: no command '%s'\n\n", argv[1]);
 	return usage(stderr);
 }

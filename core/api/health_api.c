@@ -45,21 +45,39 @@ realtime_of(const struct app *app)
 	}
 }
 
+/* NULL: it is no matter here. */
+static const char *
+standby_of(const struct app *app)
+{
+	static const char *const names[] = {
+		[STORE_STANDBY_OK] = "ok",
+		[STORE_STANDBY_NONE] = "none",
+		[STORE_STANDBY_LOST] = "lost",
+	};
+
+	return names[store_standby(app->store)];
+}
+
 void
 health_ready(struct http_req *req)
 {
 	struct app *app = app_of(req);
-	bool up = store_is_up(app->store);
+	const char *store = store_condition(app->store);
+	const char *standby = standby_of(app);
 	const char *realtime = realtime_of(app);
+	bool up = strcmp(store, "ok") == 0;
 	struct json_object *o = jobj(), *checks = jobj();
 	const char *status = "ready";
 
 	if (app->draining)
 		status = "draining";
-	else if (!up || strcmp(realtime, "down") == 0)
+	else if (!up || strcmp(realtime, "down") == 0 ||
+		 (standby != NULL && strcmp(standby, "lost") == 0))
 		status = "degraded";
 	jput_str(o, "status", status);
-	jput_str(checks, "store", up ? "ok" : "down");
+	jput_str(checks, "store", store);
+	if (standby != NULL)
+		jput_str(checks, "standby", standby);
 	jput_str(checks, "realtime", realtime);
 	jput(o, "checks", checks);
 	http_reply_json(req, app->draining || !up ? 503 : 200, o);

@@ -63,7 +63,8 @@ static const struct schema_row table[] = {
 			"type": "object",
 			"required": ["store", "realtime"],
 			"properties": {
-				"store": { "enum": ["ok", "down"] },
+				"store": { "enum": ["ok", "down", "read_only"] },
+				"standby": { "enum": ["ok", "none", "lost"] },
 				"realtime": { "type": "string" }
 			}
 		}

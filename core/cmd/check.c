@@ -19,8 +19,8 @@ static const char usage[] =
     "Reads the configuration and the plugins it enables and reports every\n"
     "mistake as file:line: text.  Exits 1 if there is one.\n";
 
-bool
-check_conf(struct conf *conf, struct settings *settings)
+void
+check_load(struct conf *conf, struct settings *settings)
 {
 	struct plug_services services = { 0 };
 	const char **dirs;
@@ -33,6 +33,12 @@ check_conf(struct conf *conf, struct settings *settings)
 	plug_free(plug);
 	free(dirs);
 	conf_finish(conf);
+}
+
+bool
+check_conf(struct conf *conf, struct settings *settings)
+{
+	check_load(conf, settings);
 	return options_problems(conf) == 0;
 }
 

@@ -6,8 +6,10 @@
 
 /*
  * Read all sections and load the plugins that are enabled, only to see whether
- * that works; print what is wrong on standard error.
+ * that works.
  */
+void check_load(struct conf *conf, struct settings *settings);
+/* And print what is wrong on standard error. */
 bool check_conf(struct conf *conf, struct settings *settings);
 
 #endif

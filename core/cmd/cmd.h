@@ -16,6 +16,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_conf(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_plugin(int argc, char **argv);
 int cmd_plugin_host(int argc, char **argv);

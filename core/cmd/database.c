@@ -12,6 +12,18 @@
 
 /* From settings to an open database: SQLite in the data folder by default. */
 
+static char name[64];
+
+void
+database_name(const char *command)
+{
+	char host[64] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	snprintf(name, sizeof(name), "agent-studio %s %.20s %d", command, host,
+	    (int)getpid());
+}
+
 void
 database_failed(const struct settings *s, struct error *err)
 {
@@ -37,6 +49,7 @@ open_as(const struct settings *s, bool read_only, struct store_db **out,
 		.writers = (unsigned)s->store.writers,
 		.batch_max = (unsigned)s->store.batch,
 		.statement_timeout_ms = s->store.timeout,
+		.name = name[0] != '\0' ? name : NULL,
 		.read_only = read_only,
 	};
 	enum as_status st;
@@ -71,12 +84,40 @@ database_open_read_only(const struct settings *s, struct store_db **out,
 }
 
 enum as_status
+database_open_to_look(const struct settings *s, struct store_db **out,
+    struct error *err)
+{
+	if (s->store.url[0] != '\0' &&
+	    strncmp(s->store.url, "sqlite:", 7) != 0 &&
+	    open_as(s, false, out, NULL) == AS_OK)
+		return AS_OK;
+	return open_as(s, true, out, err);
+}
+
+enum as_status
+database_check_proxy(struct store_db *db, struct error *err)
+{
+	enum store_proxy proxy;
+	enum as_status st = store_db_proxy(db, &proxy, err);
+
+	if (st != AS_OK || proxy != STORE_PROXY_TRANSACTION)
+		return st;
+	return error_set(err, ERR_VALIDATION_FAILED,
+	    "store.url leads to a proxy that lends servers by the transaction, "
+	    "which loses the settings and the locks of a session: connect to "
+	    "the server itself, or let the proxy lend by the session "
+	    "(PgBouncer: pool_mode = session)");
+}
+
+enum as_status
 database_open_current(const struct settings *s, struct store_db **out,
     struct error *err)
 {
 	enum as_status st = database_open(s, out, err);
 	int applied = 0;
 
+	if (st == AS_OK)
+		st = database_check_proxy(*out, err);
 	if (st == AS_OK)
 		st = store_migrate(*out, !s->store.migrate, &applied, err);
 	if (applied > 0)

@@ -10,6 +10,9 @@ libcmd_la_SOURCES = \
 	core/cmd/control.c core/cmd/control.h core/cmd/control_ask.c \
 	core/cmd/control_impl.h \
 	core/cmd/database.c core/cmd/database.h \
+	core/cmd/doctor.c core/cmd/doctor.h core/cmd/doctor_host.c \
+	core/cmd/doctor_pg.c core/cmd/doctor_pg_look.c \
+	core/cmd/doctor_redis.c \
 	core/cmd/migrate.c \
 	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
 	core/cmd/node_beat.c core/cmd/node_bells.c core/cmd/node_claim.c \
@@ -31,7 +34,10 @@ libcmd_la_SOURCES = \
 	core/cmd/systemd.c core/cmd/systemd.h \
 	core/cmd/worker.c
 
-check_PROGRAMS += tests/unit/t_options tests/unit/t_settings
+check_PROGRAMS += tests/unit/t_options tests/unit/t_settings \
+	tests/unit/t_doctor
+tests_unit_t_doctor_SOURCES = tests/unit/t_doctor.c
+tests_unit_t_doctor_LDADD = libcmd.la libbus.la libbase.la $(TEST_LIBS)
 tests_unit_t_options_SOURCES = tests/unit/t_options.c
 tests_unit_t_options_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 tests_unit_t_settings_SOURCES = tests/unit/t_settings.c

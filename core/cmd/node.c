@@ -188,7 +188,7 @@ node_run(const struct node_parts *parts)
 	n->executes = parts->api == NULL || parts->settings->worker.embedded;
 	n->lease_us = parts->settings->worker.lease * 1000;
 	n->margin_us = n->lease_us / 4;
-	node_env_init(&n->env);
+	node_env_init(&n->env, parts->db);
 	n->env.ring = ring;
 	n->env.ring_arg = n;
 	node_lists_make(n);

@@ -31,6 +31,7 @@
 #define FORGET_MS 600000 /* at least so often, old changes are forgotten */
 #define UNSTALL_MS 2000 /* only a crash makes it necessary */
 #define NO_FIBER_MS 100
+#define DATABASE_MS 5000
 
 static struct app *
 node_app(struct node *n)
@@ -73,6 +74,31 @@ renew(struct node *n, struct error *err)
 	return st;
 }
 
+/* Where a standby took over, the epoch ends whatever its lease says. */
+static SUSPENDS enum as_status
+beat(struct node *n, struct error *err)
+{
+	enum as_status st = renew(n, err);
+
+	if (!node_env_promoted(&n->env) || (st != AS_OK && st != AS_CONFLICT))
+		return st;
+	n->cut_off = true;
+	error_clear(err);
+	return error_set(err, ERR_CONFLICT, "the database was promoted");
+}
+
+/* For /readyz: standbys come and go. */
+static SUSPENDS void
+database_look(struct node *n)
+{
+	uint64_t now = loop_now_ms(node_app(n)->loop);
+
+	if (now < n->database_at_ms)
+		return;
+	n->database_at_ms = now + DATABASE_MS;
+	(void)store_look(node_app(n)->store, NULL);
+}
+
 static SUSPENDS void
 beat_fiber(void *arg)
 {
@@ -84,7 +110,7 @@ beat_fiber(void *arg)
 	fiber_deadline_set(
 	    loop_now_ms(node_app(n)->loop) + (uint64_t)n->lease_us / 1000);
 	if (all_loops_turn(n))
-		st = renew(n, &err);
+		st = beat(n, &err);
 	if (st == AS_CONFLICT && !n->left)
 		st = node_epoch_over(n, err.detail);
 	else if (st != AS_OK)
@@ -93,6 +119,7 @@ beat_fiber(void *arg)
 	if (st == AS_OK) {
 		n->cut_off = false;
 		node_env_tune(&n->env, node_app(n)->store);
+		database_look(n);
 	}
 	if (st != AS_OK && next_ms > AGAIN_MS)
 		next_ms = AGAIN_MS;

@@ -8,14 +8,16 @@
 /* See node_env.h. */
 
 void
-node_env_init(struct node_env *env)
+node_env_init(struct node_env *env, const struct store_db *db)
 {
+	env->db = db;
 	env->arena = arena_new(NULL);
 	atomic_store(&env->offset_us, 0);
 	atomic_store(&env->trusted_us, 0);
 	atomic_store(&env->unlocked_us, 0);
 	atomic_store(&env->guarded, false);
 	atomic_store(&env->lock, NULL);
+	atomic_store(&env->timeline, 0);
 	env->ring = NULL;
 }
 
@@ -54,14 +56,24 @@ node_env_trust(struct node_env *env, int64_t until_us, int64_t unlocked_us)
 	atomic_store(&env->unlocked_us, unlocked_us);
 }
 
+bool
+node_env_promoted(const struct node_env *env)
+{
+	return store_db_timeline(env->db) != atomic_load(&env->timeline);
+}
+
 static bool
 env_trusted(void *arg)
 {
 	struct node_env *env = arg;
 	const struct store_lock *lock = atomic_load(&env->lock);
-	bool unlocked = atomic_load(&env->guarded) && lock != NULL &&
-			store_lock_held_us(lock) < 0;
+	bool unlocked;
 
+	/* What the epoch rests on may have been lost with the old primary. */
+	if (node_env_promoted(env))
+		return false;
+	unlocked = atomic_load(&env->guarded) && lock != NULL &&
+		   store_lock_held_us(lock) < 0;
 	return clock_boot_us() <
 	       atomic_load(unlocked ? &env->unlocked_us : &env->trusted_us);
 }

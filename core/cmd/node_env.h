@@ -12,6 +12,7 @@
 
 #include "core/base/arena.h"
 #include "core/run/engine.h"
+#include "core/store/store.h"
 #include "core/store/store_lock.h"
 
 struct node_env {
@@ -21,11 +22,13 @@ struct node_env {
 	_Atomic int64_t trusted_us, unlocked_us;
 	_Atomic(const struct store_lock *) lock; /* of this node, or NULL */
 	atomic_bool guarded; /* others may look at the lock */
+	const struct store_db *db;
+	atomic_uint timeline; /* the database's, when the epoch was taken */
 	void (*ring)(void *arg); /* there is work for this process; or NULL */
 	void *ring_arg;
 };
 
-void node_env_init(struct node_env *env);
+void node_env_init(struct node_env *env, const struct store_db *db);
 void node_env_fini(struct node_env *env);
 /*
  * The lease is worth something until then, by clock_boot_us; once the lock is
@@ -33,6 +36,8 @@ void node_env_fini(struct node_env *env);
  */
 void node_env_trust(struct node_env *env, int64_t until_us,
     int64_t unlocked_us);
+/* A standby took over since this epoch was taken.  Any thread. */
+bool node_env_promoted(const struct node_env *env);
 struct engine_env node_env_engine(struct node_env *env);
 /* Asks the store for its time. */
 SUSPENDS void node_env_tune(struct node_env *env, struct store *store);

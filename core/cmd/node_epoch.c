@@ -19,7 +19,8 @@
  * slept through his lease ends, and a new process takes a new epoch.  Who was
  * only cut off from the database, as all are when it restarts for longer than a
  * lease, lets go of his runs and takes the new epoch himself: people stay
- * connected, and nobody has to start him.
+ * connected, and nobody has to start him.  The same where a standby was
+ * promoted: the last commits of an epoch may have gone with the old primary.
  */
 
 #define SILENCE_MORE_MS 250 /* than a beat, for a beat that is late */
@@ -99,6 +100,8 @@ node_enter(struct node *n, int64_t *epoch, struct error *err)
 {
 	char name[128] = "node";
 
+	/* Before it: what comes after is another one's epoch. */
+	atomic_store(&n->env.timeline, store_db_timeline(n->p.db));
 	gethostname(name, sizeof(name) - 1);
 	return run_store_node_join(node_app(n)->runs, name, PACKAGE_VERSION,
 	    n->lease_us, epoch, err);
@@ -226,6 +229,8 @@ epoch_next(struct node *n)
 
 	while (st != AS_OK && !n->left) {
 		time_limit(n, n->lease_us / 1000);
+		/* After a promotion it may not be over yet. */
+		(void)run_store_node_leave(node_app(n)->runs, n->epoch, NULL);
 		sent = clock_boot_us();
 		st = node_enter(n, &epoch, NULL);
 		if (st != AS_OK && fiber_sleep(AGAIN_MS) == FIBER_CANCELED)
@@ -253,8 +258,7 @@ node_epoch_over(struct node *n, const char *why)
 	enum as_status st = AS_CONFLICT;
 
 	log_err("serve", "%s; %s", why,
-	    n->cut_off ? "the database was away: a new epoch is taken"
-		       : "this process ends");
+	    n->cut_off ? "a new epoch is taken" : "this process ends");
 	node_env_trust(&n->env, 0, 0);
 	n->between = true;
 	time_limit(n, n->lease_us / 1000 + 2 * SHED_MS);

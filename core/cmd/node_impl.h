@@ -89,6 +89,7 @@ struct node {
 	int64_t epoch;
 	uint64_t look_at_ms; /* for runs that nobody works on */
 	uint64_t unstall_at_ms; /* the next look at queues of threads */
+	uint64_t database_at_ms; /* the next look at the server's settings */
 	uint64_t forget_at_ms; /* when the next old changes of the inbox go */
 	bool looking; /* a fiber looks after cancels, queues and breakers */
 	bool expiring; /* one looks for items that nobody has answered */

@@ -15,7 +15,9 @@ libstore_la_SOURCES = \
 	core/store/store_pg_conn.c core/store/store_pg_guest.c \
 	core/store/store_pg_pipe.c \
 	core/store/store_lock.h core/store/store_pg_lock.c \
-	core/store/store_pg_queue.c core/store/store_pg_resolve.c \
+	core/store/store_pg_look.c core/store/store_pg_place.c \
+	core/store/store_pg_proxy.c core/store/store_pg_queue.c \
+	core/store/store_pg_session.c \
 	core/store/store_pg_set.c core/store/store_pg_value.c \
 	core/store/store_sqlite.c core/store/store_sqlite.h \
 	core/store/store_sqlite_conn.c core/store/store_sqlite_guest.c \

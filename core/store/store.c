@@ -22,6 +22,8 @@ store_config_copy(struct store_config *to, const struct store_config *c)
 {
 	*to = *c;
 	to->url = xstrdup(c->url);
+	if (c->name != NULL)
+		to->name = xstrdup(c->name);
 	to->migrations_dir = xstrdup(c->migrations_dir);
 	if (to->readers == 0)
 		to->readers = 2;
@@ -38,6 +40,7 @@ store_config_free(struct store_config *c)
 {
 	free((void *)(uintptr_t)c->url);
 	free((void *)(uintptr_t)c->migrations_dir);
+	free((void *)(uintptr_t)c->name);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -119,6 +122,41 @@ bool
 store_is_up(const struct store *store)
 {
 	return store->db->driver->is_up(store);
+}
+
+const char *
+store_condition(const struct store *store)
+{
+	const struct store_db *db = store->db;
+
+	if (store_is_up(store))
+		return "ok";
+	return db->driver->is_read_only != NULL && db->driver->is_read_only(db)
+		   ? "read_only"
+		   : "down";
+}
+
+unsigned
+store_db_timeline(const struct store_db *db)
+{
+	return db->driver->timeline != NULL ? db->driver->timeline(db) : 0;
+}
+
+enum store_standby
+store_standby(const struct store *store)
+{
+	const struct store_db *db = store->db;
+
+	return db->driver->standby != NULL ? db->driver->standby(db)
+					   : STORE_STANDBY_NONE_NEEDED;
+}
+
+SUSPENDS enum as_status
+store_look(struct store *store, struct error *err)
+{
+	return store->db->driver->look != NULL
+		   ? store->db->driver->look(store, err)
+		   : AS_OK;
 }
 
 const char *
@@ -250,6 +288,7 @@ store_req_reset(struct store_req *r)
 	r->status = AS_OK;
 	r->peer = NULL;
 	r->is_peer = false;
+	r->timed_out = false;
 }
 
 void

@@ -47,6 +47,7 @@ struct store_config {
 	unsigned writers; /* a loop; PostgreSQL only (SQLite has one) */
 	unsigned batch_max; /* writes that share a commit; default 64 */
 	int64_t statement_timeout_ms; /* default 10,000 */
+	const char *name; /* PostgreSQL: of the process; NULL: agent-studio */
 	/*
 	 * Nothing can be written, and the database says so itself.  SQLite: the
 	 * file must be there; it is not locked, a server may be at work on it.
@@ -149,6 +150,39 @@ struct store *store_new(struct store_db *db, struct loop *loop);
 void store_free(struct store *store); /* its fibers have ended */
 enum store_dialect store_dialect(const struct store *store);
 bool store_is_up(const struct store *store);
+/* "ok", "down", "read_only" */
+const char *store_condition(const struct store *store);
+
+/*
+ * PostgreSQL: a standby that is promoted begins a timeline, a larger one.  The
+ * newest that this process has seen; 0: SQLite.
+ */
+unsigned store_db_timeline(const struct store_db *db);
+
+/*
+ * Does a commit wait for a second server?  If not, the last ones are lost with
+ * the first: an effect may then happen twice.
+ */
+enum store_standby {
+	STORE_STANDBY_NONE_NEEDED = 0, /* SQLite, or not looked at yet */
+	STORE_STANDBY_OK,
+	STORE_STANDBY_NONE, /* no commit waits for one */
+	STORE_STANDBY_LOST /* commits wait for one that is not there */
+};
+enum store_standby store_standby(const struct store *store);
+SUSPENDS enum as_status store_look(struct store *store, struct error *err);
+
+/*
+ * What is between us and PostgreSQL; blocks.  A proxy that lends servers by
+ * the transaction keeps neither a session's settings nor its statements.
+ */
+enum store_proxy {
+	STORE_PROXY_NONE = 0,
+	STORE_PROXY_SESSION,
+	STORE_PROXY_TRANSACTION
+};
+enum as_status store_db_proxy(struct store_db *db, enum store_proxy *out,
+    struct error *err);
 
 /* A read.  *out is owned by the caller; NULL unless AS_OK. */
 SUSPENDS enum as_status store_query(struct store *store, struct sql *sql,

@@ -23,12 +23,15 @@ admin_ready(struct pg_db *db, struct error *err)
 	if (db->admin != NULL && PQstatus(db->admin) == CONNECTION_OK)
 		return AS_OK;
 	PQfinish(db->admin);
-	db->admin = pg_connect(db, true, true);
-	if (db->admin != NULL && PQstatus(db->admin) == CONNECTION_OK) {
-		pg_resolve_learn(db);
+	db->admin = pg_connect(db, PG_ADMIN, NULL);
+	if (db->admin == NULL || PQstatus(db->admin) != CONNECTION_OK)
+		return pg_error(db->admin, NULL, err);
+	if (pg_settle_blocking(db, db->admin))
 		return AS_OK;
-	}
-	return pg_error(db->admin, NULL, err);
+	PQfinish(db->admin);
+	db->admin = NULL;
+	return error_set(err, ERR_UNAVAILABLE,
+	    "database: the session cannot be used");
 }
 
 static enum as_status
@@ -43,6 +46,10 @@ admin_result(struct pg_db *db, PGresult *res, struct rows **out,
 		return AS_OK;
 	}
 	st = pg_error(db->admin, res, err);
+	if (pg_is_state(res, "25006") && !db->base.config.read_only) {
+		PQfinish(db->admin);
+		db->admin = NULL;
+	}
 	PQclear(res);
 	return st;
 }
@@ -108,40 +115,12 @@ pg_clock_set(struct store_db *base, int64_t us)
 /* ---- Database ------------------------------------------------------ */
 
 static void
-warn_unless(const char *name, const char *value, const char *bad)
-{
-	if (strcmp(value, bad) == 0)
-		log_warn("store",
-		    "the server has %s = %s: a crash can lose acknowledged "
-		    "writes",
-		    name, value);
-}
-
-static enum as_status
-check_durable(struct store_db *db, struct error *err)
-{
-	struct rows *r = NULL;
-	enum as_status st = pg_run_blocking(db,
-	    "SELECT current_setting('synchronous_commit'), "
-	    "current_setting('fsync'), current_setting('full_page_writes')",
-	    NULL, 0, &r, err);
-
-	if (st == AS_OK) {
-		warn_unless("synchronous_commit", rows_text(r, 0, 0), "off");
-		warn_unless("fsync", rows_text(r, 0, 1), "off");
-		warn_unless("full_page_writes", rows_text(r, 0, 2), "off");
-	}
-	rows_free(r);
-	return st;
-}
-
-static void
 db_close(struct store_db *base)
 {
 	struct pg_db *db = pg_db_of(base);
 
 	pg_guests_fini(db);
-	pg_resolve_fini(db);
+	pg_places_fini(db);
 	PQfinish(db->admin);
 	PQconninfoFree(db->options);
 	pthread_mutex_destroy(&db->lock);
@@ -161,16 +140,14 @@ db_open(const struct store_config *config, struct store_db **out,
 	db->base.dialect = STORE_POSTGRES;
 	store_config_copy(&db->base.config, config);
 	pthread_mutex_init(&db->lock, NULL);
-	pthread_mutex_init(&db->addr_lock, NULL);
 	pg_guests_init(db);
 	db->options = PQconninfoParse(config->url, &why);
+	pg_places_init(db);
 	if (db->options == NULL)
 		st = error_set(err, ERR_VALIDATION_FAILED, "store.url: %.*s",
 		    why == NULL ? 0 : (int)strcspn(why, "\n"), why);
-	else {
-		pg_resolve_init(db);
-		st = check_durable(&db->base, err);
-	}
+	else
+		st = pg_look_first(db, err);
 	PQfreemem(why);
 	if (st == AS_OK)
 		*out = &db->base;
@@ -242,7 +219,8 @@ pg_is_up(const struct store *base)
 static bool
 conn_has_hope(const struct pg_conn *c)
 {
-	return c->state == PG_UP || c->attempts == 0;
+	return c->state == PG_UP ||
+	       c->attempts < pg_places_count(pg_db_of(c->store->base.db));
 }
 
 static unsigned
@@ -280,11 +258,30 @@ pg_submit(struct store *base, struct store_req *r)
 		if (c->state == PG_UP)
 			best = c;
 	}
-	r->queued_us = clock_mono_us();
+	if (r->queued_us == 0)
+		r->queued_us = clock_mono_us();
 	if (conn_has_hope(best))
 		pg_push(best, r);
 	else
 		pg_refuse(r, "not connected");
+}
+
+static bool
+pg_is_read_only(const struct store_db *base)
+{
+	return atomic_load(&pg_db_const(base)->is_read_only);
+}
+
+static unsigned
+pg_timeline(const struct store_db *base)
+{
+	return atomic_load(&pg_db_const(base)->timeline);
+}
+
+static enum store_standby
+pg_standby(const struct store_db *base)
+{
+	return (enum store_standby)atomic_load(&pg_db_const(base)->standby);
 }
 
 const struct store_driver store_postgres = {
@@ -297,4 +294,8 @@ const struct store_driver store_postgres = {
 	.run = pg_run_blocking,
 	.script = pg_run_script,
 	.clock_set = pg_clock_set,
+	.is_read_only = pg_is_read_only,
+	.timeline = pg_timeline,
+	.look = pg_look,
+	.standby = pg_standby,
 };

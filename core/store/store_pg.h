@@ -32,6 +32,28 @@ enum pg_item_kind {
 
 #define PG_TRIES_MAX 3
 
+/* What a connection is for; its name on the server says so. */
+enum pg_role {
+	PG_READER = 1,
+	PG_WRITER,
+	PG_LOCK,
+	PG_GUEST,
+	PG_ADMIN
+};
+
+/* One address of one server; "" is what libpq takes when nothing is said. */
+struct pg_place {
+	char host[256], addr[64], port[16];
+};
+
+struct pg_places {
+	pthread_mutex_t lock;
+	struct pg_place *v;
+	unsigned n;
+	bool is_looking, has_looker;
+	pthread_t looker;
+};
+
 struct pg_item {
 	struct pg_item *next;
 	enum pg_item_kind kind;
@@ -51,6 +73,12 @@ struct pg_conn {
 	struct loop_watch *watch;
 	struct loop_timer timer;
 	unsigned attempts; /* to connect that failed since it was last up */
+	unsigned place; /* where it is, or is tried */
+	uint64_t
+	    heard_ms; /* the last answer, or when something was first owed */
+	bool is_watched; /* while it is up, the timer looks for silence */
+	bool is_slow; /* a lock or a timeout: one write at a time */
+	bool is_demoted; /* the server writes no more */
 	/* Requests not sent yet. */
 	struct store_req *wait, **wait_tail;
 	unsigned n_wait;
@@ -92,18 +120,23 @@ struct pg_db {
 	pthread_mutex_t lock; /* of admin */
 	PGconn *admin;
 	PQconninfoOption *options; /* parsed, for the loops' connections */
-	/* A name must not be looked up on a loop: libpq would block there. */
-	const char *host; /* NULL: nothing to look up; borrowed of options */
-	pthread_mutex_t addr_lock;
-	char addr[64]; /* last known address of host, "" for none */
-	bool is_resolving, has_resolver;
-	pthread_t resolver;
+	struct pg_places places;
+	atomic_uint good; /* the place where writing was possible last */
+	atomic_uint timeline; /* the newest that was seen; 0: none yet */
+	atomic_bool is_read_only; /* what was found last */
+	atomic_int standby; /* enum store_standby */
 };
 
 static inline struct pg_db *
 pg_db_of(struct store_db *db)
 {
 	return (struct pg_db *)(void *)db;
+}
+
+static inline const struct pg_db *
+pg_db_const(const struct store_db *db)
+{
+	return (const struct pg_db *)(const void *)db;
 }
 
 static inline struct pg_store *
@@ -141,15 +174,33 @@ void pg_conn_init(struct pg_conn *c, struct pg_store *store, bool is_writer);
 void pg_conn_fini(struct pg_conn *c); /* all requests are dropped */
 void pg_conn_lost(struct pg_conn *c, const char *why);
 void pg_conn_settled(struct pg_conn *c, const PGresult *res);
-PGconn *pg_connect(struct pg_db *db, bool is_writer, bool blocking);
+/* place NULL: blocks until any of them has answered. */
+PGconn *pg_connect(struct pg_db *db, enum pg_role role,
+    const struct pg_place *place);
+const char *pg_option(const struct pg_db *db, const char *keyword);
 void pg_flush(struct pg_conn *c);
+/* Something is owed or waits: from now on it must not last for ever. */
+void pg_conn_watch(struct pg_conn *c);
 
-/* store_pg_resolve.c */
-void pg_resolve_init(struct pg_db *db);
-void pg_resolve_fini(struct pg_db *db);
-void pg_resolve_learn(struct pg_db *db); /* from the blocking connection */
-void pg_resolve_again(struct pg_db *db); /* in the background */
-bool pg_resolve_addr(struct pg_db *db, char *out, size_t size);
+/* store_pg_place.c */
+void pg_places_init(struct pg_db *db); /* looks names up: blocks */
+void pg_places_fini(struct pg_db *db);
+void pg_places_look_again(struct pg_db *db); /* in the background */
+unsigned pg_places_count(struct pg_db *db); /* at least 1 */
+/* False: no name could be looked up. */
+bool pg_place(struct pg_db *db, unsigned nth, struct pg_place *out);
+
+/* store_pg_session.c */
+/* What a session tells of its server: three columns. */
+#define PG_SESSION \
+	"pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN '' ELSE " \
+	"substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, " \
+	"current_setting('default_transaction_read_only')"
+/* NULL: it may be used; else why not.  col: the first of the three. */
+const char *pg_session_refused(struct pg_db *db, const PGresult *res, int col,
+    bool writes);
+bool pg_send_setup(struct pg_conn *c);
+bool pg_settle_blocking(struct pg_db *db, PGconn *pg);
 
 /* store_pg_guest.c */
 void pg_guests_init(struct pg_db *db);
@@ -161,6 +212,8 @@ void pg_guests_settle(struct pg_store *store); /* its fibers have ended */
 void pg_wait_append(struct pg_conn *c, struct store_req *r);
 void pg_wait_prepend(struct pg_conn *c, struct store_req *r);
 struct store_req *pg_wait_pop(struct pg_conn *c); /* there is one */
+/* Those that have waited since before then; linked by next. */
+struct store_req *pg_wait_expired(struct pg_conn *c, int64_t before_us);
 struct pg_item *pg_item_push(struct pg_conn *c, enum pg_item_kind kind,
     struct store_req *r, int call);
 void pg_item_pop(struct pg_conn *c); /* frees the first */
@@ -169,10 +222,14 @@ bool *pg_prepared(struct pg_conn *c, unsigned id); /* until the next call */
 /* store_pg_pipe.c */
 void pg_push(struct pg_conn *c, struct store_req *r);
 void pg_flush_later(struct pg_conn *c); /* at the end of this turn */
-bool pg_send_setup(struct pg_conn *c);
 void pg_answers(struct pg_conn *c);
+bool pg_send_sync(struct pg_conn *c, struct store_req *group);
 void pg_owed_lost(struct pg_conn *c, const char *why);
 void pg_waiting_lost(struct pg_conn *c, const char *why);
+
+/* store_pg_look.c */
+enum as_status pg_look_first(struct pg_db *db, struct error *err); /* blocks */
+SUSPENDS enum as_status pg_look(struct store *store, struct error *err);
 
 /* store_pg.c */
 void pg_refuse(struct store_req *r, const char *why);

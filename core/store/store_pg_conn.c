@@ -6,76 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
 /*
  * The life of one connection: connect without blocking, settle the session,
- * serve, be lost, wait with back-off and jitter, connect again.
+ * serve, be lost, wait with back-off and jitter, connect again.  Places are
+ * tried in turn, beginning with the one where writing was possible last; the
+ * back-off comes after each round.
  *
- * One timer serves the waiting as well as the patience with connecting.
+ * One timer serves the waiting as well as the patience: with connecting, with
+ * a server that owes an answer, and with what waits for its turn.
  */
 
 #define CONNECT_MS 10000
+#define CONNECT_EACH_MS 4000 /* if there are other places */
+#define SILENCE_MORE_MS 2000 /* than a statement may take */
+#define LOOK_MIN_MS 20
+#define LOOK_MAX_MS 1000
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 2000
 
 static void conn_start(struct pg_conn *c);
-
-static void
-notice(void *arg, const char *msg)
-{
-	(void)arg;
-	log_debug("store", "%.*s", (int)strcspn(msg, "\n"), msg);
-}
-
-/* The options of a session that reads only, after those that are there. */
-static char *
-options_read_only(const char *given)
-{
-	const char *env = getenv("PGOPTIONS");
-
-	if (given == NULL)
-		given = env != NULL ? env : "";
-	return xasprintf("%s -c default_transaction_read_only=on", given);
-}
-
-/* The keywords of store.url, and what we add to them. */
-PGconn *
-pg_connect(struct pg_db *db, bool is_writer, bool blocking)
-{
-	const char *keys[64], *values[64];
-	char addr[64], *options = NULL;
-	const char *given = NULL;
-	PGconn *pg;
-	int n = 0;
-
-	for (PQconninfoOption *o = db->options; o->keyword != NULL; o++)
-		if (o->val != NULL && n < 56) {
-			keys[n] = o->keyword;
-			values[n++] = o->val;
-			if (strcmp(o->keyword, "options") == 0)
-				given = o->val;
-		}
-	if (db->base.config.read_only) {
-		keys[n] = "options";
-		values[n++] = options = options_read_only(given);
-	}
-	keys[n] = "client_encoding";
-	values[n++] = "UTF8";
-	keys[n] = "fallback_application_name";
-	values[n++] = is_writer ? "agent-studio writer" : "agent-studio";
-	if (!blocking && pg_resolve_addr(db, addr, sizeof(addr))) {
-		keys[n] = "hostaddr";
-		values[n++] = addr;
-	}
-	keys[n] = values[n] = NULL;
-	pg = blocking ? PQconnectdbParams(keys, values, 0)
-		      : PQconnectStartParams(keys, values, 0);
-	free(options);
-	PQsetNoticeProcessor(pg, notice, NULL);
-	return pg;
-}
 
 static void
 conn_close(struct pg_conn *c)
@@ -88,6 +41,8 @@ conn_close(struct pg_conn *c)
 		memset(c->prepared, 0, c->n_prepared * sizeof(*c->prepared));
 }
 
+static void conn_look(struct pg_conn *c);
+
 static void
 conn_timer(struct loop_timer *t)
 {
@@ -95,7 +50,9 @@ conn_timer(struct loop_timer *t)
 
 	if (c->state == PG_DOWN)
 		conn_start(c);
-	else if (c->state != PG_UP)
+	else if (c->state == PG_UP)
+		conn_look(c);
+	else
 		pg_conn_lost(c, "connecting takes too long");
 }
 
@@ -121,24 +78,32 @@ backoff_ms(unsigned attempts)
 void
 pg_conn_lost(struct pg_conn *c, const char *why)
 {
+	struct pg_db *db = pg_db_of(c->store->base.db);
+	unsigned n = pg_places_count(db);
 	bool was_up = c->state == PG_UP;
 	char text[200];
 
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(why, "\n"), why);
 	c->state = PG_DOWN;
+	c->is_watched = c->is_slow = c->is_demoted = false;
 	conn_close(c);
 	if (was_up) {
+		c->place = atomic_load(&db->good);
 		counter_add(store_metrics()->up, -1);
 		counter_add(store_metrics()->reconnects, 1);
 		log_warn("store", "connection lost: %s", text);
-	} else if (c->attempts++ == 0)
-		log_warn("store", "cannot connect: %s", text);
+	} else {
+		c->place++;
+		if (c->attempts++ < n)
+			log_warn("store", "cannot connect: %s", text);
+	}
 	pg_owed_lost(c, text);
 	pg_waiting_lost(c, text);
 	if (c->attempts > 1)
-		pg_resolve_again(pg_db_of(c->store->base.db));
+		pg_places_look_again(db);
 	if (!c->store->freeing)
-		timer_in(c, backoff_ms(c->attempts));
+		timer_in(c,
+		    c->attempts % n != 0 ? 0 : backoff_ms(c->attempts / n));
 }
 
 /* ---- Connecting ---------------------------------------------------- */
@@ -146,10 +111,17 @@ pg_conn_lost(struct pg_conn *c, const char *why)
 void
 pg_conn_settled(struct pg_conn *c, const PGresult *res)
 {
+	struct pg_db *db = pg_db_of(c->store->base.db);
+	const char *why;
+
 	if (PQresultStatus(res) != PGRES_TUPLES_OK) {
-		log_err("store", "cannot settle the session: %s",
-		    PQresultErrorMessage(res));
-		return; /* the timer ends it */
+		pg_conn_lost(c, PQresultErrorMessage(res));
+		return;
+	}
+	why = pg_session_refused(db, res, 0, c->is_writer);
+	if (why != NULL) {
+		pg_conn_lost(c, why);
+		return;
 	}
 	loop_timer_clear(&c->timer);
 	if (c->attempts > 0)
@@ -157,8 +129,12 @@ pg_conn_settled(struct pg_conn *c, const PGresult *res)
 	c->state = PG_UP;
 	counter_add(store_metrics()->up, 1);
 	c->attempts = 0;
-	if (c->wait != NULL)
+	if (c->is_writer)
+		atomic_store(&db->good, c->place);
+	if (c->wait != NULL) {
+		pg_conn_watch(c);
 		pg_flush_later(c);
+	}
 }
 
 static void
@@ -205,17 +181,97 @@ conn_poll(struct pg_conn *c)
 static void
 conn_start(struct pg_conn *c)
 {
+	struct pg_db *db = pg_db_of(c->store->base.db);
+	struct pg_place place;
+
 	c->state = PG_CONNECTING;
-	c->pg = pg_connect(pg_db_of(c->store->base.db), c->is_writer, false);
+	if (!pg_place(db, c->place, &place)) {
+		pg_conn_lost(c, "the server's name cannot be looked up");
+		return;
+	}
+	c->pg = pg_connect(db, c->is_writer ? PG_WRITER : PG_READER, &place);
 	if (c->pg == NULL || PQstatus(c->pg) == CONNECTION_BAD) {
 		pg_conn_lost(c,
 		    c->pg == NULL ? "no memory" : PQerrorMessage(c->pg));
 		return;
 	}
-	timer_in(c, CONNECT_MS);
+	timer_in(c, pg_places_count(db) > 1 ? CONNECT_EACH_MS : CONNECT_MS);
 	/* The contract of PQconnectStart: as if it had said WRITING. */
 	c->watch = loop_watch(c->store->base.loop, PQsocket(c->pg), LOOP_WRITE,
 	    conn_ready, c);
+}
+
+/* ---- Patience ------------------------------------------------------ */
+
+static uint64_t
+silence_ms(const struct pg_conn *c)
+{
+	return (uint64_t)c->store->base.db->config.statement_timeout_ms +
+	       SILENCE_MORE_MS;
+}
+
+/*
+ * One has not answered in time: its server is gone, hangs, or cannot be
+ * reached.  Those that owe nothing would say so only when they are needed.
+ */
+static void
+conn_silent(struct pg_conn *c)
+{
+	struct pg_store *s = c->store;
+	uint64_t now = loop_now_ms(s->base.loop);
+	struct pg_conn *o;
+
+	pg_conn_lost(c, "the server does not answer");
+	for (unsigned i = 0; i < s->n_conns; i++) {
+		o = &s->conns[i];
+		if (o->state == PG_UP && o->head == NULL &&
+		    o->heard_ms + silence_ms(o) <= now)
+			pg_conn_lost(o, "nor does it on another connection");
+	}
+}
+
+/*
+ * They were not sent: it is known that they have not happened.  Half of the
+ * time is what a statement waits for a lock, too; a fiber leaves after all of
+ * it, and would not know.
+ */
+static void
+conn_expire(struct pg_conn *c)
+{
+	int64_t most = c->store->base.db->config.statement_timeout_ms * 500;
+	struct store_req *r = pg_wait_expired(c, clock_mono_us() - most), *next;
+
+	for (; r != NULL; r = next) {
+		next = r->next;
+		pg_refuse(r, "it is busy, the request has waited too long");
+	}
+}
+
+static void
+conn_look(struct pg_conn *c)
+{
+	c->is_watched = false;
+	if (c->head != NULL &&
+	    c->heard_ms + silence_ms(c) <= loop_now_ms(c->store->base.loop)) {
+		conn_silent(c);
+		return;
+	}
+	conn_expire(c);
+	if (c->head != NULL || c->wait != NULL)
+		pg_conn_watch(c);
+}
+
+void
+pg_conn_watch(struct pg_conn *c)
+{
+	int64_t ms = c->store->base.db->config.statement_timeout_ms / 8;
+
+	if (c->is_watched || c->state != PG_UP)
+		return;
+	c->is_watched = true;
+	if (ms < LOOK_MIN_MS)
+		ms = LOOK_MIN_MS;
+	timer_in(c, (uint64_t)(ms > LOOK_MAX_MS ? LOOK_MAX_MS : ms));
 }
 
 /* ---- Serving ------------------------------------------------------- */
@@ -238,6 +294,7 @@ conn_ready(int fd, int what, void *arg)
 	struct pg_conn *c = arg;
 
 	(void)fd;
+	c->heard_ms = loop_now_ms(c->store->base.loop);
 	if (c->state == PG_CONNECTING) {
 		conn_poll(c);
 		return;

@@ -103,9 +103,14 @@ guest_connect(struct pg_guest *t, struct error *err)
 	if (t->pg != NULL && PQstatus(t->pg) == CONNECTION_OK)
 		return AS_OK;
 	guest_disconnect(t);
-	t->pg = pg_connect(t->db, true, true);
+	t->pg = pg_connect(t->db, PG_GUEST, NULL);
 	if (t->pg == NULL || PQstatus(t->pg) != CONNECTION_OK)
 		return pg_error(t->pg, NULL, err);
+	if (!pg_settle_blocking(t->db, t->pg)) {
+		guest_disconnect(t);
+		return error_set(err, ERR_UNAVAILABLE,
+		    "database: the session cannot be used");
+	}
 	pthread_mutex_lock(&t->db->guests.lock);
 	t->cancel = PQgetCancel(t->pg);
 	pthread_mutex_unlock(&t->db->guests.lock);
@@ -419,6 +424,9 @@ guest_request(struct pg_guest *t, struct store_req *r)
 		r->status = guest_transaction(t, r);
 	if (t->pg != NULL && PQtransactionStatus(t->pg) != PQTRANS_IDLE &&
 	    say(t, "ROLLBACK", NULL, NULL) != AS_OK)
+		guest_disconnect(t);
+	/* It may be a server that writes no more: the next one looks again. */
+	if (r->status == AS_UNAVAILABLE)
 		guest_disconnect(t);
 }
 

@@ -14,11 +14,13 @@
 
 /*
  * The thread connects, asks for the lock until it has it, and then waits for
- * the connection to end.  Every wait also ends when the lock is to be freed.
+ * the connection to end; so that it notices, it says something now and then.
+ * Every wait also ends when the lock is to be freed.
  */
 
-#define CONNECT_MS 10000
+#define ANSWER_MS 4000
 #define AGAIN_MS 1000
+#define ASK_MS 2000
 
 struct store_lock {
 	struct pg_db *db;
@@ -59,7 +61,7 @@ lock_connect(struct store_lock *l, PGconn *pg)
 	while (st != PGRES_POLLING_OK && st != PGRES_POLLING_FAILED) {
 		if (lock_wait(l, PQsocket(pg),
 			st == PGRES_POLLING_READING ? POLLIN : POLLOUT,
-			CONNECT_MS) != WAIT_READY)
+			ANSWER_MS) != WAIT_READY)
 			return false;
 		st = PQconnectPoll(pg);
 	}
@@ -73,7 +75,7 @@ lock_answer(struct store_lock *l, PGconn *pg)
 	PGresult *res, *last = NULL;
 
 	while (PQisBusy(pg))
-		if (lock_wait(l, PQsocket(pg), POLLIN, CONNECT_MS) !=
+		if (lock_wait(l, PQsocket(pg), POLLIN, ANSWER_MS) !=
 			WAIT_READY ||
 		    !PQconsumeInput(pg))
 			return NULL;
@@ -88,21 +90,35 @@ lock_answer(struct store_lock *l, PGconn *pg)
 static bool
 lock_try(struct store_lock *l, PGconn *pg, bool *taken)
 {
-	char text[80];
+	char text[320];
 	PGresult *res;
+	bool ok;
 
-	snprintf(text, sizeof(text), "SELECT pg_try_advisory_lock(%d, %d)",
-	    (int)l->space, (int)l->key);
+	snprintf(text, sizeof(text),
+	    "SELECT pg_try_advisory_lock(%d, %d), " PG_SESSION, (int)l->space,
+	    (int)l->key);
 	if (!PQsendQuery(pg, text))
 		return false;
 	res = lock_answer(l, pg);
-	*taken = PQresultStatus(res) == PGRES_TUPLES_OK &&
-		 PQgetvalue(res, 0, 0)[0] == 't';
+	ok = PQresultStatus(res) == PGRES_TUPLES_OK &&
+	     pg_session_refused(l->db, res, 1, true) == NULL;
+	*taken = ok && PQgetvalue(res, 0, 0)[0] == 't';
 	if (res != NULL && PQresultStatus(res) != PGRES_TUPLES_OK)
 		log_warn("store", "advisory lock: %s",
 		    PQresultErrorMessage(res));
 	PQclear(res);
-	return res != NULL;
+	return ok;
+}
+
+/* Nobody but us would notice that the server is gone without a word. */
+static bool
+lock_ask(struct store_lock *l, PGconn *pg)
+{
+	PGresult *res = PQsendQuery(pg, "SELECT 1") ? lock_answer(l, pg) : NULL;
+	bool ok = PQresultStatus(res) == PGRES_TUPLES_OK;
+
+	PQclear(res);
+	return ok;
 }
 
 /* Until the connection ends. */
@@ -120,8 +136,9 @@ lock_hold(struct store_lock *l, PGconn *pg)
 	}
 	atomic_store(&l->since_us, clock_mono_us());
 	do
-		w = lock_wait(l, PQsocket(pg), POLLIN, -1);
-	while (w == WAIT_READY && PQconsumeInput(pg));
+		w = lock_wait(l, PQsocket(pg), POLLIN, ASK_MS);
+	while (w != WAIT_STOP &&
+	       (w == WAIT_READY ? PQconsumeInput(pg) != 0 : lock_ask(l, pg)));
 	atomic_store(&l->since_us, 0);
 	return w;
 }
@@ -131,12 +148,18 @@ lock_main(void *arg)
 {
 	struct store_lock *l = arg;
 	enum lock_wait w = WAIT_LATE;
+	unsigned at = atomic_load(&l->db->good);
+	struct pg_place place;
 	PGconn *pg;
 
 	while (w != WAIT_STOP) {
-		pg = pg_connect(l->db, false, false);
-		if (pg != NULL && lock_connect(l, pg))
+		pg = pg_place(l->db, at++, &place)
+			 ? pg_connect(l->db, PG_LOCK, &place)
+			 : NULL;
+		if (pg != NULL && lock_connect(l, pg)) {
 			w = lock_hold(l, pg);
+			at = atomic_load(&l->db->good);
+		}
 		PQfinish(pg);
 		if (w != WAIT_STOP)
 			w = lock_wait(l, -1, 0, AGAIN_MS);

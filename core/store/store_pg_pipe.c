@@ -27,8 +27,10 @@ void
 pg_push(struct pg_conn *c, struct store_req *r)
 {
 	pg_wait_append(c, r);
-	if (c->state == PG_UP)
+	if (c->state == PG_UP) {
+		pg_conn_watch(c);
 		pg_flush_later(c);
+	}
 }
 
 /* The item comes first: so it is found if sending fails. */
@@ -80,8 +82,8 @@ send_req(struct pg_conn *c, struct store_req *r)
 	return true;
 }
 
-static bool
-send_sync(struct pg_conn *c, struct store_req *group)
+bool
+pg_send_sync(struct pg_conn *c, struct store_req *group)
 {
 	struct pg_item *it;
 
@@ -110,7 +112,7 @@ send_reads(struct pg_conn *c)
 		if (!send_req(c, r))
 			return false;
 	}
-	return send_sync(c, NULL);
+	return pg_send_sync(c, NULL);
 }
 
 /* The next transaction: one request that must be alone, or a batch. */
@@ -164,7 +166,7 @@ send_group(struct pg_conn *c)
 		return true;
 	if (group_send(c, head) &&
 	    FAILPOINT_ERROR("store.pg.pre_sync", NULL) == AS_OK &&
-	    send_sync(c, head))
+	    pg_send_sync(c, head))
 		return true;
 	/* Sending failed: so the group is found when it is lost. */
 	pg_item_push(c, PG_SYNC, NULL, 0)->group = head;
@@ -183,7 +185,7 @@ send_writes(struct pg_conn *c)
 		alone = c->wait != NULL && c->wait->alone;
 		if (!send_group(c))
 			return false;
-	} while (alone && c->wait != NULL && c->wait->alone);
+	} while (alone && !c->is_slow && c->wait != NULL && c->wait->alone);
 	return true;
 }
 
@@ -195,6 +197,8 @@ pg_turn(struct loop_hook *h)
 
 	if (c->state != PG_UP || c->wait == NULL)
 		return;
+	if (c->head == NULL)
+		c->heard_ms = loop_now_ms(c->store->base.loop);
 	ok = c->is_writer ? send_writes(c) : send_reads(c);
 	if (ok) {
 		pg_flush(c);
@@ -210,37 +214,6 @@ pg_flush_later(struct pg_conn *c)
 	c->hook.fn = pg_turn;
 	if (!c->hook.queued)
 		loop_at_turn_end(c->store->base.loop, &c->hook);
-}
-
-/*
- * The session's settings; the first thing a connection is asked.  A writer's
- * statements find their rows by key, whatever they are called with: they are
- * planned once, and never as the scan that was right while a table was small.
- */
-bool
-pg_send_setup(struct pg_conn *c)
-{
-	const struct store_config *config = &c->store->base.db->config;
-	char timeout[24];
-	const char *values[4];
-
-	snprintf(timeout, sizeof(timeout), "%lld",
-	    (long long)config->statement_timeout_ms);
-	values[0] = timeout;
-	values[1] = c->is_writer && !config->read_only ? "off" : "on";
-	values[2] = c->is_writer ? "force_generic_plan" : "auto";
-	values[3] = c->is_writer ? "off" : "on";
-	if (!PQsendQueryParams(c->pg,
-		"SELECT set_config('statement_timeout', $1, false), "
-		"set_config('default_transaction_read_only', $2, false), "
-		"set_config('plan_cache_mode', $3, false), "
-		"set_config('enable_seqscan', $4, false), "
-		"set_config('idle_in_transaction_session_timeout', '10s', "
-		"false), set_config('jit', 'off', false)",
-		4, NULL, values, NULL, NULL, 1))
-		return false;
-	pg_item_push(c, PG_SETUP, NULL, 0);
-	return send_sync(c, NULL);
 }
 
 /* ---- Answers ------------------------------------------------------- */
@@ -272,6 +245,10 @@ item_failed(struct pg_conn *c, struct pg_item *it, const PGresult *res)
 	if (it->kind == PG_PREPARE)
 		*pg_prepared(c, r->calls[it->call].id) = false;
 	r->status = pg_error(c->pg, res, &r->err);
+	if (pg_is_state(res, "57014") || pg_is_state(res, "55P03"))
+		c->is_slow = r->timed_out = true;
+	else if (pg_is_state(res, "25006") && c->is_writer)
+		c->is_demoted = true;
 	if (retry_may_help(c, r, res)) {
 		r->tries++;
 		r->alone = true;
@@ -338,7 +315,10 @@ group_committed(struct pg_conn *c, struct store_req *r)
 	}
 }
 
-/* In their order, before all that waits. */
+/*
+ * In their order, before all that waits.  Whose time was up has had it; but of
+ * a set nobody knows whose it was.
+ */
 static void
 group_resend(struct pg_conn *c, struct store_req *r)
 {
@@ -347,6 +327,10 @@ group_resend(struct pg_conn *c, struct store_req *r)
 	for (; r != NULL; r = next) {
 		next = r->next;
 		c->n_sent--;
+		if (r->timed_out && r->peer == NULL) {
+			store_req_end(r);
+			continue;
+		}
 		counter_add(store_metrics()->resent, 1);
 		store_req_reset(r);
 		r->alone = true;
@@ -372,6 +356,8 @@ sync_done(struct pg_conn *c, struct pg_item *it)
 	counter_add(store_metrics()->batches, 1);
 	histogram_observe(store_metrics()->commit,
 	    (double)(clock_mono_us() - it->sent_us) / 1e6);
+	if (!failed)
+		c->is_slow = false;
 	if (failed && (r->next != NULL || r->status == AS_BUSY))
 		group_resend(c, r);
 	else {
@@ -414,6 +400,8 @@ answer(struct pg_conn *c)
 		MUST(c->head->kind == PG_SYNC);
 		sync_done(c, c->head);
 		pg_item_pop(c);
+		if (c->is_demoted)
+			pg_conn_lost(c, "the server has become read-only");
 	} else if (PQstatus(c->pg) == CONNECTION_BAD ||
 		   pg_is_state(res, "57P")) {
 		char why[200];

@@ -42,6 +42,24 @@ pg_wait_prepend(struct pg_conn *c, struct store_req *r)
 	c->n_wait++;
 }
 
+struct store_req *
+pg_wait_expired(struct pg_conn *c, int64_t before_us)
+{
+	struct store_req **at = &c->wait, *r, *out = NULL, **tail = &out;
+
+	while ((r = *at) != NULL)
+		if (r->queued_us < before_us) {
+			*at = r->next;
+			r->next = NULL;
+			*tail = r;
+			tail = &r->next;
+			c->n_wait--;
+		} else
+			at = &r->next;
+	c->wait_tail = at;
+	return out;
+}
+
 struct pg_item *
 pg_item_push(struct pg_conn *c, enum pg_item_kind kind, struct store_req *r,
     int call)

@@ -270,6 +270,8 @@ pg_error(PGconn *pg, const PGresult *res, struct error *err)
 	if (pg_is_state(res, "57014"))
 		return error_set(err, ERR_TIMEOUT,
 		    "the statement took too long");
+	if (pg_is_state(res, "55P03"))
+		return unavailable(err, "it is busy, a lock was not free");
 	/* Connection, resources, operator, serialization, read-only. */
 	if (pg_is_state(res, "08") || pg_is_state(res, "53") ||
 	    pg_is_state(res, "57P") || pg_is_state(res, "58") ||

@@ -42,6 +42,7 @@ struct store_req {
 	bool is_guarded; /* SQLite: see store_guarded */
 	bool done;
 	bool alone; /* do not batch: it has failed in company */
+	bool timed_out; /* PostgreSQL: its statement, or for want of a lock */
 	bool has_nul; /* a text with U+0000 */
 	int tries;
 	int64_t queued_us;
@@ -104,6 +105,11 @@ struct store_driver {
 	enum as_status (
 	    *script)(struct store_db *db, const char *text, struct error *err);
 	enum as_status (*clock_set)(struct store_db *db, int64_t us);
+	/* PostgreSQL's; NULL: nothing of the kind can happen. */
+	bool (*is_read_only)(const struct store_db *db);
+	unsigned (*timeline)(const struct store_db *db);
+	enum as_status (*look)(struct store *store, struct error *err);
+	enum store_standby (*standby)(const struct store_db *db);
 };
 
 extern const struct store_driver store_sqlite, store_postgres;

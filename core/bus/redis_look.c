@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bus/redis_look.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+
+/* See redis_look.h. */
+
+#define PINGS 5
+#define PATIENCE_S 3
+
+/* The value of "name:value\r\n" in an answer of INFO; "" if it is not there. */
+static void
+info_value(redisContext *c, const char *section, const char *name, char *out,
+    size_t size)
+{
+	redisReply *r = redisCommand(c, "INFO %s", section);
+	const char *at = r != NULL && r->type != REDIS_REPLY_ERROR ? r->str
+								   : NULL;
+	size_t len = strlen(name);
+
+	*out = '\0';
+	for (; at != NULL; at = strchr(at, '\n'), at += at != NULL)
+		if (strncmp(at, name, len) == 0 && at[len] == ':') {
+			snprintf(out, size, "%.*s",
+			    (int)strcspn(at + len + 1, "\r\n"), at + len + 1);
+			break;
+		}
+	freeReplyObject(r);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static double
+ping_ms(redisContext *c)
+{
+	int64_t took[PINGS], start;
+
+	for (int i = 0; i < PINGS; i++) {
+		start = clock_mono_us();
+		freeReplyObject(redisCommand(c, "PING"));
+		took[i] = clock_mono_us() - start;
+	}
+	qsort(took, PINGS, sizeof(took[0]), compare);
+	return (double)took[PINGS / 2] / 1000;
+}
+
+/* Takes the answer. */
+static enum as_status
+taken(redisContext *c, redisReply *r, struct error *err)
+{
+	enum as_status st = AS_OK;
+
+	if (r == NULL || r->type == REDIS_REPLY_ERROR)
+		st = error_set(err, ERR_UNAVAILABLE, "%s",
+		    r != NULL ? r->str : c->errstr);
+	freeReplyObject(r);
+	return st;
+}
+
+static enum as_status
+enter(redisContext *c, const struct redis_url *url, const char *password,
+    struct error *err)
+{
+	enum as_status st = AS_OK;
+
+	if (c == NULL || c->err != 0)
+		return error_set(err, ERR_UNAVAILABLE, "%s",
+		    c != NULL ? c->errstr : "no memory");
+	if (password[0] != '\0' && url->user[0] != '\0')
+		st = taken(c,
+		    redisCommand(c, "AUTH %s %s", url->user, password), err);
+	else if (password[0] != '\0')
+		st = taken(c, redisCommand(c, "AUTH %s", password), err);
+	if (st == AS_OK && url->db != 0)
+		st = taken(c, redisCommand(c, "SELECT %d", url->db), err);
+	return st == AS_OK ? taken(c, redisCommand(c, "PING"), err) : st;
+}
+
+enum as_status
+redis_look(const struct redis_url *url, const char *password,
+    struct redis_facts *out, struct error *err)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	redisContext *c = url->path[0] != '\0'
+			      ? redisConnectUnixWithTimeout(url->path, patience)
+			      : redisConnectWithTimeout(url->host, url->port,
+				    patience);
+	enum as_status st;
+	char limit[32];
+
+	memset(out, 0, sizeof(*out));
+	if (c != NULL && c->err == 0)
+		redisSetTimeout(c, patience);
+	st = enter(c, url, password, err);
+	if (st == AS_OK) {
+		info_value(c, "server", "redis_version", out->version_text,
+		    sizeof(out->version_text));
+		info_value(c, "memory", "maxmemory_policy", out->policy,
+		    sizeof(out->policy));
+		info_value(c, "memory", "maxmemory", limit, sizeof(limit));
+		out->version = atoi(out->version_text);
+		out->maxmemory = strtoll(limit, NULL, 10);
+		out->ping_ms = ping_ms(c);
+	}
+	if (c != NULL)
+		redisFree(c);
+	return st;
+}
