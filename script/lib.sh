@@ -19,7 +19,8 @@ PACKAGES_TEST="libcunit1-dev clang libclang-rt-14-dev|libclang-rt-dev llvm
 	python3 curl
 	xz-utils binutils procps g++ rustc"
 PACKAGES_LINT="clang-format clang-tidy python3 binutils gcc git"
-PACKAGES_BENCH="postgresql nginx-light|nginx wrk curl python3 procps"
+PACKAGES_BENCH="postgresql redis-server redis-tools nginx-light|nginx wrk curl
+	python3 procps"
 PACKAGES_CLUSTER="postgresql redis-server nginx-light|nginx curl procps python3"
 PACKAGES_COVERAGE="gcovr"
 

@@ -15,15 +15,14 @@
 
 /*
  * A model that costs nothing: answers POST .../chat/completions of the usual
- * streaming protocol with 20 tokens.  The first one is "t" and the time at
- * which it was sent (CLOCK_MONOTONIC, ns), so that a client can tell how old
- * it is.  Prints "port N", then runs until it is killed.
+ * streaming protocol with some tokens.  The first one, or each one, is "t" and
+ * the time at which it was sent (CLOCK_MONOTONIC, ns), so that a client can
+ * tell how old it is.  Prints "port N", then runs until it is killed.
  *
- * usage: stub_model [MICROSECONDS between two tokens]
+ * usage: stub_model [MICROSECONDS between two tokens [TOKENS [stamped]]]
  */
 
 enum {
-	TOKENS = 20,
 	MAX_CONNS = 16384,
 	MAX_HEAD = 1 << 20
 };
@@ -38,7 +37,9 @@ struct conn {
 };
 
 static struct conn conns[MAX_CONNS];
+static int n_conns; /* beyond it none was ever used */
 static uint64_t pause_ns;
+static int stamped, n_tokens = 20;
 
 static uint64_t
 now_ns(void)
@@ -67,7 +68,7 @@ conn_event(struct conn *c, const char *json)
 	int n = snprintf(out, sizeof(out), "%x\r\ndata: %s\n\n\r\n", len, json);
 
 	if (send(c->fd, out, (size_t)n, MSG_NOSIGNAL) != n)
-		c->token = TOKENS + 1;
+		c->token = n_tokens + 1;
 }
 
 static void
@@ -75,7 +76,7 @@ conn_token(struct conn *c)
 {
 	char json[512], text[64] = "word ";
 
-	if (c->token == 0)
+	if (c->token == 0 || stamped)
 		snprintf(text, sizeof(text), "t%llu ",
 		    (unsigned long long)now_ns());
 	snprintf(json, sizeof(json),
@@ -175,11 +176,11 @@ tokens_send(void)
 {
 	uint64_t now = now_ns(), next = UINT64_MAX;
 
-	for (int i = 0; i < MAX_CONNS; i++) {
+	for (int i = 0; i < n_conns; i++) {
 		struct conn *c = &conns[i];
 
 		while (c->fd >= 0 && c->token >= 0 && c->due_ns <= now) {
-			if (c->token < TOKENS)
+			if (c->token < n_tokens)
 				conn_token(c);
 			else
 				conn_finish(c);
@@ -212,6 +213,8 @@ conn_accept(int ep, int listener)
 			continue;
 		conns[i].fd = fd;
 		conns[i].token = -1;
+		if (i >= n_conns)
+			n_conns = i + 1;
 		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
 		return;
 	}
@@ -230,6 +233,9 @@ main(int argc, char **argv)
 
 	if (argc > 1)
 		pause_ns = strtoull(argv[1], NULL, 10) * 1000;
+	if (argc > 2)
+		n_tokens = atoi(argv[2]);
+	stamped = argc > 3;
 	for (int i = 0; i < MAX_CONNS; i++)
 		conns[i].fd = -1;
 	if (bind(listener, (struct sockaddr *)&a, len) < 0 ||

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "tests/bench/ws_client.h"
+
+/*
+ * GET requests at a rate, over connections that are kept, spread evenly over
+ * several servers.
+ *
+ * usage: rest_load PORTS SECONDS RATE CONNECTIONS
+ *	Reads "token path" lines on standard input; the requests take them in
+ *	turn, and the ports, with commas between, as well.  Prints "ready",
+ *	then, once the seconds are over, "requests N", all answered with 200.
+ */
+
+enum {
+	MAX_PORTS = 64,
+	MAX_CONNS = 1024,
+	ANSWER_MAX = 65536
+};
+
+struct conn {
+	int fd;
+	bool busy;
+	size_t len;
+	char in[ANSWER_MAX];
+};
+
+struct target {
+	char *token, *path;
+};
+
+static struct conn conns[MAX_CONNS];
+static struct target *targets;
+static int n_conns, n_targets, next_conn, next_target;
+static unsigned long long n_answers;
+
+static void
+conn_open(struct conn *c, int port, int ep)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
+	int on = 1;
+
+	c->fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (c->fd < 0 ||
+	    connect(c->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	    epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e) < 0)
+		wsc_fail("connect", strerror(errno));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+/* False: all are waiting for an answer. */
+static bool
+request_send(void)
+{
+	struct target *t = &targets[next_target];
+	char head[4096];
+	int n;
+
+	for (int i = 0; i < n_conns; i++) {
+		struct conn *c = &conns[next_conn];
+
+		next_conn = (next_conn + 1) % n_conns;
+		if (c->busy)
+			continue;
+		next_target = (next_target + 1) % n_targets;
+		n = snprintf(head, sizeof(head),
+		    "GET %s HTTP/1.1\r\nHost: bench\r\n"
+		    "Authorization: Bearer %s\r\n\r\n",
+		    t->path, t->token);
+		if (send(c->fd, head, (size_t)n, MSG_NOSIGNAL) != n)
+			wsc_fail("send", strerror(errno));
+		c->busy = true;
+		return true;
+	}
+	return false;
+}
+
+static void
+answer_read(struct conn *c)
+{
+	ssize_t n = recv(c->fd, c->in + c->len, ANSWER_MAX - 1 - c->len,
+	    MSG_DONTWAIT);
+	char *end, *length;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0)
+		wsc_fail("recv", n == 0 ? "end" : strerror(errno));
+	c->len += (size_t)n;
+	c->in[c->len] = '\0';
+	if ((end = strstr(c->in, "\r\n\r\n")) == NULL)
+		return;
+	length = strcasestr(c->in, "\r\ncontent-length:");
+	if (strncmp(c->in, "HTTP/1.1 200", 12) != 0 || length == NULL)
+		wsc_fail("not answered", c->in);
+	if (c->len < (size_t)(end + 4 - c->in) + strtoul(length + 17, NULL, 10))
+		return;
+	c->len = 0;
+	c->busy = false;
+	n_answers++;
+}
+
+static void
+turn(int ep, int timeout_ms)
+{
+	struct epoll_event events[64];
+	int n = epoll_wait(ep, events, 64, timeout_ms);
+
+	for (int i = 0; i < n; i++)
+		answer_read(events[i].data.ptr);
+}
+
+static void
+lines_read(void)
+{
+	char line[4096], *space;
+
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if ((space = strchr(line, ' ')) == NULL)
+			wsc_fail("expected token and path", line);
+		*space = '\0';
+		targets = realloc(targets,
+		    ((size_t)n_targets + 1) * sizeof(*targets));
+		targets[n_targets].token = strdup(line);
+		targets[n_targets++].path = strdup(space + 1);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	int ports[MAX_PORTS], n_ports = 0, ep = epoll_create1(0);
+	unsigned long long sent = 0, before;
+	uint64_t begin, now;
+	double rate, seconds;
+
+	if (argc != 5)
+		wsc_fail("usage", "rest_load PORTS SECONDS RATE CONNECTIONS");
+	for (char *p = strtok(argv[1], ","); p != NULL && n_ports < MAX_PORTS;
+	     p = strtok(NULL, ","))
+		ports[n_ports++] = atoi(p);
+	seconds = atof(argv[2]);
+	rate = atof(argv[3]);
+	n_conns = atoi(argv[4]);
+	lines_read();
+	for (int i = 0; i < n_conns; i++)
+		conn_open(&conns[i], ports[i % n_ports], ep);
+	for (int i = 0; i < n_conns; i++) /* what a connection costs once */
+		request_send();
+	while (n_answers < (unsigned long long)n_conns)
+		turn(ep, 100);
+	printf("ready\n");
+	fflush(stdout);
+	before = n_answers;
+	begin = wsc_now_ns();
+	while ((now = wsc_now_ns()) < begin + (uint64_t)(seconds * 1e9)) {
+		while ((double)sent < (double)(now - begin) / 1e9 * rate &&
+		       request_send())
+			sent++;
+		turn(ep, 1);
+	}
+	printf("requests %llu\n", n_answers - before);
+	return 0;
+}
