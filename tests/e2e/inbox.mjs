@@ -501,6 +501,7 @@ test("a stream ends with its session", async () => {
 	const stream = await listen(person.token);
 	assert.equal((await stream.next()).event, "ready");
 	await ok("POST", "/api/auth/logout", { token: person.token, status: 204 });
+	assert.equal((await stream.next()).data.code, "AUTH_REQUIRED");
 	assert.equal(await stream.next(), undefined);
 });
 

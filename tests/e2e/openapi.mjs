@@ -448,6 +448,17 @@ test("files", async () => {
 	await call("GET", "/api/files/{id}", { path: { id }, status: 404 });
 });
 
+test("tickets", async () => {
+	const path = "/api/ws/ticket";
+	await call("POST", path, { status: 201 });
+	await call("POST", path, { status: 401, token: null });
+	await call("POST", path, { status: 400, body: { thread_id: "x" } });
+	await call("POST", path, { status: 404,
+		body: { thread_id: "01890000-0000-7000-8000-000000000000" } });
+	await call("POST", path, { status: 403,
+		headers: { origin: "https://evil.example" } });
+});
+
 test("plugins", async () => {
 	await call("GET", "/api/admin/plugins");
 	const reload = "/api/admin/plugins/{name}/reload";

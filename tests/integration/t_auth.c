@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "core/auth/auth.h"
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/plug/plug.h"
@@ -624,6 +625,119 @@ test_expiry(void)
 	run(expiry);
 }
 
+/* ---- Tickets ------------------------------------------------------- */
+
+static const struct uuid thread_1 = { .b = { 1, [15] = 1 } };
+static const struct uuid no_thread;
+static const struct uuid thread_2 = { .b = { 1, [15] = 2 } };
+
+static SUSPENDS enum error_code
+ticket_new(const struct principal *who, struct uuid thread, const char *origin,
+    const char **ticket)
+{
+	error_clear(&err);
+	auth_ticket_new(&ctx, who, thread, origin, ticket, &err);
+	return err.code;
+}
+
+static SUSPENDS enum error_code
+ticket_use(const char *ticket, struct uuid thread, const char *origin,
+    struct principal *who)
+{
+	error_clear(&err);
+	auth_by_ticket(ctx.store, ticket, thread, origin, who, &err);
+	return err.code;
+}
+
+#define USE_TICKET(ticket, thread, origin) \
+	ticket_use(ticket, thread, origin, &(struct principal){ 0 })
+
+static void
+tickets(void *arg)
+{
+	const char *ticket, *other;
+	struct principal who, by;
+	struct session s;
+
+	(void)arg;
+	clean();
+	CU_ASSERT_EQUAL(sign_up("a@x.test", &s), ERR_NONE);
+	CU_ASSERT_EQUAL(token(s.access_token, &who), ERR_NONE);
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket), ERR_NONE);
+	CU_ASSERT_EQUAL(ticket_use(ticket, thread_1, "https://a.test", &by),
+	    ERR_NONE);
+	CU_ASSERT_TRUE(uuid_equal(by.user_id, who.user_id));
+	CU_ASSERT_TRUE(uuid_equal(by.session_id, who.session_id));
+	CU_ASSERT_EQUAL(by.role, who.role);
+	CU_ASSERT_EQUAL(by.expires_us, who.expires_us);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, NULL), ERR_TICKET_USED);
+	CU_ASSERT_EQUAL(USE_TICKET(s.cookie, thread_1, NULL),
+	    ERR_TICKET_INVALID);
+	CU_ASSERT_EQUAL(USE_TICKET("", thread_1, NULL), ERR_TICKET_INVALID);
+	/* Shown in the wrong place it is used up. */
+	CU_ASSERT_EQUAL(ticket_new(&who, thread_1, NULL, &ticket), ERR_NONE);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_2, NULL), ERR_TICKET_INVALID);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, NULL), ERR_TICKET_USED);
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, "https://a.test", &ticket),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, "https://a.test", &other),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, "https://b.test"),
+	    ERR_TICKET_INVALID);
+	CU_ASSERT_EQUAL(USE_TICKET(other, thread_1, "https://a.test"),
+	    ERR_NONE);
+	/* It is worth what its session is. */
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket), ERR_NONE);
+	CU_ASSERT_EQUAL(auth_log_out(&ctx, &who, NULL), AS_OK);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, NULL), ERR_AUTH_REQUIRED);
+	CU_ASSERT_EQUAL(auth_again(ctx.store, &who, NULL), AS_AUTH);
+}
+
+static void
+test_tickets(void)
+{
+	run(tickets);
+}
+
+static void
+tickets_age(void *arg)
+{
+	int64_t now = clock_wall_us();
+	const char *ticket = NULL, *first = NULL;
+	struct principal who;
+	struct session s;
+
+	(void)arg;
+	clean();
+	CU_ASSERT_EQUAL(sign_up("a@x.test", &s), ERR_NONE);
+	CU_ASSERT_EQUAL(token(s.access_token, &who), ERR_NONE);
+	store_clock_set(env.db, now);
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &first), ERR_NONE);
+	for (int i = 1; i < 100; i++)
+		CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket),
+		    ERR_NONE);
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket),
+	    ERR_RATE_LIMITED);
+	store_clock_set(env.db, now + AUTH_TICKET_MS * 1000);
+	CU_ASSERT_EQUAL(USE_TICKET(first, thread_1, NULL), ERR_TICKET_INVALID);
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket), ERR_NONE);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, NULL), ERR_NONE);
+	/* What was used is known as such for some minutes. */
+	store_clock_set(env.db, now + 300 * INT64_C(1000000));
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &first), ERR_NONE);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, NULL), ERR_TICKET_USED);
+	store_clock_set(env.db, now + 400 * INT64_C(1000000));
+	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &first), ERR_NONE);
+	CU_ASSERT_EQUAL(USE_TICKET(ticket, thread_1, NULL), ERR_TICKET_INVALID);
+	store_clock_set(env.db, 0);
+}
+
+static void
+test_tickets_age(void)
+{
+	run(tickets_age);
+}
+
 /* ---- The user ------------------------------------------------------ */
 
 static SUSPENDS enum error_code
@@ -770,6 +884,8 @@ main(void)
 		{ "a reused one ends the session", test_reuse },
 		{ "refresh by cookie", test_by_cookie },
 		{ "expiry", test_expiry },
+		{ "tickets are used once", test_tickets },
+		{ "tickets that are old, or many", test_tickets_age },
 		{ "profile", test_profile },
 		{ "password", test_password },
 		{ "audit", test_audit },
