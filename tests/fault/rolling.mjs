@@ -76,7 +76,7 @@ async function ask(who, method, path, body) {
 class Reading {
 	constructor() {
 		Object.assign(this, { seq: 0, open: null, texts: new Map(),
-			states: [], live: 0 });
+			states: [], live: new Map() });
 	}
 
 	take(f) {
@@ -86,7 +86,7 @@ class Reading {
 			this.seq = f.seq;
 		}
 		if (f.type === "message_start" || f.type === "message_reset")
-			this.open = { id: f.message_id, text: Buffer.alloc(0), live: 0 };
+			this.open = { id: f.message_id, text: Buffer.alloc(0) };
 		if (f.type === "message_delta")
 			this.delta(f);
 		if (f.type === "message_end" && f.message_id === this.open?.id)
@@ -103,9 +103,8 @@ class Reading {
 			return wrong(`a delta at ${f.offset} of ${has}`);
 		this.open.text = Buffer.concat(
 			[this.open.text.subarray(0, f.offset), bytes]);
-		const news = Math.max(0, this.open.text.length - this.open.live);
-		this.open.live += news;
-		this.live += news;
+		this.live.set(f.message_id, Math.max(this.open.text.length,
+			this.live.get(f.message_id) ?? 0));
 	}
 }
 
@@ -182,7 +181,7 @@ async function compare(who, thread, readings) {
 			wrong(`${thread}: the run has ${states}`);
 		met.bytes += [...texts.values()].reduce(
 			(n, text) => n + Buffer.byteLength(text), 0);
-		met.live += live;
+		met.live += [...live.values()].reduce((n, bytes) => n + bytes, 0);
 	}
 }
 
