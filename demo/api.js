@@ -16,8 +16,8 @@ export async function api(method, path, body) {
 		headers: body === undefined ? {} : { "content-type": "application/json" },
 		body: body === undefined ? undefined : JSON.stringify(body),
 	});
-	const text = await response.text();
-	const json = text === "" ? null : JSON.parse(text);
+	// A proxy in between answers with a page when nobody is behind it.
+	const json = /json/.test(response.headers.get("content-type")) ? await response.json() : null;
 	if (!response.ok)
 		throw new ApiError(response.status, json);
 	return json;

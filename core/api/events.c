@@ -232,6 +232,28 @@ on_ring(const struct bus_msg *m, void *arg)
 	fiber_wake(w->wait);
 }
 
+/*
+ * Until it rings, it is time to look (what another process writes does not ring
+ * here), the time is up, or the server ends.  False: cancelled.
+ */
+static SUSPENDS bool
+ring_wait(struct app *app, struct waiter *w, uint64_t until)
+{
+	uint64_t now = loop_now_ms(app->loop), next;
+
+	for (; !w->rang && !app->draining && now < until;
+	     now = loop_now_ms(app->loop)) {
+		next = now + STREAM_POLL_MS;
+		w->wait = fiber_prepare();
+		if (fiber_suspend(next < until ? next : until) ==
+		    FIBER_CANCELED)
+			return false;
+		if (app->poll != NULL)
+			break;
+	}
+	return true;
+}
+
 /* The first read finds events, or the bell rings, or the time is up. */
 static SUSPENDS enum as_status
 read_or_wait(struct app *app, enum log_of of, struct uuid id,
@@ -243,19 +265,12 @@ read_or_wait(struct app *app, enum log_of of, struct uuid id,
 	enum as_status st;
 
 	for (;;) {
-		uint64_t next = until;
-
 		w->rang = false;
 		st = log_read(app->store, of, id, after, limit, out, n, err);
 		if (st != AS_OK || *n > 0 || app->draining ||
 		    loop_now_ms(app->loop) >= until)
 			break;
-		/* What another process writes does not ring here. */
-		if (app->poll != NULL)
-			next = loop_now_ms(app->loop) + STREAM_POLL_MS;
-		w->wait = fiber_prepare();
-		if (!w->rang && fiber_suspend(next < until ? next : until) ==
-				    FIBER_CANCELED)
+		if (!ring_wait(app, w, until))
 			break;
 		log_events_free(*out, *n);
 	}

@@ -59,6 +59,8 @@ sse_open(struct http_req *req, const struct sse_ops *ops, void *arg)
 	c->close_after = false;
 	conn_add(c, server->head.data, server->head.len);
 	conn_deadline(c, DL_SSE);
+	if (server->draining) /* its request was the last one */
+		sse_shut(s);
 	return s;
 }
 

@@ -109,6 +109,21 @@ const holder = () => eventually("a server with a socket", async () => {
 	return null;
 });
 
+// nginx sends requests to both servers (again).
+function bothServe() {
+	const served = (node) => fetch(`http://127.0.0.1:${port(node)}/metrics`)
+		.then((answer) => answer.text()).catch(() => "")
+		.then((text) => Number(/^agent_studio_http_requests_total{route="\/healthz".* (\d+)$/m
+			.exec(text)?.[1] ?? 0));
+	const all = () => Promise.all(["serve1", "serve2"].map(served));
+	return eventually("requests for both servers", async () => {
+		const before = await all();
+		for (let i = 0; i < 10; i++)
+			await (await fetch(`${url}/healthz`)).text();
+		return (await all()).every((n, i) => n > before[i]);
+	});
+}
+
 // What the page shows and what is stored, byte by byte.
 async function isStored() {
 	const { shown, stored } = await page.evaluate(`(async () => {
@@ -160,6 +175,7 @@ step("the server of the page is killed in the middle of an answer", true, async 
 });
 
 step("servers and workers are restarted in the middle of an answer", true, async () => {
+	await bothServe();
 	await ask("second");
 	await last(/tök5 /);
 	await command("restart", await holder());
@@ -173,6 +189,7 @@ step("servers and workers are restarted in the middle of an answer", true, async
 });
 
 step("what is said to a server that does not hear it any more", true, async () => {
+	await bothServe();
 	const victim = pid(await holder());
 	process.kill(victim, "SIGSTOP");
 	await ask("third");

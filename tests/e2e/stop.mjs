@@ -58,6 +58,36 @@ test("a beat that is due when the signal comes", async () => {
 	assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.log);
 });
 
+test("it says so first, and serves on; a second signal is enough", async () => {
+	const server = await start({ set: ["server.drain_delay=10m", "server.loops=2"] });
+	const s = await scene(server);
+	const path = `/api/chat/sessions/${s.thread.id}/events`;
+	const options = { token: s.token };
+	const { body: { head } } = await api(server, "GET", path, options);
+	const poll = api(server, "GET", `${path}?wait=30&after=${head}`, options);
+	const stream = await fetch(server.url + path, { headers: {
+		accept: "text/event-stream", authorization: `Bearer ${s.token}` } });
+	const text = stream.text();
+	server.child.kill("SIGTERM");
+	for (let status; status !== "draining"; await pause(20))
+		({ body: { status } } = await api(server, "GET", "/readyz"));
+	assert.equal((await api(server, "GET", "/readyz")).status, 503);
+	const answer = await api(server, "GET", "/api/agents/", options);
+	assert.equal(answer.status, 200);
+	assert.equal(answer.headers.get("connection"), "close");
+	const socket = await connect(server, s.thread.id, options);
+	await socket.type("snapshot");
+	// It waits no longer, but it is answered.
+	const { status, body } = await poll;
+	assert.equal(status, 200);
+	assert.deepEqual(body.items, []);
+	server.child.kill("SIGTERM");
+	assert.equal((await socket.closed).code, 1001);
+	assert.match(await text, /(^|\n)retry: \d+\n\n$/);
+	assert.deepEqual(await server.exited, { code: 0, signal: null }, server.log);
+	await server.stop();
+});
+
 test("the lease is renewed while a tool call ends", async () => {
 	const hanging = [];
 	let hit;

@@ -3,7 +3,7 @@
 //
 // Two servers and two workers behind nginx are restarted, one after the other,
 // again and again, as one does for an upgrade.  People who talk, read by
-// WebSocket and by SSE, and look at lists all the time notice nothing: no
+// WebSocket and by SSE, and send requests all the time notice nothing: no
 // request fails, no run fails, every text is what is stored.  Prints TAP.
 //
 //   rolling.mjs [--rounds N] [--people N] [--quick]
@@ -26,8 +26,7 @@ import { options, Tap } from "./drill.mjs";
 const { WebSocket } = createRequire(import.meta.url)("ws");
 const { rounds, people } = options(process.argv.slice(2),
 	{ rounds: 2, people: 6, quick: false });
-const LISTERS = 2;
-const LOOK_MS = 30; // between two looks at a list
+const BUSY = 4; // who do one thing after the other
 const PIECE_MS = 20;
 const WORDS = 40;
 const BACK_MS = [50, 500]; // who is sent away comes back after so long
@@ -76,7 +75,7 @@ async function ask(who, method, path, body) {
 class Reading {
 	constructor() {
 		Object.assign(this, { seq: 0, open: null, texts: new Map(),
-			states: [], live: 0 });
+			states: [], live: new Map() });
 	}
 
 	take(f) {
@@ -86,7 +85,7 @@ class Reading {
 			this.seq = f.seq;
 		}
 		if (f.type === "message_start" || f.type === "message_reset")
-			this.open = { id: f.message_id, text: Buffer.alloc(0), live: 0 };
+			this.open = { id: f.message_id, text: Buffer.alloc(0) };
 		if (f.type === "message_delta")
 			this.delta(f);
 		if (f.type === "message_end" && f.message_id === this.open?.id)
@@ -103,9 +102,8 @@ class Reading {
 			return wrong(`a delta at ${f.offset} of ${has}`);
 		this.open.text = Buffer.concat(
 			[this.open.text.subarray(0, f.offset), bytes]);
-		const news = Math.max(0, this.open.text.length - this.open.live);
-		this.open.live += news;
-		this.live += news;
+		this.live.set(f.message_id, Math.max(this.open.text.length,
+			this.live.get(f.message_id) ?? 0));
 	}
 }
 
@@ -182,7 +180,7 @@ async function compare(who, thread, readings) {
 			wrong(`${thread}: the run has ${states}`);
 		met.bytes += [...texts.values()].reduce(
 			(n, text) => n + Buffer.byteLength(text), 0);
-		met.live += live;
+		met.live += [...live.values()].reduce((n, bytes) => n + bytes, 0);
 	}
 }
 
@@ -203,11 +201,11 @@ async function talk(who, i) {
 	}
 }
 
-async function look(who) {
+// What a proxy may repeat, and what it may not.
+async function work(who) {
 	while (!met.over) {
 		await ask(who, "GET", "/api/chat/sessions?limit=5");
-		await ask(who, "GET", `/api/agents/${who.agent}/`);
-		await pause(LOOK_MS);
+		await ask(who, "POST", "/api/chat/sessions", { agent_id: who.agent });
 	}
 }
 
@@ -283,7 +281,7 @@ async function main(tap) {
 		const crowd = [];
 		for (let i = 0; i < people; i++)
 			crowd.push(await stage.person());
-		all = [...crowd.map(talk), ...crowd.slice(0, LISTERS).map(look)];
+		all = [...crowd.map(talk), ...crowd.slice(0, BUSY).map(work)];
 		await eventually("the first runs", () => met.runs >= people);
 		for (let round = 1; round <= rounds; round++)
 			for (const [name, p] of [["server a", stage.a],

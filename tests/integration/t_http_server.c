@@ -969,7 +969,7 @@ test_announce(void)
 {
 	struct peer_host *h = host_start(routes, N_ITEMS(routes), schemas,
 	    &hooks, NULL);
-	struct peer idle, first, p;
+	struct peer idle, first, late, p;
 
 	peer_open(&idle, h);
 	peer_open(&first, h);
@@ -988,6 +988,7 @@ test_announce(void)
 	CU_ASSERT_EQUAL(peer_ask(h, &a, GET("/hello")), 200);
 	answer_free(&a);
 	peer_open(&p, h);
+	peer_open(&late, h);
 	host_do(h, http_server_drain);
 	host_do(h, look_quiet);
 	CU_ASSERT(!quiet);
@@ -1002,10 +1003,17 @@ test_announce(void)
 	CU_ASSERT(answer_has(&a, "Connection: close"));
 	CU_ASSERT(peer_is_closed(&p));
 	answer_free(&a);
+	/* A stream that would begin now ends properly instead. */
+	peer_say(&late, GET("/sse"));
+	CU_ASSERT(peer_until(&late, "\r\n\r\n") > 0);
+	CU_ASSERT(peer_until(&late, "retry: ") > 0);
+	CU_ASSERT(peer_until(&late, "\r\n0\r\n\r\n") > 0);
+	CU_ASSERT(peer_is_closed(&late));
 	CU_ASSERT(!peer_connects(h));
 	for (int i = 0; i < 1000 && !quiet; i++)
 		host_do(h, look_quiet);
 	CU_ASSERT(quiet);
+	peer_close(&late);
 	peer_close(&p);
 	peer_close(&first);
 	peer_close(&idle);
