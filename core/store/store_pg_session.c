@@ -184,11 +184,14 @@ pg_session_refused(struct pg_db *db, const PGresult *res, int col, bool writes)
 
 /* ---- What a session is told ---------------------------------------- */
 
-/* Half of what a statement has: who waits for a lock is told so. */
+/*
+ * A third of what a statement has: who waits for a lock is told so, and there
+ * is time for those that waited behind.
+ */
 static int64_t
 lock_timeout(const struct store_config *c)
 {
-	return c->statement_timeout_ms / 2;
+	return c->statement_timeout_ms / 3;
 }
 
 /*
