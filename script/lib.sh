@@ -14,7 +14,7 @@ PACKAGES_BUILD="gcc libc6-dev make autoconf automake libtool pkg-config
 	libssl-dev libseccomp-dev
 	ca-certificates tzdata util-linux python3"
 PACKAGES_TEST="libcunit1-dev clang libclang-rt-14-dev|libclang-rt-dev llvm
-	clang-format postgresql redis-server nodejs node-ws chromium
+	clang-format postgresql pgbouncer redis-server nodejs node-ws chromium
 	nginx-light|nginx haproxy systemd
 	python3 curl
 	xz-utils binutils procps g++ rustc"
@@ -201,6 +201,52 @@ postgres_restart() {
 		as_postgres "${ctl[@]}" -m "$1" stop && sleep "${2:-0}" &&
 		    as_postgres "${ctl[@]}" -l "$PG_DIR/server.log" start
 	) >>"$PG_DIR.log" 2>&1
+}
+
+# postgres_follow [DIR]: a standby of the cluster in PG_DIR, in a new folder or
+# instead of what is in that one; prints the folder.  It is streaming.
+postgres_follow() {
+	local bin dir=${1:-}
+	bin=$(postgres_bin)
+	[ -n "$dir" ] || dir=$(mktemp -d "${TMPDIR:-/tmp}/agent-studio-pg.XXXXXX")
+	[ "$(id -u)" != 0 ] || chown postgres "$dir"
+	(
+		cd / && rm -rf "$dir/data" &&
+		    as_postgres "$bin/pg_basebackup" -D "$dir/data" \
+		        -h "$PG_DIR" -U test -R -c fast &&
+		    printf '%s\n' "unix_socket_directories = '$dir'" \
+		        "synchronous_standby_names = ''" | as_postgres \
+		        tee -a "$dir/data/postgresql.auto.conf" >/dev/null &&
+		    as_postgres "$bin/pg_ctl" -D "$dir/data" \
+		        -l "$dir/server.log" -w -t 60 start
+	) >"$dir.log" 2>&1 || {
+		cat "$dir.log" >&2
+		return 1
+	}
+	printf '%s\n' "$dir"
+}
+
+# The standby in PG_DIR takes over; returns when it takes writes.
+postgres_promote() {
+	(cd / && as_postgres "$(postgres_bin)/pg_ctl" -D "$PG_DIR/data" -w \
+	    -t 60 promote) >>"$PG_DIR.log" 2>&1
+}
+
+# SIGKILL for every process of the cluster in PG_DIR: its machine is gone.
+postgres_kill() {
+	local pid children
+	pid=$(head -n 1 "$PG_DIR/data/postmaster.pid")
+	kill -STOP "$pid"
+	children=$(pgrep -P "$pid" | tr '\n' ' ')
+	# shellcheck disable=SC2086
+	kill -KILL "$pid" $children
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+}
+
+# Of a cluster that was killed.
+postgres_again() {
+	(cd / && as_postgres "$(postgres_bin)/pg_ctl" -D "$PG_DIR/data" \
+	    -l "$PG_DIR/server.log" -w -t 60 start) >>"$PG_DIR.log" 2>&1
 }
 
 postgres_stop() {

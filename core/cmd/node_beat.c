@@ -87,18 +87,6 @@ beat(struct node *n, struct error *err)
 	return error_set(err, ERR_CONFLICT, "the database was promoted");
 }
 
-/* For /readyz: standbys come and go. */
-static SUSPENDS void
-database_look(struct node *n)
-{
-	uint64_t now = loop_now_ms(node_app(n)->loop);
-
-	if (now < n->database_at_ms)
-		return;
-	n->database_at_ms = now + DATABASE_MS;
-	(void)store_look(node_app(n)->store, NULL);
-}
-
 static SUSPENDS void
 beat_fiber(void *arg)
 {
@@ -119,7 +107,6 @@ beat_fiber(void *arg)
 	if (st == AS_OK) {
 		n->cut_off = false;
 		node_env_tune(&n->env, node_app(n)->store);
-		database_look(n);
 	}
 	if (st != AS_OK && next_ms > AGAIN_MS)
 		next_ms = AGAIN_MS;
@@ -273,6 +260,28 @@ reap_fiber(void *arg)
 	timer_in(n, &n->reap, n->alone ? REAP_ALONE_MS : REAP_MS);
 }
 
+/* For /readyz: standbys come and go, and without one no beat comes through. */
+static SUSPENDS void
+database_fiber(void *arg)
+{
+	struct node *n = arg;
+
+	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + DATABASE_MS);
+	(void)store_look(node_app(n)->store, NULL);
+	n->database_looking = false;
+}
+
+static void
+database_look(struct node *n)
+{
+	uint64_t now = loop_now_ms(node_app(n)->loop);
+
+	if (now < n->database_at_ms)
+		return;
+	n->database_at_ms = now + DATABASE_MS;
+	look_start(n, &n->database_looking, "database", database_fiber);
+}
+
 /* The fiber sets the timer again; without one the timer tries once more. */
 static void
 spawn_or_wait(struct node *n, struct loop_timer *t, const char *name,
@@ -287,6 +296,7 @@ spawn_or_wait(struct node *n, struct loop_timer *t, const char *name,
 static void
 on_beat(struct loop_timer *t)
 {
+	database_look(container_of(t, struct node, beat));
 	spawn_or_wait(container_of(t, struct node, beat), t, "heartbeat",
 	    beat_fiber);
 }

@@ -92,6 +92,7 @@ struct node {
 	uint64_t database_at_ms; /* the next look at the server's settings */
 	uint64_t forget_at_ms; /* when the next old changes of the inbox go */
 	bool looking; /* a fiber looks after cancels, queues and breakers */
+	bool database_looking; /* one looks at the server's settings */
 	bool expiring; /* one looks for items that nobody has answered */
 	int64_t lease_us;
 	int64_t margin_us; /* of the lease, in which nothing new is begun */

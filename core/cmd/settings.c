@@ -79,7 +79,8 @@ static const struct as_field server_fields[] = {
 static const struct as_field store_fields[] = {
 	AS_STR(struct store_settings, url, "", 0,
 	    "Where data is kept: empty for SQLite in the data folder, or "
-	    "postgresql://user@host/database."),
+	    "postgresql://user@host/database; of several hosts with commas "
+	    "the one that takes writes."),
 	AS_STR(struct store_settings, migrations, "", 0,
 	    "Folder of the migrations; empty is the installed one."),
 	AS_BOOL(struct store_settings, migrate, true, 0,
@@ -94,7 +95,8 @@ static const struct as_field store_fields[] = {
 	AS_INT(struct store_settings, batch, 64, 1, 1000, 0,
 	    "Writes that may share one commit."),
 	AS_MS(struct store_settings, timeout, 10000, 100, 600000, 0,
-	    "Deadline of one statement."),
+	    "Deadline of one statement; a third of it is what one waits "
+	    "for a lock."),
 	AS_END
 };
 

@@ -38,6 +38,10 @@ check_PROGRAMS += tests/integration/t_store_fail
 tests_integration_t_store_fail_SOURCES = tests/integration/t_store_fail.c
 tests_integration_t_store_fail_LDADD = $(STORE_TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_store_time
+tests_integration_t_store_time_SOURCES = tests/integration/t_store_time.c
+tests_integration_t_store_time_LDADD = $(STORE_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_store_set
 tests_integration_t_store_set_SOURCES = tests/integration/t_store_set.c
 tests_integration_t_store_set_LDADD = $(STORE_TEST_LIBS)

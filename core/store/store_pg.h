@@ -181,6 +181,9 @@ const char *pg_option(const struct pg_db *db, const char *keyword);
 void pg_flush(struct pg_conn *c);
 /* Something is owed or waits: from now on it must not last for ever. */
 void pg_conn_watch(struct pg_conn *c);
+/* Who has been queued before then has waited for too long. */
+int64_t pg_expired_us(const struct pg_conn *c);
+#define PG_TOO_LATE "it is busy, the request has waited too long"
 
 /* store_pg_place.c */
 void pg_places_init(struct pg_db *db); /* looks names up: blocks */

@@ -231,19 +231,24 @@ conn_silent(struct pg_conn *c)
 }
 
 /*
- * They were not sent: it is known that they have not happened.  Half of the
- * time is what a statement waits for a lock, too; a fiber leaves after all of
- * it, and would not know.
+ * They were not sent: it is known that they have not happened.  A fiber leaves
+ * after all of a statement's time, and would not know: half of it is enough.
  */
+int64_t
+pg_expired_us(const struct pg_conn *c)
+{
+	return clock_mono_us() -
+	       c->store->base.db->config.statement_timeout_ms * 500;
+}
+
 static void
 conn_expire(struct pg_conn *c)
 {
-	int64_t most = c->store->base.db->config.statement_timeout_ms * 500;
-	struct store_req *r = pg_wait_expired(c, clock_mono_us() - most), *next;
+	struct store_req *r = pg_wait_expired(c, pg_expired_us(c)), *next;
 
 	for (; r != NULL; r = next) {
 		next = r->next;
-		pg_refuse(r, "it is busy, the request has waited too long");
+		pg_refuse(r, PG_TOO_LATE);
 	}
 }
 

@@ -121,6 +121,7 @@ group_take(struct pg_conn *c)
 {
 	unsigned max = c->store->base.db->config.batch_max, n = 0;
 	struct store_req *head = NULL, **tail = &head, *r;
+	int64_t expired_us = pg_expired_us(c);
 	size_t bytes = 0;
 
 	while ((r = c->wait) != NULL && n < max) {
@@ -130,6 +131,10 @@ group_take(struct pg_conn *c)
 		pg_wait_pop(c);
 		if (atomic_load(&r->dropped)) {
 			store_req_end(r);
+			continue;
+		}
+		if (r->queued_us < expired_us) {
+			pg_refuse(r, PG_TOO_LATE);
 			continue;
 		}
 		*tail = r;

@@ -80,9 +80,6 @@ keys_ours(struct keys *k, const struct pg_db *db)
 	for (size_t i = 0; i < N_ITEMS(ours); i++)
 		if (pg_option(db, ours[i][0]) == NULL)
 			key(k, ours[i][0], ours[i][1]);
-	if (!db->base.config.read_only &&
-	    pg_option(db, "target_session_attrs") == NULL)
-		key(k, "target_session_attrs", "read-write");
 }
 
 static void
@@ -96,11 +93,14 @@ keys_place(struct keys *k, const struct pg_place *p)
 		key(k, "port", p->port);
 }
 
+/* What libpq is not to do: choose. */
 static bool
-is_place(const char *keyword)
+is_choice(const char *keyword)
 {
 	return strcmp(keyword, "host") == 0 ||
-	       strcmp(keyword, "hostaddr") == 0 || strcmp(keyword, "port") == 0;
+	       strcmp(keyword, "hostaddr") == 0 ||
+	       strcmp(keyword, "port") == 0 ||
+	       strcmp(keyword, "target_session_attrs") == 0;
 }
 
 PGconn *
@@ -112,11 +112,14 @@ pg_connect(struct pg_db *db, enum pg_role role, const struct pg_place *place)
 	PGconn *pg;
 
 	for (PQconninfoOption *o = db->options; o->keyword != NULL; o++)
-		if (o->val != NULL && (place == NULL || !is_place(o->keyword)))
+		if (o->val != NULL && (place == NULL || !is_choice(o->keyword)))
 			key(&k, o->keyword, o->val);
 	keys_ours(&k, db);
 	if (place != NULL)
 		keys_place(&k, place);
+	else if (!db->base.config.read_only &&
+		 pg_option(db, "target_session_attrs") == NULL)
+		key(&k, "target_session_attrs", "read-write");
 	/* The server keeps 63 bytes of it. */
 	snprintf(text, sizeof(text), "%.50s %s",
 	    name != NULL ? name : "agent-studio", role_names[role]);
@@ -181,11 +184,14 @@ pg_session_refused(struct pg_db *db, const PGresult *res, int col, bool writes)
 
 /* ---- What a session is told ---------------------------------------- */
 
-/* Half of what a statement has: who waits for a lock is told so. */
+/*
+ * A third of what a statement has: who waits for a lock is told so, and there
+ * is time for those that waited behind.
+ */
 static int64_t
 lock_timeout(const struct store_config *c)
 {
-	return c->statement_timeout_ms / 2;
+	return c->statement_timeout_ms / 3;
 }
 
 /*

@@ -17,11 +17,9 @@
 
 import { startPostgres } from "../support/postgres.mjs";
 import { checked, drill, median, options, shown } from "./drill.mjs";
+import { beginLoad, TALKS } from "./load.mjs";
 import { poll } from "./world.mjs";
 
-const TALKS = 8;
-const EVERY_MS = 500; // somebody says something, unless still waiting
-const AGAIN_MS = 100; // before a request without an answer is repeated
 const BACK_MS = 30000;
 const BACK_SHARE = 0.95;
 const BUCKET_MS = 1000;
@@ -31,71 +29,6 @@ const OUTAGE_S = LEASE_S + 4;
 const END_MS = 60000;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-// ---- People -----------------------------------------------------------------
-
-// The reader comes back for as long as there is somebody to listen to.
-async function follow(talk, server, load) {
-	while (!load.over) {
-		try {
-			const socket = await talk.read(server);
-			load.sockets++;
-			await Promise.race([socket.closed, load.left]);
-		} catch {
-			await pause(AGAIN_MS);
-		}
-	}
-}
-
-// Until the message is accepted, under one key.
-async function insist(talk, server, key, load) {
-	for (;;) {
-		const answer = await talk.say(server, "only talk", key);
-
-		if (answer?.status < 300)
-			return answer.body.run.id;
-		if (answer && answer.status < 429)
-			throw new Error(`${key}: ${JSON.stringify(answer.body)}`);
-		load.repeated++;
-		await pause(AGAIN_MS);
-	}
-}
-
-async function converse(talk, server, load) {
-	for (let n = 0; !load.enough; n++) {
-		const next = performance.now() + EVERY_MS;
-
-		talk.seen.length = 0;
-		const id = await insist(talk, server, `${talk.thread} ${n}`, load);
-		const { state } = await talk.rest(id);
-
-		load.ends.push(performance.now());
-		load.states.set(state, (load.states.get(state) ?? 0) + 1);
-		// Nothing is made up for: who had to wait does not hurry.
-		await pause(next - performance.now());
-	}
-}
-
-async function beginLoad(story, server) {
-	const load = { ends: [], states: new Map(), sockets: 0, repeated: 0,
-		from: performance.now() };
-
-	load.left = new Promise((resolve) => {
-		load.leave = () => {
-			load.over = true;
-			resolve();
-		};
-	});
-	while (story.talks.length < TALKS)
-		await story.talk(server);
-	load.readers = story.talks.map((talk) => follow(talk, server, load));
-	load.all = Promise.all(story.talks.map((talk) =>
-		converse(talk, server, load)));
-	load.all.catch((e) => {
-		load.failed = e;
-	});
-	return load;
-}
 
 // ---- Rates ------------------------------------------------------------------
 

@@ -320,7 +320,9 @@ trust(void)
 	struct store_lock *l;
 	struct node_env e;
 
-	node_env_init(&e);
+	node_env_init(&e, env.db);
+	e.timeline = store_db_timeline(env.db);
+	CU_ASSERT_TRUE((e.timeline > 0) == (env.dialect == STORE_POSTGRES));
 	CU_ASSERT_FALSE(node_env_engine(&e).trusted(&e));
 	CU_ASSERT_TRUE(trusts(&e, 60 * SECOND, 0));
 	CU_ASSERT_FALSE(trusts(&e, 0, 60 * SECOND));
@@ -338,6 +340,9 @@ trust(void)
 		CU_ASSERT_TRUE(trusts(&e, 60 * SECOND, 0));
 		store_lock_free(l);
 	}
+	/* Another server has taken over, whatever the lease says. */
+	e.timeline++;
+	CU_ASSERT_FALSE(trusts(&e, 60 * SECOND, 60 * SECOND));
 	node_env_fini(&e);
 }
 
