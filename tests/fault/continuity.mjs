@@ -251,7 +251,8 @@ async function chaos(drill) {
 		await act();
 	}
 	say("all is quiet");
-	while (!drill.over && !drill.readers.every((r) => r.cuts.length === 0))
+	while (!drill.over && !drill.readers.every((r) => r.failure ||
+		r.cuts.length === 0))
 		await pause(100);
 	await quiet();
 	say("the last words are said");
@@ -520,6 +521,19 @@ async function main() {
 		startRedis(), startModel()]);
 	const crew = new Crew(drill, { model, redis, dir });
 
+	// Nothing is left behind.
+	const end = async () => {
+		await Promise.all(crew.all.map(({ server }) =>
+			server.child.exitCode === null &&
+			server.child.signalCode === null && server.kill9()));
+		model.stop();
+		await redis.stop();
+		await postgres.stop();
+		rmSync(dir, { recursive: true, force: true });
+	};
+
+	for (const signal of ["SIGINT", "SIGTERM"])
+		process.once(signal, () => end().finally(() => process.exit(1)));
 	Object.assign(drill, { postgres, redis, model, crew });
 	process.env.TEST_POSTGRES_URL = postgres.url;
 	tap.note(`seed ${o.seed}`);
@@ -546,14 +560,7 @@ async function main() {
 			for (const { name, server } of crew.all)
 				tap.note(`---- ${name}\n${server.log.split("\n").slice(-40)
 					.join("\n")}`);
-		for (const { server } of crew.all)
-			if (server.child.exitCode === null &&
-				server.child.signalCode === null)
-				await server.kill9();
-		model.stop();
-		await redis.stop();
-		await postgres.stop();
-		rmSync(dir, { recursive: true, force: true });
+		await end();
 	}
 	tap.end();
 	process.exit();

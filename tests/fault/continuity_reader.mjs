@@ -13,10 +13,12 @@ import { createHash } from "node:crypto";
 
 import { RawStream } from "./raw_stream.mjs";
 
-const AGAIN_MS = [50, 2000]; // the first pause and the longest
+const AGAIN_MS = [250, 8000]; // the first pause and the longest
 const STALL_MS = [200, 1500];
 const TAIL = 600; // more bytes just before an end were not said live
 const SHOWN = 14; // last frames that a failure shows
+const AWAY = [1001, 1006, 1013, 4008]; // come back
+const UNAVAILABLE = ["REALTIME_UNAVAILABLE", "UNAVAILABLE", "SLOW_READER"];
 const HOWS = ["reset", "leave", "stall"];
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -59,6 +61,7 @@ export class Reader {
 		Object.assign(this, { drill, name, how, talk, late, cuts, cursor: null,
 			texts: new Map(), last: [], stream: null, away: 0, pauses: 0,
 			node: Math.floor(drill.rand() * drill.nodes.length), ended: false,
+			retryAfter: 0,
 			tails: [], progress: 0, bytes: 0 });
 		this.counts = { frames: 0, bytes: 0, cuts: 0, lost: 0, refused: 0,
 			resets: 0, doubled: 0, disorder: 0, partial: 0, live: 0, tail: 0,
@@ -171,15 +174,16 @@ export class Reader {
 		}
 		this.note(`-- over: ${JSON.stringify(why)}`);
 		if ((why.status && ![429, 503].includes(why.status)) ||
-			(why.code && ![1001, 1006, 1013].includes(why.code)))
+			(why.code && !AWAY.includes(why.code)))
 			this.fail(`closed with ${JSON.stringify(why)}`);
 		this.counts[why.code || why.status ? "refused" : "lost"]++;
 		this.leftAs("lost");
 		const [first, longest] = AGAIN_MS;
-		const most = Math.min(first * 2 ** this.pauses++, longest);
+		const ms = Math.min(first * 2 ** this.pauses++, longest) *
+			this.between([0.5, 1.5]);
 		// Sent away with a time: not before it.
-		await pause((why.retryAfter ?? this.retryAfter ?? 0) * 1000 +
-			this.drill.rand() * most);
+		await pause(Math.max(ms,
+			(why.retryAfter || this.retryAfter) * 1000));
 		this.retryAfter = 0;
 		this.done();
 	}
@@ -242,9 +246,10 @@ export class Reader {
 	}
 
 	onError(f) {
-		if (f.code !== "REALTIME_UNAVAILABLE")
+		if (!UNAVAILABLE.includes(f.code))
 			throw new Error(`refused: ${JSON.stringify(f)}`);
-		this.retryAfter = f.retry_after;
+		this.retryAfter = f.retry_after ?? 0;
+		this.at.resumed = null; // if it was that which was refused
 	}
 
 	onSnapshot(f) {
