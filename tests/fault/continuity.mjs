@@ -217,7 +217,8 @@ class Talk {
 // ---- What goes wrong --------------------------------------------------------
 
 async function chaos(drill) {
-	const { o, crew, redis, postgres, rand, say } = drill;
+	const { o, crew, redis, postgres, say } = drill;
+	const rand = chance(o.seed + 1);
 	const quiet = () => pause((0.5 + rand()) * drill.every);
 	const lose = async () => {
 		const away = rand() < 0.5 ? 0 : rand() * 2500;
@@ -255,7 +256,9 @@ async function chaos(drill) {
 		r.cuts.length === 0))
 		await pause(100);
 	await quiet();
-	say("the last words are said");
+	const { run, at, process } = drill.model.tries.at(-1);
+	say(`the last words are said; the model was asked last at ${((at -
+		drill.fromWall) / 1000).toFixed(1)} s, for run ${run} by ${process}`);
 	drill.model.quiet();
 }
 
@@ -384,7 +387,8 @@ function people(drill) {
 			late + rand() * (CUT_BY - late)).sort((x, y) => x - y);
 
 		drill.readers.push(new Reader(drill, { name: `socket ${i}`, how, late,
-			cuts, talk: talks[Math.floor(i / 2) % talks.length] }));
+			cuts, talk: talks[Math.floor(i / 2) % talks.length],
+			rand: chance(o.seed + 2 + i) }));
 	}
 }
 
@@ -393,7 +397,7 @@ class Drill {
 	constructor(o, tap) {
 		Object.assign(this, { o, tap, rand: chance(o.seed), readers: [],
 			talks: [], lines: [], failures: [], waiting: new Map(),
-			from: performance.now(), over: false, left: deferred(),
+			from: performance.now(), fromWall: Date.now(), over: false, left: deferred(),
 			lag: monitorEventLoopDelay() });
 		this.lag.enable();
 		this.note = (line) => this.lines.push(JSON.stringify(line));

@@ -56,13 +56,12 @@ class Text {
 
 export class Reader {
 	// how: "ws", "thread" or "run"; late: the part of the answer that is said
-	// before it joins; drill: nodes, token, rand, note, failed.
-	constructor(drill, { name, how, talk, late, cuts }) {
-		Object.assign(this, { drill, name, how, talk, late, cuts, cursor: null,
-			texts: new Map(), last: [], stream: null, away: 0, pauses: 0,
-			node: Math.floor(drill.rand() * drill.nodes.length), ended: false,
-			retryAfter: 0,
-			tails: [], progress: 0, bytes: 0 });
+	// before it joins; drill: nodes, token, note, failed.
+	constructor(drill, { name, how, talk, late, cuts, rand }) {
+		Object.assign(this, { drill, name, how, talk, late, cuts, rand,
+			cursor: null, texts: new Map(), last: [], stream: null, away: 0,
+			pauses: 0, retryAfter: 0, ended: false, tails: [], progress: 0,
+			bytes: 0, node: Math.floor(rand() * drill.nodes.length) });
 		this.counts = { frames: 0, bytes: 0, cuts: 0, lost: 0, refused: 0,
 			resets: 0, doubled: 0, disorder: 0, partial: 0, live: 0, tail: 0,
 			again: 0, resumed: 0 };
@@ -70,7 +69,7 @@ export class Reader {
 	}
 
 	between([from, to]) {
-		return from + this.drill.rand() * (to - from);
+		return from + this.rand() * (to - from);
 	}
 
 	// ---- The connection ---------------------------------------------------
@@ -96,7 +95,8 @@ export class Reader {
 
 	// One connection, until it is over for whatever reason.
 	once() {
-		const { nodes, rand, token } = this.drill;
+		const { nodes, token } = this.drill;
+		const { rand } = this;
 
 		this.node = (this.node + 1 + Math.floor(rand() * (nodes.length - 1))) %
 			nodes.length;
@@ -147,12 +147,12 @@ export class Reader {
 		if (due)
 			this.cuts.shift();
 		this.early = -1;
-		return Math.floor(this.drill.rand() * (chunk.length + 1));
+		return Math.floor(this.rand() * (chunk.length + 1));
 	}
 
 	async onCut() {
 		const { stream } = this;
-		const how = HOWS[Math.floor(this.drill.rand() * HOWS.length)];
+		const how = HOWS[Math.floor(this.rand() * HOWS.length)];
 
 		this.counts.cuts++;
 		this.note(`-- cut: ${how}`);
@@ -238,7 +238,7 @@ export class Reader {
 	onReady() {
 		this.onBack();
 		// Some ask for the same once more, which is what a page does that slept.
-		if (this.cursor !== null && this.drill.rand() < 1 / 6) {
+		if (this.cursor !== null && this.rand() < 1 / 6) {
 			this.at.resumed = this.cursor;
 			this.counts.resumed++;
 			this.stream.send({ type: "resume", after_seq: this.cursor });
