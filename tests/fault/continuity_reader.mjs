@@ -15,7 +15,8 @@ import { RawStream } from "./raw_stream.mjs";
 
 const AGAIN_MS = [250, 8000]; // the first pause and the longest
 const STALL_MS = [200, 1500];
-const TAIL = 600; // more bytes just before an end were not said live
+const TAIL = 600; // more bytes just before an end were not said live,
+const PRESENT_MS = 1000; // and whoever was there so long should have heard them
 const SHOWN = 14; // last frames that a failure shows
 const AWAY = [1001, 1006, 1013, 4008]; // come back
 const UNAVAILABLE = ["REALTIME_UNAVAILABLE", "UNAVAILABLE", "SLOW_READER"];
@@ -60,11 +61,11 @@ export class Reader {
 	constructor(drill, { name, how, talk, late, cuts, rand }) {
 		Object.assign(this, { drill, name, how, talk, late, cuts, rand,
 			cursor: null, texts: new Map(), last: [], stream: null, away: 0,
-			pauses: 0, retryAfter: 0, ended: false, tails: [], progress: 0,
-			bytes: 0, node: Math.floor(rand() * drill.nodes.length) });
+			pauses: 0, retryAfter: 0, ended: false, progress: 0, bytes: 0,
+			node: Math.floor(rand() * drill.nodes.length) });
 		this.counts = { frames: 0, bytes: 0, cuts: 0, lost: 0, refused: 0,
 			resets: 0, doubled: 0, disorder: 0, partial: 0, live: 0, tail: 0,
-			again: 0, resumed: 0 };
+			missed: 0, again: 0, resumed: 0 };
 		this.times = { cut: [], lost: [] };
 	}
 
@@ -424,8 +425,7 @@ export class Reader {
 			this.counts.live += t.live;
 			this.counts.again += t.again;
 			if (t.last > TAIL) {
-				this.counts.tail += t.last;
-				this.tails.push({ bytes: t.last, ms: t.at });
+				this.counts[t.at < PRESENT_MS ? "missed" : "tail"] += t.last;
 			}
 			this.drill.note({ t: "text", reader: this.name, message_id: id,
 				length: t.length, sha256: createHash("sha256")
