@@ -514,7 +514,7 @@ async function main() {
 	const dir = mkdtempSync(join(tmpdir(), "continuity-"));
 	const [postgres, redis, model] = await Promise.all([
 		// Its host does not die.
-		startPostgres("fsync=off"),
+		startPostgres("fsync = off"),
 		startRedis(), startModel()]);
 	const crew = new Crew(drill, { model, redis, dir });
 
