@@ -31,9 +31,10 @@ const good = () => [
 
 // What becomes of a reader; frames after null come by another connection.
 function reads(frames, how = "thread") {
-	const drill = { nodes: [{}, {}], rand: () => 0.5, note() {}, joined() {},
+	const drill = { nodes: [{}, {}], note() {}, joined() {},
 		finished() {}, failed() {} };
 	const r = new Reader(drill, { name: "a reader", how, late: 0, cuts: [],
+		rand: () => 0.5,
 		talk: { runId: "r", n: 1, thread: { id: "t" }, expected: 1,
 			reached() {} } });
 	const begin = () => {

@@ -13,10 +13,13 @@ import { createHash } from "node:crypto";
 
 import { RawStream } from "./raw_stream.mjs";
 
-const AGAIN_MS = [50, 2000]; // the first pause and the longest
+const AGAIN_MS = [250, 8000]; // the first pause and the longest
 const STALL_MS = [200, 1500];
-const TAIL = 600; // more bytes just before an end were not said live
+const TAIL = 600; // more bytes just before an end were not said live,
+const PRESENT_MS = 1000; // and whoever was there so long should have heard them
 const SHOWN = 14; // last frames that a failure shows
+const AWAY = [1001, 1006, 1013, 4008]; // come back
+const UNAVAILABLE = ["REALTIME_UNAVAILABLE", "UNAVAILABLE", "SLOW_READER"];
 const HOWS = ["reset", "leave", "stall"];
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -54,20 +57,20 @@ class Text {
 
 export class Reader {
 	// how: "ws", "thread" or "run"; late: the part of the answer that is said
-	// before it joins; drill: nodes, token, rand, note, failed.
-	constructor(drill, { name, how, talk, late, cuts }) {
-		Object.assign(this, { drill, name, how, talk, late, cuts, cursor: null,
-			texts: new Map(), last: [], stream: null, away: 0, pauses: 0,
-			node: Math.floor(drill.rand() * drill.nodes.length), ended: false,
-			tails: [], progress: 0, bytes: 0 });
+	// before it joins; drill: nodes, token, note, failed.
+	constructor(drill, { name, how, talk, late, cuts, rand }) {
+		Object.assign(this, { drill, name, how, talk, late, cuts, rand,
+			cursor: null, texts: new Map(), last: [], stream: null, away: 0,
+			pauses: 0, retryAfter: 0, ended: false, progress: 0, bytes: 0,
+			node: Math.floor(rand() * drill.nodes.length) });
 		this.counts = { frames: 0, bytes: 0, cuts: 0, lost: 0, refused: 0,
 			resets: 0, doubled: 0, disorder: 0, partial: 0, live: 0, tail: 0,
-			again: 0, resumed: 0 };
+			missed: 0, again: 0, resumed: 0 };
 		this.times = { cut: [], lost: [] };
 	}
 
 	between([from, to]) {
-		return from + this.drill.rand() * (to - from);
+		return from + this.rand() * (to - from);
 	}
 
 	// ---- The connection ---------------------------------------------------
@@ -93,7 +96,8 @@ export class Reader {
 
 	// One connection, until it is over for whatever reason.
 	once() {
-		const { nodes, rand, token } = this.drill;
+		const { nodes, token } = this.drill;
+		const { rand } = this;
 
 		this.node = (this.node + 1 + Math.floor(rand() * (nodes.length - 1))) %
 			nodes.length;
@@ -144,12 +148,12 @@ export class Reader {
 		if (due)
 			this.cuts.shift();
 		this.early = -1;
-		return Math.floor(this.drill.rand() * (chunk.length + 1));
+		return Math.floor(this.rand() * (chunk.length + 1));
 	}
 
 	async onCut() {
 		const { stream } = this;
-		const how = HOWS[Math.floor(this.drill.rand() * HOWS.length)];
+		const how = HOWS[Math.floor(this.rand() * HOWS.length)];
 
 		this.counts.cuts++;
 		this.note(`-- cut: ${how}`);
@@ -171,15 +175,16 @@ export class Reader {
 		}
 		this.note(`-- over: ${JSON.stringify(why)}`);
 		if ((why.status && ![429, 503].includes(why.status)) ||
-			(why.code && ![1001, 1006, 1013].includes(why.code)))
+			(why.code && !AWAY.includes(why.code)))
 			this.fail(`closed with ${JSON.stringify(why)}`);
 		this.counts[why.code || why.status ? "refused" : "lost"]++;
 		this.leftAs("lost");
 		const [first, longest] = AGAIN_MS;
-		const most = Math.min(first * 2 ** this.pauses++, longest);
+		const ms = Math.min(first * 2 ** this.pauses++, longest) *
+			this.between([0.5, 1.5]);
 		// Sent away with a time: not before it.
-		await pause((why.retryAfter ?? this.retryAfter ?? 0) * 1000 +
-			this.drill.rand() * most);
+		await pause(Math.max(ms,
+			(why.retryAfter || this.retryAfter) * 1000));
 		this.retryAfter = 0;
 		this.done();
 	}
@@ -234,7 +239,7 @@ export class Reader {
 	onReady() {
 		this.onBack();
 		// Some ask for the same once more, which is what a page does that slept.
-		if (this.cursor !== null && this.drill.rand() < 1 / 6) {
+		if (this.cursor !== null && this.rand() < 1 / 6) {
 			this.at.resumed = this.cursor;
 			this.counts.resumed++;
 			this.stream.send({ type: "resume", after_seq: this.cursor });
@@ -242,9 +247,10 @@ export class Reader {
 	}
 
 	onError(f) {
-		if (f.code !== "REALTIME_UNAVAILABLE")
+		if (!UNAVAILABLE.includes(f.code))
 			throw new Error(`refused: ${JSON.stringify(f)}`);
-		this.retryAfter = f.retry_after;
+		this.retryAfter = f.retry_after ?? 0;
+		this.at.resumed = null; // if it was that which was refused
 	}
 
 	onSnapshot(f) {
@@ -419,8 +425,7 @@ export class Reader {
 			this.counts.live += t.live;
 			this.counts.again += t.again;
 			if (t.last > TAIL) {
-				this.counts.tail += t.last;
-				this.tails.push({ bytes: t.last, ms: t.at });
+				this.counts[t.at < PRESENT_MS ? "missed" : "tail"] += t.last;
 			}
 			this.drill.note({ t: "text", reader: this.name, message_id: id,
 				length: t.length, sha256: createHash("sha256")

@@ -2,7 +2,7 @@
 //
 // A PostgreSQL of a test's own, which it may stop and start again:
 //
-//   const postgres = await startPostgres();   or with settings: "fsync=off"
+//   const postgres = await startPostgres();
 //   postgres.url
 //   await postgres.restart("immediate");   or "fast"; resolves when it is back
 //   await postgres.restart("fast", 10);    it is away for 10 s at least
