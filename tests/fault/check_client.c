@@ -11,7 +11,12 @@
  *	{"t": "reply", "key": K, "status": 202, "run_id": ID, "sha256": HEX}
  *	{"t": "event", "thread_id": ID, "seq": N, "type": TYPE}
  *
- * The events of a reader that came back with its cursor are one sequence.
+ * or what it had shown of a message, piece by piece, when that was complete:
+ *
+ *	{"t": "text", "message_id": ID, "text": TEXT}
+ *
+ * The events of a reader that came back with its cursor are one sequence.  Of a
+ * text its end may not have been shown: then the message was.
  */
 
 struct reply {
@@ -112,10 +117,32 @@ event_line(struct check *c, struct clients *all, struct json_object *o)
 }
 
 static void
+text_line(struct check *c, struct json_object *o)
+{
+	const char *shown = jget_str(o, "text", "");
+	struct uuid id = { { 0 } };
+	struct sql_arg args[1];
+	struct rows *rows;
+
+	jget_uuid(o, "message_id", &id);
+	args[0] = SQL_UUID(id);
+	rows = check_query(c, "SELECT content FROM messages WHERE id = $1",
+	    args, 1);
+	if (rows_count(rows) != 1 ||
+	    strncmp(rows_text(rows, 0, 0), shown, strlen(shown)) != 0)
+		check_broken(c, "I12", "message %s was shown as '%s'",
+		    jget_str(o, "message_id", ""), shown);
+	rows_free(rows);
+	c->texts++;
+}
+
+static void
 client_line(struct check *c, struct json_object *o, void *arg)
 {
 	if (strcmp(jget_str(o, "t", ""), "reply") == 0)
 		reply_line(c, arg, o);
+	else if (strcmp(jget_str(o, "t", ""), "text") == 0)
+		text_line(c, o);
 	else
 		event_line(c, arg, o);
 }

@@ -158,7 +158,7 @@ const plots = {
 	// A message, and a stop while a tool is at work.
 	stop: {
 		async begin(story, server) {
-			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			await story.mode({ tool: "pay", mode: "delay", ms: 2000 });
 			const said = await story.say(server, "only pay", KEY);
 			await story.happened("pay", "effect");
 			story.run = said.body.run.id;
@@ -210,7 +210,7 @@ const plots = {
 	// A message that interrupts a tool at work.
 	supersede: {
 		async begin(story, server) {
-			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			await story.mode({ tool: "pay", mode: "delay", ms: 2000 });
 			await story.say(server, "only pay", KEY);
 			await story.happened("pay", "effect");
 			return plots.supersede.later(story, server);
@@ -227,7 +227,7 @@ const plots = {
 	// A message that waits behind a run of which nobody will know the outcome.
 	aside: {
 		async begin(story, server) {
-			await story.mode({ tool: "send", mode: "close_after", ms: 1000 });
+			await story.mode({ tool: "send", mode: "close_after", ms: 2000 });
 			await story.say(server, "only send", KEY);
 			await story.happened("send", "effect");
 			return story.say(server, "only talk", LATER);
@@ -409,6 +409,7 @@ async function untilStruck(c, story) {
 	story.now = server;
 	plot.begin(story, server).catch(() => {});
 	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
+	c.from = story.nowUs();
 	if (first === fault)
 		return server;
 	story.leave();
@@ -452,6 +453,8 @@ async function tell(c, story) {
 	await plot.again(story, next);
 	c.state = (await rest(plot, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
+	// Whoever is ahead of the one that died has not been so for as long.
+	story.fault(c.from, story.nowUs() + (plot.env ? AHEAD_US : 0));
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
 		await wakeUp(server);
