@@ -261,17 +261,16 @@ const restAfter = (story, n) => story.until((f) => {
 plots.fork = {
 	content: "only talk",
 	rest: (story) => restAfter(story, 1),
-	async begin(story, server) {
-		await story.say(server, "only talk", KEY);
+	begin: (story, server) => plots.fork.again(story, server),
+	// Its key is held for a minute by the request that died with a server.
+	async again(story, server) {
+		if (!await story.say(server, "only talk", KEY))
+			return null;
 		await story.rest();
 		const { body } = await api(server, "GET",
 			`/api/chat/sessions/${story.thread}/history`,
 			{ token: story.token });
-		story.from = body.items.at(-1).id;
-		return plots.fork.again(story, server);
-	},
-	// Its key is held for a minute by the request that died with a server.
-	async again(story, server) {
+		story.from ??= body.items.at(-1).id;
 		const fork = () => api(server, "POST", "/api/chat/sessions/" +
 			`${story.thread}/history/${story.from}/fork`, {
 			token: story.token, headers: { "idempotency-key": "the-fork" },
@@ -298,15 +297,16 @@ plots.compact = {
 	content: long(3),
 	rest: (story) => restAfter(story, 2),
 	settings: ['models.windows=["openai/stub=2000"]'],
-	async begin(story, server) {
+	begin: (story, server) => plots.compact.again(story, server),
+	async again(story, server) {
 		for (const i of [1, 2]) {
 			const said = await story.say(server, long(i), `${KEY} ${i}`);
+			if (!said)
+				return null;
 			await story.rest(said.body.run.id);
 		}
-		story.late = true;
-		return plots.compact.again(story, server);
+		return story.say(server, long(3), KEY);
 	},
-	again: (story, server) => story.late && story.say(server, long(3), KEY),
 };
 
 // Where a server dies before the one that the fault is meant for starts.
