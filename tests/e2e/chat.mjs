@@ -195,7 +195,7 @@ test("threads and messages by pages", async () => {
 
 test("stop: the text so far is kept, and the thread goes on", async () => {
 	const own = await start({ set: [script(folder, [
-		{ text: "one two three four five six seven eight nine ten", delay_ms: 200 },
+		{ text: "one two three four five six seven eight nine ten", delay_ms: 500 },
 		{ text: "next" },
 	])] });
 	try {
@@ -234,7 +234,7 @@ test("stop: the text so far is kept, and the thread goes on", async () => {
 
 test("rollback takes the turn back; a second message meanwhile is refused", async () => {
 	const own = await start({ set: [script(folder, [
-		{ text: "a b c d e f g h i j k l", delay_ms: 200 },
+		{ text: "a b c d e f g h i j k l", delay_ms: 500 },
 	])] });
 	try {
 		const s = await scene(own);

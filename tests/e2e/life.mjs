@@ -25,7 +25,7 @@ const turns = [
 	{ match: "remember", tool_calls: [{ name: "remember", args: {} }] },
 	{ match: "remember", text: "That was no fact." },
 	{ match: "count", text: "one two three four five six seven eight nine ten",
-		delay_ms: 300 },
+		delay_ms: 600 },
 ];
 let server;
 

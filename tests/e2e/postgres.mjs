@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A PostgreSQL that locks, hangs, takes no writes or is behind a cable: what the
+// A PostgreSQL that locks, hangs, takes no writes or is behind a proxy: what the
 // server answers meanwhile, and what /readyz and the doctor say.
 
 import assert from "node:assert/strict";
@@ -204,7 +204,7 @@ test("commits that wait for a standby that is not there", async () => {
 	await until("writes", async () => (await agent()).status === 201);
 });
 
-test("a cable that lends by the transaction is refused", async () => {
+test("a proxy that lends by the transaction is refused", async () => {
 	const pool = await startPgbouncer(postgres, "transaction");
 	const url = databaseUrl(pool.url, server.database);
 	try {
@@ -212,10 +212,10 @@ test("a cable that lends by the transaction is refused", async () => {
 			const { status, stderr } = run(command, url, "--set",
 				"server.port=0");
 			assert.equal(status, 1, stderr);
-			assert.match(stderr, /cable that lends servers by the trans/);
+			assert.match(stderr, /proxy that lends servers by the trans/);
 		}
 		const { of, status } = doctor(url);
-		assert.equal(of["postgres.cable"][0], "fail");
+		assert.equal(of["postgres.proxy"][0], "fail");
 		assert.equal(status, 1);
 	} finally {
 		await pool.stop();
@@ -226,7 +226,7 @@ test("one that lends by the session is not", async () => {
 	const pool = await startPgbouncer(postgres, "session");
 	const url = databaseUrl(pool.url, server.database);
 	try {
-		assert.match(doctor(url).of["postgres.cable"][1], /by the session/);
+		assert.match(doctor(url).of["postgres.proxy"][1], /by the session/);
 		const worker = await startWorker({ admin: pool.url,
 			database: server.database });
 		assert.ok(worker.epoch > 0);
@@ -243,7 +243,7 @@ test("the doctor: what is well", () => {
 	assert.equal(status, 0, JSON.stringify(of));
 	assert.equal(counts.fail, 0);
 	for (const name of ["settings", "store.connect", "store.schema",
-		"postgres.version", "postgres.cable", "postgres.primary",
+		"postgres.version", "postgres.proxy", "postgres.primary",
 		"postgres.durable", "postgres.connections", "postgres.autovacuum",
 		"postgres.horizon", "postgres.clock", "postgres.timeouts"])
 		assert.equal(of[name][0], "ok", `${name}: ${of[name]}`);

@@ -17,9 +17,11 @@ import { api, start, startWorker } from "../support/server.mjs";
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-queue-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-// A model that thinks as long as a task says.
-const slow = (ms, n = 200) => script(folder, Array.from({ length: n },
-	() => ({ text: "a b c d e f g h i j", delay_ms: ms / 10 })));
+// A model that takes so long for each task; it never ends with one that says
+// "hold", unless it is told to.
+const slow = (ms) => script(folder, [
+	{ match: "hold", text: "a b c d e f g h i j", delay_ms: 60000 },
+	{ text: "a b c d e f g h i j", delay_ms: ms / 10 }]);
 
 const task = (server, s, body) => api(server, "POST",
 	`/api/agents/${s.agent.id}/ambient-test`,
@@ -37,6 +39,9 @@ async function until(fn) {
 	}
 }
 
+const cancel = (server, s, id) => api(server, "POST",
+	`/api/runs/${id}/cancel`, { token: s.token, body: {} });
+
 const done = (server, s, id) => until(async () => {
 	const r = await run(server, s, id);
 	return r.completed_at && r;
@@ -50,7 +55,7 @@ async function metric(server, name) {
 
 test("a run that waits says where it stands, and is told again", async () => {
 	const server = await start({ set: ["server.loops=1", "worker.slots=1",
-		slow(800)] });
+		slow(3000)] });
 	try {
 		const s = await scene(server);
 		const sent = [];
@@ -77,6 +82,8 @@ test("a run that waits says where it stands, and is told again", async () => {
 			return r.est_wait_ms ?? 0;
 		});
 		assert.ok(est > 0);
+		for (const { id } of sent.slice(1, 7))
+			await cancel(server, s, id);
 		await done(server, s, sent[7].id);
 		const last = await run(server, s, sent[7].id);
 		assert.equal(last.position, null);
@@ -110,8 +117,7 @@ test("who watches hears when the wait has changed", async () => {
 		assert.equal(live.run_id, sent[3].id);
 		assert.ok(live.position >= 1);
 		for (const { id } of sent)
-			await api(server, "POST", `/api/runs/${id}/cancel`,
-				{ token: s.token, body: {} });
+			await cancel(server, s, id);
 	} finally {
 		await server.stop();
 	}
@@ -119,44 +125,53 @@ test("who watches hears when the wait has changed", async () => {
 
 test("classes have their turns, and chat has its own slots", async () => {
 	const server = await start({ set: ["server.loops=1", "worker.slots=4",
-		slow(3000)] });
+		slow(10)] });
 	try {
 		const s = await scene(server);
-		const standard = [];
-		for (let i = 0; i < 8; i++)
-			standard.push((await task(server, s, {})).body.run.id);
-		await until(async () => (await run(server, s, standard[2])).started_at);
+		const post = async (body) => (await task(server, s, body)).body.run.id;
+		const held = [], standard = [];
+		for (let i = 0; i < 3; i++)
+			held.push(await post({ task: "hold" }));
+		for (let i = 0; i < 5; i++)
+			standard.push(await post({}));
+		await until(async () => (await run(server, s, held[2])).started_at);
 		// Three of four slots are in use; the last one is reserved.
-		assert.equal((await run(server, s, standard[3])).status, "queued");
+		assert.equal((await run(server, s, standard[0])).status, "queued");
 		const chat = await api(server, "POST",
 			`/api/chat/sessions/${s.thread.id}`,
-			{ token: s.token, body: { content: "hello" } });
+			{ token: s.token, body: { content: "hold" } });
 		assert.equal(chat.body.run.status, "running");
 		assert.equal(chat.body.run.class, "priority");
-		const bulk = (await task(server, s, { class: "bulk" })).body.run.id;
-		const urgent = (await task(server, s, { class: "priority" })).body.run.id;
+		const bulk = await post({ class: "bulk" });
+		const urgent = await post({ class: "priority" });
+		for (const id of held)
+			await cancel(server, s, id);
 		const ended = {};
 		for (const id of [...standard, bulk, urgent])
 			ended[id] = await done(server, s, id);
 		const before = (a, b) => ended[a].started_at <= ended[b].started_at;
-		assert.ok(before(urgent, standard[7]), "priority waits for standard");
+		assert.ok(before(urgent, standard[4]), "priority waits for standard");
 		assert.ok(before(urgent, bulk), "priority waits for bulk");
 		assert.ok(await metric(server,
 			'agent_studio_run_claims_total{class="standard"}') >= 8);
+		await cancel(server, s, chat.body.run.id);
 	} finally {
 		await server.stop();
 	}
 });
 
 test("age lets a run go before others", async () => {
-	const server = await start({ set: ["server.loops=1", "worker.slots=2",
-		"queue.promote_bulk=50ms", "queue.promote_standard=50ms", slow(100)] });
+	const server = await start({ set: ["server.loops=1", "worker.slots=1",
+		"queue.promote_bulk=1ms", "queue.promote_standard=1ms", slow(10)] });
 	try {
 		const s = await scene(server);
+		const first = (await task(server, s, { task: "hold" })).body.run.id;
+		await until(async () => (await run(server, s, first)).started_at);
 		const all = [];
 		for (let i = 0; i < 5; i++)
 			for (const name of ["bulk", "standard"])
 				all.push((await task(server, s, { class: name })).body.run.id);
+		await cancel(server, s, first);
 		for (const id of all)
 			await done(server, s, id);
 		for (const name of ["bulk", "standard"])
@@ -171,10 +186,10 @@ test("age lets a run go before others", async () => {
 
 test("a full queue refuses, and has stored nothing", async () => {
 	const server = await start({ set: ["server.loops=1", "worker.slots=1",
-		"queue.max_tenant=3", slow(60000)] });
+		"queue.max_tenant=3", slow(10)] });
 	try {
 		const s = await scene(server);
-		const first = (await task(server, s, {})).body.run.id;
+		const first = (await task(server, s, { task: "hold" })).body.run.id;
 		await until(async () => (await run(server, s, first)).started_at);
 		for (let i = 0; i < 3; i++)
 			assert.equal((await task(server, s, {})).status, 202);
@@ -192,8 +207,7 @@ test("a full queue refuses, and has stored nothing", async () => {
 		assert.equal(chat.status, 429);
 		assert.deepEqual(counts(), before);
 		for (const r of rows(server, "SELECT id, status FROM runs"))
-			await api(server, "POST", `/api/runs/${r.id}/cancel`,
-				{ token: s.token, body: {} });
+			await cancel(server, s, r.id);
 		assert.equal(await until(async () =>
 			(await task(server, s, {})).status === 202), true);
 	} finally {

@@ -69,8 +69,8 @@ const turns = [
 	{ match: "two voices please", tool_calls: [task("speak as P"),
 		task("speak as Q")] },
 	{ match: "two voices please", text: "Both have spoken." },
-	{ match: "speak as P", delay_ms: 400, text: "P one two three four five six seven eight" },
-	{ match: "speak as Q", delay_ms: 400, text: "Q one two three four five six seven eight" },
+	{ match: "speak as P", delay_ms: 700, text: "P one two three four five six seven eight" },
+	{ match: "speak as Q", delay_ms: 700, text: "Q one two three four five six seven eight" },
 
 	...[1, 2, 3].map((i) => ({ match: "long way please",
 		tool_calls: [sum(`${i} + 1`)] })),

@@ -17,7 +17,7 @@ let server, slow;
 before(async () => {
 	server = await start({ set: ["server.sockets_per_user=3"] });
 	slow = await start({ set: [script(folder, [
-		{ text: "one two three four five six seven eight nine ten", delay_ms: 60 },
+		{ text: "one two three four five six seven eight nine ten", delay_ms: 300 },
 		{ text: "short" },
 	])] });
 });

@@ -312,10 +312,12 @@ async function run(story, tap, bad, d, cases) {
 		await tryCase(c, story, server, bad, d, tap);
 	// What has been taken once may be kept for the next time, but no more.
 	const before = rss(server);
+	await story.weigh(server, "server", "before");
 	for (const c of cases.filter((x) => !x.deadline))
 		await tryCase({ ...c, name: `${c.name}, again` }, story, server, bad, d,
 			tap);
 	const growth = rss(server) - before;
+	await story.weigh(server, "server", "after");
 
 	tap.note(["what".padEnd(36), "what came of it".padEnd(40), "    ms",
 		" limit", "   MiB"].join(" "));

@@ -30,12 +30,14 @@ struct class_stats {
 struct check {
 	struct store_db *db;
 	/* paths; NULL: there is no such log */
-	const char *witness, *client, *webhooks;
+	const char *witness, *client, *webhooks, *drill;
 	int n_broken;
 	int recoveries;
 	int lost_events;
 	int verifications;
 	int webhooks_again; /* messages that came more than once */
+	int starts; /* of runs that were ready before */
+	int texts; /* of messages, as they were shown */
 	struct class_stats classes[CLASS_MAX];
 };
 
@@ -59,11 +61,13 @@ void check_lines(struct check *c, const char *path,
 bool check_is_parked(const char *status);
 bool check_is_terminal(const char *status);
 
-void check_rows(struct check *c); /* I1 I5 I11 I14 */
+void check_rows(struct check *c); /* I1 I5 I11 I14 I21 */
 void check_inbox(struct check *c); /* I10 */
-void check_log(struct check *c); /* I2 I3 I4 I6 I13 */
+void check_log(struct check *c); /* I2 I3 I4 I6 I13 I17 */
 void check_witness(struct check *c); /* I7 I8 I9 */
 void check_client(struct check *c); /* I12 I15 */
 void check_webhooks(struct check *c); /* I16 */
+void check_gc(struct check *c); /* I19 */
+void check_drill(struct check *c); /* I18 I20 */
 
 #endif

@@ -51,21 +51,21 @@ check_jobs(struct check *c)
 static void
 check_families(struct check *c)
 {
-	check_no_row(c, "I20", "a run that waits for others than there are",
+	check_no_row(c, "I21", "a run that waits for others than there are",
 	    "SELECT p.id FROM runs p WHERE p.pending_children <> (SELECT"
 	    " count(*) FROM runs k WHERE k.parent_run_id = p.id AND"
 	    " k.completed_at IS NULL)");
-	check_no_row(c, "I20", "a subagent without a run that waits for it",
+	check_no_row(c, "I21", "a subagent without a run that waits for it",
 	    "SELECT k.id FROM runs k LEFT JOIN runs p ON p.id ="
 	    " k.parent_run_id WHERE k.kind = 'subagent' AND (p.id IS NULL OR"
 	    " (k.completed_at IS NULL AND p.status NOT IN ('waiting_child',"
 	    " 'cancelling')))");
-	check_no_row(c, "I20", "a subagent that has ended and told nobody",
+	check_no_row(c, "I21", "a subagent that has ended and told nobody",
 	    "SELECT k.id FROM runs k WHERE k.parent_run_id IS NOT NULL AND"
 	    " k.completed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
 	    " tool_invocations i WHERE i.id = k.parent_call_id AND i.run_id ="
 	    " k.parent_run_id AND i.result IS NOT NULL)");
-	check_no_row(c, "I20", "two subagents for one call",
+	check_no_row(c, "I21", "two subagents for one call",
 	    "SELECT parent_call_id FROM runs WHERE parent_call_id IS NOT NULL"
 	    " GROUP BY parent_call_id HAVING count(*) > 1");
 }

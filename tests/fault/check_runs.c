@@ -9,6 +9,7 @@
 
 /*
  *	check_runs --db URL [--witness FILE] [--client FILE] [--webhooks FILE]
+ *		[--drill FILE]
  *
  * prints one line for each broken invariant, and as its last line "# " and
  * figures in JSON.  Exits with 0 if all hold, 1 if one does not, 2 if it cannot
@@ -118,9 +119,10 @@ print_figures(const struct check *c)
 	static const char letters[] = "PNKVU";
 
 	printf("# {\"broken\":%d,\"recoveries\":%d,\"lost_events\":%d,"
-	       "\"verifications\":%d,\"webhooks_again\":%d",
+	       "\"verifications\":%d,\"webhooks_again\":%d,\"starts\":%d,"
+	       "\"texts\":%d",
 	    c->n_broken, c->recoveries, c->lost_events, c->verifications,
-	    c->webhooks_again);
+	    c->webhooks_again, c->starts, c->texts);
 	for (int i = 0; i < CLASS_MAX; i++)
 		printf(",\"%c\":{\"calls\":%d,\"resends\":%d,"
 		       "\"duplicates\":%d,\"unknown\":%d}",
@@ -145,9 +147,12 @@ main(int argc, char **argv)
 			c.client = argv[i + 1];
 		else if (strcmp(argv[i], "--webhooks") == 0)
 			c.webhooks = argv[i + 1];
+		else if (strcmp(argv[i], "--drill") == 0)
+			c.drill = argv[i + 1];
 	if (config.url == NULL) {
 		fprintf(stderr, "usage: check_runs --db URL [--witness FILE] "
-				"[--client FILE] [--webhooks FILE]\n");
+				"[--client FILE] [--webhooks FILE] "
+				"[--drill FILE]\n");
 		return 2;
 	}
 	if (store_db_open(&config, &c.db, &err) != AS_OK) {
@@ -163,6 +168,9 @@ main(int argc, char **argv)
 		check_client(&c);
 	if (c.webhooks != NULL)
 		check_webhooks(&c);
+	check_gc(&c);
+	if (c.drill != NULL)
+		check_drill(&c);
 	print_figures(&c);
 	store_db_close(c.db);
 	return c.n_broken > 0;

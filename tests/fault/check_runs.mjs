@@ -20,12 +20,16 @@ before(async () => {
 	world = await World.create({ dir, store: "sqlite" });
 	good = await world.story("good");
 	const server = await good.start();
+	await good.weigh(server, "server", "before");
 	await good.listen(server);
 	await good.read(server);
 	await good.say(server, "do it all", "the client's key");
 	assert.equal((await good.rest()).state, "succeeded");
 	await good.say(server, "do it all", "the client's key");
 	await good.untilTold();
+	// What one run leaves open is no matter here.
+	note(good, [{ t: "process", name: "server", when: "after", files: 1,
+		connections: 0, kb: 1 }]);
 	assert.equal((await server.stop()).code, 0);
 });
 after(async () => {
@@ -54,6 +58,7 @@ function copy() {
 	cpSync(good.witness, story.witness);
 	cpSync(good.client, story.client);
 	cpSync(good.webhooks, story.webhooks);
+	cpSync(good.drill, story.drill);
 	story.listens = true;
 	return story;
 }
@@ -61,6 +66,9 @@ function copy() {
 const lines = (path) => readFileSync(path, "utf8").trim().split("\n")
 	.map((l) => JSON.parse(l));
 const write = (path, list) => writeFileSync(path,
+	list.map((o) => `${JSON.stringify(o)}\n`).join(""));
+
+const note = (story, list) => appendFileSync(story.drill,
 	list.map((o) => `${JSON.stringify(o)}\n`).join(""));
 
 // Spoils a copy with SQL or a function; it must be found as this invariant.
@@ -81,6 +89,7 @@ function finds(invariant, what, spoil) {
 test("a good database is good", async () => {
 	const { broken, figures } = await copy().check();
 	assert.deepEqual(broken, []);
+	assert.equal(figures.texts, 2);
 	for (const k of ["P", "N", "K", "V", "U"])
 		assert.deepEqual(figures[k],
 			{ calls: 1, resends: 0, duplicates: 0, unknown: 0 });
@@ -254,6 +263,15 @@ finds("I12", "another text than is stored", (story) => {
 		message_id: id, sha256: "00" }]);
 });
 
+const text = (change) => (story) => write(story.client, lines(story.client)
+	.map((o) => o.t === "text" ? { ...o, ...change(o) } : o));
+finds("I12", "a text that is not what was shown",
+	text((o) => ({ text: `${o.text.slice(0, -1)}!?` })));
+finds("I12", "a text of no message",
+	text(() => ({ message_id: "00000000-0000-7000-8000-000000000001" })));
+finds("I12", "a text that is not stored",
+	"UPDATE messages SET content = 'x' || content WHERE role = 'assistant'");
+
 const beginOther = (id, seq) => "INSERT INTO run_events SELECT " +
 	`X'0000000000007000800000000000000${id}', run_seq, tenant_id, ` +
 	`thread_id, seq + ${seq}, step, ns, task_id, type, fence, ` +
@@ -307,3 +325,86 @@ finds("I16", "a delivery that is not known",
 finds("I16", "a row that is left", "INSERT INTO outbox (tenant_id, kind, dest, " +
 	"ref, next_at, created_at) SELECT tenant_id, 'webhook', '', '{}', 1, 1 " +
 	"FROM runs");
+
+// A run that was ready for so long before it began.
+const READY = (ms) => "UPDATE run_events SET type = 'run_status', payload = " +
+	`'{"state":"queued"}', created_at = created_at - ${ms * 1000} WHERE run_seq = 1`;
+finds("I18", "a run that was ready for too long", READY(16000));
+finds("I18", "one whose pause was over long ago",
+	"UPDATE run_events SET type = 'run_status', payload = " +
+	"'{\"state\":\"waiting_timer\",\"in_ms\":1000}', created_at = created_at - " +
+	"17000000 WHERE run_seq = 1");
+finds("I18", "one that was disturbed before it was ready", (story) => {
+	note(story, [{ t: "fault", from: 1, to: 2 }]);
+	sqlite(join(story.data, "agent-studio.db"), OPEN + READY(16000));
+});
+test("I18: who was disturbed may take longer", async () => {
+	const story = copy();
+	sqlite(join(story.data, "agent-studio.db"), OPEN + READY(16000));
+	story.fault(story.nowUs() - 3600e6);
+	const { broken, figures } = await story.check();
+	assert.deepEqual(broken.filter((l) => l.startsWith("I18")), []);
+	assert.equal(figures.starts, 1);
+});
+
+const key = (name, at, until) => "INSERT INTO idempotency_keys (scope, key, " +
+	`request_sha, state, created_at, expires_at) VALUES ('x', '${name}', X'00', ` +
+	`'done', ${at}, ${until});`;
+finds("I19", "a key that is out of date",
+	key("old", 1, 2) + key("new", 9000000, 10000000));
+finds("I19", "a session that has ended long ago",
+	"INSERT INTO sessions (id, tenant_id, user_id, cookie_hash, created_at, " +
+	"last_seen_at, expires_at) SELECT X'01', tenant_id, user_id, X'01', 1, 1, 1 " +
+	"FROM sessions LIMIT 1");
+const fire = (at, made) => "INSERT INTO schedule_fires (schedule_id, fire_at, " +
+	"tenant_id, state, held_until, created_at, updated_at) VALUES (X'01', " +
+	`${at}, X'01', 'started', 1, ${made}, ${made});`;
+finds("I19", "a time of a schedule that is long past",
+	fire(1, 1) + fire(2, 91 * 86400e6));
+finds("I19", "a change of the inbox that is forgotten",
+	"INSERT INTO inbox_changes (seq, item_id, tenant_id, user_id, of_owner, " +
+	"change, created_at) VALUES (1, X'01', X'01', X'01', 0, 'read', 1); " +
+	"UPDATE inbox_head SET floor = 1");
+finds("I19", "a delivery that is older than it is kept",
+	"UPDATE webhook_deliveries SET updated_at = 1; " +
+	"UPDATE nodes SET beat_at = started_at + 7200000000");
+finds("I19", "a message for no webhook", "INSERT INTO outbox (tenant_id, kind, " +
+	"dest, ref, webhook_id, next_at, created_at) SELECT tenant_id, 'webhook', " +
+	"'', '{}', X'01', 1, 1 FROM runs");
+finds("I19", "a piece of no file", "INSERT INTO file_pieces (file_id, at, bytes) " +
+	"VALUES (X'01', 0, X'0102')");
+const file = (length, callKey) => "INSERT INTO files (id, tenant_id, thread_id, " +
+	"call_key, name, media_type, length, sha256, created_at) SELECT X'01', " +
+	`tenant_id, id, ${callKey}, 'x', 'text/plain', ${length}, '', 9e12 ` +
+	"FROM threads LIMIT 1;";
+finds("I19", "a file without its bytes", file(3, "NULL"));
+finds("I19", "a file that is a draft, too", file(0, "NULL") +
+	"INSERT INTO file_drafts (file_id, created_at) VALUES (X'01', 8e12)");
+finds("I19", "a draft that was left behind", file(0, "'k'") +
+	"INSERT INTO file_drafts (file_id, created_at) VALUES (X'02', 1)");
+finds("I19", "a note of no call", "INSERT INTO call_notes (invocation_id, key, " +
+	"value) VALUES (X'01', 'k', '1')");
+
+const after_ = (change) => (story) => write(story.drill, [
+	...lines(story.drill).slice(0, 1).map((o) => ({ ...o, when: "before" })),
+	{ ...lines(story.drill)[0], when: "after", ...change(lines(story.drill)[0]) }]);
+finds("I20", "files that are not closed",
+	after_((o) => ({ files: o.files + 3 })));
+finds("I20", "a connection that is not closed",
+	after_((o) => ({ connections: o.connections + 1 })));
+finds("I20", "memory that is kept",
+	after_((o) => ({ kb: o.kb + 65537 })));
+finds("I20", "a process that was not there", after_(() => ({ name: "other" })));
+finds("I20", "a process that nobody looked at again", (story) =>
+	write(story.drill, lines(story.drill).slice(0, 1)));
+
+finds("I21", "a run that waits for nobody",
+	"UPDATE runs SET pending_children = 1");
+finds("I21", "a subagent of nobody", "UPDATE runs SET kind = 'subagent'");
+finds("I21", "a subagent that told nobody", "UPDATE runs SET parent_run_id = id, " +
+	"parent_call_id = X'00000000000070008000000000000001'");
+finds("I21", "two subagents of one call", "UPDATE runs SET parent_call_id = " +
+	"X'00000000000070008000000000000001'; INSERT INTO runs (id, tenant_id, thread_id, agent_id, user_id, kind, " +
+	"status, root_run_id, created_at, updated_at, parent_call_id, completed_at) " +
+	"SELECT X'00000000000070008000000000000002', tenant_id, thread_id, agent_id, user_id, kind, status, " +
+	"root_run_id, created_at, updated_at, parent_call_id, completed_at FROM runs");

@@ -2,7 +2,8 @@
 # Built and run by script/test: see docs/faults.md.
 EXTRA_PROGRAMS += tests/fault/check_runs
 tests_fault_check_runs_SOURCES = tests/fault/check_runs.c \
-	tests/fault/check_client.c tests/fault/check_inbox.c \
+	tests/fault/check_client.c tests/fault/check_drill.c \
+	tests/fault/check_gc.c tests/fault/check_inbox.c \
 	tests/fault/check_log.c \
 	tests/fault/check_rows.c tests/fault/check_webhooks.c \
 	tests/fault/check_witness.c \

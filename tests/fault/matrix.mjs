@@ -158,7 +158,7 @@ const plots = {
 	// A message, and a stop while a tool is at work.
 	stop: {
 		async begin(story, server) {
-			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			await story.mode({ tool: "pay", mode: "delay", ms: 2000 });
 			const said = await story.say(server, "only pay", KEY);
 			await story.happened("pay", "effect");
 			story.run = said.body.run.id;
@@ -210,7 +210,7 @@ const plots = {
 	// A message that interrupts a tool at work.
 	supersede: {
 		async begin(story, server) {
-			await story.mode({ tool: "pay", mode: "delay", ms: 1000 });
+			await story.mode({ tool: "pay", mode: "delay", ms: 2000 });
 			await story.say(server, "only pay", KEY);
 			await story.happened("pay", "effect");
 			return plots.supersede.later(story, server);
@@ -227,7 +227,7 @@ const plots = {
 	// A message that waits behind a run of which nobody will know the outcome.
 	aside: {
 		async begin(story, server) {
-			await story.mode({ tool: "send", mode: "close_after", ms: 1000 });
+			await story.mode({ tool: "send", mode: "close_after", ms: 2000 });
 			await story.say(server, "only send", KEY);
 			await story.happened("send", "effect");
 			return story.say(server, "only talk", LATER);
@@ -261,17 +261,16 @@ const restAfter = (story, n) => story.until((f) => {
 plots.fork = {
 	content: "only talk",
 	rest: (story) => restAfter(story, 1),
-	async begin(story, server) {
-		await story.say(server, "only talk", KEY);
+	begin: (story, server) => plots.fork.again(story, server),
+	// Its key is held for a minute by the request that died with a server.
+	async again(story, server) {
+		if (!await story.say(server, "only talk", KEY))
+			return null;
 		await story.rest();
 		const { body } = await api(server, "GET",
 			`/api/chat/sessions/${story.thread}/history`,
 			{ token: story.token });
-		story.from = body.items.at(-1).id;
-		return plots.fork.again(story, server);
-	},
-	// Its key is held for a minute by the request that died with a server.
-	async again(story, server) {
+		story.from ??= body.items.at(-1).id;
 		const fork = () => api(server, "POST", "/api/chat/sessions/" +
 			`${story.thread}/history/${story.from}/fork`, {
 			token: story.token, headers: { "idempotency-key": "the-fork" },
@@ -298,15 +297,16 @@ plots.compact = {
 	content: long(3),
 	rest: (story) => restAfter(story, 2),
 	settings: ['models.windows=["openai/stub=2000"]'],
-	async begin(story, server) {
+	begin: (story, server) => plots.compact.again(story, server),
+	async again(story, server) {
 		for (const i of [1, 2]) {
 			const said = await story.say(server, long(i), `${KEY} ${i}`);
+			if (!said)
+				return null;
 			await story.rest(said.body.run.id);
 		}
-		story.late = true;
-		return plots.compact.again(story, server);
+		return story.say(server, long(3), KEY);
 	},
-	again: (story, server) => story.late && story.say(server, long(3), KEY),
 };
 
 // Where a server dies before the one that the fault is meant for starts.
@@ -409,6 +409,7 @@ async function untilStruck(c, story) {
 	story.now = server;
 	plot.begin(story, server).catch(() => {});
 	await struck(first === fault ? c : { ...c, action: "kill" }, server, story);
+	c.from = story.nowUs();
 	if (first === fault)
 		return server;
 	story.leave();
@@ -452,6 +453,8 @@ async function tell(c, story) {
 	await plot.again(story, next);
 	c.state = (await rest(plot, story)).state;
 	c.seconds = (performance.now() - from) / 1000;
+	// Whoever is ahead of the one that died has not been so for as long.
+	story.fault(c.from, story.nowUs() + (plot.env ? AHEAD_US : 0));
 	if (c.action === "stop") {
 		await story.untilOthersAreDead();
 		await wakeUp(server);

@@ -203,23 +203,27 @@ async function speak(story, server, load) {
 async function failing(story, tap, { losses }) {
 	const disk = new Disk(story.data, `${story.data}.disk`);
 	const load = { n: 0 };
-	let server;
+	let server, dark;
 
 	for (let seed = 0; seed < losses; seed++) {
 		disk.begin();
 		server = await story.start({ env: disk.env(false) });
+		if (dark)
+			story.fault(dark);
 		while (story.talks.length < TALKS)
 			await story.talk(server);
 		story.talks.forEach((talk) => {
 			talk.n ??= 0;
 		});
 		const words = await speak(story, server, load);
+		dark = story.nowUs();
 		await server.kill9();
 		await words.end();
 		disk.lose(coins(seed));
 		tap.note(`the power fails after ${words.n} messages, seed ${seed}`);
 	}
 	server = await story.start();
+	story.fault(dark);
 	await Promise.all(story.talks.map((talk) => talk.read(server)));
 	await poll(async () => {
 		const { body } = await api(server, "GET", "/api/runs?limit=200",

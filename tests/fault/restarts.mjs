@@ -71,6 +71,20 @@ function tellRestart(tap, r, load) {
 			? `within ${((r.backAt - r.at) / 1000).toFixed(0)} s` : "never"}`);
 }
 
+// Everybody has said something, and gone again.
+async function warmUp(story, server) {
+	while (story.talks.length < TALKS)
+		await story.talk(server);
+	await Promise.all(story.talks.map(async (talk) => {
+		await talk.read(server);
+		await talk.say(server, "only talk", `${talk.thread} first`);
+		await talk.rest();
+		talk.leave();
+	}));
+}
+
+const usOf = (at) => Math.round((performance.timeOrigin + at) * 1000);
+
 // ---- The drill --------------------------------------------------------------
 
 async function restart(postgres, load, restarts) {
@@ -92,9 +106,17 @@ async function between(ms, load, restarts) {
 }
 
 async function run(story, tap, postgres, { total, least, most, bound }) {
-	const set = [`worker.lease=${LEASE_S}s`, "worker.beat=1s", "worker.poll=250ms"];
-	const server = await story.start({ set });
-	const worker = await story.startWorker(server, { set });
+	const how = { set: [`worker.lease=${LEASE_S}s`, "worker.beat=1s",
+		"worker.poll=250ms"],
+	// What the sanitizer keeps back is nothing that the process keeps.
+	env: { ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ""}:` +
+		"quarantine_size_mb=4" } };
+	const server = await story.start(how);
+	const worker = await story.startWorker(server, how);
+
+	await warmUp(story, server);
+	await story.weigh(server, "server", "before");
+	await story.weigh(worker, "worker", "before");
 	const load = await beginLoad(story, server);
 	const restarts = [];
 
@@ -116,6 +138,14 @@ async function run(story, tap, postgres, { total, least, most, bound }) {
 	await shown(story, server);
 	load.leave();
 	await Promise.all(load.readers);
+	story.talks.forEach((talk) => talk.leave());
+	for (const r of restarts)
+		story.fault(usOf(r.at), usOf(r.backAt ?? performance.now()));
+	for (const [name, s] of Object.entries({ server, worker })) {
+		const now = await story.weigh(s, name, "after");
+		tap.note(`the ${name}: ${now.files} files, ${now.kb} kB; ` +
+			`${now.connections} connections to the database in all`);
+	}
 
 	restarts.forEach((r) => tellRestart(tap, r, load));
 	tap.note(`runs/s: ${buckets(load, load.from, performance.now())

@@ -17,8 +17,8 @@
 
 import { execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync }
-	from "node:fs";
+import { appendFileSync, cpSync, mkdirSync, readFileSync, readdirSync,
+	readlinkSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -111,6 +111,23 @@ export async function checkRuns(args) {
 	}
 	const lines = out.stdout.trim().split("\n");
 	return { figures: JSON.parse(lines.pop().slice(2)), broken: lines };
+}
+
+// Connections to services are kept for the next call, and do not count.
+function openFiles(server) {
+	const folder = `/proc/${server.child.pid}`;
+	const kept = new Set(readFileSync(`${folder}/net/tcp`, "utf8").split("\n")
+		.slice(1).map((l) => l.trim().split(/\s+/))
+		.filter((l) => parseInt(l[1]?.split(":")[1], 16) !== server.port)
+		.map((l) => `socket:[${l[9]}]`));
+
+	return readdirSync(`${folder}/fd`).filter((fd) => {
+		try {
+			return !kept.has(readlinkSync(`${folder}/fd/${fd}`));
+		} catch {
+			return false; // it was closed just now
+		}
+	}).length;
 }
 
 async function startWitness(dir) {
@@ -208,11 +225,31 @@ export class World {
 export class Talk {
 	constructor({ token, thread, client }) {
 		Object.assign(this, { token, thread, client, seen: [], cursor: 0,
-			watching: new Set() });
+			watching: new Set(), texts: new Map() });
 	}
 
 	note(line) {
 		appendFileSync(this.client, `${JSON.stringify(line)}\n`);
+	}
+
+	// The text of each message as it is seen while it is written.
+	display(frame) {
+		const id = frame.message_id ?? frame.partial?.message_id;
+		const known = this.texts.get(id) ?? Buffer.alloc(0);
+
+		if (frame.partial)
+			this.texts.set(id, Buffer.from(frame.partial.text));
+		else if (["message_start", "message_reset"].includes(frame.type))
+			this.texts.set(id, Buffer.alloc(0));
+		else if (frame.type === "message_delta")
+			this.texts.set(id, frame.offset > known.length
+				? Buffer.from("(a hole in the text)")
+				: Buffer.concat([known.subarray(0, frame.offset),
+					Buffer.from(frame.delta)]));
+		else if (frame.type === "message_created" &&
+			this.texts.has(frame.message.id))
+			this.note({ t: "text", message_id: frame.message.id,
+				text: this.texts.get(frame.message.id).toString() });
 	}
 
 	// The reader turns to this server, with its cursor.
@@ -220,7 +257,10 @@ export class Talk {
 		const socket = await connect(server, this.thread,
 			{ token: this.token, after: this.cursor });
 		const show = (frame) => {
-			if (this.reader !== socket || !(frame.seq > 0))
+			if (this.reader !== socket)
+				return;
+			this.display(frame);
+			if (!(frame.seq > 0))
 				return;
 			this.cursor = frame.seq;
 			this.seen.push(frame);
@@ -302,9 +342,44 @@ export class Story extends Talk {
 		Object.assign(this, { world, name, data, servers: [], talks: [this],
 			witness: join(world.dir, `${name}.jsonl`),
 			hits: join(world.dir, `${name}.hits`),
+			drill: join(world.dir, `${name}.drill.jsonl`), aheadUs: 0,
 			webhooks: join(world.dir, `${name}.webhooks.jsonl`) });
 		writeFileSync(this.client, "");
 		writeFileSync(this.witness, "");
+		writeFileSync(this.drill, "");
+	}
+
+	// By the clock of the store.
+	nowUs() {
+		return Date.now() * 1000 + this.aheadUs;
+	}
+
+	// What was disturbed from then until now is nobody's fault.
+	fault(from, to = this.nowUs()) {
+		appendFileSync(this.drill, `${JSON.stringify({ t: "fault", from,
+			to })}\n`);
+	}
+
+	// What a process takes; "after" there should be no more than "before", once
+	// what others have closed is closed here, too.
+	async weigh(server, name, when) {
+		const read = async () => ({ t: "process", name, when,
+			files: openFiles(server),
+			connections: this.database ? Number(await this.ask("SELECT " +
+				"count(*) FROM pg_stat_activity WHERE datname = " +
+				"current_database() AND pid <> pg_backend_pid()")) : 0,
+			kb: Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(
+				`/proc/${server.child.pid}/status`, "utf8"))[1]) });
+		const before = this[`weight of ${name}`];
+		let now = await read();
+
+		for (const end = performance.now() + WAIT_MS; before &&
+			(now.files > before.files || now.connections > before.connections) &&
+			performance.now() < end; now = await read())
+			await new Promise((done) => setTimeout(done, 50));
+		this[`weight of ${name}`] = now;
+		appendFileSync(this.drill, `${JSON.stringify(now)}\n`);
+		return now;
 	}
 
 	// From now on the receiver is told of all runs of this story.
@@ -430,6 +505,10 @@ export class Story extends Talk {
 
 	// The store's clock is ahead by so much; nobody is dead because of that.
 	async ahead(server, us) {
+		const from = this.nowUs();
+
+		this.aheadUs = us;
+		this.fault(from);
 		if (!this.database)
 			return this.control(server, `clock ${us}`);
 		return this.ask("UPDATE nodes SET lease_expires_at = " +
@@ -478,7 +557,7 @@ export class Story extends Talk {
 
 	check() {
 		return checkRuns(["--db", this.url(), "--witness", this.witness,
-			"--client", this.client, ...this.listens
+			"--client", this.client, "--drill", this.drill, ...this.listens
 				? ["--webhooks", this.webhooks] : []]);
 	}
 

@@ -18,7 +18,7 @@
 import { checked, counters, drill, options, shown } from "./drill.mjs";
 import { poll, TOOLS, within } from "./world.mjs";
 
-const LEASE_MS = 1000;
+const LEASE_MS = 2000;
 const SETTINGS = [`worker.lease=${LEASE_MS}ms`, "worker.beat=250ms",
 	"server.sockets_per_user=1000"];
 const DELAY_MS = 1000; // at most, of a call
@@ -104,7 +104,7 @@ async function run(story, tap, { runs }) {
 	const other = await story.startWorker(server, { set });
 
 	await begin(story, server, runs);
-	const mine = await bury(story, zombie);
+	const mine = await bury(story, zombie), from = story.nowUs();
 	tap.ok(mine.length > 0, `a worker is stopped with ${mine.length} runs`);
 	await pause(3 * LEASE_MS); // that is the fault
 	tap.ok((await held(story, zombie.epoch)).length === 0,
@@ -112,6 +112,7 @@ async function run(story, tap, { runs }) {
 	tap.ok(await awake(zombie), "it ends when it finds that out");
 	await poll(async () => await open(story) === "0", "the end of all runs",
 		END_MS);
+	story.fault(from);
 	await shown(story, server);
 
 	const waiting = await parked(story);

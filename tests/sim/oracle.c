@@ -292,12 +292,12 @@ family_check(struct sim *s, const struct model_run *r)
 		     run_is_open(k->status);
 	}
 	if (r->pending_children != n)
-		sim_violate(s, "I20", "%s waits for %lld subagents, %d work",
+		sim_violate(s, "I21", "%s waits for %lld subagents, %d work",
 		    sim_short(r->id), (long long)r->pending_children, n);
 	if ((r->status == RUN_WAITING_CHILD && n == 0) ||
 	    (n > 0 && r->status != RUN_WAITING_CHILD &&
 		r->status != RUN_CANCELLING))
-		sim_violate(s, "I20", "%s is %s with %d subagents",
+		sim_violate(s, "I21", "%s is %s with %d subagents",
 		    sim_short(r->id), run_status_name(r->status), n);
 }
 
@@ -579,11 +579,11 @@ task_check(struct sim *s, const struct model_run *r)
 		return;
 	t = tool_with_id(s, r->parent_call_id);
 	if (t == NULL || t->t.result == NULL || t->n_results != 1)
-		sim_violate(s, "I20", "%s has ended, its parent was not told",
+		sim_violate(s, "I21", "%s has ended, its parent was not told",
 		    sim_short(r->id));
 	else if (strcmp(t->t.state, good ? "succeeded" : "failed") != 0 ||
 		 (good && strcmp(t->t.result, last_said(s, r)) != 0))
-		sim_violate(s, "I20", "%s is %s, its parent was told '%s'",
+		sim_violate(s, "I21", "%s is %s, its parent was told '%s'",
 		    sim_short(r->id), run_status_name(r->status), t->t.result);
 }
 

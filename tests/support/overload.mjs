@@ -4,7 +4,7 @@
 // class standard can do, and now and then for something of class priority; a
 // small tenant asks for a little.  Nobody but the first is to feel much of it.
 //
-//   const r = await overload({set, slots, run_ms, seconds, promote_ms});
+//   const r = await overload({set, slots, run_ms, seconds, promote_ms, slack});
 //   r.table   [what, measured, limit, good] of each
 //
 // The server is a new one; where it is, the environment says (server.mjs).
@@ -86,14 +86,15 @@ function times(server, ids) {
 			end: (r.completed_at - r.created_at) / 1000 }));
 }
 
-function tableOf(m) {
+// slack: how much more than the limits is borne.
+function tableOf(m, slack) {
 	const line = (what, value, limit, good) => [what, value, limit, good];
 	const ms = (n) => `${n.toFixed(0)} ms`;
 	return [
 		line("priority, enqueue to start, p95", ms(m.priority), ms(PRIORITY_MS),
-			m.priority <= PRIORITY_MS),
+			m.priority <= slack * PRIORITY_MS),
 		line("second tenant, enqueue to end, p95", ms(m.small), ms(2 * m.idle),
-			m.small <= 2 * m.idle),
+			m.small <= slack * 2 * m.idle),
 		line("the same, idle", ms(m.idle), "", true),
 		line("standard of the first, enqueue to start, p95", ms(m.standard), "",
 			true),
@@ -104,7 +105,7 @@ function tableOf(m) {
 }
 
 export async function overload({ set = [], slots = 8, run_ms = 200,
-	seconds = 20, promote_ms = 5000, idle = 20, small_rate = 2 }) {
+	seconds = 20, promote_ms = 5000, idle = 20, small_rate = 2, slack = 1 }) {
 	const folder = mkdtempSync(join(tmpdir(), "agent-studio-overload-"));
 	const free = Math.floor(slots * 0.75); // not reserved
 	const server = await start({ set: ["server.loops=1", `worker.slots=${slots}`,
@@ -137,7 +138,7 @@ export async function overload({ set = [], slots = 8, run_ms = 200,
 			priority: of("priority", "start"), standard: of("standard", "start"),
 			accepted: all.length, promoted,
 			lost: all.length - times(server, all).filter((t) => t.ok).length };
-		return { ...m, table: tableOf(m) };
+		return { ...m, table: tableOf(m, slack) };
 	} finally {
 		await server.stop();
 		rmSync(folder, { recursive: true, force: true });
