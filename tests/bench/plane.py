@@ -331,7 +331,7 @@ def idle_ms(hosts):
 def bench_nodes():
     """All are there all the time and take turns, for a machine that others
     share is not equally fast all the time."""
-    rest_rate, run_rate, counts = 2000, 50, (1, 2, 4)
+    rest_rate, run_rate, counts = 4000, 50, (1, 2, 4)
     redis = Redis()
     stub, port = stub_model(5000)
     found = {n: [] for n in counts}
