@@ -48,12 +48,12 @@ struct letter {
 struct place {
 	struct topic topic;
 	struct bus_sub *subs; /* newest first */
-	unsigned n_live;
+	unsigned n_live, n_dead;
 	bool busy; /* delivering: what is unsubscribed is freed afterwards */
 };
 
 struct bus_sub {
-	struct bus_sub *next;
+	struct bus_sub *next, **at;
 	struct port *port;
 	struct place *place;
 	bus_fn fn; /* NULL: unsubscribed */
@@ -107,16 +107,26 @@ port_release(struct port *p)
 }
 
 static void
-place_sweep(struct port *p, struct place *pl)
+sub_free(struct bus_sub *s)
 {
-	struct bus_sub *s, **at = &pl->subs;
+	*s->at = s->next;
+	if (s->next != NULL)
+		s->next->at = s->at;
+	free(s);
+}
 
-	while ((s = *at) != NULL)
-		if (s->fn == NULL) {
-			*at = s->next;
-			free(s);
-		} else
-			at = &s->next;
+/* Many may read a topic, and leave it together: nothing here looks for one. */
+static void
+place_tidy(struct port *p, struct place *pl)
+{
+	struct bus_sub *s, *next;
+
+	for (s = pl->n_dead > 0 ? pl->subs : NULL; s != NULL; s = next) {
+		next = s->next;
+		if (s->fn == NULL)
+			sub_free(s);
+	}
+	pl->n_dead = 0;
 	if (pl->subs != NULL)
 		return;
 	topics_remove(&p->topics, &pl->topic);
@@ -137,7 +147,7 @@ port_deliver(struct port *p, const struct bus_msg *m)
 		if (s->fn != NULL)
 			s->fn(m, s->arg);
 	pl->busy = false;
-	place_sweep(p, pl);
+	place_tidy(p, pl);
 }
 
 static size_t
@@ -332,6 +342,9 @@ bus_subscribe(struct bus *bus, struct uuid topic, bus_fn fn, void *arg)
 	s->fn = fn;
 	s->arg = arg;
 	s->next = pl->subs;
+	if (s->next != NULL)
+		s->next->at = &s->next;
+	s->at = &pl->subs;
 	pl->subs = s;
 	if (pl->n_live++ == 0) {
 		bus_want(p, topic);
@@ -345,21 +358,27 @@ void
 bus_unsubscribe(struct bus_sub *s)
 {
 	struct bus *bus;
+	struct port *p;
 	struct place *pl;
 
 	if (s == NULL)
 		return;
 	pl = s->place;
+	p = s->port;
 	MUST(s->fn != NULL);
 	s->fn = NULL;
-	bus = s->port->bus;
-	if (--pl->n_live == 0) {
-		bus_unwant(s->port, pl->topic.id);
-		if (bus->remote != NULL)
-			bus->remote->want(bus->remote, pl->topic.id, false);
-	}
+	bus = p->bus;
+	if (pl->busy)
+		pl->n_dead++;
+	else
+		sub_free(s);
+	if (--pl->n_live > 0)
+		return;
+	bus_unwant(p, pl->topic.id);
+	if (bus->remote != NULL)
+		bus->remote->want(bus->remote, pl->topic.id, false);
 	if (!pl->busy)
-		place_sweep(s->port, pl);
+		place_tidy(p, pl);
 }
 
 /* ---- For a driver -------------------------------------------------- */

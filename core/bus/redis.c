@@ -355,8 +355,8 @@ redis_read(struct redis *r)
 			return;
 		}
 		take_all(r);
-		if (r->reader == NULL)
-			return;
+		if (r->reader == NULL || (size_t)n < sizeof(bytes))
+			return; /* there was no more */
 	}
 }
 

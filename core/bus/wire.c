@@ -61,17 +61,25 @@ is_frame(const char *p, size_t len)
 }
 
 bool
+wire_glance(const char *p, size_t len, struct uuid *process, struct uuid *topic)
+{
+	if (len < WIRE_HEAD || memcmp(p, magic, sizeof(magic)) != 0)
+		return false;
+	memcpy(process->b, p + 8, sizeof(process->b));
+	memcpy(topic->b, p + 24, sizeof(topic->b));
+	return true;
+}
+
+bool
 wire_read(const char *p, size_t len, struct uuid *process, struct bus_msg *m)
 {
 	uint64_t attempt, piece, frame;
 
 	memset(m, 0, sizeof(*m));
-	if (len < WIRE_HEAD || memcmp(p, magic, sizeof(magic)) != 0 ||
+	if (!wire_glance(p, len, process, &m->topic) ||
 	    (p[4] & ~FLAG_LOOK) != 0 || number(p + 5, 3) != 0)
 		return false;
 	m->look = (p[4] & FLAG_LOOK) != 0;
-	memcpy(process->b, p + 8, sizeof(process->b));
-	memcpy(m->topic.b, p + 24, sizeof(m->topic.b));
 	memcpy(m->run_id.b, p + 40, sizeof(m->run_id.b));
 	memcpy(m->message_id.b, p + 56, sizeof(m->message_id.b));
 	m->seq = (int64_t)number(p + 72, 8);

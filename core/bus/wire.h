@@ -19,6 +19,9 @@
 #define WIRE_HEAD 108
 
 void wire_write(struct buf *b, struct uuid process, const struct bus_msg *m);
+/* Whose a message is and where it goes, if it is one: a glance is cheap. */
+bool wire_glance(const char *p, size_t len, struct uuid *process,
+    struct uuid *topic);
 /*
  * False: this is no message.  The frame, if there is one, is UTF-8 without
  * U+0000, begins and ends as an object does, and is the caller's reference.

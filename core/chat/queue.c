@@ -44,6 +44,7 @@ queue_free(struct queue *q)
 	if (q == NULL)
 		return;
 	queue_stop(q);
+	topics_fini(&q->watched);
 	free(q->lines);
 	free(q->lessons);
 	free(q);

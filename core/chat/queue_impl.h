@@ -4,6 +4,7 @@
 
 /* What queue.c and queue_watch.c share. */
 
+#include "core/bus/topics.h"
 #include "core/chat/queue.h"
 #include "core/run/run_store.h"
 
@@ -21,6 +22,12 @@ struct queue_lesson {
 	int64_t ms, n;
 };
 
+/* A run that somebody watches. */
+struct queue_watched {
+	struct topic topic;
+	struct queue_watch *first;
+};
+
 struct queue {
 	struct queue_config c;
 	struct queue_line *lines;
@@ -33,7 +40,8 @@ struct queue {
 	struct queue_lesson *lessons;
 	int n_lessons;
 	struct loop_timer learn, tell;
-	struct queue_watch *watches;
+	struct topics watched; /* of struct queue_watched */
+	struct queue_watch *tell_next; /* while those of a run are told */
 };
 
 void queue_gauges(const struct queue *q);

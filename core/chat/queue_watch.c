@@ -109,32 +109,47 @@ has_changed(const struct queue_watch *w, const struct queue_place *p)
 	return p->waits && (by < 0 ? -by : by) * 4 >= w->told && by != 0;
 }
 
-/* The list may change under it: whoever is told may leave. */
+/* Whoever is told may leave, and so may others of the list. */
+static void
+run_tell(struct queue *q, struct queue_watched *run,
+    const struct queue_place *p)
+{
+	struct queue_watch *w;
+
+	for (w = run->first; w != NULL; w = q->tell_next) {
+		q->tell_next = w->next;
+		if (has_changed(w, p)) {
+			w->told = value_of(p);
+			w->fn(w, p);
+		}
+	}
+}
+
+static struct queue_watched *
+run_of(struct queue *q, struct uuid run_id)
+{
+	return (struct queue_watched *)topics_get(&q->watched, run_id);
+}
+
+/* Many may watch one run: it is looked up once. */
 static SUSPENDS void
 tell_fiber(void *arg)
 {
 	struct queue *q = arg;
-	struct queue_watch *w;
+	struct queue_watched *run;
 	struct queue_place p;
-	struct uuid *ids;
-	int n = 0;
+	struct uuid *ids = xcalloc(q->watched.n + 1, sizeof(*ids));
+	size_t n = 0;
 
 	fiber_deadline_set(loop_now_ms(q->c.loop) + QUEUE_TELL_MS);
-	for (w = q->watches; w != NULL; w = w->next)
-		n++;
-	ids = xcalloc((size_t)n + 1, sizeof(*ids));
-	n = 0;
-	for (w = q->watches; w != NULL; w = w->next)
-		ids[n++] = w->run_id;
-	for (int i = 0; i < n && !q->stopped; i++) {
+	for (size_t i = 0; i < q->watched.n_buckets; i++)
+		for (struct topic *t = q->watched.buckets[i]; t != NULL;
+		     t = t->next)
+			ids[n++] = t->id;
+	for (size_t i = 0; i < n && !q->stopped; i++) {
 		queue_place(q, ids[i], &p);
-		for (w = q->watches; w != NULL; w = w->next)
-			if (uuid_equal(w->run_id, ids[i]) &&
-			    has_changed(w, &p)) {
-				w->told = value_of(&p);
-				w->fn(w, &p);
-				break;
-			}
+		if ((run = run_of(q, ids[i])) != NULL)
+			run_tell(q, run, &p);
 	}
 	free(ids);
 	q->telling = false;
@@ -145,7 +160,7 @@ on_tell(struct loop_timer *t)
 {
 	struct queue *q = container_of(t, struct queue, tell);
 
-	if (q->watches == NULL)
+	if (q->watched.n == 0)
 		return;
 	loop_timer_set(q->c.loop, t, loop_now_ms(q->c.loop) + QUEUE_TELL_MS);
 	if (q->telling)
@@ -154,40 +169,66 @@ on_tell(struct loop_timer *t)
 		     NULL;
 }
 
-void
-queue_watch(struct queue *q, struct queue_watch *w, struct uuid run_id,
-    int64_t told)
+static struct queue_watched *
+run_watched(struct queue *q, struct uuid run_id)
 {
-	queue_unwatch(w);
-	if (q == NULL || q->stopped)
-		return;
-	w->q = q;
-	w->run_id = run_id;
-	w->told = told;
-	w->prev = NULL;
-	w->next = q->watches;
-	if (q->watches != NULL)
-		q->watches->prev = w;
-	else {
+	struct queue_watched *run = run_of(q, run_id);
+
+	if (run != NULL)
+		return run;
+	if (q->watched.n == 0) {
 		q->tell.fn = on_tell;
 		loop_timer_set(q->c.loop, &q->tell,
 		    loop_now_ms(q->c.loop) + QUEUE_TELL_MS);
 	}
-	q->watches = w;
+	run = xcalloc(1, sizeof(*run));
+	run->topic.id = run_id;
+	topics_add(&q->watched, &run->topic);
+	return run;
+}
+
+void
+queue_watch(struct queue *q, struct queue_watch *w, struct uuid run_id,
+    int64_t told)
+{
+	struct queue_watched *run;
+
+	queue_unwatch(w);
+	if (q == NULL || q->stopped)
+		return;
+	run = run_watched(q, run_id);
+	w->q = q;
+	w->run_id = run_id;
+	w->told = told;
+	w->prev = NULL;
+	w->next = run->first;
+	if (run->first != NULL)
+		run->first->prev = w;
+	run->first = w;
 }
 
 void
 queue_unwatch(struct queue_watch *w)
 {
-	if (w->q == NULL)
+	struct queue *q = w->q;
+	struct queue_watched *run;
+
+	if (q == NULL)
 		return;
+	run = run_of(q, w->run_id);
+	if (q->tell_next == w)
+		q->tell_next = w->next;
 	if (w->prev != NULL)
 		w->prev->next = w->next;
 	else
-		w->q->watches = w->next;
+		run->first = w->next;
 	if (w->next != NULL)
 		w->next->prev = w->prev;
 	w->q = NULL;
+	if (run->first == NULL) {
+		topics_remove(&q->watched, &run->topic);
+		free(run);
+	}
 }
 
 /* ---- Gauges -------------------------------------------------------- */

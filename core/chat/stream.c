@@ -18,7 +18,7 @@
  * has been sent and, of each open message, `pos` bytes.
  */
 
-#define PAGE 200
+#define PAGE 500
 
 struct stream {
 	struct pump p;

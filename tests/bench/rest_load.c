@@ -113,13 +113,29 @@ answer_read(struct conn *c)
 }
 
 static void
-turn(int ep, int timeout_ms)
+turn(int ep, int64_t timeout_ns)
 {
+	struct timespec t = { timeout_ns / 1000000000,
+		timeout_ns % 1000000000 };
 	struct epoll_event events[64];
-	int n = epoll_wait(ep, events, 64, timeout_ms);
+	int n = epoll_pwait2(ep, events, 64, &t, NULL);
 
 	for (int i = 0; i < n; i++)
 		answer_read(events[i].data.ptr);
+}
+
+/* One after the other, for those who ask know nothing of each other. */
+static void
+run(int ep, double seconds, double rate)
+{
+	uint64_t now = wsc_now_ns(), end = now + (uint64_t)(seconds * 1e9);
+	uint64_t step = (uint64_t)(1e9 / rate), due = now;
+
+	for (; now < end; now = wsc_now_ns()) {
+		for (; due <= now && request_send(); due += step)
+			continue;
+		turn(ep, due > now ? (int64_t)(due - now) : 1000000);
+	}
 }
 
 static void
@@ -143,17 +159,13 @@ int
 main(int argc, char **argv)
 {
 	int ports[MAX_PORTS], n_ports = 0, ep = epoll_create1(0);
-	unsigned long long sent = 0, before;
-	uint64_t begin, now;
-	double rate, seconds;
+	unsigned long long before;
 
 	if (argc != 5)
 		wsc_fail("usage", "rest_load PORTS SECONDS RATE CONNECTIONS");
 	for (char *p = strtok(argv[1], ","); p != NULL && n_ports < MAX_PORTS;
 	     p = strtok(NULL, ","))
 		ports[n_ports++] = atoi(p);
-	seconds = atof(argv[2]);
-	rate = atof(argv[3]);
 	n_conns = atoi(argv[4]);
 	lines_read();
 	for (int i = 0; i < n_conns; i++)
@@ -161,17 +173,11 @@ main(int argc, char **argv)
 	for (int i = 0; i < n_conns; i++) /* what a connection costs once */
 		request_send();
 	while (n_answers < (unsigned long long)n_conns)
-		turn(ep, 100);
+		turn(ep, 100000000);
 	printf("ready\n");
 	fflush(stdout);
 	before = n_answers;
-	begin = wsc_now_ns();
-	while ((now = wsc_now_ns()) < begin + (uint64_t)(seconds * 1e9)) {
-		while ((double)sent < (double)(now - begin) / 1e9 * rate &&
-		       request_send())
-			sent++;
-		turn(ep, 1);
-	}
+	run(ep, atof(argv[2]), atof(argv[3]));
 	printf("requests %llu\n", n_answers - before);
 	return 0;
 }

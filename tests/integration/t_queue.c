@@ -168,6 +168,49 @@ lessons(void *arg)
 	queue_stop(queue);
 }
 
+static struct queue_watch watches[5];
+static int told[5], n_told;
+
+static void
+on_place(struct queue_watch *w, const struct queue_place *p)
+{
+	int i = (int)(w - watches);
+
+	CU_ASSERT_EQUAL(p->position, i == 4 ? 2 : 1);
+	told[i]++;
+	n_told++;
+	/* The last one of a list is told first: it leaves with the next. */
+	if (i == 3) {
+		queue_unwatch(&watches[3]);
+		queue_unwatch(&watches[2]);
+	}
+}
+
+/* Many watch one run; whoever is told may leave, and take others along. */
+static SUSPENDS void
+watching(void *arg)
+{
+	struct uuid first = job(1, 1, 0, NOW - 9), second;
+
+	(void)arg;
+	memset(told, 0, sizeof(told));
+	n_told = 0;
+	second = job(1, 1, 0, NOW - 8);
+	for (int i = 0; i < 5; i++) {
+		watches[i] = (struct queue_watch){ .fn = on_place };
+		/* The second one knows by now. */
+		queue_watch(queue, &watches[i], i == 4 ? second : first,
+		    i == 1 ? 1 : 100);
+	}
+	while (n_told < 3)
+		MUST(fiber_sleep(10) == FIBER_WOKEN);
+	for (int i = 0; i < 5; i++) {
+		CU_ASSERT_EQUAL(told[i], i == 1 || i == 2 ? 0 : 1);
+		queue_unwatch(&watches[i]);
+	}
+	queue_stop(queue);
+}
+
 static void
 run(SUSPENDS void (*fn)(void *arg), int64_t max_tenant, int64_t max)
 {
@@ -212,6 +255,12 @@ test_lessons(void)
 	run(lessons, 0, 0);
 }
 
+static void
+test_watching(void)
+{
+	run(watching, 0, 0);
+}
+
 int
 main(void)
 {
@@ -220,6 +269,7 @@ main(void)
 		{ "no more than the caps allow", test_caps },
 		{ "who is refused is refused by what is stored", test_guesses },
 		{ "how long runs take", test_lessons },
+		{ "many watch one run", test_watching },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
