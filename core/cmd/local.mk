@@ -29,7 +29,9 @@ libcmd_la_SOURCES = \
 	core/cmd/settings.c core/cmd/settings.h \
 	core/cmd/worker.c
 
-check_PROGRAMS += tests/unit/t_options tests/unit/t_settings
+check_PROGRAMS += tests/unit/t_control tests/unit/t_options tests/unit/t_settings
+tests_unit_t_control_SOURCES = tests/unit/t_control.c
+tests_unit_t_control_LDADD = libcmd.la libloop.la libbase.la $(TEST_LIBS)
 tests_unit_t_options_SOURCES = tests/unit/t_options.c
 tests_unit_t_options_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 tests_unit_t_settings_SOURCES = tests/unit/t_settings.c
