@@ -109,6 +109,12 @@ SUSPENDS enum as_status auth_by_token(struct auth *auth, struct store *store,
 SUSPENDS enum as_status auth_by_cookie(struct auth *auth, struct store *store,
     const char *cookie, struct principal *out, struct error *err);
 
+/*
+ * Is it of the tenant that the installation belongs to?  What is one for all
+ * tenants, such as plugins, is for the admins of that one.
+ */
+bool auth_runs_installation(const struct principal *who);
+
 struct json_object *user_json(const struct user *u);
 struct json_object *session_json(const struct session *s);
 

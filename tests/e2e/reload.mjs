@@ -20,6 +20,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { newThread, scene } from "../support/chat.mjs";
+import { adminOfAnotherTenant } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -205,10 +206,23 @@ test("a plugin that cannot be unmapped, up to the cap", async () => {
 	assert.equal((await reload("auth_local", other.token)).status, 403);
 	assert.equal((await api(server, "GET", "/api/admin/plugins",
 		{ token: other.token })).status, 403);
+	// An admin, but of a tenant that the installation does not belong to.
+	const guest = await adminOfAnotherTenant(server, await signUp(server));
+	for (const [method, path] of [["GET", "/api/admin/plugins"],
+		["POST", "/api/admin/plugins/auth_local/reload"]]) {
+		const { status, body } = await api(server, method, path,
+			{ token: guest });
+		assert.equal(status, 403);
+		assert.match(body.detail, /administrators of the installation/);
+	}
+	assert.equal((await api(server, "GET", "/api/operator/items",
+		{ token: guest })).status, 200);
 	const list = (await api(server, "GET", "/api/admin/plugins",
 		{ token: admin.token })).body.items;
 	const auth = list.find((p) => p.name === "auth_local");
 	assert.equal(auth.generation, 4);
+	assert.equal(auth.isolation, "none");
+	assert.equal(auth.held_by, null);
 	assert.equal(auth.generations_in_memory, 4);
 	assert.ok(auth.calls >= 2 && auth.memory_bytes > 0);
 	assert.match(auth.error, /plugins\.generations/);
