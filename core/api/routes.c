@@ -237,6 +237,10 @@ const struct route api_routes[] = {
 	    .summary = "The bytes of a file, or with Range a part of them.",
 	    .role = ROUTE_USER, .flags = ROUTE_BYTES,
 	    .errors = "NOT_FOUND" },
+	{ .method = "DELETE", .path = "/api/files/{id:uuid}",
+	    .fn = file_delete, .name = "file_delete", .tag = "files",
+	    .summary = "Delete a file, uploaded or written by a tool.",
+	    .role = ROUTE_USER, .status = 204, .errors = "NOT_FOUND" },
 
 	/* ---- Runs */
 	{ .method = "GET", .path = "/api/runs", .fn = runs_list,

@@ -12,6 +12,7 @@ import net from "node:net";
 import { after, before, test } from "node:test";
 
 import { messages, newThread, scene } from "../support/chat.mjs";
+import { id, rows } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { start as startModel } from "../support/stub_model.mjs";
 import { connect } from "../support/ws.mjs";
@@ -30,6 +31,7 @@ before(async () => {
 		"plugins.llm_openai.enabled=true",
 		"plugins.llm_openai.default_model=stub",
 		"models.default=openai/stub",
+		"files.max_user=4M",
 		"plugins.toolkit_services.programs.cat=/bin/cat",
 		"plugins.toolkit_services.programs.sh=/bin/sh",
 		`plugins.toolkit_services.allow=["127.0.0.1:${echo.address().port}"]`,
@@ -169,4 +171,33 @@ test("files are of their thread and person, and of what succeeds", async () => {
 	const [answer] = await once(request, "response");
 	assert.equal(answer.statusCode, 413);
 	request.destroy();
+});
+
+test("a person's files have a limit, whoever is first, and may be deleted", async () => {
+	const mine = await scene(server, {});
+	const second = await newThread(server, mine.person, mine.agent.id);
+	const half = "x".repeat(512 * 1024);
+	const send = (thread, name) => upload(thread, `?name=${name}`, half, {},
+		mine.token);
+	const all = await Promise.all(Array.from({ length: 12 }, (_, n) =>
+		send(n % 2 ? mine.thread : second, `f${n}`)));
+	const kept = all.filter((a) => a.status === 201).map((a) => a.body);
+	const refused = all.filter((a) => a.status !== 201);
+	assert.equal(kept.length, 8);
+	for (const { status, body } of refused) {
+		assert.equal(status, 413);
+		assert.match(body.detail, /at most 4 MiB \(files\.max_user\)/);
+	}
+
+	const remove = (id, token) => api(server, "DELETE", `/api/files/${id}`,
+		{ token });
+	const stranger = await signUp(server);
+	assert.equal((await remove(kept[0].id, stranger.token)).status, 404);
+	assert.equal((await remove(kept[0].id, mine.token)).status, 204);
+	assert.equal((await remove(kept[0].id, mine.token)).status, 404);
+	assert.equal((await download(kept[0].id, {}, mine.token)).status, 404);
+	assert.equal(rows(server, "SELECT count(*) AS n FROM file_pieces WHERE " +
+		`file_id = ${id(server, kept[0].id)}`)[0].n, 0);
+	assert.equal((await send(second, "again")).status, 201);
+	assert.equal((await send(second, "more")).status, 413);
 });
