@@ -201,3 +201,26 @@ test("a person's files have a limit, whoever is first, and may be deleted", asyn
 	assert.equal((await send(second, "again")).status, 201);
 	assert.equal((await send(second, "more")).status, 413);
 });
+
+test("a result that is too long becomes a file", async () => {
+	const mine = await enter();
+	const { run_id, result } = await play(mine, [{ op: "query",
+		sql: "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n" +
+			" WHERE i < 6000) SELECT i, 'sixty characters of nothing, so that" +
+			" rows add up to something' AS s FROM n" }]);
+	assert.ok(result.length < 256 * 1024 && result.length > 128 * 1024);
+	assert.ok(result.startsWith('[{"rows":[{"i":1,"s":'), result.slice(0, 80));
+	assert.ok(result.endsWith('],"st":0}]'), result.slice(-80));
+	const [file] = await files(mine);
+	const [note] = result.match(/\n\[\d+ of \d+ bytes are left out here; .*\]\n/);
+	assert.ok(note.includes(` of ${file.length} bytes`), note);
+	assert.ok(note.includes(`${file.name} of this thread, ${file.id}]`), note);
+	assert.equal(file.name, "services_play.json");
+	assert.equal(file.run_id, run_id);
+	assert.equal(file.tool_call_id, "call_1");
+	const [{ rows }] = await (await download(file.id)).json();
+	assert.equal(rows.length, 6000);
+	assert.equal(rows[5999].i, 6000);
+	const { status, stdout, stderr } = server.command("replay", run_id);
+	assert.equal(status, 0, stdout + stderr);
+});
