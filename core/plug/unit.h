@@ -35,6 +35,7 @@ struct histogram;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
+	struct plug_file *list; /* every one that is mapped, for the debugger */
 	void *handle;
 	int64_t memory; /* bytes that it takes where it is mapped */
 	char *path;
