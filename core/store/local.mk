@@ -8,6 +8,7 @@ libstore_la_SOURCES = \
 	core/store/guest_memory.c \
 	core/store/kv.c core/store/kv.h \
 	core/store/migrate.c \
+	core/store/row_page.c core/store/row_page.h \
 	core/store/store.c core/store/store.h core/store/store_priv.h \
 	core/store/store_args.c core/store/store_error.c \
 	core/store/store_rows.c \
