@@ -174,6 +174,13 @@ for (const isolation of ["none", "process"])
 				l[p].generations_draining === 0), "drained");
 			return { kb: rss(server), files: files(server) };
 		};
+		const { held_by } = (await plugins(server))[PLUGINS[0]];
+		const shown = server.command("plugin", "list").stdout;
+		if (isolation === "process") {
+			assert.deepEqual(held_by.slice(0, 2), ["system_calls", "limits"]);
+			assert.ok(shown.includes(`process (${held_by.join(", ")})`), shown);
+		} else
+			assert.equal(held_by, null);
 		const before = await many(WARM_UP);
 		const after = await many(WEIGHED);
 		t.diagnostic(`VmRSS ${before.kb} kB, after ${WEIGHED} reloads ` +
