@@ -6,6 +6,7 @@
     fibers                  every fiber that has not ended, all loops
     fiber-bt N [ARG ...]    backtrace of fiber N, with the arguments of "bt"
     fiber-bt all [ARG ...]  of all
+    plugin-symbols          of the plugins that are mapped; the others do it, too
 
 A parked fiber has no thread, so gdb does not know its stack.  For the time of
 one backtrace an unwinder pretends that the innermost frame was called from
@@ -38,6 +39,20 @@ def fibers():
     found = [f for loop in chain(loops, 'list')
              for f in chain(loop['all'], 'all') if int(f['state']) != IDLE]
     return list(enumerate(reversed(found)))
+
+
+LOADED = set()
+
+
+def plugin_symbols():
+    """A plugin is mapped from a copy without a name: read the file itself."""
+    first = gdb.lookup_static_symbol('mapped')
+    maps = gdb.lookup_type('struct link_map').pointer()
+    for f in chain(first.value(), 'list') if first else ():
+        path, base = f['path'].string(), int(f['handle'].cast(maps)['l_addr'])
+        if (path, base) not in LOADED:
+            LOADED.add((path, base))
+            gdb.execute(f'add-symbol-file {path} -o {base:#x}', to_string=True)
 
 
 def registers(fiber):
@@ -91,8 +106,12 @@ gdb.unwinder.register_unwinder(None, UNWINDER, True)
 
 
 def describe(number, fiber):
-    state = STATES[int(fiber['state'])]
-    return f"{number:4} {state:8} {fiber['name'].string()}"
+    state, until = int(fiber['state']), int(fiber['wait_until'])
+    text = f"{number:4} {STATES[state]:8} {fiber['name'].string():28}"
+    if state == PARKED and until:
+        left = max(0, until - int(fiber['loop']['now_ms']))
+        text += f' {left / 1000:.1f} s at most'
+    return text.rstrip()
 
 
 class Fibers(gdb.Command):
@@ -102,6 +121,7 @@ class Fibers(gdb.Command):
         super().__init__('fibers', gdb.COMMAND_STACK)
 
     def invoke(self, arg, from_tty):
+        plugin_symbols()
         for number, fiber in fibers():
             print(describe(number, fiber))
 
@@ -113,6 +133,7 @@ class FiberBacktrace(gdb.Command):
         super().__init__('fiber-bt', gdb.COMMAND_STACK)
 
     def invoke(self, arg, from_tty):
+        plugin_symbols()
         args = arg.split() or ['all']
         for number, fiber in fibers():
             if args[0] not in ('all', str(number)):
@@ -124,5 +145,16 @@ class FiberBacktrace(gdb.Command):
                 UNWINDER.backtrace(fiber, ' '.join(args[1:]))
 
 
+class PluginSymbols(gdb.Command):
+    """plugin-symbols: read those of the plugins that are mapped."""
+
+    def __init__(self):
+        super().__init__('plugin-symbols', gdb.COMMAND_FILES)
+
+    def invoke(self, arg, from_tty):
+        plugin_symbols()
+
+
 Fibers()
 FiberBacktrace()
+PluginSymbols()

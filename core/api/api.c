@@ -126,8 +126,12 @@ api_authenticate(struct http_req *req, struct error *err)
 	else
 		st = error_set(err, ERR_AUTH_REQUIRED,
 		    "log in, or send an access token");
-	if (st == AS_OK && route->role == ROUTE_ADMIN && who->role < ROLE_ADMIN)
+	if (st == AS_OK && route->role >= ROUTE_ADMIN && who->role < ROLE_ADMIN)
 		st = error_set(err, ERR_FORBIDDEN, "only for administrators");
+	else if (st == AS_OK && route->role == ROUTE_INSTALLATION &&
+		 !auth_runs_installation(who))
+		st = error_set(err, ERR_FORBIDDEN,
+		    "only for administrators of the installation");
 	if (st == AS_OK)
 		http_set_principal(req, who);
 	return st;

@@ -19,7 +19,8 @@ scope_of(struct http_req *req)
 	const struct principal *who = api_who(req);
 
 	return (struct file_scope){ .tenant_id = who->tenant_id,
-		.user_id = who->user_id };
+		.user_id = who->user_id,
+		.user_max = app_of(req)->settings->files.max_user };
 }
 
 /* NOT_FOUND: it is not mine. */
@@ -101,6 +102,19 @@ thread_file_upload(struct http_req *req)
 	http_reply_json(req, 201, file);
 }
 
+void
+file_delete(struct http_req *req)
+{
+	struct file_scope scope = scope_of(req);
+	struct error err = { 0 };
+
+	if (file_remove(app_of(req)->store, &scope, http_param_uuid(req, "id"),
+		&err) == AS_OK)
+		http_reply_json(req, 204, NULL);
+	else
+		api_fail(req, &err);
+}
+
 /* ---- Down ---------------------------------------------------------- */
 
 /* One range of bytes; what is none is as if nothing had been asked. */
@@ -125,9 +139,23 @@ range_of(struct http_req *req, int64_t length, int64_t *from, int64_t *to)
 	return true;
 }
 
+/* No bytes: it has been deleted meanwhile, or that is our mistake. */
 SUSPENDS static enum as_status
-bytes_read(struct store *store, struct uuid id, int64_t from, int64_t to,
-    struct buf *b, struct error *err)
+bytes_missing(struct store *store, const struct file_scope *scope,
+    struct uuid id, struct error *err)
+{
+	struct json_object *file = NULL;
+	enum as_status st = file_stat(store, scope, id, &file, err);
+
+	json_object_put(file);
+	return st != AS_OK ? st
+			   : error_set(err, ERR_INTERNAL,
+				 "a file without all of its bytes");
+}
+
+SUSPENDS static enum as_status
+bytes_read(struct store *store, const struct file_scope *scope, struct uuid id,
+    int64_t from, int64_t to, struct buf *b, struct error *err)
 {
 	enum as_status st = AS_OK;
 	char *piece;
@@ -137,8 +165,7 @@ bytes_read(struct store *store, struct uuid id, int64_t from, int64_t to,
 		st = file_read(store, id, from, (size_t)(to - from), &piece, &n,
 		    err);
 		if (st == AS_OK && n == 0)
-			st = error_set(err, ERR_INTERNAL,
-			    "a file without all of its bytes");
+			st = bytes_missing(store, scope, id, err);
 		if (st == AS_OK)
 			buf_add(b, piece, n);
 		free(piece);
@@ -176,7 +203,7 @@ file_download(struct http_req *req)
 	if (st == AS_OK) {
 		length = jget_int(file, "length", 0);
 		is_part = range_of(req, length, &from, &to);
-		st = bytes_read(store, id, from, to, &b, &err);
+		st = bytes_read(store, &scope, id, from, to, &b, &err);
 	}
 	if (st != AS_OK) {
 		api_fail(req, &err);

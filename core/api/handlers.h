@@ -92,6 +92,7 @@ SUSPENDS void ws_ticket_post(struct http_req *req);
 SUSPENDS void thread_files_list(struct http_req *req);
 SUSPENDS void thread_file_upload(struct http_req *req);
 SUSPENDS void file_download(struct http_req *req);
+SUSPENDS void file_delete(struct http_req *req);
 
 /* hooks_api.c */
 SUSPENDS void webhooks_list(struct http_req *req);

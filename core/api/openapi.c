@@ -241,7 +241,7 @@ codes_of(const struct route *r, struct codes *c)
 	}
 	if (r->role != ROUTE_OPEN && !is_method(r, "GET"))
 		codes_add(c, ERR_ORIGIN_FORBIDDEN);
-	if (r->role == ROUTE_ADMIN)
+	if (r->role >= ROUTE_ADMIN)
 		codes_add(c, ERR_FORBIDDEN);
 	codes_add_names(c, r->errors);
 	if (r->flags & ROUTE_IDEMPOTENT) {

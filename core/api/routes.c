@@ -245,6 +245,10 @@ const struct route api_routes[] = {
 	    .summary = "The bytes of a file, or with Range a part of them.",
 	    .role = ROUTE_USER, .flags = ROUTE_BYTES,
 	    .errors = "NOT_FOUND" },
+	{ .method = "DELETE", .path = "/api/files/{id:uuid}",
+	    .fn = file_delete, .name = "file_delete", .tag = "files",
+	    .summary = "Delete a file, uploaded or written by a tool.",
+	    .role = ROUTE_USER, .status = 204, .errors = "NOT_FOUND" },
 
 	/* ---- Runs */
 	{ .method = "GET", .path = "/api/runs", .fn = runs_list,
@@ -342,12 +346,12 @@ const struct route api_routes[] = {
 	{ .method = "GET", .path = "/api/admin/plugins",
 	    .fn = plugins_list, .name = "admin_plugins", .tag = "operator",
 	    .summary = "The plugins of this process: generation, state, calls, latency and memory.",
-	    .role = ROUTE_ADMIN, .out = "PluginPage" },
+	    .role = ROUTE_INSTALLATION, .out = "PluginPage" },
 	{ .method = "POST", .path = "/api/admin/plugins/{name}/reload",
 	    .fn = plugin_reload_post, .name = "admin_plugin_reload",
 	    .tag = "operator",
 	    .summary = "Put a new generation of a plugin in place; a bad one changes nothing.",
-	    .role = ROUTE_ADMIN, .out = "PluginReload",
+	    .role = ROUTE_INSTALLATION, .out = "PluginReload",
 	    .errors = "NOT_FOUND CONFLICT UNAVAILABLE" },
 
 	/* ---- Webhooks.  No Idempotency-Key where the answer has a secret. */

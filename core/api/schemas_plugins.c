@@ -11,7 +11,7 @@ const struct schema_row api_schemas_plugins[] = {
 	"type": "object",
 	"required": ["name", "plugin", "kinds", "version", "summary", "file",
 	    "state", "generation", "error", "grants", "declared", "effects",
-	    "isolation", "pid", "calls", "errors", "open", "latency_us", "generations_draining", "generations_in_memory",
+	    "isolation", "held_by", "pid", "calls", "errors", "open", "latency_us", "generations_draining", "generations_in_memory",
 	    "memory_bytes"],
 	"properties": {
 		"name": { "type": "string", "description":
@@ -35,6 +35,9 @@ const struct schema_row api_schemas_plugins[] = {
 		    ["none", "repeat", "keyed", "verified", "once"] },
 		    "description": "Classes its tools may have; null: all." },
 		"isolation": { "enum": ["none", "process", null] },
+		"held_by": { "type": ["array", "null"], "items": { "enum":
+		    ["system_calls", "limits", "files", "user"] },
+		    "description": "What holds its process; null: it has none." },
 		"pid": { "type": ["integer", "null"], "description":
 		    "Of the process that it has of its own." },
 		"calls": { "type": "integer" },

@@ -24,6 +24,12 @@
 const struct uuid auth_tenant = { { 0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0,
     0, 0, 1 } };
 
+bool
+auth_runs_installation(const struct principal *who)
+{
+	return uuid_equal(who->tenant_id, auth_tenant);
+}
+
 SQL(first_exists, "SELECT 1 FROM node_settings WHERE key = 'first_account'");
 SQL(first_claim,
     "INSERT INTO node_settings (key, value) VALUES ('first_account', $1)"

@@ -130,6 +130,12 @@ SUSPENDS enum as_status auth_by_ticket(struct store *store, const char *ticket,
     struct uuid thread_id, const char *origin, struct principal *out,
     struct error *err);
 
+/*
+ * Is it of the tenant that the installation belongs to?  What is one for all
+ * tenants, such as plugins, is for the admins of that one.
+ */
+bool auth_runs_installation(const struct principal *who);
+
 struct json_object *user_json(const struct user *u);
 struct json_object *session_json(const struct session *s);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -186,11 +187,20 @@ on_accept(int fd, int what, void *arg)
 
 /* ---- The socket ---------------------------------------------------- */
 
+/*
+ * Two that start at once would each find nobody there and take the other's
+ * name away: so one after another.  A file system without such locks leaves
+ * that, and only that.
+ */
 static enum as_status
 socket_open(struct control *c, struct error *err)
 {
+	enum as_status st = AS_OK;
 	struct sockaddr_un to;
 	int probe;
+
+	while (flock(c->folder, LOCK_EX) != 0 && errno == EINTR)
+		continue;
 
 	snprintf(c->name, sizeof(c->name), CONTROL_FIRST);
 	if ((probe = control_connect(c->folder, c->name)) >= 0) {
@@ -204,9 +214,10 @@ socket_open(struct control *c, struct error *err)
 	if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
 	    fchmodat(c->folder, c->name, 0600, 0) != 0 ||
 	    listen(c->fd, CLIENTS_MAX) != 0)
-		return error_set(err, ERR_INTERNAL, "%s: %s", c->name,
+		st = error_set(err, ERR_INTERNAL, "%s: %s", c->name,
 		    strerror(errno));
-	return AS_OK;
+	flock(c->folder, LOCK_UN);
+	return st;
 }
 
 enum as_status

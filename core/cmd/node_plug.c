@@ -119,6 +119,7 @@ node_plugins_load(struct node *n)
 		.kv_put = service_kv_put,
 		.db = service_db,
 		.store = service_store,
+		.files_max_user = n->p.settings->files.max_user,
 	};
 	const char **dirs = settings_plugin_dirs(n->p.settings);
 	bool ok;

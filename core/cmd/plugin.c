@@ -229,6 +229,7 @@ file_of(struct conf *conf, const char *const *dirs, const char *name)
 
 struct description {
 	const char *path;
+	struct plug_services services;
 	bool ok;
 };
 
@@ -240,7 +241,7 @@ describe_fiber(void *arg)
 	struct json_object *o = NULL;
 	struct error err = { 0 };
 
-	d->ok = plug_describe_file(d->path, &o, &err) == AS_OK;
+	d->ok = plug_describe_file(d->path, &d->services, &o, &err) == AS_OK;
 	if (d->ok)
 		print_description(o);
 	else
@@ -251,7 +252,8 @@ describe_fiber(void *arg)
 }
 
 static int
-describe(struct conf *conf, const char *const *dirs, const char *name)
+describe(const struct settings *settings, struct conf *conf,
+    const char *const *dirs, const char *name)
 {
 	char *path = file_of(conf, dirs, name);
 	struct description d = { .path = path };
@@ -264,6 +266,7 @@ describe(struct conf *conf, const char *const *dirs, const char *name)
 		fprintf(stderr, "\n");
 		return EXIT_FAILURE;
 	}
+	isolation_settings(settings, &d.services);
 	loop = loop_new();
 	fiber_spawn(loop, "describe", describe_fiber, &d);
 	loop_run(loop);
@@ -339,7 +342,7 @@ cmd_plugin(int argc, char **argv)
 	else if (strcmp(verb, "reload") == 0 && options.n_args <= 2)
 		rc = plugin_reload(&settings, options.args[1]);
 	else if (strcmp(verb, "describe") == 0 && options.n_args == 2)
-		rc = describe(conf, dirs, options.args[1]);
+		rc = describe(&settings, conf, dirs, options.args[1]);
 	else if (strcmp(verb, "new") == 0 && options.n_args >= 3 &&
 		 options.n_args <= 4)
 		rc = plugin_new(options.args[1], options.args[2],

@@ -63,12 +63,31 @@ number(struct json_object *o, const char *key)
 	return json_object_get_double(jget(o, key));
 }
 
+/* "process (system_calls, limits, files, user)" */
+static const char *
+isolation_text(struct json_object *o, char *out, size_t size)
+{
+	struct json_object *held = jget(o, "held_by");
+	size_t i, len;
+
+	len = (size_t)snprintf(out, size, "%s", jget_str(o, "isolation", ""));
+	for (i = 0;
+	     held != NULL && i < json_object_array_length(held) && len < size;
+	     i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s",
+		    i == 0 ? " (" : ", ",
+		    json_object_get_string(json_object_array_get_idx(held, i)));
+	if (i > 0 && len < size)
+		snprintf(out + len, size - len, ")");
+	return out;
+}
+
 static void
 print_plugin(struct json_object *o)
 {
 	struct json_object *latency = jget(o, "latency_us");
 	const char *why = jget_str(o, "error", NULL);
-	char mean[24], p99[24], memory[24];
+	char mean[24], p99[24], memory[24], held[96];
 
 	printf("%-22s %-9s %3lld %-9s %8lld %7lld %7s %7s %4lld %6lld %7s  "
 	       "%s\n",
@@ -81,7 +100,7 @@ print_plugin(struct json_object *o)
 	    (long long)jget_int(o, "open", 0),
 	    (long long)jget_int(o, "generations_in_memory", 0),
 	    size_text(jget_int(o, "memory_bytes", 0), memory, sizeof(memory)),
-	    why != NULL ? why : jget_str(o, "isolation", ""));
+	    why != NULL ? why : isolation_text(o, held, sizeof(held)));
 }
 
 static void
@@ -94,9 +113,9 @@ on_list(void *arg, pid_t pid, struct json_object *answer,
 	if (list == NULL)
 		return;
 	printf("process %d\n", (int)pid);
-	printf("%-22s %-9s %3s %-9s %8s %7s %7s %7s %4s %6s %7s\n", "NAME",
+	printf("%-22s %-9s %3s %-9s %8s %7s %7s %7s %4s %6s %7s  %s\n", "NAME",
 	    "VERSION", "GEN", "STATE", "CALLS", "ERRORS", "MEAN", "P99", "OPEN",
-	    "IN-MEM", "MEMORY");
+	    "IN-MEM", "MEMORY", "ISOLATION");
 	for (i = 0; i < n; i++)
 		print_plugin(json_object_array_get_idx(list, i));
 }

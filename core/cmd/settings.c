@@ -192,7 +192,9 @@ static const struct as_field run_fields[] = {
 	AS_INT(struct run_settings, subagent_depth, 3, 0, 5, 0,
 	    "How deep subagents may begin subagents; 0: no subagents."),
 	AS_SIZE(struct run_settings, max_output, 256 << 10, 1 << 10, 64 << 20,
-	    0, "Largest result of a tool; what is longer is cut."),
+	    0,
+	    "Largest result of a tool; what is longer becomes a file of the "
+	    "thread, and the model reads its beginning and its end."),
 	AS_INT(struct run_settings, compact_percent, 75, 0, 95, 0,
 	    "How much of its window a model may be told before the older part "
 	    "is summarised; 0: never."),
@@ -308,6 +310,13 @@ static const struct as_field log_fields[] = {
 	AS_END
 };
 
+static const struct as_field file_fields[] = {
+	AS_SIZE(struct file_settings, max_user, 1073741824, 1048576,
+	    1099511627776, 0,
+	    "Bytes that the files of all threads of a person may have."),
+	AS_END
+};
+
 static const struct as_field plugin_fields[] = {
 	AS_LIST(struct plugin_settings, dirs, 0, 32, 0,
 	    "Folders searched for plugins before the installed one."),
@@ -344,6 +353,7 @@ static const struct settings_section sections[] = {
 	{ "schedules", schedule_fields, offsetof(struct settings, schedules) },
 	{ "webhooks", webhook_fields, offsetof(struct settings, webhooks) },
 	{ "inbox", inbox_fields, offsetof(struct settings, inbox) },
+	{ "files", file_fields, offsetof(struct settings, files) },
 	{ "log", log_fields, offsetof(struct settings, log) },
 	{ "plugins", plugin_fields, offsetof(struct settings, plugin) },
 	/* Last: by then the names of all sections are known. */

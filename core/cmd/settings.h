@@ -124,6 +124,10 @@ struct log_settings {
 	const char *level;
 };
 
+struct file_settings {
+	int64_t max_user; /* bytes of all files of a person */
+};
+
 struct plugin_settings { /* plugins.dirs; the groups there are plugins */
 	struct as_list dirs; /* searched before the installed folder */
 	/* Of those with isolation. */
@@ -146,6 +150,7 @@ struct settings {
 	struct schedule_settings schedules;
 	struct webhook_settings webhooks;
 	struct inbox_settings inbox;
+	struct file_settings files;
 	struct log_settings log;
 	struct plugin_settings plugin;
 	struct conf *conf;

@@ -43,6 +43,7 @@ struct kit_op {
 	struct msg op;
 	struct json_object *value; /* behind op.value */
 	struct json_object *expect; /* borrowed, or NULL */
+	struct json_object *answers; /* of people, by key; the same */
 	struct schema *result; /* of a tool, or NULL */
 	uint32_t n_texts;
 	/* Not of msg.h: called on the plugin's side, through start. */
@@ -77,7 +78,20 @@ struct wrong {
 	enum as_status want;
 };
 
+/* What becomes of a service that is no HTTP. */
+enum fault {
+	FAULT_NONE,
+	FAULT_GONE, /* it is not available */
+	FAULT_CODE, /* the program ends with 1 and some words */
+	FAULT_KILLED, /* it is killed half way */
+	FAULT_EARLY /* the peer of a stream ends it half way */
+};
+
+struct guest_memory;
+struct kit_file;
+struct kit_program;
 struct kit_stream;
+struct kit_tcp;
 
 struct world {
 	struct kit *kit;
@@ -89,12 +103,23 @@ struct world {
 	unsigned after; /* services asked for when it was over */
 	const struct wrong *wrong;
 	unsigned wrong_at, requests;
+	enum fault fault;
+	unsigned fault_at; /* of those of its kind, from 1 */
+	unsigned services, programs_run, tcps_open; /* so far */
 	unsigned alloc_at, allocs;
 	uint64_t random;
 	int64_t deadline;
 	unsigned unscripted;
 	struct kit_stream *streams;
+	struct kit_program *programs;
+	struct kit_tcp *tcps;
 	int64_t last_stream;
+	struct kit_file *files; /* that it writes */
+	struct json_object *kept, *answers;
+	unsigned asked; /* questions so far */
+	unsigned park_at; /* the question that nobody answers yet, from 1 */
+	bool parked;
+	bool ignores; /* whoever is asked */
 	struct said said;
 };
 
@@ -107,6 +132,8 @@ struct kit {
 	struct json_object *script;
 	struct json_object *options; /* that the script gave */
 	struct json_object *kv;
+	struct guest_memory *db; /* NULL: nobody has used it */
+	struct kit_file *files; /* of the thread */
 	struct kit_op *ops;
 	size_t n_ops;
 	const char *label; /* what is being done, for findings */
@@ -144,6 +171,36 @@ bool world_point(struct world *w, bool wait);
 enum as_status world_over(const struct world *w);
 void world_serve(struct world *w, const struct msg *m, struct answer *out);
 void world_streams_free(struct world *w);
+void __attribute__((format(printf, 3, 4)))
+answer_fail(struct answer *out, enum as_status st, const char *fmt, ...);
+/* May it use this?  False: *out says no, and it is a finding. */
+bool world_grants(struct world *w, const char *word, struct answer *out);
+bool world_reaches(struct world *w, const char *host, struct answer *out);
+/* The first entry of a list of the script whose member fits the text. */
+struct json_object *scripted(struct world *w, const char *list,
+    const char *member, const char *text);
+
+/* ---- serve_host.c, serve_file.c, serve_program.c, serve_stream.c ---- */
+
+void world_serve_host(struct world *w, const struct msg *m, struct answer *out);
+void host_setup(struct kit *k); /* what the script says of secrets */
+/* Of the tables; back: as it was at the mark. */
+void tables_mark(struct kit *k);
+void tables_back(struct kit *k, bool were_there);
+
+void world_serve_file(struct world *w, const struct msg *m, struct answer *out);
+void files_setup(struct kit *k);
+void files_free(struct kit_file **list);
+/* What that file has, as text; NULL: there is none. */
+const char *file_text(const struct kit_file *list, const char *name);
+
+void world_serve_program(struct world *w, const struct msg *m,
+    struct answer *out);
+void world_programs_free(struct world *w);
+void world_serve_stream(struct world *w, const struct msg *m,
+    struct answer *out);
+void world_tcps_free(struct world *w);
+
 void said_take(struct world *w, const struct msg *m);
 bool secret_is_in(struct kit *k, const char *text);
 
@@ -167,6 +224,11 @@ void judge_legal(struct world *w, enum as_status st,
 void judge_expect(struct world *w, enum as_status st,
     struct json_object *failure);
 void judge_hits(struct world *w);
+
+/* ---- trouble.c ----------------------------------------------------- */
+
+/* name: "calls", "cancel", "deadline", "errors", "memory" or "leak". */
+void trouble_run(struct kit *k, const char *name, const struct kit_op *op);
 
 /* ---- probe.c ------------------------------------------------------- */
 

@@ -17,6 +17,17 @@ judge_legal(struct world *w, enum as_status st, struct json_object *failure)
 {
 	const char *message = jget_str(failure, "message", "");
 
+	if (st == AS_PARKED && !w->parked)
+		finding(w->kit, RULE_ask,
+		    "it returned AS_PARKED and has asked nothing");
+	else if (w->parked && st != AS_PARKED)
+		finding(w->kit, RULE_ask,
+		    "it asked, nobody has answered, and it returned %s",
+		    status_name(st));
+	else if (w->parked && w->after > 0)
+		finding(w->kit, RULE_ask,
+		    "it asked, nobody has answered, and it went on %u times",
+		    w->after);
 	if (st == AS_INTERNAL)
 		finding(w->kit, RULE_status, "it returned AS_INTERNAL%s%s",
 		    *message != '\0' ? ": " : "", message);
@@ -173,6 +184,25 @@ expect_status(struct world *w, enum as_status st, struct json_object *failure)
 		    "its message is \"%s\", without \"%s\"", said, message);
 }
 
+static void
+expect_files(struct world *w)
+{
+	struct json_object *files = jget(w->op->expect, "files");
+	const char *got;
+
+	if (!json_object_is_type(files, json_type_object))
+		return;
+	json_object_object_foreach(files, name, want)
+	{
+		got = file_text(w->files, name);
+		if (got == NULL)
+			finding(w->kit, RULE_expect, "it wrote no file %s",
+			    name);
+		else
+			expect_text(w, name, json_object_get_string(want), got);
+	}
+}
+
 void
 judge_expect(struct world *w, enum as_status st, struct json_object *failure)
 {
@@ -188,6 +218,7 @@ judge_expect(struct world *w, enum as_status st, struct json_object *failure)
 	if (result != NULL && !json_object_equal(result, s->reply))
 		finding(w->kit, RULE_expect, "it replies %.200s, not %.200s",
 		    json_text(s->reply), json_text(result));
+	expect_files(w);
 	expect_text(w, "the answer", jget_str(expect, "text", NULL),
 	    s->text.data);
 	expect_text(w, "the end", jget_str(expect, "end", NULL),

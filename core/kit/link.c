@@ -67,6 +67,7 @@ world_point(struct world *w, bool wait)
 
 	w->points++;
 	w->waits += wait;
+	w->after += w->parked;
 	if (w->waits > WAITS_MAX) {
 		finding(w->kit, RULE_hang, "it waited %u times and went on",
 		    WAITS_MAX);
@@ -186,7 +187,9 @@ world_run(struct world *w, struct json_object **failure)
 			       "b7ad6b7169203331-01" };
 	struct kit *k = w->kit;
 	struct as_plugin *about = &k->unit->file->about;
+	struct msg op = w->op->op;
 	enum as_status st;
+	char *kept = NULL;
 
 	k->label = w->op->label;
 	info.plugin = k->unit->name;
@@ -195,9 +198,16 @@ world_run(struct world *w, struct json_object **failure)
 	w->said.vectors = xcalloc(w->op->n_texts + 1, sizeof(bool));
 	if (w->op->direct != NULL)
 		about->start = direct;
-	st = call_run(k->unit, &w->op->op, &info, &kit_link, w, failure);
+	if (w->kept != NULL) {
+		op.bytes = kept = xstrdup(json_text(w->kept));
+		op.len = strlen(kept);
+	}
+	st = call_run(k->unit, &op, &info, &kit_link, w, failure);
 	about->start = k->start;
+	free(kept);
 	world_streams_free(w);
+	world_programs_free(w);
+	world_tcps_free(w);
 	if (*failure != NULL && secret_is_in(k, json_text(*failure)))
 		finding(k, RULE_secret, "its failure has a secret in it");
 	return st;
@@ -218,4 +228,8 @@ world_clear(struct world *w)
 	free(s->redirect);
 	free(s->vectors);
 	memset(s, 0, sizeof(*s));
+	files_free(&w->files);
+	json_object_put(w->kept);
+	json_object_put(w->answers);
+	w->kept = w->answers = NULL;
 }

@@ -18,7 +18,10 @@ libkit_la_SOURCES = \
 	core/kit/sample.c \
 	core/kit/script.c core/kit/script.h \
 	core/kit/serve.c \
+	core/kit/serve_file.c core/kit/serve_host.c \
+	core/kit/serve_program.c core/kit/serve_stream.c \
 	core/kit/setup.c \
+	core/kit/trouble.c \
 	core/kit/vectors.c
 
 TESTS += tests/integration/kit_broken.py tests/integration/kit_bundled.sh

@@ -74,6 +74,7 @@ tool_op(struct kit *k, const struct tool *t, size_t i,
 	    verify ? "verify" : "tool", t->about->name, i + 1);
 	op->op.name = t->about->name;
 	op->expect = jget(entry, "expect");
+	op->answers = jget(entry, "answers");
 	op_value(op, args != NULL ? json_object_get(args)
 				  : sample_of(t->info.input_schema));
 	if (t->about->result_schema != NULL &&

@@ -12,6 +12,13 @@
  * is noted as it comes.
  */
 
+static bool
+is_secret_in(const char *secret, const char *text)
+{
+	return secret != NULL && strlen(secret) >= 4 &&
+	       strstr(text, secret) != NULL;
+}
+
 bool
 secret_is_in(struct kit *k, const char *text)
 {
@@ -20,14 +27,16 @@ secret_is_in(struct kit *k, const char *text)
 	struct as_field f;
 	const char *value;
 
+	for (i = 0; text != NULL && i < k->unit->n_secrets; i++)
+		if (is_secret_in(k->unit->secrets[i].value, text))
+			return true;
 	for (i = 0; i < n && k->unit->conf != NULL && text != NULL; i++) {
 		f = field_at(about->options, about->field_size, i);
 		if (f.type != AS_FIELD_SECRET)
 			continue;
 		memcpy(&value, (const char *)k->unit->conf + f.offset,
 		    sizeof(value));
-		if (value != NULL && strlen(value) >= 4 &&
-		    strstr(text, value) != NULL)
+		if (is_secret_in(value, text))
 			return true;
 	}
 	return false;

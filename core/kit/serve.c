@@ -8,11 +8,12 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/kit/impl.h"
+#include "core/plug/grant.h"
 #include "core/plug/origin.h"
 
 /*
  * The services of the kit: servers that answer as check.json says, or as the
- * trouble of the day wants it, and notes in memory.
+ * trouble of the day wants it, and notes in memory; others have a file each.
  */
 
 #define PIECE 512 /* bytes of a body that a read gives */
@@ -25,8 +26,8 @@ struct kit_stream {
 	bool breaks; /* half way */
 };
 
-static void __attribute__((format(printf, 3, 4)))
-fail(struct answer *out, enum as_status st, const char *fmt, ...)
+void
+answer_fail(struct answer *out, enum as_status st, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -38,16 +39,66 @@ fail(struct answer *out, enum as_status st, const char *fmt, ...)
 	out->value = failure_new(text);
 }
 
+static size_t
+length(struct json_object *list)
+{
+	return json_object_is_type(list, json_type_array)
+		   ? json_object_array_length(list)
+		   : 0;
+}
+
+struct json_object *
+scripted(struct world *w, const char *list, const char *member,
+    const char *text)
+{
+	struct json_object *all = jget(w->kit->script, list), *o;
+	size_t i, n = length(all);
+
+	for (i = 0; i < n; i++) {
+		o = json_object_array_get_idx(all, i);
+		if (fnmatch(jget_str(o, member, "*"), text, 0) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+/* ---- What it may --------------------------------------------------- */
+
+bool
+world_grants(struct world *w, const char *word, struct answer *out)
+{
+	const char *name = w->kit->unit->file->about.name;
+
+	if (unit_is_granted(w->kit->unit, word))
+		return true;
+	finding(w->kit, RULE_grants,
+	    "it used \"%s\", which .grants do not have", word);
+	answer_fail(out, AS_FORBIDDEN, "%s may not use \"%s\"", name, word);
+	return false;
+}
+
+bool
+world_reaches(struct world *w, const char *host, struct answer *out)
+{
+	const struct as_plugin *about = &w->kit->unit->file->about;
+
+	if (grants_host(about->grants, host))
+		return true;
+	finding(w->kit, RULE_network,
+	    "it asked %s, which neither .grants nor an option names", host);
+	answer_fail(out, AS_FORBIDDEN, "%s may not reach %s", about->name,
+	    host);
+	return false;
+}
+
 /* ---- HTTP ---------------------------------------------------------- */
 
 /* The entry of the script for a request, or NULL. */
 static struct json_object *
-scripted(struct world *w, const char *method, const char *url)
+scripted_http(struct world *w, const char *method, const char *url)
 {
 	struct json_object *list = jget(w->kit->script, "http"), *o;
-	size_t i, n = json_object_is_type(list, json_type_array)
-			  ? json_object_array_length(list)
-			  : 0;
+	size_t i, n = length(list);
 
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(list, i);
@@ -127,19 +178,12 @@ is_declared(struct world *w, const char *url, struct answer *out)
 	char origin[ORIGIN_LEN], host[ORIGIN_LEN];
 
 	if (!origin_of(url, origin)) {
-		fail(out, AS_INVALID, "not an http or https address: '%.200s'",
-		    url);
+		answer_fail(out, AS_INVALID,
+		    "not an http or https address: '%.200s'", url);
 		return false;
 	}
 	origin_host(origin, host);
-	if (origin_is_configured(u, origin) ||
-	    grants_host(u->file->about.grants, host))
-		return true;
-	finding(w->kit, RULE_network,
-	    "it asked %s, which neither .grants nor an option names", host);
-	fail(out, AS_FORBIDDEN, "%s may not reach %s", u->file->about.name,
-	    host);
-	return false;
+	return origin_is_configured(u, origin) || world_reaches(w, host, out);
 }
 
 static void
@@ -148,7 +192,7 @@ serve_http(struct world *w, const struct msg *m, struct answer *out)
 	const char *url = jget_str(m->value, "url", "");
 	const char *method = jget_str(m->value, "method",
 	    m->len > 0 ? "POST" : "GET");
-	struct json_object *entry = scripted(w, method, url);
+	struct json_object *entry = scripted_http(w, method, url);
 	bool wrong;
 	struct buf body = { 0 };
 
@@ -157,7 +201,8 @@ serve_http(struct world *w, const struct msg *m, struct answer *out)
 	/* Who tries again is told the same again. */
 	wrong = ++w->requests >= w->wrong_at && w->wrong != NULL;
 	if (wrong && w->wrong->lost) {
-		fail(out, AS_UNAVAILABLE, "no connection to the service");
+		answer_fail(out, AS_UNAVAILABLE,
+		    "no connection to the service");
 		return;
 	}
 	if (entry == NULL && w->unscripted++ == 0 && !wrong)
@@ -178,7 +223,8 @@ serve_http(struct world *w, const struct msg *m, struct answer *out)
 		stream_open(w, out, wrong && w->wrong->midway);
 	else if (wrong && w->wrong->midway) {
 		answer_clear(out);
-		fail(out, AS_UPSTREAM, "the connection was lost half way");
+		answer_fail(out, AS_UPSTREAM,
+		    "the connection was lost half way");
 	}
 }
 
@@ -191,14 +237,16 @@ serve_http_read(struct world *w, const struct msg *m, struct answer *out)
 	while (s != NULL && s->number != m->n)
 		s = s->next;
 	if (s == NULL) {
-		fail(out, AS_INTERNAL, "no stream %lld", (long long)m->n);
+		answer_fail(out, AS_INTERNAL, "no stream %lld",
+		    (long long)m->n);
 		return;
 	}
 	left = s->len - s->at;
 	if (s->breaks)
 		left = s->len / 2 > s->at ? s->len / 2 - s->at : 0;
 	if (left == 0 && s->breaks) {
-		fail(out, AS_UPSTREAM, "the connection was lost half way");
+		answer_fail(out, AS_UPSTREAM,
+		    "the connection was lost half way");
 		return;
 	}
 	n = left < PIECE ? left : PIECE;
@@ -251,25 +299,53 @@ static void
 serve_kv(struct world *w, const struct msg *m, struct answer *out)
 {
 	struct kit *k = w->kit;
-	char *key = xasprintf("%d/%s", (int)m->n, m->name);
-	struct json_object *now = kv_find(k, key);
+	struct json_object *now;
+	char *key;
 
+	if (!world_grants(w, "kv", out))
+		return;
+	key = xasprintf("%d/%s", (int)m->n, m->name);
+	now = kv_find(k, key);
 	if (m->kind == SERVE_KV_GET && now == NULL)
-		fail(out, AS_NOTFOUND, "no '%s' is kept", m->name);
+		answer_fail(out, AS_NOTFOUND, "no '%s' is kept", m->name);
 	else if (m->kind == SERVE_KV_GET)
 		out->value = json_copy(now);
 	else if (m->kind == SERVE_KV_SWAP &&
 		 !json_object_equal(now, jget(m->value, "expected")))
-		fail(out, AS_CONFLICT, "'%s' has changed since it was read",
-		    m->name);
+		answer_fail(out, AS_CONFLICT,
+		    "'%s' has changed since it was read", m->name);
 	else
 		kv_write(k, key, m->value);
 	free(key);
 }
 
+/* One that is not available, for whoever asks again as well. */
+static bool
+is_gone(struct world *w, const struct msg *m)
+{
+	switch (m->kind) {
+	case SERVE_HTTP:
+	case SERVE_HTTP_READ:
+	case SERVE_ASK:
+	case SERVE_CREDENTIAL:
+	case SERVE_SECRET:
+	case SERVE_PROCESS_READ:
+	case SERVE_PROCESS_WRITE:
+	case SERVE_PROCESS_WAIT:
+		return false;
+	default:
+		return ++w->services >= w->fault_at && w->fault == FAULT_GONE;
+	}
+}
+
 void
 world_serve(struct world *w, const struct msg *m, struct answer *out)
 {
+	if (is_gone(w, m)) {
+		answer_fail(out, AS_UNAVAILABLE,
+		    "the service is not available at the moment");
+		return;
+	}
 	switch (m->kind) {
 	case SERVE_HTTP:
 		serve_http(w, m, out);
@@ -282,7 +358,24 @@ world_serve(struct world *w, const struct msg *m, struct answer *out)
 	case SERVE_KV_SWAP:
 		serve_kv(w, m, out);
 		return;
+	case SERVE_FILE_STAT:
+	case SERVE_FILE_READ:
+	case SERVE_FILE_WRITE:
+		world_serve_file(w, m, out);
+		return;
+	case SERVE_PROCESS_OPEN:
+	case SERVE_PROCESS_READ:
+	case SERVE_PROCESS_WRITE:
+	case SERVE_PROCESS_WAIT:
+		world_serve_program(w, m, out);
+		return;
+	case SERVE_TCP_OPEN:
+	case SERVE_TCP_TLS:
+	case SERVE_TCP_READ:
+	case SERVE_TCP_WRITE:
+		world_serve_stream(w, m, out);
+		return;
 	default:
-		fail(out, AS_UNSUPPORTED, "the kit does not have this service");
+		world_serve_host(w, m, out);
 	}
 }

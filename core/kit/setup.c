@@ -105,6 +105,8 @@ setup_load(struct kit *k)
 		return false;
 	}
 	k->start = k->unit->file->about.start;
+	host_setup(k);
+	files_setup(k);
 	unit_rename(k->unit, k->unit->file->about.name);
 	ok = unit_tools(k->unit, &err) == AS_OK;
 	if (!ok)
@@ -120,6 +122,8 @@ void
 setup_free(struct kit *k)
 {
 	ops_free(k);
+	tables_back(k, false);
+	files_free(&k->files);
 	if (k->unit != NULL)
 		unit_free(k->unit);
 	conf_free(k->conf);

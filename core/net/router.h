@@ -20,7 +20,8 @@ struct http_req;
 enum route_role {
 	ROUTE_OPEN = 0, /* nobody asks who it is */
 	ROUTE_USER, /* any signed-in person */
-	ROUTE_ADMIN
+	ROUTE_ADMIN, /* of their tenant */
+	ROUTE_INSTALLATION /* an admin of the tenant that runs it all */
 };
 
 enum route_flags {

@@ -156,7 +156,11 @@ struct exchange {
 	struct serve_stream *streams;
 	uint32_t last_stream;
 	bool parked; /* it has asked, and there is no answer yet */
+	/* It has succeeded; before what it wrote is kept. */
+	SUSPENDS void (*succeeded)(struct exchange *x);
 	struct file_writer *files; /* that the call writes */
+	struct file_writer *spill; /* one of them, which may be left out */
+	struct uuid spilled; /* its id, once it is kept */
 	struct serve_program *programs;
 	struct serve_tcp *tcps;
 

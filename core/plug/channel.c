@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plug/channel.h"
 
-#include <string.h>
-
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/clock.h"
@@ -11,31 +9,10 @@
 
 /* What both sides do with a channel, and the caller's side. */
 
-struct frame *
-frame_new(const struct msg *m)
-{
-	struct frame *f = NULL;
-	struct buf b = { 0 };
-
-	if (msg_encode(m, &b)) {
-		f = xmalloc(sizeof(*f) + b.len);
-		f->next = NULL;
-		f->len = b.len;
-		memcpy(f->data, b.data, b.len);
-	}
-	buf_free(&b);
-	return f;
-}
-
 static void
 channel_free(struct channel *ch)
 {
-	struct frame *f;
-
-	while ((f = ch->first) != NULL) {
-		ch->first = f->next;
-		free(f);
-	}
+	frames_clear(&ch->frames);
 	free(ch->answer);
 	free(ch->op);
 	buf_free(&ch->info);
@@ -120,25 +97,12 @@ channel_new(struct exchange *x, const struct as_call_info *info)
 	ch->deadline_ms = info->deadline_ms == INT64_MAX
 			      ? INT64_MAX
 			      : clock_mono_ms() + info->deadline_ms;
-	ch->last = &ch->first;
+	frames_init(&ch->frames);
 	ch->to_caller.msg.fn = caller_hears;
 	ch->to_callee.msg.fn = callee_hears;
 	ch->start.msg.fn = home_starts;
 	ch->to_caller.ch = ch->to_callee.ch = ch->start.ch = ch;
 	return ch;
-}
-
-static struct frame *
-frame_pop(struct channel *ch)
-{
-	struct frame *f = ch->first;
-
-	if (f == NULL)
-		return NULL;
-	if ((ch->first = f->next) == NULL)
-		ch->last = &ch->first;
-	ch->queued -= f->len;
-	return f;
 }
 
 /* NULL: the caller's time is over, and the call has not ended. */
@@ -150,7 +114,7 @@ frame_next(struct channel *ch, enum fiber_exit *x)
 
 	for (;;) {
 		pthread_mutex_lock(&ch->lock);
-		f = frame_pop(ch);
+		f = frames_pop(&ch->frames);
 		ended = ch->ended;
 		if (f == NULL)
 			ch->caller = fiber_prepare();

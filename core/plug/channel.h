@@ -20,14 +20,8 @@
 #include "core/base/buf.h"
 #include "core/loop/fiber.h"
 #include "core/plug/call.h"
+#include "core/plug/frames.h"
 #include "core/plug/unit.h"
-
-struct frame {
-	struct frame *next;
-	size_t len;
-	uint32_t extra; /* child_call.c: number of the service */
-	char data[];
-};
 
 /* A knock at another loop; at most one is under way. */
 struct knock {
@@ -51,8 +45,7 @@ struct channel {
 	bool left; /* the caller has */
 	bool ended; /* the plugin has */
 	enum as_status said; /* what emits are answered */
-	struct frame *first, **last; /* to the caller */
-	size_t queued;
+	struct frames frames; /* to the caller */
 	struct frame *answer; /* to the plugin */
 	struct fiber_wait caller, callee;
 	struct fiber_ref fiber;
@@ -60,8 +53,6 @@ struct channel {
 	struct knock to_caller, to_callee, start;
 };
 
-/* NULL: longer than a frame may be. */
-struct frame *frame_new(const struct msg *m);
 void channel_ref(struct channel *ch);
 void channel_unref(struct channel *ch);
 /* With the lock held.  The knock holds a reference until it is heard. */

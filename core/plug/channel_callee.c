@@ -50,14 +50,12 @@ frame_push(struct channel *ch, struct frame *f, bool is_end)
 
 	pthread_mutex_lock(&ch->lock);
 	st = ch->left ? AS_CANCELED : ch->said;
-	if (st == AS_OK && !is_end && ch->queued + f->len > MSG_MAX)
+	if (st == AS_OK && !is_end && ch->frames.bytes + f->len > MSG_MAX)
 		st = AS_LIMIT;
 	if (is_end && !ch->left)
 		st = AS_OK;
 	if (st == AS_OK) {
-		*ch->last = f;
-		ch->last = &f->next;
-		ch->queued += f->len;
+		frames_push(&ch->frames, f);
 		ch->ended = is_end;
 		channel_knock(ch, &ch->to_caller, ch->caller_loop);
 		f = NULL;
@@ -152,24 +150,6 @@ answer_wait(struct channel *ch, enum as_status *st)
 	return f;
 }
 
-static void
-answer_decode(struct as_call *call, struct frame *f, struct answer *out)
-{
-	struct msg m;
-
-	if (!msg_decode(f->data, f->len, &m, call->arena)) {
-		out->status = AS_INTERNAL;
-		return;
-	}
-	out->status = (enum as_status)m.index;
-	out->n = m.n;
-	out->value = json_object_get(m.value);
-	out->len = m.len;
-	out->bytes = xmalloc(m.len + 1);
-	memcpy(out->bytes, m.bytes, m.len);
-	out->bytes[m.len] = '\0';
-}
-
 SUSPENDS static void
 channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
 {
@@ -183,13 +163,12 @@ channel_serve(struct as_call *call, const struct msg *m, struct answer *out)
 	f = answer_wait(ch, &out->status);
 	pthread_mutex_unlock(&ch->lock);
 	if (f != NULL)
-		answer_decode(call, f, out);
+		frame_answer(f, out);
 	else if (out->status == AS_TIMEOUT) {
 		/* The service may go on without us. */
 		out->value = failure_new(OVERDUE);
 		jput_int(out->value, "maybe_done", AS_YES);
 	}
-	free(f);
 }
 
 static const struct link channel_link = {

@@ -31,8 +31,6 @@
 #define LEFT_MS 60000 /* calls must end after their callers have left */
 #define IDLE_TICKS 20
 #define LINE_MAX_BYTES 1000
-#define LINES_MAX 200
-#define LINES_MS 10000
 #define ANSWER_MS 800 /* to a ping; of a process that computes */
 #define ANSWER_LONGER 4 /* times that, if it waits or is not let run */
 #define GREET_MS (10000 * SLOW)
@@ -162,22 +160,11 @@ line_is_fatal(struct child *c, const char *words)
 static void
 line_end(struct child *c)
 {
-	char area[96];
-
 	if (c->line.len == 0)
 		return;
 	if (strncmp(c->line.data, "fatal: ", 7) == 0)
 		line_is_fatal(c, c->line.data + 7);
-	if (clock_mono_ms() - c->lines_from_ms > LINES_MS) {
-		c->lines_from_ms = clock_mono_ms();
-		c->lines = 0;
-	}
-	snprintf(area, sizeof(area), "plugin.%s", c->unit->name);
-	if (c->lines++ < LINES_MAX)
-		log_line(LOG_WARNING, area, NULL, "%s", c->line.data);
-	else if (c->lines == LINES_MAX + 1)
-		log_line(LOG_WARNING, area, NULL,
-		    "it writes too much: lines are dropped");
+	unit_log(c->unit, NULL, AS_LOG_WARNING, c->line.data);
 	buf_reset(&c->line);
 }
 

@@ -55,6 +55,19 @@ struct child_process {
 /* NULL, or a sentence that the caller frees. */
 char *child_process_start(const struct child_start *how,
     struct child_process *out);
+/*
+ * What holds a process of a plugin here, beyond the filter of system calls and
+ * the limits that are always there: HELD_BY_USER only for root, HELD_BY_FILES
+ * only where the kernel has Landlock.
+ */
+enum held_by {
+	HELD_BY_USER = 1 << 0, /* one of its own, whose threads are counted */
+	HELD_BY_FILES = 1 << 1 /* sees libraries and time zones only */
+};
+unsigned child_held_by(const struct plug *p);
+struct json_object *child_held_to_json(const struct plug *p);
+/* Says in the log what is missing, if something is. */
+void child_held_say(const struct plug *p);
 /* What its end says; the words have no subject. */
 void child_obituary(int status, int64_t memory, char *out, size_t size);
 int64_t child_memory(const struct plug *p);
@@ -63,12 +76,12 @@ int64_t child_memory(const struct plug *p);
 
 /*
  * As file_open, but nothing of the file runs here: a process of its own says
- * what it is.  It blocks for that time.
+ * what it is.  Without a fiber it blocks for that time.
  */
-struct plug_file *child_file_open(struct unit *u, const char *path,
+SUSPENDS struct plug_file *child_file_open(struct unit *u, const char *path,
     char **sentence);
 /* What a process says of the image (child_ask.c); NULL, or a sentence. */
-char *child_ask(struct unit *u, const char *path, int image,
+SUSPENDS char *child_ask(struct unit *u, const char *path, int image,
     struct json_object **said);
 /* The values of the options in conf, for the other side; the caller puts. */
 struct json_object *child_options(const struct plug_file *f, const void *conf);
@@ -92,8 +105,7 @@ struct child {
 	struct fiber_wait mourner; /* for dead */
 	struct buf line; /* of its standard error */
 	char fatal[160]; /* the last line that says why it dies */
-	int64_t lines_from_ms;
-	unsigned lines, idle_ticks;
+	unsigned idle_ticks;
 	bool greeted, ready;
 	char refusal[256];
 	bool waits_for_pong;
@@ -126,8 +138,7 @@ struct child_call {
 	struct loop *loop;
 	uint32_t id;
 	unsigned refs; /* the caller, the table, the knock */
-	struct frame *first, **last;
-	size_t queued;
+	struct frames frames;
 	bool ended, left;
 	int64_t left_ms; /* when its caller left */
 	struct fiber_wait caller;

@@ -14,8 +14,9 @@
 #include "core/plug/child.h"
 
 /*
- * Asks a process for the description of its file, and ends it.  This blocks:
- * it happens when plugins are loaded, and takes as long as mapping a file.
+ * Asks a process for the description of its file, and ends it.  It takes as
+ * long as mapping a file, or, if the file has other plans, until our patience
+ * ends.  A fiber suspends meanwhile; before loops run, it blocks.
  */
 
 #ifdef FIBER_ASAN
@@ -30,6 +31,7 @@ struct asking {
 	struct buf errors;
 	struct json_object *said;
 	bool over; /* it has said it, or never will */
+	bool unwanted; /* who asks was cancelled */
 };
 
 static void
@@ -66,24 +68,41 @@ asking_reads(struct asking *a)
 		a->over = true;
 }
 
-/* Until there is something to read, or it is late. */
 static void
-asking_waits(struct asking *a, int64_t left_ms)
+on_readable(int fd, int what, void *arg)
 {
-	struct pollfd fd = { .fd = a->wire.fd, .events = POLLIN };
+	const struct fiber_wait *wait = arg;
 
-	poll(&fd, 1, (int)left_ms);
+	(void)fd, (void)what;
+	fiber_wake(*wait);
+}
+
+/* Until there is something to read, or it is late. */
+SUSPENDS static void
+asking_waits(struct asking *a, int fd, int64_t left_ms)
+{
+	struct pollfd blocking = { .fd = fd, .events = POLLIN };
+	struct loop_watch *watch;
+	struct fiber_wait wait;
+
+	if (fiber_self() == NULL) {
+		poll(&blocking, 1, (int)left_ms);
+		return;
+	}
+	wait = fiber_prepare();
+	watch = loop_watch(loop_self(), fd, LOOP_READ, on_readable, &wait);
+	a->unwanted = fiber_suspend(loop_now_ms(loop_self()) +
+				    (uint64_t)left_ms) == FIBER_CANCELED;
+	loop_watch_free(watch);
 }
 
 /* It has no further use; *status is its end. */
-static void
+SUSPENDS static void
 asking_ends(struct asking *a, int *status)
 {
-	struct pollfd end = { .fd = a->process.pidfd, .events = POLLIN };
-
 	/* What dies by itself shall say of what. */
-	if (a->said == NULL)
-		poll(&end, 1, 100);
+	if (a->said == NULL && !a->unwanted)
+		asking_waits(a, a->process.pidfd, 100);
 	kill(a->process.pid, SIGKILL);
 	while (waitpid(a->process.pid, status, 0) < 0 && errno == EINTR)
 		continue;
@@ -99,6 +118,11 @@ asking_failed(const struct asking *a, const struct unit *u, const char *path,
 {
 	char how[160];
 
+	if (a->unwanted)
+		return xasprintf("%s: nobody waits any more for what it says "
+				 "of "
+				 "itself",
+		    path);
 	child_obituary(status, child_memory(u->plug), how, sizeof(how));
 	if (late)
 		snprintf(how, sizeof(how),
@@ -126,8 +150,8 @@ child_ask(struct unit *u, const char *path, int image,
 	if ((sentence = child_process_start(&how, &a.process)) != NULL)
 		return sentence;
 	a.wire.fd = a.process.fd;
-	while (!a.over && (left = until - clock_mono_ms()) > 0) {
-		asking_waits(&a, left);
+	while (!a.over && !a.unwanted && (left = until - clock_mono_ms()) > 0) {
+		asking_waits(&a, a.wire.fd, left);
 		asking_hears(&a);
 		asking_reads(&a);
 	}

@@ -26,36 +26,23 @@
 
 /* ---- Under the child's lock ---------------------------------------- */
 
-/* What it takes here: many small ones must not cost more than they count. */
-static size_t
-frame_cost(const struct frame *f)
-{
-	return sizeof(*f) + f->len;
-}
-
 static struct frame *
 call_pop(struct child_call *call)
 {
-	struct frame *f = call->first;
+	size_t before = call->frames.bytes;
+	struct frame *f = frames_pop(&call->frames);
 
-	if (f == NULL)
-		return NULL;
-	if ((call->first = f->next) == NULL)
-		call->last = &call->first;
-	call->queued -= frame_cost(f);
-	call->child->queued -= frame_cost(f);
+	call->child->queued -= before - call->frames.bytes;
 	return f;
 }
 
 static void
 call_put(struct child_call *call)
 {
-	struct frame *f;
-
 	if (--call->refs > 0)
 		return;
-	while ((f = call_pop(call)) != NULL)
-		free(f);
+	call->child->queued -= call->frames.bytes;
+	frames_clear(&call->frames);
 	free(call);
 }
 
@@ -102,22 +89,15 @@ call_push(struct child_call *call, const struct wire_head *head,
     const char *bytes)
 {
 	struct child *c = call->child;
-	struct frame *f;
+	size_t before = call->frames.bytes;
 
-	if (call->queued + head->len > CALL_QUEUE_MAX ||
+	if (before + head->len > CALL_QUEUE_MAX ||
 	    c->queued + head->len > CHILD_QUEUE_MAX) {
 		child_kill(c, "said more than can be taken in and was ended");
 		return;
 	}
-	f = xmalloc(sizeof(*f) + head->len);
-	f->next = NULL;
-	f->len = head->len;
-	f->extra = head->extra;
-	memcpy(f->data, bytes, head->len);
-	*call->last = f;
-	call->last = &f->next;
-	call->queued += frame_cost(f);
-	c->queued += frame_cost(f);
+	frames_push(&call->frames, frame_copy(bytes, head->len, head->extra));
+	c->queued += call->frames.bytes - before;
 }
 
 bool
@@ -231,7 +211,7 @@ call_send(struct child *c, struct exchange *x, const struct as_call_info *info)
 	call->loop = loop_self();
 	call->id = id;
 	call->refs = 2;
-	call->last = &call->first;
+	frames_init(&call->frames);
 	call->knock.fn = caller_hears;
 	call->next = c->calls[id % CHILD_SLOTS];
 	c->calls[id % CHILD_SLOTS] = call;
@@ -400,11 +380,13 @@ caller_run(struct child_call *call, struct exchange *x,
 		if (msg_decode(f->data, f->len, &m, arena)) {
 			last = caller_takes(call, x, &m, f->extra, &st,
 			    failure);
+			/* It counts what it says, not what it asks for. */
+			unacked += m.kind < SERVE_HTTP ? f->len : 0;
 		} else {
 			*failure = failure_new("it said what has no meaning");
 			last = true;
 		}
-		if ((unacked += f->len) >= ACK_BYTES && !last) {
+		if (unacked >= ACK_BYTES && !last) {
 			caller_says(call, WIRE_ACK, (uint32_t)unacked);
 			unacked = 0;
 		}

@@ -119,27 +119,6 @@ guest_emit(struct exchange *x, const struct msg *m)
 	return AS_OK;
 }
 
-static void
-answer_take(struct frame *f, struct answer *out)
-{
-	struct arena *arena = arena_new(NULL);
-	struct msg m;
-
-	if (msg_decode(f->data, f->len, &m, arena)) {
-		out->status = (enum as_status)m.index;
-		out->n = m.n;
-		out->value = json_object_get(m.value);
-		out->len = m.len;
-		out->bytes = xmalloc(m.len + 1);
-		if (m.len > 0)
-			memcpy(out->bytes, m.bytes, m.len);
-		out->bytes[m.len] = '\0';
-	} else
-		out->status = AS_INTERNAL;
-	arena_free(arena);
-	free(f);
-}
-
 SUSPENDS static void
 guest_serve(struct exchange *x, const struct msg *m, struct answer *out)
 {
@@ -160,7 +139,7 @@ guest_serve(struct exchange *x, const struct msg *m, struct answer *out)
 	f = call->answer;
 	call->answer = NULL;
 	if (f != NULL) {
-		answer_take(f, out);
+		frame_answer(f, out);
 	} else if (how == FIBER_CANCELED) {
 		out->status = AS_CANCELED;
 	} else {
@@ -251,25 +230,13 @@ call_fiber(void *arg)
 	call_end(call, st, failure);
 }
 
-static struct frame *
-frame_of(const struct wire_head *head, const char *bytes)
-{
-	struct frame *f = xmalloc(sizeof(*f) + head->len);
-
-	f->next = NULL;
-	f->len = head->len;
-	f->extra = head->extra;
-	memcpy(f->data, bytes, head->len);
-	return f;
-}
-
 static void
 call_begin(const struct wire_head *head, const char *bytes)
 {
 	struct guest_call *call = xcalloc(1, sizeof(*call));
 
 	call->id = head->call;
-	call->frame = frame_of(head, bytes);
+	call->frame = frame_copy(bytes, head->len, head->extra);
 	call->next = guest.calls[call->id % GUEST_SLOTS];
 	guest.calls[call->id % GUEST_SLOTS] = call;
 	call->fiber = fiber_spawn(guest.loop, guest.unit->name, call_fiber,
@@ -301,7 +268,7 @@ call_hears(const struct wire_head *head, const char *bytes)
 		if (head->extra != call->service)
 			break;
 		free(call->answer);
-		call->answer = frame_of(head, bytes);
+		call->answer = frame_copy(bytes, head->len, head->extra);
 		fiber_wake(call->waiter);
 	}
 }

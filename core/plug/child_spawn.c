@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/json.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/plug/child.h"
 
@@ -168,6 +172,54 @@ child_process_start(const struct child_start *how, struct child_process *out)
 	out->fd = link[0];
 	out->errors = errors[0];
 	return NULL;
+}
+
+/* ---- What is in force ---------------------------------------------- */
+
+unsigned
+child_held_by(const struct plug *p)
+{
+	unsigned held = 0;
+
+	if (geteuid() == 0 && p->services.child_uid > 0)
+		held |= HELD_BY_USER;
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0,
+		LANDLOCK_CREATE_RULESET_VERSION) > 0)
+		held |= HELD_BY_FILES;
+	return held;
+}
+
+struct json_object *
+child_held_to_json(const struct plug *p)
+{
+	unsigned held = child_held_by(p);
+	struct json_object *a = jarr();
+
+	json_object_array_add(a, json_object_new_string("system_calls"));
+	json_object_array_add(a, json_object_new_string("limits"));
+	if (held & HELD_BY_FILES)
+		json_object_array_add(a, json_object_new_string("files"));
+	if (held & HELD_BY_USER)
+		json_object_array_add(a, json_object_new_string("user"));
+	return a;
+}
+
+void
+child_held_say(const struct plug *p)
+{
+	unsigned held = child_held_by(p);
+
+	if (!(held & HELD_BY_USER))
+		log_warn("plugin",
+		    "plugins in processes of their own run as the user of "
+		    "agent-studio, and their threads are not limited: start it "
+		    "as root to give each a user of its own");
+	if (!(held & HELD_BY_FILES))
+		log_warn("plugin",
+		    "this kernel has no Landlock: plugins in processes of "
+		    "their own may read what %s may",
+		    held & HELD_BY_USER ? "everybody"
+					: "the user of agent-studio");
 }
 
 void

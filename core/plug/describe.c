@@ -59,6 +59,8 @@ unit_to_json(const struct unit *u)
 	    f == NULL          ? NULL
 	    : u->guard != NULL ? "process"
 			       : "none");
+	jput(o, "held_by",
+	    f != NULL && u->guard != NULL ? child_held_to_json(u->plug) : NULL);
 	if (guard_pid(u) != 0)
 		jput_int(o, "pid", guard_pid(u));
 	else
@@ -224,21 +226,17 @@ SUSPENDS static void
 ask_models(struct unit *u)
 {
 	const struct as_plugin *p = &u->file->about;
-	struct json_object *values = jobj();
-	struct exchange x = { .plug = u->plug, .unit = u, .lifecycle = true };
+	struct json_object *values;
 
-	if (p->llm != NULL && u->file->llm.models != NULL) {
-		u->conf = arena_alloc(u->arena, p->conf_size + 1);
-		x.op.kind = OP_INIT;
-		if (p->options == NULL ||
-		    field_fill(p->options, p->field_size, u->conf, values,
-			u->arena, NULL)) {
-			if (exchange_run(&x, NULL) == AS_OK) {
-				models_ask(u);
-				x.op.kind = OP_FINI;
-				exchange_run(&x, NULL);
-			}
-		}
+	if (p->llm == NULL || u->file->llm.models == NULL)
+		return;
+	values = jobj();
+	u->conf = arena_alloc(u->arena, p->conf_size + 1);
+	if ((p->options == NULL || field_fill(p->options, p->field_size,
+				       u->conf, values, u->arena, NULL)) &&
+	    unit_lifecycle(u, OP_INIT, 0, NULL) == AS_OK) {
+		models_ask(u);
+		unit_lifecycle(u, OP_FINI, 0, NULL);
 	}
 	json_object_put(values);
 }
@@ -267,8 +265,8 @@ file_to_json(struct unit *u)
 }
 
 enum as_status
-plug_describe_file(const char *path, struct json_object **out,
-    struct error *err)
+plug_describe_file(const char *path, const struct plug_services *services,
+    struct json_object **out, struct error *err)
 {
 	enum as_status st = AS_OK;
 	struct plug p = { 0 };
@@ -278,8 +276,15 @@ plug_describe_file(const char *path, struct json_object **out,
 	*out = NULL;
 	pthread_mutex_init(&p.lock, NULL);
 	p.arena = arena_new(NULL);
+	p.services = *services;
+	p.services.home = loop_self();
 	u = unit_new(plugin_get(&p, "described"), NULL);
-	u->file = file_open(path, &host_table, &sentence);
+	u->path = xstrdup(path);
+	if (file_is_foreign(&p, path)) {
+		guard_make(u);
+		u->file = child_file_open(u, path, &sentence);
+	} else
+		u->file = file_open(path, &host_table, &sentence);
 	if (u->file == NULL) {
 		st = error_set(err, ERR_BAD_REQUEST, "%s", sentence);
 	} else {

@@ -272,7 +272,7 @@ failure_members(struct error *err, struct json_object *failure)
 
 	if (service != NULL)
 		snprintf(err->service, sizeof(err->service), "%s", service);
-	err->retry_after_ms = jget_int(failure, "retry_after_ms", 0);
+	err->retry_after_ms = span_ms(jget_int(failure, "retry_after_ms", 0));
 	if (jget_int(failure, "maybe_done", 0) == AS_YES)
 		error_member(err, "maybe_done", json_object_new_boolean(true));
 	if (jget_int(failure, "retryable", 0) != AS_DEFAULT)
@@ -451,6 +451,8 @@ exchange_held(struct exchange *x, struct error *err)
 		exchange_enter(x);
 	}
 	st = exchange_go(x, &failure);
+	if (st == AS_OK && x->succeeded != NULL)
+		x->succeeded(x);
 	if (st == AS_OK && x->files != NULL)
 		st = serve_files_keep(x, &failure);
 	if (on_fiber) {

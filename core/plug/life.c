@@ -140,13 +140,17 @@ plug_start(struct plug *p)
 {
 	uint64_t patience = loop_now_ms(loop_self()) + PATIENCE_MS;
 	struct unit *u;
+	bool is_isolated = false;
 	size_t i;
 
 	for (i = 0; i < p->n_plugins; i++) {
 		u = p->plugins[i]->current;
+		is_isolated = is_isolated || u->guard != NULL;
 		if (atomic_load(&u->state) == UNIT_LOADED && unit_init(u))
 			starter_spawn(u);
 	}
+	if (is_isolated)
+		child_held_say(p);
 	/* Who takes longer, such as one that asks a server, comes later. */
 	while (p->n_starting > 0) {
 		p->starting = fiber_prepare();

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,32 @@
 #define TABLE_MAX FILE_TOOLS_MAX /* rows; beyond it has no end */
 /* What as_tool had at first; members after it are zero if they are missing. */
 #define TOOL_SIZE_MIN offsetof(struct as_tool, effect_by)
+
+/* Their copies have no name any more: script/fiber-gdb.py looks here. */
+static struct plug_file *mapped;
+static pthread_mutex_t mapped_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+mapped_add(struct plug_file *f)
+{
+	pthread_mutex_lock(&mapped_lock);
+	f->list = mapped;
+	mapped = f;
+	pthread_mutex_unlock(&mapped_lock);
+}
+
+static void
+mapped_remove(struct plug_file *f)
+{
+	struct plug_file **at = &mapped;
+
+	pthread_mutex_lock(&mapped_lock);
+	while (*at != NULL && *at != f)
+		at = &(*at)->list;
+	if (*at != NULL)
+		*at = f->list;
+	pthread_mutex_unlock(&mapped_lock);
+}
 
 static void
 adopt(void *to, size_t want, const void *from, size_t size)
@@ -324,6 +351,7 @@ file_open_image(const char *path, const char *image, const struct as_host *host,
 		file_close(f, false);
 		return NULL;
 	}
+	mapped_add(f);
 	adopt_exceptions(f->handle);
 	dl_iterate_phdr(memory_add, f);
 	return f;
@@ -348,6 +376,7 @@ file_close(struct plug_file *f, bool has_run)
 
 	if (f == NULL)
 		return false;
+	mapped_remove(f);
 	stays = f->handle != NULL && has_run &&
 		!(f->about.flags & AS_UNLOADABLE);
 	if (f->handle != NULL && !stays)

@@ -27,6 +27,7 @@ libplug_la_SOURCES = \
 	core/plug/elf.h \
 	core/plug/embed.c \
 	core/plug/exchange.c \
+	core/plug/frames.c core/plug/frames.h \
 	core/plug/grant.c \
 	core/plug/grant.h \
 	core/plug/host.c \

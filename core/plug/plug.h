@@ -84,6 +84,7 @@ struct plug_services {
 	    struct json_object **rows, int64_t *changed, struct error *err);
 	/* Where files are. */
 	struct store *(*store)(void *arg, struct loop *loop);
+	int64_t files_max_user; /* bytes of a person's files; 0: 1 GiB */
 };
 
 /*
@@ -117,6 +118,12 @@ struct plug_caller {
 	const char *locale;
 	int attempt;
 	struct plug_asking *asking; /* NULL: nobody can be asked */
+	/*
+	 * Bytes of a tool's result; of a longer one, which becomes a file of
+	 * the thread, the caller gets the beginning, the end and the file's
+	 * name.  0, or if there is no room for the file: all of it.
+	 */
+	size_t reply_max;
 };
 
 /*
@@ -398,10 +405,12 @@ void plug_gauges(struct plug *p); /* what /metrics has of it; any thread */
  * doc}], tools: [{name, doc, effect, effect_by, effects: [{word, effect}],
  * needs_approval, needs_connection, sequential, timeout_ms, input_schema,
  * output_schema}], models}.  Nothing of it runs but its entry point and, with
- * default options, its list of models.
+ * default options, its list of models; of a file that is not bundled in a
+ * process of its own (services, of which only that part is looked at).
  */
 SUSPENDS enum as_status plug_describe_file(const char *path,
-    struct json_object **out, struct error *err);
+    const struct plug_services *services, struct json_object **out,
+    struct error *err);
 /* Where <name>.so is: the first of the folders, malloc()ed, or NULL. */
 char *plug_find_file(const char *const *plugin_dirs, const char *name);
 

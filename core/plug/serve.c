@@ -171,7 +171,7 @@ serve_http(struct exchange *x, const struct msg *m, struct answer *out,
 
 	req.method = jget_str(m->value, "method", NULL);
 	req.url = jget_str(m->value, "url", "");
-	req.idle_ms = jget_int(m->value, "idle_ms", 0);
+	req.idle_ms = span_ms(jget_int(m->value, "idle_ms", 0));
 	req.allow = x->unit->allow;
 	snprintf(allow_name, sizeof(allow_name), "plugins.%.60s.allow",
 	    x->unit->name);
@@ -257,8 +257,8 @@ kv_put(struct exchange *x, const struct msg *m, const char *owner,
 	struct plug_services *services = &x->plug->services;
 
 	return services->kv_put(services->arg, x->unit->name, (int)m->n, owner,
-	    m->name, jget(m->value, "value"), jget_int(m->value, "ttl_ms", 0),
-	    version, err);
+	    m->name, jget(m->value, "value"),
+	    span_ms(jget_int(m->value, "ttl_ms", 0)), version, err);
 }
 
 /* Equal to what the plugin read?  Then its version guards the write. */

@@ -19,8 +19,15 @@ enum serve_db_kind {
 SUSPENDS enum as_status serve_db(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);
 
+#define SERVE_FILES_MAX 32 /* that a call writes */
 SUSPENDS enum as_status serve_file(struct exchange *x, const struct msg *m,
     struct answer *out, struct error *err);
+/*
+ * One more file, of the host itself: kept with those of the call, or, if there
+ * is no room for it, left out.  False: it cannot even be tried.
+ */
+SUSPENDS bool serve_file_spill(struct exchange *x, const char *name,
+    const char *media_type, const char *bytes, size_t len);
 /* The call has succeeded: what it wrote is there from now on. */
 SUSPENDS enum as_status serve_files_keep(struct exchange *x,
     struct json_object **failure);

@@ -15,7 +15,6 @@
  * at once, or with a call that fails none.
  */
 
-#define FILES_MAX 32 /* that a call writes */
 #define READ_MAX ((uint32_t)256 << 10)
 
 static enum as_status
@@ -23,10 +22,7 @@ files_ready(struct exchange *x, struct file_scope *scope, struct store **store,
     struct error *err)
 {
 	const struct plug_services *services = &x->plug->services;
-	enum as_status st = grant_check(x->unit, "files", err);
 
-	if (st != AS_OK)
-		return st;
 	if (services->store == NULL)
 		return error_set(err, ERR_UNSUPPORTED,
 		    "files are not available here");
@@ -38,8 +34,11 @@ files_ready(struct exchange *x, struct file_scope *scope, struct store **store,
 	scope->thread_id = x->who->thread_id;
 	scope->run_id = x->who->run_id;
 	scope->call_key = x->who->idem_key;
+	scope->user_max = services->files_max_user;
 	*store = services->store(services->arg, loop_self());
-	return AS_OK;
+	return *store != NULL
+		   ? AS_OK
+		   : error_set(err, ERR_UNAVAILABLE, "this loop has no store");
 }
 
 static struct file_writer *
@@ -72,9 +71,9 @@ writer_new(struct exchange *x, const struct msg *m, struct file_writer **out,
 
 	for (; *last != NULL; last = &(*last)->next)
 		n++;
-	if (n >= FILES_MAX)
+	if (n >= SERVE_FILES_MAX)
 		return error_set(err, ERR_TOO_LARGE,
-		    "a call may write %d files", FILES_MAX);
+		    "a call may write %d files", SERVE_FILES_MAX);
 	w = xcalloc(1, sizeof(*w));
 	if ((st = file_begin(w, m->name, m->id, err)) != AS_OK) {
 		free(w);
@@ -157,16 +156,69 @@ serve_file(struct exchange *x, const struct msg *m, struct answer *out,
 {
 	struct file_scope scope;
 	struct store *store = NULL;
-	enum as_status st = files_ready(x, &scope, &store, err);
+	enum as_status st = grant_check(x->unit, "files", err);
 
+	if (st == AS_OK)
+		st = files_ready(x, &scope, &store, err);
 	if (st != AS_OK)
 		return st;
-	if (store == NULL)
-		return error_set(err, ERR_UNAVAILABLE,
-		    "this loop has no store");
 	return m->kind == SERVE_FILE_WRITE
 		   ? write_one(x, store, m, out, err)
 		   : look_at(x, store, &scope, m, out, err);
+}
+
+static void
+writer_drop(struct exchange *x, struct file_writer *w)
+{
+	struct file_writer **at = &x->files;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	file_writer_clear(w);
+	free(w);
+}
+
+bool
+serve_file_spill(struct exchange *x, const char *name, const char *media_type,
+    const char *bytes, size_t len)
+{
+	struct file_writer *w = xcalloc(1, sizeof(*w));
+	struct store *store = NULL;
+	struct file_scope scope;
+	enum as_status st;
+
+	w->next = x->files;
+	x->files = w;
+	st = files_ready(x, &scope, &store, NULL);
+	if (st == AS_OK)
+		st = file_begin(w, name, media_type, NULL);
+	if (st == AS_OK)
+		st = file_add(store, w, bytes, len, NULL);
+	if (st == AS_OK)
+		x->spill = w;
+	else
+		writer_drop(x, w);
+	return st == AS_OK;
+}
+
+/* All of them, or all but the spill. */
+SUSPENDS static enum as_status
+keep_all(struct exchange *x, struct store *store,
+    const struct file_scope *scope, struct error *err)
+{
+	struct uuid id = x->spill != NULL ? x->spill->id : (struct uuid){ 0 };
+	enum as_status st = files_keep(store, scope, x->files, err);
+
+	if (st == AS_OK)
+		x->spilled = id;
+	if (st == AS_OK || x->spill == NULL)
+		return st;
+	writer_drop(x, x->spill);
+	x->spill = NULL;
+	error_clear(err);
+	return x->files == NULL ? AS_OK
+				: files_keep(store, scope, x->files, err);
 }
 
 enum as_status
@@ -179,7 +231,7 @@ serve_files_keep(struct exchange *x, struct json_object **failure)
 
 	st = files_ready(x, &scope, &store, &err);
 	if (st == AS_OK)
-		st = files_keep(store, &scope, x->files, &err);
+		st = keep_all(x, store, &scope, &err);
 	if (st != AS_OK)
 		*failure = failure_of(&err);
 	error_clear(&err);

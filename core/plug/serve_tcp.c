@@ -50,7 +50,7 @@ open_one(struct exchange *x, const struct msg *m, struct answer *out,
 		.tls = jget_bool(m->value, "tls", false),
 		.server_name = jget_str(m->value, "server_name", NULL),
 		.allow = x->unit->allow,
-		.idle_ms = jget_int(m->value, "idle_ms", 0) };
+		.idle_ms = span_ms(jget_int(m->value, "idle_ms", 0)) };
 	struct serve_tcp *s;
 	struct tcp *tcp = NULL;
 	enum as_status st = tcp_allowed(x, &target, port, err);

@@ -3,12 +3,15 @@
 #include <string.h>
 
 #include "core/base/arena.h"
+#include "core/base/buf.h"
 #include "core/base/conf.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/schema.h"
+#include "core/base/text.h"
 #include "core/plug/call.h"
 #include "core/plug/grant.h"
+#include "core/plug/serve.h"
 #include "core/plug/unit.h"
 
 /*
@@ -103,7 +106,7 @@ tool_fill(struct toolkit *kit, struct tool *tool, const struct as_tool *t,
 	tool->info.has_verify = t->verify != NULL;
 	tool->info.sequential = t->flags & AS_SEQUENTIAL;
 	tool->info.timeout_ms = t->timeout_ms;
-	tool->info.key_valid_ms = t->key_valid_ms;
+	tool->info.key_valid_ms = span_ms(t->key_valid_ms);
 	if ((st = tool_schemas(tool, t, err)) != AS_OK)
 		return st;
 	return effects_check(t, tool->info.input_schema, err);
@@ -314,6 +317,7 @@ plug_tool_find(struct plug *p, const char *name)
 struct tool_taker {
 	struct json_object *reply;
 	bool has_reply;
+	char file[2 * NAME_MAX_LEN]; /* that has all of a long reply */
 };
 
 static enum as_status
@@ -332,6 +336,78 @@ tool_take(struct exchange *x, const struct msg *m)
 		return x->sink->progress(x->sink->arg, m->x, m->name);
 	return AS_OK;
 }
+
+/* ---- Results that are too long ------------------------------------- */
+
+static const char *
+reply_text(const struct tool_taker *taker)
+{
+	return json_object_is_type(taker->reply, json_type_string)
+		   ? json_object_get_string(taker->reply)
+		   : json_text(taker->reply);
+}
+
+static bool
+is_text(const struct tool_taker *taker)
+{
+	return json_object_is_type(taker->reply, json_type_string);
+}
+
+SUSPENDS static void
+tool_succeeded(struct exchange *x)
+{
+	struct tool_taker *taker = x->taker;
+	const char *text = reply_text(taker);
+	size_t len = strlen(text);
+
+	if (x->who == NULL || x->who->reply_max == 0 ||
+	    len <= x->who->reply_max)
+		return;
+	snprintf(taker->file, sizeof(taker->file), "%s_%s.%s", x->unit->slug,
+	    x->op.name, is_text(taker) ? "txt" : "json");
+	serve_file_spill(x, taker->file,
+	    is_text(taker) ? "text/plain; charset=utf-8" : "application/json",
+	    text, len);
+}
+
+/* The beginning and the end, and where the whole is. */
+static struct json_object *
+preview(const struct exchange *x, const struct tool_taker *taker)
+{
+	const char *text = reply_text(taker), *tail;
+	size_t len = strlen(text), head, max = x->who->reply_max;
+	char id[UUID_TEXT];
+	struct json_object *v;
+	struct buf b = { 0 };
+
+	uuid_format(x->spilled, id);
+	head = text_utf8_whole(text, max / 4 * 3);
+	tail = text + len - max / 8;
+	while (((unsigned char)*tail & 0xc0) == 0x80)
+		tail++;
+	buf_add(&b, text, head);
+	buf_printf(&b,
+	    "\n[%zu of %zu bytes are left out here; all of it is the file %s "
+	    "of this thread, %s]\n%s",
+	    len - head - strlen(tail), len, taker->file, id, tail);
+	v = json_object_new_string_len(b.data, (int)b.len);
+	buf_free(&b);
+	return v;
+}
+
+static void
+reply_shorten(const struct exchange *x, struct tool_taker *taker)
+{
+	struct json_object *v;
+
+	if (uuid_is_nil(x->spilled))
+		return;
+	v = preview(x, taker);
+	json_object_put(taker->reply);
+	taker->reply = v;
+}
+
+/* ---- A call -------------------------------------------------------- */
 
 /* The tool's own time, or the caller's; no call is without. */
 static int64_t
@@ -388,7 +464,11 @@ tool_run(struct plug *p, enum msg_kind kind, const struct plug_caller *who,
 	x.op.name = short_name;
 	x.op.value = args;
 	kept_pass(who, kind, &x.op);
+	if (kind == OP_TOOL)
+		x.succeeded = tool_succeeded;
 	st = exchange_run(&x, err);
+	if (st == AS_OK)
+		reply_shorten(&x, &taker);
 	if (st == AS_OK && !taker.has_reply && kind == OP_TOOL)
 		taker.reply = json_object_new_string("");
 	if (st == AS_OK)

@@ -72,18 +72,24 @@ unit_wanted(struct unit *u)
 	return WANTED_NO;
 }
 
+bool
+file_is_foreign(const struct plug *p, const char *path)
+{
+	const char *bundled = p->services.bundled;
+	size_t len = bundled != NULL ? strlen(bundled) : 0;
+
+	return bundled != NULL &&
+	       (strncmp(path, bundled, len) != 0 || path[len] != '/');
+}
+
 /* The admin's word, or by the folder that it is in. */
 static bool
 unit_is_isolated(struct unit *u)
 {
 	const char *text = setting(u, "isolation");
-	const char *bundled = u->plug->services.bundled;
-	size_t len = bundled != NULL ? strlen(bundled) : 0;
 
 	if (text == NULL)
-		return bundled != NULL &&
-		       (strncmp(u->path, bundled, len) != 0 ||
-			   u->path[len] != '/');
+		return file_is_foreign(u->plug, u->path);
 	if (strcmp(text, "process") == 0)
 		return true;
 	if (strcmp(text, "none") != 0)

@@ -35,6 +35,7 @@ struct histogram;
 
 /* A file that is mapped, and its description in this host's own sizes. */
 struct plug_file {
+	struct plug_file *list; /* every one that is mapped, for the debugger */
 	void *handle;
 	int64_t memory; /* bytes that it takes where it is mapped */
 	char *path;
@@ -67,6 +68,8 @@ char *file_refuse(const char *path, const struct plug_file *f);
  * stays mapped for ever.
  */
 bool file_close(struct plug_file *f, bool has_run);
+/* Is it in another folder than ours: does it run in a process of its own? */
+bool file_is_foreign(const struct plug *p, const char *path);
 /* Does it take a place in this process until it is closed, or for ever? */
 bool file_is_mapped(const struct plug_file *f);
 /* Of the member that a field of this type fills; 0: there is no such type. */
@@ -120,6 +123,12 @@ struct unit_counts {
 	size_t n;
 };
 
+/* Lines that a process of its own has said lately; under the same lock. */
+struct unit_lines {
+	int64_t since_ms;
+	unsigned said, dropped;
+};
+
 /* A secret of the admin, by name; the value lives as long as the conf. */
 struct unit_secret {
 	const char *name, *value;
@@ -147,6 +156,7 @@ struct plugin {
 	struct unit *current; /* NULL: conf.d does not name it any more */
 	struct unit *draining; /* older ones that have not ended, by `older` */
 	struct unit_counts counts;
+	struct unit_lines lines;
 	char refused[512]; /* why the last reload came to nothing, or "" */
 
 	uint8_t seen[HASH_LEN]; /* plug_watch's own: what was last looked at */
@@ -320,6 +330,15 @@ void models_fill(struct plug *p, struct registry *r);
 void registry_publish(struct plug *p);
 struct registry *registry_now(struct plug *p); /* until the caller suspends */
 void registry_free_all(struct plug *p); /* after the loops */
+
+/* A time that a plugin has said: 0 to a century, so that sums cannot overflow. */
+static inline int64_t
+span_ms(int64_t ms)
+{
+	const int64_t most = (int64_t)100 * 366 * 86400 * 1000;
+
+	return ms < 0 ? 0 : ms > most ? most : ms;
+}
 
 /* The table that every plugin gets. */
 extern const struct as_host host_table;

@@ -304,6 +304,7 @@ call_main(void *arg)
 	who.idem_key = c->row.idem_key;
 	who.attempt = (int)w->state.fence;
 	who.asking = &c->asking;
+	who.reply_max = w->e->c.limits.max_output;
 	MUTANT_DO(KEY_ATTEMPT,
 	    who.idem_key = mutant_key(c->row.idem_key, w->state.fence));
 	if (json_parse(c->row.args, strlen(c->row.args), &args, NULL) !=

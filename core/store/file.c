@@ -36,7 +36,14 @@ SQL_BOTH(LIST,
     COLUMNS " WHERE f.tenant_id = $1 AND ($2::uuid IS NULL OR"
 	    " t.user_id = $2) AND f.thread_id = $3 AND ($4::uuid IS NULL OR"
 	    " f.id < $4) AND " VISIBLE " ORDER BY f.id DESC LIMIT $5");
-SQL(USED, "SELECT coalesce(sum(length), 0) FROM files WHERE thread_id = $1");
+#define THREAD_USED \
+	"(SELECT CAST(coalesce(sum(length), 0) AS BIGINT) FROM files" \
+	" WHERE thread_id = "
+#define USER_USED \
+	"(SELECT CAST(coalesce(sum(o.length), 0) AS BIGINT) FROM threads t" \
+	" JOIN threads a ON a.user_id = t.user_id JOIN files o ON" \
+	" o.thread_id = a.id WHERE t.id = "
+SQL(USED, "SELECT " THREAD_USED "$1), " USER_USED "$1)");
 SQL(PIECE, "SELECT at, bytes FROM file_pieces WHERE file_id = $1 AND at <= $2"
 	   " ORDER BY at DESC LIMIT 1");
 
@@ -44,11 +51,33 @@ SQL(DRAFT_ADD, "INSERT INTO file_drafts (file_id, created_at)"
 	       " VALUES ($1, now_us()) ON CONFLICT (file_id) DO NOTHING");
 SQL(PIECE_ADD, "INSERT INTO file_pieces (file_id, at, bytes)"
 	       " VALUES ($1, $2, $3)");
-SQL(DRAFT_DONE, "DELETE FROM file_drafts WHERE file_id = $1");
+/*
+ * $10 is what it and those after it have: with those before it, which are there
+ * by then, the same number for all of a list, so all of them get in, or none.
+ * On PostgreSQL a statement sees what was committed when it began: before it
+ * comes one that waits for the person's row.
+ */
+SQL_BOTH(OWNER_LOCK, "SELECT 1 FROM threads WHERE id = $1",
+    "SELECT 1 FROM users WHERE id = (SELECT user_id FROM threads"
+    " WHERE id = $1) FOR NO KEY UPDATE");
 SQL(FILE_ADD,
     "INSERT INTO files (id, tenant_id, thread_id, run_id, call_key, name,"
     " media_type, length, sha256, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_us())");
+    " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, now_us() WHERE"
+    " $10 + " THREAD_USED "$3) <= $11 AND $10 + " USER_USED "$3) <= $12");
+/* Only of one that got in. */
+SQL(LAST_PIECE_ADD, "INSERT INTO file_pieces (file_id, at, bytes)"
+		    " SELECT f.id, $2, $3 FROM files f WHERE f.id = $1");
+SQL(KEPT, "DELETE FROM file_drafts WHERE file_id IN"
+	  " (SELECT id FROM files WHERE id = $1)");
+
+/* By who may see it. */
+#define GONE_IF_SEEN \
+	"(SELECT f.id FROM files f JOIN threads t ON t.id = f.thread_id" \
+	" WHERE f.id = $3 AND f.tenant_id = $1 AND t.user_id = $2 " \
+	"AND " VISIBLE ")"
+SQL(GONE_PIECES, "DELETE FROM file_pieces WHERE file_id IN " GONE_IF_SEEN);
+SQL(GONE_FILE, "DELETE FROM files WHERE id IN " GONE_IF_SEEN);
 
 /* An earlier attempt of the same call, whose result was lost. */
 SQL(OLD_PIECES, "DELETE FROM file_pieces WHERE file_id IN"
@@ -162,7 +191,17 @@ file_add(struct store *store, struct file_writer *w, const void *p, size_t len,
 /* ---- Keeping ------------------------------------------------------- */
 
 #define CALLS_OF_FILE 3
-#define ARGS_OF_FILE 9
+#define ARGS_OF_FILE 12
+#define ARGS_OF_PIECE 3
+
+/* The statements of one list, and what they need. */
+struct keeping {
+	struct sql_call *calls;
+	struct sql_arg *args;
+	char (*sums)[HASH_TEXT];
+	struct rows **rows;
+	int n, first; /* the first FILE_ADD */
+};
 
 static void
 hash_hex(const struct file_writer *w, char out[HASH_TEXT])
@@ -174,15 +213,22 @@ hash_hex(const struct file_writer *w, char out[HASH_TEXT])
 	text_hex(out, sum, sizeof(sum));
 }
 
-/* Its last piece, its row; out of the drafts. */
-static int
-calls_of_file(const struct file_scope *s, const struct file_writer *w,
-    struct sql_arg *a, char sha256[HASH_TEXT], struct sql_call *calls)
+static void
+keeping_add(struct keeping *k, struct sql *sql, const struct sql_arg *args,
+    int n)
 {
-	struct sql_arg *piece = a + ARGS_OF_FILE;
-	int n = 0;
+	k->calls[k->n++] = (struct sql_call){ sql, args, n };
+}
 
-	hash_hex(w, sha256);
+/* Its row, its last piece; out of the drafts.  left: it and those after it. */
+static void
+keeping_file(struct keeping *k, size_t i, const struct file_scope *s,
+    const struct file_writer *w, int64_t left)
+{
+	struct sql_arg *a = k->args + i * (ARGS_OF_FILE + ARGS_OF_PIECE);
+	struct sql_arg *piece = a + ARGS_OF_FILE;
+
+	hash_hex(w, k->sums[i]);
 	a[0] = SQL_UUID(w->id);
 	a[1] = SQL_UUID(s->tenant_id);
 	a[2] = SQL_UUID(s->thread_id);
@@ -191,70 +237,119 @@ calls_of_file(const struct file_scope *s, const struct file_writer *w,
 	a[5] = SQL_TEXT(w->name);
 	a[6] = SQL_TEXT(w->media_type);
 	a[7] = SQL_INT(w->len);
-	a[8] = SQL_TEXT(sha256);
+	a[8] = SQL_TEXT(k->sums[i]);
+	a[9] = SQL_INT(left);
+	a[10] = SQL_INT(FILE_THREAD_MAX);
+	a[11] = SQL_INT(s->user_max > 0 ? s->user_max : FILE_USER_MAX);
 	piece[0] = a[0];
 	piece[1] = SQL_INT(w->len - (int64_t)w->n_tail);
 	piece[2] = SQL_BYTES(w->tail, w->n_tail);
-	calls[n++] = (struct sql_call){ &FILE_ADD, a, ARGS_OF_FILE };
+	keeping_add(k, &FILE_ADD, a, ARGS_OF_FILE);
 	if (w->n_tail > 0)
-		calls[n++] = (struct sql_call){ &PIECE_ADD, piece, 3 };
-	calls[n++] = (struct sql_call){ &DRAFT_DONE, a, 1 };
-	return n;
+		keeping_add(k, &LAST_PIECE_ADD, piece, ARGS_OF_PIECE);
+	keeping_add(k, &KEPT, a, 1);
 }
 
+/* Rows of bytes are not batched with each other: a piece each. */
+static void
+keeping_make(struct keeping *k, const struct file_scope *scope,
+    const struct sql_arg *thread, const struct sql_arg *key,
+    const struct file_writer *list)
+{
+	const struct file_writer *w;
+	size_t n = 0, i = 0;
+	int64_t left = 0;
+
+	for (w = list; w != NULL; w = w->next, n++)
+		left += w->len;
+	k->calls = xcalloc(n * CALLS_OF_FILE + 3, sizeof(*k->calls));
+	k->rows = xcalloc(n * CALLS_OF_FILE + 3, sizeof(struct rows *));
+	k->args = xcalloc(n * (ARGS_OF_FILE + ARGS_OF_PIECE) + 1,
+	    sizeof(*k->args));
+	k->sums = xcalloc(n + 1, sizeof(*k->sums));
+	keeping_add(k, &OWNER_LOCK, thread, 1);
+	if (scope->call_key != NULL) {
+		keeping_add(k, &OLD_PIECES, key, 1);
+		keeping_add(k, &OLD_FILES, key, 1);
+	}
+	k->first = k->n;
+	for (w = list; w != NULL; left -= w->len, w = w->next, i++)
+		keeping_file(k, i, scope, w, left);
+}
+
+static void
+keeping_free(struct keeping *k)
+{
+	for (int i = 0; i < k->n; i++)
+		rows_free(k->rows[i]);
+	free(k->calls);
+	free(k->rows);
+	free(k->args);
+	free(k->sums);
+}
+
+/* Which of the two was it? */
 SUSPENDS static enum as_status
-check_room(struct store *store, const struct file_scope *scope,
+no_room(struct store *store, const struct file_scope *scope,
     const struct file_writer *list, struct error *err)
 {
+	int64_t most = scope->user_max > 0 ? scope->user_max : FILE_USER_MAX;
 	struct sql_arg arg = SQL_UUID(scope->thread_id);
 	struct rows *rows = NULL;
 	enum as_status st = store_query(store, &USED, &arg, 1, &rows, err);
 	int64_t used = st == AS_OK ? rows_int(rows, 0, 0) : 0;
 
 	rows_free(rows);
+	if (st != AS_OK)
+		return st;
 	for (; list != NULL; list = list->next)
 		used += list->len;
-	if (st == AS_OK && used > FILE_THREAD_MAX)
-		st = error_set(err, ERR_TOO_LARGE,
-		    "the files of a thread have at most %d MiB",
+	if (used > FILE_THREAD_MAX)
+		return error_set(err, ERR_TOO_LARGE,
+		    "the files of a thread have at most %d MiB: delete some",
 		    (int)(FILE_THREAD_MAX >> 20));
-	return st;
+	return error_set(err, ERR_TOO_LARGE,
+	    "the files of a person have at most %d MiB (files.max_user): "
+	    "delete some",
+	    (int)(most >> 20));
 }
 
-/* Rows of bytes are not batched with each other: a piece each. */
 enum as_status
 files_keep(struct store *store, const struct file_scope *scope,
     struct file_writer *list, struct error *err)
 {
+	struct sql_arg thread = SQL_UUID(scope->thread_id);
 	struct sql_arg key = SQL_TEXT(scope->call_key);
-	struct sql_call *calls;
-	struct sql_arg *args;
-	struct file_writer *w;
-	enum as_status st = check_room(store, scope, list, err);
-	size_t n = 0, i = 0;
-	char(*sums)[HASH_TEXT];
-	int n_calls = 0;
+	struct keeping k = { 0 };
+	enum as_status st;
 
-	if (st != AS_OK)
-		return st;
-	for (w = list; w != NULL; w = w->next)
-		n++;
-	calls = xcalloc(n * CALLS_OF_FILE + 2, sizeof(*calls));
-	args = xcalloc(n * (ARGS_OF_FILE + 3) + 1, sizeof(*args));
-	sums = xcalloc(n + 1, sizeof(*sums));
-	if (scope->call_key != NULL) {
-		calls[n_calls++] = (struct sql_call){ &OLD_PIECES, &key, 1 };
-		calls[n_calls++] = (struct sql_call){ &OLD_FILES, &key, 1 };
-	}
-	for (w = list; w != NULL; w = w->next, i++)
-		n_calls += calls_of_file(scope, w,
-		    args + i * (ARGS_OF_FILE + 3), sums[i], calls + n_calls);
-	st = store_batch(store, calls, n_calls, NULL, err);
-	free(calls);
-	free(args);
-	free(sums);
+	keeping_make(&k, scope, &thread, &key, list);
+	st = store_batch(store, k.calls, k.n, k.rows, err);
+	if (st == AS_OK && rows_affected(k.rows[k.first]) == 0)
+		st = no_room(store, scope, list, err);
+	keeping_free(&k);
 	if (st == AS_OK)
 		(void)file_sweep(store, FILE_SWEEP_US, NULL);
+	return st;
+}
+
+enum as_status
+file_remove(struct store *store, const struct file_scope *scope, struct uuid id,
+    struct error *err)
+{
+	struct sql_arg args[] = { SQL_UUID(scope->tenant_id),
+		SQL_UUID(scope->user_id), SQL_UUID(id) };
+	struct sql_call calls[] = { { &GONE_PIECES, args, 3 },
+		{ &GONE_FILE, args, 3 } };
+	struct rows *rows[2] = { NULL };
+	char text[UUID_TEXT];
+	enum as_status st = store_batch(store, calls, 2, rows, err);
+
+	uuid_format(id, text);
+	if (st == AS_OK && rows_affected(rows[1]) == 0)
+		st = error_not_found(err, "file", text);
+	rows_free(rows[0]);
+	rows_free(rows[1]);
 	return st;
 }
 

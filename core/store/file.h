@@ -19,6 +19,7 @@ struct json_object;
 #define FILE_PIECE ((size_t)256 << 10)
 #define FILE_NAME_MAX 200 /* bytes */
 #define FILE_THREAD_MAX ((int64_t)256 << 20) /* of all files of a thread */
+#define FILE_USER_MAX ((int64_t)1 << 30) /* of a person, if nothing is said */
 #define FILE_SWEEP_US ((int64_t)3600 * 1000000)
 
 /* Whose it is, and who looks. */
@@ -27,6 +28,7 @@ struct file_scope {
 	struct uuid user_id; /* only threads of this person; nil: not asked */
 	struct uuid run_id; /* of new files; nil: uploaded */
 	const char *call_key; /* the same; or NULL */
+	int64_t user_max; /* bytes of all files of a person; 0: the default */
 };
 
 /* A file that is being written; from {0} by file_begin. */
@@ -47,7 +49,8 @@ SUSPENDS enum as_status file_add(struct store *store, struct file_writer *w,
     const void *p, size_t len, struct error *err);
 /*
  * All of the list, with their rows; what an earlier attempt of the same call
- * has kept makes way.  LIMIT: the thread has too much.
+ * has kept makes way.  LIMIT: the thread or its person has too much, and none
+ * of the list is kept.  Of many who try at once, all that fit get in.
  */
 SUSPENDS enum as_status files_keep(struct store *store,
     const struct file_scope *scope, struct file_writer *list,
@@ -58,6 +61,9 @@ void file_writer_clear(struct file_writer *w);
 SUSPENDS enum as_status file_stat(struct store *store,
     const struct file_scope *scope, struct uuid id, struct json_object **out,
     struct error *err);
+/* With its bytes; NOT_FOUND as file_stat. */
+SUSPENDS enum as_status file_remove(struct store *store,
+    const struct file_scope *scope, struct uuid id, struct error *err);
 /* Up to max bytes from offset, malloc()ed; *len 0 at the end. */
 SUSPENDS enum as_status file_read(struct store *store, struct uuid id,
     int64_t offset, size_t max, char **out, size_t *len, struct error *err);

@@ -190,8 +190,8 @@ guest_patience_ms(const struct store *store)
 	return left < (uint64_t)ms ? (int64_t)left : ms;
 }
 
-static enum as_status
-guest_new(struct store *store, const struct guest_call *call,
+enum as_status
+guest_new(const struct guest_call *call, int64_t patience_ms,
     struct guest **out, struct error *err)
 {
 	struct guest *g = *out = xcalloc(1, sizeof(*g));
@@ -200,7 +200,7 @@ guest_new(struct store *store, const struct guest_call *call,
 	g->kind = call->kind;
 	g->name = xstrdup(call->name);
 	guest_prefix(call->name, g->prefix);
-	g->give_up_us = clock_mono_us() + guest_patience_ms(store) * 1000;
+	g->give_up_us = clock_mono_us() + patience_ms * 1000;
 	st = guest_texts(g, call, err);
 	if (st == AS_OK)
 		st = guest_args(g, call->params, err);
@@ -224,8 +224,7 @@ req_of(struct store *store, struct guest *g, bool is_write)
 	return r;
 }
 
-/* Only what is done is ours to read. */
-static void
+void
 guest_take(struct guest *g, struct json_object **rows, int64_t *changed)
 {
 	if (changed != NULL)
@@ -258,7 +257,8 @@ guest_run(struct store *store, const struct guest_call *call,
 		return error_set(err, ERR_FORBIDDEN,
 		    "the database was opened for reading only");
 	do {
-		if ((st = guest_new(store, call, &g, err)) != AS_OK) {
+		st = guest_new(call, guest_patience_ms(store), &g, err);
+		if (st != AS_OK) {
 			guest_free(g);
 			return st;
 		}

@@ -51,6 +51,19 @@ SUSPENDS enum as_status guest_run(struct store *store,
     const struct guest_call *call, struct json_object **rows, int64_t *changed,
     struct error *err);
 
+/*
+ * Tables without a database, for checking a plugin: in memory, on SQLite, with
+ * the same two walls, and nobody waits.  mark and back: as it was then.
+ */
+struct guest_memory;
+struct guest_memory *guest_memory_new(void); /* NULL: no memory */
+enum as_status guest_memory_run(struct guest_memory *m,
+    const struct guest_call *call, struct json_object **rows, int64_t *changed,
+    struct error *err);
+void guest_memory_mark(struct guest_memory *m);
+void guest_memory_back(struct guest_memory *m);
+void guest_memory_free(struct guest_memory *m); /* NULL does nothing */
+
 /* What "{}" stands for; no prefix begins with another's. */
 void guest_prefix(const char *name, char out[GUEST_PREFIX]);
 

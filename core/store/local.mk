@@ -5,6 +5,7 @@ libstore_la_SOURCES = \
 	core/store/blob.c core/store/blob.h \
 	core/store/file.c core/store/file.h \
 	core/store/guest.c core/store/guest.h core/store/guest_sql.c \
+	core/store/guest_memory.c \
 	core/store/kv.c core/store/kv.h \
 	core/store/migrate.c \
 	core/store/row_page.c core/store/row_page.h \

@@ -72,6 +72,11 @@ struct guest {
 	size_t bytes; /* of the rows so far */
 	int64_t changed;
 };
+/* For that long; guest_free also what fails. */
+enum as_status guest_new(const struct guest_call *call, int64_t patience_ms,
+    struct guest **out, struct error *err);
+/* Only what is done: what it gave is the caller's from here on. */
+void guest_take(struct guest *g, struct json_object **rows, int64_t *changed);
 void guest_free(struct guest *g); /* NULL does nothing */
 /* Counts a row; LIMIT if there are too many. */
 enum as_status guest_row_add(struct guest *g, struct json_object *row,

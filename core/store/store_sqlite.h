@@ -129,6 +129,8 @@ enum as_status lite_bind_all(struct lite_conn *c, sqlite3_stmt *st,
     const struct sql_arg *args, int n_args, struct error *err);
 
 /* store_sqlite_guest.c; on a thread, whose connection *c is or becomes. */
+enum as_status lite_guest_ready(struct lite_db *db, struct lite_conn **c,
+    struct error *err);
 void lite_guest_read(struct lite_db *db, struct lite_conn **c,
     struct store_req *r);
 void lite_guest_write(struct lite_db *db, struct lite_conn **c,

@@ -110,14 +110,14 @@ authorize(void *arg, int action, const char *a, const char *b, const char *db,
 	return SQLITE_DENY;
 }
 
-static enum as_status
-guest_ready(struct lite_db *db, struct lite_conn **c, struct store_req *r)
+enum as_status
+lite_guest_ready(struct lite_db *db, struct lite_conn **c, struct error *err)
 {
 	enum as_status st;
 
 	if (*c != NULL)
 		return AS_OK;
-	st = lite_conn_open(db, LITE_GUEST, c, &r->err);
+	st = lite_conn_open(db, LITE_GUEST, c, err);
 	if (st != AS_OK)
 		return st;
 	sqlite3_limit((*c)->db, SQLITE_LIMIT_ATTACHED, 0);
@@ -329,7 +329,7 @@ lite_guest_read(struct lite_db *db, struct lite_conn **c, struct store_req *r)
 {
 	if (atomic_load(&r->dropped))
 		return;
-	if ((r->status = guest_ready(db, c, r)) != AS_OK)
+	if ((r->status = lite_guest_ready(db, c, &r->err)) != AS_OK)
 		return;
 	guest_begin(*c, r, db->base.config.statement_timeout_ms);
 	r->status = guest_statement(*c, r, 0, false);
@@ -341,7 +341,7 @@ lite_guest_write(struct lite_db *db, struct lite_conn **c, struct store_req *r)
 {
 	if (atomic_load(&r->dropped))
 		return;
-	if ((r->status = guest_ready(db, c, r)) != AS_OK)
+	if ((r->status = lite_guest_ready(db, c, &r->err)) != AS_OK)
 		return;
 	guest_begin(*c, r, GUEST_WRITE_MS);
 	r->status = lite_script(*c, "BEGIN IMMEDIATE", &r->err);

@@ -446,6 +446,10 @@ test("files", async () => {
 	await call("POST", files, { path: { id }, status: 400, raw: "x" });
 	await call("GET", "/api/files/{id}", { path: { id: file.id } });
 	await call("GET", "/api/files/{id}", { path: { id }, status: 404 });
+	await call("DELETE", "/api/files/{id}", { path: { id: file.id },
+		status: 204 });
+	await call("DELETE", "/api/files/{id}", { path: { id: file.id },
+		status: 404 });
 });
 
 test("tickets", async () => {

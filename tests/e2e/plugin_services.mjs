@@ -12,6 +12,7 @@ import net from "node:net";
 import { after, before, test } from "node:test";
 
 import { messages, newThread, scene } from "../support/chat.mjs";
+import { id, rows } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { start as startModel } from "../support/stub_model.mjs";
 import { connect } from "../support/ws.mjs";
@@ -30,6 +31,7 @@ before(async () => {
 		"plugins.llm_openai.enabled=true",
 		"plugins.llm_openai.default_model=stub",
 		"models.default=openai/stub",
+		"files.max_user=4M",
 		"plugins.toolkit_services.programs.cat=/bin/cat",
 		"plugins.toolkit_services.programs.sh=/bin/sh",
 		`plugins.toolkit_services.allow=["127.0.0.1:${echo.address().port}"]`,
@@ -169,4 +171,56 @@ test("files are of their thread and person, and of what succeeds", async () => {
 	const [answer] = await once(request, "response");
 	assert.equal(answer.statusCode, 413);
 	request.destroy();
+});
+
+test("a person's files have a limit, whoever is first, and may be deleted", async () => {
+	const mine = await scene(server, {});
+	const second = await newThread(server, mine.person, mine.agent.id);
+	const half = "x".repeat(512 * 1024);
+	const send = (thread, name) => upload(thread, `?name=${name}`, half, {},
+		mine.token);
+	const all = await Promise.all(Array.from({ length: 12 }, (_, n) =>
+		send(n % 2 ? mine.thread : second, `f${n}`)));
+	const kept = all.filter((a) => a.status === 201).map((a) => a.body);
+	const refused = all.filter((a) => a.status !== 201);
+	assert.equal(kept.length, 8);
+	for (const { status, body } of refused) {
+		assert.equal(status, 413);
+		assert.match(body.detail, /at most 4 MiB \(files\.max_user\)/);
+	}
+
+	const remove = (id, token) => api(server, "DELETE", `/api/files/${id}`,
+		{ token });
+	const stranger = await signUp(server);
+	assert.equal((await remove(kept[0].id, stranger.token)).status, 404);
+	assert.equal((await remove(kept[0].id, mine.token)).status, 204);
+	assert.equal((await remove(kept[0].id, mine.token)).status, 404);
+	assert.equal((await download(kept[0].id, {}, mine.token)).status, 404);
+	assert.equal(rows(server, "SELECT count(*) AS n FROM file_pieces WHERE " +
+		`file_id = ${id(server, kept[0].id)}`)[0].n, 0);
+	assert.equal((await send(second, "again")).status, 201);
+	assert.equal((await send(second, "more")).status, 413);
+});
+
+test("a result that is too long becomes a file", async () => {
+	const mine = await enter();
+	const { run_id, result } = await play(mine, [{ op: "query",
+		sql: "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n" +
+			" WHERE i < 6000) SELECT i, 'sixty characters of nothing, so that" +
+			" rows add up to something' AS s FROM n" }]);
+	assert.ok(result.length < 256 * 1024 && result.length > 128 * 1024);
+	assert.ok(result.startsWith('[{"rows":[{"i":1,"s":'), result.slice(0, 80));
+	assert.ok(result.endsWith('],"st":0}]'), result.slice(-80));
+	const [file] = await files(mine);
+	const [note] = result.match(/\n\[\d+ of \d+ bytes are left out here; .*\]\n/);
+	assert.ok(note.includes(` of ${file.length} bytes`), note);
+	assert.ok(note.includes(`${file.name} of this thread, ${file.id}]`), note);
+	assert.equal(file.name, "services_play.json");
+	assert.equal(file.run_id, run_id);
+	assert.equal(file.tool_call_id, "call_1");
+	const [{ rows }] = await (await download(file.id)).json();
+	assert.equal(rows.length, 6000);
+	assert.equal(rows[5999].i, 6000);
+	const { status, stdout, stderr } = server.command("replay", run_id);
+	assert.equal(status, 0, stdout + stderr);
 });

@@ -20,6 +20,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { newThread, scene } from "../support/chat.mjs";
+import { adminOfAnotherTenant } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -173,6 +174,13 @@ for (const isolation of ["none", "process"])
 				l[p].generations_draining === 0), "drained");
 			return { kb: rss(server), files: files(server) };
 		};
+		const { held_by } = (await plugins(server))[PLUGINS[0]];
+		const shown = server.command("plugin", "list").stdout;
+		if (isolation === "process") {
+			assert.deepEqual(held_by.slice(0, 2), ["system_calls", "limits"]);
+			assert.ok(shown.includes(`process (${held_by.join(", ")})`), shown);
+		} else
+			assert.equal(held_by, null);
 		const before = await many(WARM_UP);
 		const after = await many(WEIGHED);
 		t.diagnostic(`VmRSS ${before.kb} kB, after ${WEIGHED} reloads ` +
@@ -205,10 +213,23 @@ test("a plugin that cannot be unmapped, up to the cap", async () => {
 	assert.equal((await reload("auth_local", other.token)).status, 403);
 	assert.equal((await api(server, "GET", "/api/admin/plugins",
 		{ token: other.token })).status, 403);
+	// An admin, but of a tenant that the installation does not belong to.
+	const guest = await adminOfAnotherTenant(server, await signUp(server));
+	for (const [method, path] of [["GET", "/api/admin/plugins"],
+		["POST", "/api/admin/plugins/auth_local/reload"]]) {
+		const { status, body } = await api(server, method, path,
+			{ token: guest });
+		assert.equal(status, 403);
+		assert.match(body.detail, /administrators of the installation/);
+	}
+	assert.equal((await api(server, "GET", "/api/operator/items",
+		{ token: guest })).status, 200);
 	const list = (await api(server, "GET", "/api/admin/plugins",
 		{ token: admin.token })).body.items;
 	const auth = list.find((p) => p.name === "auth_local");
 	assert.equal(auth.generation, 4);
+	assert.equal(auth.isolation, "none");
+	assert.equal(auth.held_by, null);
 	assert.equal(auth.generations_in_memory, 4);
 	assert.ok(auth.calls >= 2 && auth.memory_bytes > 0);
 	assert.match(auth.error, /plugins\.generations/);
@@ -216,7 +237,7 @@ test("a plugin that cannot be unmapped, up to the cap", async () => {
 		{ email: other.email, password: other.password } })).status, 200);
 	const metrics = (await api(server, "GET", "/metrics")).body;
 	assert.match(metrics,
-		/plugin_calls_total\{plugin="auth_local",generation="4"\} 1\n/);
+		/plugin_calls_total\{plugin="auth_local",generation="4"\} 3\n/);
 	assert.doesNotMatch(metrics,
 		/plugin_calls_total\{plugin="auth_local",generation="3"\}/);
 	assert.match(metrics,

@@ -23,8 +23,11 @@ FLAGS = ['-std=gnu11', '-O1', '-g', '-Wall', '-Werror', '-fPIC', '-shared',
 
 KINDS = {'end': 'llm', 'order': 'llm', 'vectors': 'llm', 'models': 'llm',
          'identity': 'auth', 'hits': 'vector'}
-# "exit" is a second way to break the rule "crash".
-RULES = {'exit': 'crash'}
+# Other ways to break a rule, some of them with what the host offers.
+RULES = {'exit': 'crash', 'crash_alloc': 'crash', 'cancel_file': 'cancel',
+         'deadline_program': 'deadline', 'errors_table': 'errors',
+         'leak_stream': 'leak', 'descriptor_program': 'descriptor',
+         'ask_on': 'ask', 'ask_again': 'ask', 'secret_said': 'secret'}
 number = 0
 failed = False
 
@@ -93,6 +96,10 @@ def main():
         code, report, err = check(build(work, 'none'), HERE / 'check.json')
         point('one that breaks no rule passes',
               code == 0 and not report['findings'],
+              json.dumps(report, indent=1) + err)
+        code, report, err = check(build(work, 'services'), HERE / 'services.json')
+        point('one that uses all services as it should passes',
+              code == 0 and not report['findings'] and not report['notes'],
               json.dumps(report, indent=1) + err)
         for what in rules() + list(RULES):
             if not only or what in only:

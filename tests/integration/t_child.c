@@ -209,6 +209,103 @@ test_leak(void)
 	plug_env_run(CONF, ENV_ISOLATED, body_leak);
 }
 
+/* ---- Words and numbers --------------------------------------------- */
+
+static atomic_bool ticking;
+
+/* A clock that goes as the real one does, and that can be put forward. */
+static void *
+tick(void *arg)
+{
+	(void)arg;
+	while (atomic_load(&ticking)) {
+		usleep(1000);
+		clock_advance(1000);
+	}
+	return NULL;
+}
+
+static void
+with_ticks(void (*body)(struct plug_env *env))
+{
+	pthread_t ticker;
+
+	clock_fake(clock_mono_us(), clock_wall_us());
+	atomic_store(&ticking, true);
+	MUST(pthread_create(&ticker, NULL, tick, NULL) == 0);
+	plug_env_run(CONF, ENV_ISOLATED, body);
+	atomic_store(&ticking, false);
+	pthread_join(ticker, NULL);
+	clock_real();
+}
+
+static int
+count_of(const char *text, const char *part)
+{
+	int n = 0;
+
+	for (; (text = strstr(text, part)) != NULL; text += strlen(part))
+		n++;
+	return n;
+}
+
+/* Lines of one call in the log; to be freed. */
+static SUSPENDS char *
+chatter(struct plug_env *env)
+{
+	char *text = xcalloc(1, 1 << 20);
+	FILE *log = tmpfile();
+
+	log_configure("warning");
+	log_to_fd(fileno(log));
+	expect(env, "hostile_chatter", "{}", "said");
+	log_to_fd(2);
+	log_configure("error,plugin=error");
+	rewind(log);
+	(void)!fread(text, 1, (1 << 20) - 1, log);
+	fclose(log);
+	return text;
+}
+
+static void
+body_chatter(struct plug_env *env)
+{
+	char *text = chatter(env);
+
+	CU_ASSERT_EQUAL(count_of(text, "\"msg\":\"line "), 200);
+	CU_ASSERT_EQUAL(count_of(text, "what follows is suppressed"), 1);
+	free(text);
+	clock_advance(11000000);
+	text = chatter(env);
+	CU_ASSERT_EQUAL(count_of(text, "\"msg\":\"line "), 200);
+	CU_ASSERT_EQUAL(count_of(text, "\"msg\":\"800 lines were suppressed"),
+	    1);
+	free(text);
+}
+
+static void
+body_much_later(struct plug_env *env)
+{
+	const int64_t year = (int64_t)366 * 86400 * 1000;
+	struct error err = { 0 };
+	char *text = NULL;
+
+	CU_ASSERT_EQUAL(plug_env_tool(env, "hostile_much_later", "{}", &text,
+			    &err),
+	    AS_BUSY);
+	CU_ASSERT(err.retry_after_ms > year);
+	CU_ASSERT(err.retry_after_ms <= 100 * year);
+	error_clear(&err);
+	free(text);
+}
+
+static void
+test_words(void)
+{
+	with_ticks(body_chatter);
+	plug_env_run(CONF, ENV_ISOLATED, body_much_later);
+}
+
 /* ---- Breaker ------------------------------------------------------- */
 
 static void
@@ -235,32 +332,10 @@ body_breaker(struct plug_env *env)
 	CU_ASSERT(i < 1000);
 }
 
-static atomic_bool ticking;
-
-/* A clock that goes as the real one does, and that can be put forward. */
-static void *
-tick(void *arg)
-{
-	(void)arg;
-	while (atomic_load(&ticking)) {
-		usleep(1000);
-		clock_advance(1000);
-	}
-	return NULL;
-}
-
 static void
 test_breaker(void)
 {
-	pthread_t ticker;
-
-	clock_fake(clock_mono_us(), clock_wall_us());
-	atomic_store(&ticking, true);
-	MUST(pthread_create(&ticker, NULL, tick, NULL) == 0);
-	plug_env_run(CONF, ENV_ISOLATED, body_breaker);
-	atomic_store(&ticking, false);
-	pthread_join(ticker, NULL);
-	clock_real();
+	with_ticks(body_breaker);
 }
 
 /* ---- What it can do ------------------------------------------------ */
@@ -413,12 +488,71 @@ body_load(struct plug_env *env)
 	    "toolkit_hostileload.so: died of SIGABRT when it was loaded"));
 }
 
-/* Whoever loads it does not listen for ever. */
+struct others {
+	struct plug_env *env;
+	int calls;
+	bool stop, stopped;
+};
+
+static SUSPENDS void
+others_fiber(void *arg)
+{
+	struct others *o = arg;
+
+	while (!o->stop && fiber_sleep(10) == FIBER_WOKEN) {
+		expect(o->env, "hostile_echo", "{\"text\":\"here\"}",
+		    "\"here\"");
+		o->calls++;
+	}
+	o->stopped = true;
+}
+
+/* Whoever loads it does not listen for ever, and others go on meanwhile. */
 static void
 body_noise(struct plug_env *env)
 {
-	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
-	CU_ASSERT(has(plug_env_problem(env, 0), "did not describe itself"));
+	struct others o = { .env = env };
+	struct error err = { 0 };
+
+	fiber_spawn(env->loop, "others", others_fiber, &o);
+	env->text = "plugins : { toolkit_hostile : { }; "
+		    "toolkit_hostilenoise : { }; };";
+	CU_ASSERT_EQUAL(plug_reload(env->plug, "toolkit_hostilenoise", NULL,
+			    &err),
+	    AS_CONFLICT);
+	CU_ASSERT(has(err.detail, "did not describe itself"));
+	CU_ASSERT(o.calls >= 10);
+	o.stop = true;
+	while (!o.stopped)
+		fiber_sleep(10);
+	error_clear(&err);
+}
+
+/* For "plugin describe": a file of somebody else is not mapped here. */
+static void
+body_describe(struct plug_env *env)
+{
+	const struct plug_services services = { .bundled = "/nowhere",
+		.plugin_host = BUILD_DIR "/agent-studio",
+		.child_uid = 64000 };
+	struct json_object *o = NULL;
+	struct error err = { 0 };
+
+	(void)env;
+	CU_ASSERT_EQUAL(plug_describe_file(BUILD_DIR
+			    "/tests/integration/plug/.libs/"
+			    "toolkit_hostileload.so",
+			    &services, &o, &err),
+	    AS_INVALID);
+	CU_ASSERT(has(err.detail, "died of SIGABRT when it was loaded"));
+	error_clear(&err);
+	CU_ASSERT_EQUAL(plug_describe_file(BUILD_DIR "/plugins/llm_demo.so",
+			    &services, &o, &err),
+	    AS_OK);
+	CU_ASSERT(has(json_text(o), "\"name\":\"llm_demo\""));
+	CU_ASSERT(has(json_text(o), "\"window\":8192"));
+	json_object_put(o);
+	error_clear(&err);
 }
 
 static void
@@ -426,8 +560,10 @@ test_load(void)
 {
 	plug_env_run("plugins : { toolkit_hostileload : { }; };", ENV_ISOLATED,
 	    body_load);
-	plug_env_run("plugins : { toolkit_hostilenoise : { }; };", ENV_ISOLATED,
+	plug_env_run("plugins : { toolkit_hostile : { }; };", ENV_ISOLATED,
 	    body_noise);
+	plug_env_run("plugins : { toolkit_hostile : { }; };", ENV_ISOLATED,
+	    body_describe);
 }
 
 /* ---- Many at once -------------------------------------------------- */
@@ -491,6 +627,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "what it does, and what becomes of it", test_deeds },
 		{ "descriptors", test_leak },
+		{ "words and numbers", test_words },
 		{ "breaker", test_breaker },
 		{ "what it can do", test_escape },
 		{ "what it is", test_confined },

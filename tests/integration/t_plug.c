@@ -297,17 +297,18 @@ test_truncated(void)
 static void
 test_describe(void)
 {
+	const struct plug_services here = { 0 };
 	struct json_object *o;
 	struct error err = { 0 };
 
-	CU_ASSERT_EQUAL(plug_describe_file(BUILD_DIR "/plugins/llm_demo.so", &o,
-			    &err),
+	CU_ASSERT_EQUAL(plug_describe_file(BUILD_DIR "/plugins/llm_demo.so",
+			    &here, &o, &err),
 	    AS_OK);
 	CU_ASSERT_STRING_EQUAL(jget_str(o, "name", ""), "llm_demo");
 	CU_ASSERT(has(json_text(o), "\"name\":\"demo\""));
 	CU_ASSERT(has(json_text(o), "\"window\":8192"));
 	json_object_put(o);
-	CU_ASSERT_EQUAL(plug_describe_file("/nowhere.so", &o, &err),
+	CU_ASSERT_EQUAL(plug_describe_file("/nowhere.so", &here, &o, &err),
 	    AS_INVALID);
 	CU_ASSERT(has(err.detail, "/nowhere.so: cannot be opened"));
 	error_clear(&err);

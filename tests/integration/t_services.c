@@ -410,6 +410,41 @@ files_of_failures(struct plug_env *p, const char *place)
 	free(key);
 }
 
+#define LONG "{\"op\":\"query\",\"sql\":\"SELECT '" K "' AS k\"}"
+
+/* A result that is too long is a file; if there is no room, it stays long. */
+static SUSPENDS void
+files_of_long_results(struct plug_env *p, const char *place)
+{
+	char *text, *key = xasprintf("%s-3", place);
+	struct json_object *list, *f;
+
+	p->who.idem_key = key;
+	p->who.reply_max = 800;
+	text = play(p, place,
+	    LONG ",{\"op\":\"write\",\"name\":\"d\",\"text\":\"d\"}");
+	CU_ASSERT(strlen(text) < 900);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "play.json of this thread, "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\\\"len\\\":1,"));
+	free(text);
+	call_is(key, "succeeded");
+	list = files_seen(user);
+	CU_ASSERT_EQUAL(json_object_array_length(list), 5);
+	f = json_object_array_get_idx(list, 0);
+	CU_ASSERT_STRING_EQUAL(jget_str(f, "media_type", ""),
+	    "application/json");
+	CU_ASSERT(jget_int(f, "length", 0) > 1000);
+	json_object_put(list);
+	p->who.idem_key = "full";
+	p->plug->services.files_max_user = 1;
+	text = play(p, place, LONG);
+	CU_ASSERT(strlen(text) > 1000);
+	free(text);
+	p->plug->services.files_max_user = 0;
+	p->who.reply_max = 0;
+	free(key);
+}
+
 static SUSPENDS void
 body_files(struct plug_env *p)
 {
@@ -423,6 +458,7 @@ body_files(struct plug_env *p)
 		p->who.run_id = run;
 		files_of_a_call(p, places[i]);
 		files_of_failures(p, places[i]);
+		files_of_long_results(p, places[i]);
 		sql("DELETE FROM tool_invocations", NULL, 0);
 		sql("DELETE FROM files", NULL, 0);
 		sql("DELETE FROM file_pieces", NULL, 0);
@@ -433,6 +469,29 @@ body_files(struct plug_env *p)
 	plays(p, "{\"op\":\"stat\",\"id\":\"x\"}",
 	    "[{\"st\":1,\"why\":\"this call belongs to no thread, so it has "
 	    "no files\"}]");
+}
+
+/*
+ * More than a megabyte of requests of one call, which then says something: what
+ * is asked for is no part of what waits to be heard.
+ */
+static SUSPENDS void
+body_files_far(struct plug_env *p)
+{
+	char *text;
+
+	CU_ASSERT_EQUAL_FATAL(p->loaded, AS_OK);
+	p->who.tenant_id = tenant;
+	thread_make();
+	p->who.thread_id = thread;
+	p->who.run_id = run;
+	p->who.idem_key = "far";
+	text = play(p, "services_play",
+	    "{\"op\":\"write\",\"name\":\"a\",\"text\":\"" K
+	    "\",\"times\":1600}");
+	CU_ASSERT_STRING_EQUAL(text, "[{\"len\":1600000,\"st\":0}]");
+	free(text);
+	p->who.idem_key = NULL;
 }
 
 /* ---- Programs ------------------------------------------------------ */
@@ -679,6 +738,20 @@ test_files(void)
 }
 
 static void
+test_files_far(void)
+{
+	char *conf;
+
+	if (!env_ready())
+		return;
+	conf = with_port(CONF);
+	plug_env_more = bind_more;
+	plug_env_run(conf, ENV_ISOLATED, body_files_far);
+	plug_env_more = NULL;
+	free(conf);
+}
+
+static void
 test_programs(void)
 {
 	run_everywhere(body_programs);
@@ -716,6 +789,7 @@ test_conf(void)
 static CU_TestInfo tests[] = {
 	{ "db", test_db },
 	{ "files", test_files },
+	{ "files of a process", test_files_far },
 	{ "programs", test_programs },
 	{ "streams", test_streams },
 	{ "conf", test_conf },

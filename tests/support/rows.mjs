@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
-import { databaseUrl } from "./server.mjs";
+import { api, databaseUrl } from "./server.mjs";
 
 const READ = `import json, sqlite3, sys, uuid
 c = sqlite3.connect(sys.argv[1], timeout=20)
@@ -51,4 +51,19 @@ export function change(server, ...statements) {
 export function id(server, text) {
 	return server.database ? `'${text}'`
 		: `x'${text.replaceAll("-", "")}'`;
+}
+
+const ANOTHER_TENANT = "00000000-0000-7000-8000-0000000000a0";
+
+// Moves a person there, as its admin; a token of the new place.
+export async function adminOfAnotherTenant(server, person) {
+	const who = id(server, person.user.id), tenant = id(server, ANOTHER_TENANT);
+	change(server,
+		`INSERT INTO tenants (id, name, created_at) VALUES (${tenant}, 'other', 1)`,
+		`INSERT INTO memberships (tenant_id, user_id, role, created_at)` +
+			` VALUES (${tenant}, ${who}, 'admin', 1)`,
+		`UPDATE users SET tenant_id = ${tenant} WHERE id = ${who}`);
+	const { body } = await api(server, "POST", "/api/auth/login",
+		{ body: { email: person.email, password: person.password } });
+	return body.access_token;
 }

@@ -144,8 +144,8 @@ test_samples(void)
 		{ "40-models", "models" }, { "50-runs", "runs" },
 		{ "55-queue", "queue" }, { "60-worker", "worker" },
 		{ "65-schedules", "schedules" }, { "65-webhooks", "webhooks" },
-		{ "65-inbox", "inbox" }, { "70-log", "log" },
-		{ "80-plugins", "plugins" } };
+		{ "65-inbox", "inbox" }, { "65-files", "files" },
+		{ "70-log", "log" }, { "80-plugins", "plugins" } };
 	const struct settings_section *s;
 	struct buf want = { 0 };
 	char *path, *text;

@@ -4,7 +4,10 @@
  * rule is the macro that is defined.  KIND is toolkit unless it says otherwise.
  */
 #include <agentstudio/auth.h>
+#include <agentstudio/db.h>
 #include <agentstudio/llm.h>
+#include <agentstudio/process.h>
+#include <agentstudio/stream.h>
 #include <agentstudio/toolkit.h>
 #include <agentstudio/vector.h>
 #include <fcntl.h>
@@ -54,11 +57,190 @@ static const struct as_field options[] = {
 	AS_END
 };
 
+/* ---- What the host offers, used as it should be -------------------- */
+
+static enum as_status
+use_tables(struct as_call *call)
+{
+	static const char *const steps[] = { "CREATE TABLE {}notes (id BIGINT "
+					     "PRIMARY KEY, text TEXT NOT NULL)",
+		NULL };
+	const struct as_json *rows;
+	enum as_status st = as_db_migrate(call, steps);
+	int64_t changed;
+
+	if (st == AS_OK)
+		st = as_db_exec(call,
+		    "INSERT INTO {}notes (id, text) VALUES (1, 'one')", NULL,
+		    &changed);
+	if (st == AS_OK)
+		st = as_db_query(call, "SELECT id, text FROM {}notes", NULL,
+		    &rows);
+	if (st == AS_OK && as_size(rows) != 1)
+		return as_fail(call, AS_CONFLICT, "not one row");
+	return st;
+}
+
+static enum as_status
+use_files(struct as_call *call)
+{
+	static const char id[] = "00000000-0000-7000-8000-000000000001";
+	struct as_bytes bytes;
+	char room[64];
+	enum as_status st;
+	size_t got;
+
+	st = as_file_read(call, id, 0, room, sizeof(room), &got);
+	bytes.ptr = room;
+	bytes.len = got;
+	if (st == AS_OK)
+		st = as_file_write(call, "copy.txt", "text/plain", bytes, NULL);
+	return st;
+}
+
+static enum as_status
+use_program(struct as_call *call)
+{
+	static const char *const argv[] = { "tool", "--all", NULL };
+	struct as_process *program;
+	struct as_bytes piece;
+	enum as_status st;
+	int32_t code = 0;
+
+	st = as_process_open(call, AS_TABLE(as_process_start, .argv = argv),
+	    &program);
+	while (st == AS_OK)
+		st = as_process_read(call, program, NULL, &piece);
+	if (st == AS_EOF)
+		st = as_process_wait(call, program, &code);
+	if (st == AS_OK && code != 0)
+		return as_fail(call, AS_UPSTREAM, "tool ended with %d",
+		    (int)code);
+	return st;
+}
+
+static enum as_status
+use_stream(struct as_call *call)
+{
+	static const struct as_bytes bye = { "QUIT\r\n", 6 };
+	struct as_stream *stream;
+	struct as_bytes piece;
+	enum as_status st;
+
+	st = as_stream_open(call,
+	    AS_TABLE(as_stream_address, .host = "peer.example.com", .port = 25),
+	    &stream);
+	if (st == AS_OK)
+		st = as_stream_read(call, stream, &piece);
+	if (st == AS_OK)
+		st = as_stream_write(call, stream, bye);
+	while (st == AS_OK)
+		st = as_stream_read(call, stream, &piece);
+	return st == AS_EOF ? AS_OK : st;
+}
+
+static enum as_status
+use_people(struct as_call *call)
+{
+	const struct as_answer *answer;
+	const char *token;
+	enum as_status st = as_secret(call, "TOKEN", &token);
+
+	if (st == AS_OK && as_kept(call, "begun") == NULL)
+		st = as_keep(call, "begun", as_object(call));
+	if (st == AS_OK)
+		st = as_ask(call, "go", AS_TABLE(as_question, .title = "Go?"),
+		    &answer);
+	return st;
+}
+
+static enum as_status
+use_services(struct as_call *call)
+{
+	enum as_status st = use_tables(call);
+
+	if (st == AS_OK)
+		st = use_files(call);
+	if (st == AS_OK)
+		st = use_program(call);
+	if (st == AS_OK)
+		st = use_stream(call);
+	return st == AS_OK ? use_people(call) : st;
+}
+
+/* ---- The same, used otherwise -------------------------------------- */
+
+static enum as_status
+misuse(struct as_call *call)
+{
+	enum as_status st = AS_OK;
+
+	(void)call;
+#ifdef BREAK_services
+	return use_services(call);
+#endif
+#ifdef BREAK_grants
+	st = as_kv_put(call, AS_KV_USER, "key", NULL, 0);
+#endif
+#ifdef BREAK_sql
+	const struct as_json *rows;
+
+	st = as_db_query(call, "SELECT * FROM users", NULL, &rows);
+#endif
+#ifdef BREAK_ask
+	if ((st = use_people(call)) == AS_PARKED)
+		return AS_OK;
+#endif
+#ifdef BREAK_ask_on
+	if ((st = use_people(call)) == AS_PARKED)
+		as_sleep(call, 1);
+#endif
+#ifdef BREAK_ask_again
+	if (as_kept(call, "begun") != NULL)
+		return as_fail(call, AS_CONFLICT, "it has begun already");
+	st = use_people(call);
+#endif
+#ifdef BREAK_cancel_file
+	if ((st = use_files(call)) == AS_CANCELED)
+		return as_fail(call, AS_UNAVAILABLE, "somebody stopped it");
+#endif
+#ifdef BREAK_deadline_program
+	if ((st = use_program(call)) == AS_TIMEOUT)
+		return as_fail(call, AS_UNAVAILABLE, "too slow");
+#endif
+#ifdef BREAK_errors_table
+	if ((st = use_tables(call)) == AS_UNAVAILABLE)
+		return as_fail(call, AS_CONFLICT, "it did not work");
+#endif
+#ifdef BREAK_leak_stream
+	static void *volatile kept;
+
+	if ((st = use_stream(call)) == AS_UNAVAILABLE)
+		kept = malloc(100);
+	(void)kept;
+#endif
+#ifdef BREAK_descriptor_program
+	if ((st = use_program(call)) == AS_UPSTREAM)
+		(void)!open("/dev/null", O_RDONLY | O_CLOEXEC);
+#endif
+#ifdef BREAK_crash_alloc
+	if ((st = use_stream(call)) == AS_OK)
+		*(volatile char *)as_alloc(call, 1) = 1;
+#endif
+#ifdef BREAK_secret_said
+	const char *token;
+
+	if ((st = as_secret(call, "TOKEN", &token)) == AS_OK)
+		return as_fail(call, AS_UPSTREAM, "%s is no key", token);
+#endif
+	return st;
+}
+
 /* What a tool does wrong. */
 static enum as_status
 misbehave(struct as_call *call)
 {
-	enum as_status st = AS_OK;
+	enum as_status st = misuse(call);
 
 	(void)call;
 #ifdef BREAK_undefined
@@ -301,7 +483,8 @@ static const struct as_plugin plugin = {
 	.summary = "Breaks a promise.",
 	.version = "1.0.0",
 	AS_OPTIONS(struct conf, options),
-	.grants = "net:api.example.com",
+	.grants = "db files process:tool secret:TOKEN net:peer.example.com "
+		  "net:api.example.com",
 	.init = init,
 #if defined(KIND_llm)
 	.llm = AS_LLM(.chat = chat, .embed = embed, .models = models),

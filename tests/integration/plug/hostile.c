@@ -217,6 +217,28 @@ flood(struct as_call *call, const void *in)
 	return st != AS_OK ? st : as_reply_text(call, "all of it");
 }
 
+/* More lines than anybody wants to read. */
+static enum as_status
+chatter(struct as_call *call, const void *in)
+{
+	int i;
+
+	(void)in;
+	for (i = 0; i < 1000; i++)
+		as_log(call, AS_LOG_WARNING, "line %d", i);
+	return as_reply_text(call, "said");
+}
+
+/* Wants to be asked again at the end of time. */
+static enum as_status
+much_later(struct as_call *call, const void *in)
+{
+	(void)in;
+	return as_fail_with(call,
+	    AS_TABLE(as_error, .status = AS_BUSY, .message = "much later",
+		.retry_after_ms = INT64_MAX));
+}
+
 static volatile int depth;
 
 static __attribute__((noinline)) int
@@ -370,6 +392,8 @@ static const struct as_tool tools[] = {
 	TOOL(shared_bomb, "Takes all memory, shared."),
 	TOOL(big, "Answers with 100 MiB."),
 	TOOL(flood, "Says 200 MiB."),
+	TOOL(chatter, "Says 1,000 lines."),
+	TOOL(much_later, "Is busy for ever."),
 	TOOL(deep, "Calls itself."),
 	TOOL(cut_off, "Closes the socket."),
 	TOOL(babble, "Writes nonsense into the socket."),
