@@ -58,17 +58,16 @@ accepted(struct http_server *s, int fd, const struct sockaddr *sa)
 		conn_refuse(c, ERR_UNAVAILABLE, "too many connections");
 }
 
-static void
-on_accept(evutil_socket_t lfd, short what, void *arg)
+/* True: there may be more. */
+static bool
+accept_some(struct http_server *s)
 {
-	struct http_server *s = arg;
 	int i;
 
-	(void)what;
 	for (i = 0; i < ACCEPT_ROUNDS; i++) {
 		struct sockaddr_storage sa = { 0 };
 		socklen_t len = sizeof(sa);
-		int fd = accept4(lfd, (struct sockaddr *)&sa, &len,
+		int fd = accept4(s->fd, (struct sockaddr *)&sa, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
@@ -83,8 +82,17 @@ on_accept(evutil_socket_t lfd, short what, void *arg)
 			    loop_now_ms(s->loop) + ACCEPT_PAUSE_MS);
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
-			return;
+			return false;
 	}
+	return true;
+}
+
+static void
+on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	accept_some(arg);
 }
 
 /* ---- Opening ------------------------------------------------------- */
@@ -247,7 +255,8 @@ listener_on_timer(struct http_server *s, uint64_t now)
 {
 	if (s->unlisten_at != 0 && s->unlisten_at <= now) {
 		s->unlisten_at = 0;
-		on_accept(s->fd, EV_READ, s);
+		while (accept_some(s))
+			continue;
 		listener_close(s);
 	} else if (s->unlisten_at != 0)
 		server_timer_by(s, s->unlisten_at);
