@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/api/chat_ctx.h"
+#include "core/api/internal.h"
 #include "core/api/seats.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
@@ -313,6 +314,18 @@ events_query(struct http_req *req, int64_t *limit, int64_t *wait,
 	return AS_OK;
 }
 
+/* Whoever has waited may have lost the right to hear of it. */
+static SUSPENDS enum as_status
+read_again_allowed(struct http_req *req, enum log_of of, struct uuid id,
+    struct error *err)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	enum as_status st = auth_again(ctx.store, &ctx.who, err);
+	int64_t head;
+
+	return st == AS_OK ? log_head(&ctx, of, id, &head, err) : st;
+}
+
 /*
  * head: as it was before the read.  What comes after that is told of only with
  * its events, so whoever goes on from the head of a whole page misses nothing.
@@ -331,6 +344,8 @@ page_serve(struct http_req *req, enum log_of of, struct uuid id,
 	if (st == AS_OK)
 		st = read_or_wait(app_of(req), of, id, thread_id, after,
 		    (int)limit, until, &events, &n, &err);
+	if (st == AS_OK && wait > 0)
+		st = read_again_allowed(req, of, id, &err);
 	if (st == AS_OK && n > 0)
 		last = of == LOG_OF_RUN ? events[n - 1].run_seq
 					: events[n - 1].seq;

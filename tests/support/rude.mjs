@@ -49,16 +49,18 @@ function deaf({ url, token, n }) {
 	})));
 }
 
-async function repeat(state, once) {
-	while (!state.over) {
+// Until it is over, and so often at least.
+async function repeat(state, least, once) {
+	while (!state.over || state.done < least) {
 		const code = await once();
+		state.done++;
 		state.closed[code] = (state.closed[code] ?? 0) + 1;
 	}
 }
 
 function main({ how, url, token, n = 1 }) {
 	const { WebSocket } = createRequire(import.meta.url)("ws");
-	const state = { over: false, closed: {}, sent: 0 };
+	const state = { over: false, done: 0, closed: {}, sent: 0 };
 	const open = (query = "") => new WebSocket(url + query,
 		{ headers: { authorization: `Bearer ${token}` } });
 	const over = (ws) => new Promise((done) => {
@@ -73,12 +75,13 @@ function main({ how, url, token, n = 1 }) {
 			parentPort.postMessage({ type: "ready" });
 		});
 	else if (how === "flood")
-		work = repeat(state, async () => {
+		work = repeat(state, 1, async () => {
 			const ws = open();
 			const end = over(ws);
 			ws.on("open", async () => {
 				parentPort.postMessage({ type: "ready" });
-				while (ws.readyState === WebSocket.OPEN && !state.over) {
+				while (ws.readyState === WebSocket.OPEN &&
+					(!state.over || state.done === 0)) {
 					for (let i = 0; i < 100; i++, state.sent++)
 						ws.send('{"type":"ping"}');
 					await pause(10);
@@ -94,7 +97,7 @@ function main({ how, url, token, n = 1 }) {
 			"?ticket=bm8gc3VjaCB0aWNrZXQ"];
 		let i = 0;
 		parentPort.postMessage({ type: "ready" });
-		work = repeat(state, async () => {
+		work = repeat(state, queries.length, async () => {
 			const end = over(open(queries[i++ % queries.length]));
 			const code = await end;
 			await pause(10);
