@@ -76,6 +76,8 @@ struct pg_conn {
 	unsigned place; /* where it is, or is tried */
 	uint64_t
 	    heard_ms; /* the last answer, or when something was first owed */
+	uint64_t spoke_ms; /* the last time that the server said anything */
+	bool is_stuck; /* a commit that does not end */
 	bool is_watched; /* while it is up, the timer looks for silence */
 	bool is_slow; /* a lock or a timeout: one write at a time */
 	bool is_demoted; /* the server writes no more */

@@ -85,7 +85,7 @@ pg_conn_lost(struct pg_conn *c, const char *why)
 
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(why, "\n"), why);
 	c->state = PG_DOWN;
-	c->is_watched = c->is_slow = c->is_demoted = false;
+	c->is_watched = c->is_slow = c->is_demoted = c->is_stuck = false;
 	conn_close(c);
 	if (was_up) {
 		c->place = atomic_load(&db->good);
@@ -252,12 +252,63 @@ conn_expire(struct pg_conn *c)
 	}
 }
 
+/* One that has nothing to do is asked; the answer is seen at the next look. */
+static void
+reader_ask(struct pg_conn *c)
+{
+	if (c->state != PG_UP || c->head != NULL)
+		return;
+	c->heard_ms = loop_now_ms(c->store->base.loop);
+	if (pg_send_sync(c, NULL)) {
+		pg_conn_watch(c);
+		pg_flush(c);
+	} else
+		pg_conn_lost(c, PQerrorMessage(c->pg));
+}
+
+/* Has it said anything lately, where it was asked? */
+static bool
+server_speaks(struct pg_store *s)
+{
+	uint64_t now = loop_now_ms(s->base.loop);
+	bool speaks = false;
+
+	for (unsigned i = 0; i < s->n_readers; i++) {
+		if (s->conns[i].state == PG_UP &&
+		    s->conns[i].spoke_ms + SILENCE_MORE_MS > now)
+			speaks = true;
+		reader_ask(&s->conns[i]);
+	}
+	return speaks;
+}
+
+/*
+ * The server ends every statement in time, but not a commit that waits for its
+ * standby.  One more connection would be one more that waits: so as long as the
+ * server answers others, this one is kept.
+ */
+static bool
+conn_given_up(struct pg_conn *c)
+{
+	uint64_t silent = loop_now_ms(c->store->base.loop) - c->heard_ms;
+	uint64_t most = silence_ms(c), ask = most - SILENCE_MORE_MS;
+
+	if (c->head == NULL || silent < ask)
+		return false;
+	if (!c->is_writer || !server_speaks(c->store))
+		return silent >= most;
+	if (!c->is_stuck && silent >= most)
+		log_warn("store", "the server answers, but a commit does not "
+				  "end: see its standby and its disk");
+	c->is_stuck |= silent >= most;
+	return false;
+}
+
 static void
 conn_look(struct pg_conn *c)
 {
 	c->is_watched = false;
-	if (c->head != NULL &&
-	    c->heard_ms + silence_ms(c) <= loop_now_ms(c->store->base.loop)) {
+	if (conn_given_up(c)) {
 		conn_silent(c);
 		return;
 	}
@@ -299,7 +350,7 @@ conn_ready(int fd, int what, void *arg)
 	struct pg_conn *c = arg;
 
 	(void)fd;
-	c->heard_ms = loop_now_ms(c->store->base.loop);
+	c->heard_ms = c->spoke_ms = loop_now_ms(c->store->base.loop);
 	if (c->state == PG_CONNECTING) {
 		conn_poll(c);
 		return;

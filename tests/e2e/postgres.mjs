@@ -28,7 +28,7 @@ before(async () => {
 	sql("CREATE DATABASE one", "test");
 	// Only the server goes by the cable, which this process is.
 	process.env.TEST_POSTGRES_URL = "postgresql:///test?user=test&" +
-		`host=127.0.0.1&port=${cable.port}`;
+		`host=localhost&port=${cable.port}`;
 	server = await start({ data, database: "one", set: [`store.timeout=${TIMEOUT_MS}ms`,
 		"worker.lease=60s"] });
 	ada = await signUp(server);
@@ -193,6 +193,15 @@ test("commits that wait for a standby that is not there", async () => {
 			const { status, checks } = await ready();
 			return checks.standby === "lost" && status === "degraded";
 		});
+		// Those that wait are kept: new ones would wait, too.
+		const writing = () => Number(sql("SELECT count(*) FROM " +
+			"pg_stat_activity WHERE application_name LIKE " +
+			`'%${server.child.pid} writer'`));
+		await until("the log to say so", async () => {
+			assert.ok((await timed(agent())).status >= 503);
+			return /a commit does not end/.test(server.log);
+		});
+		assert.equal(writing(), 2);
 		const { of, status } = doctor(postgres.url);
 		assert.equal(of["postgres.standby"][0], "fail");
 		assert.equal(status, 1);
