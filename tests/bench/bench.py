@@ -84,13 +84,7 @@ def fill(host):
                 targets.append((token, f'/api/agents/{agent["id"]}/'))
         c.close()
 
-    threads = [threading.Thread(target=work,
-                                args=(range(n, options.agents, 16),))
-               for n in range(16)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    together(work, [range(n, options.agents, 16) for n in range(16)])
     if len(targets) != options.agents:
         sys.exit('bench: some agents could not be made')
     return targets

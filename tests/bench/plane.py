@@ -205,7 +205,7 @@ def bench_fanout():
 
 def latency_rows(what, hosts, limit, other=()):
     lines = threads_make(hosts[0], 600)
-    v = chat_load(hosts, lines, max(2, options.seconds / 2), 48, other=other)
+    v = chat_load(hosts, lines, max(2, options.seconds / 2), 128, other=other)
     half = v['runs'] / v['seconds'] / 2
     best = None
     for _ in range(3):
@@ -225,7 +225,7 @@ def latency_rows(what, hosts, limit, other=()):
 
 def bench_latency():
     redis = Redis()
-    stub, port = stub_model(20000, 20, 'stamped')
+    stub, port = stub_model(5000, 20, 'stamped')
     hosts = plane('same', 1, port, redis)
     latency_rows('same node', hosts, 15)
     hosts[0].stop()

@@ -174,6 +174,15 @@ def stub_model(*arguments):
     return child, int(child.stdout.readline().split()[1])
 
 
+def together(work, parts):
+    """Each part on a thread of its own: writes share commits."""
+    threads = [threading.Thread(target=work, args=(part,)) for part in parts]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
 def values_of(text):
     return {line.split()[0]: float(line.split()[1])
             for line in text.splitlines() if len(line.split()) == 2}
@@ -388,12 +397,18 @@ def threads_make(host, n):
     agent = request(host.port, 'POST', '/api/agents/',
                     {'name': 'Stub', 'model_name': 'openai/stub'}, token)
     lines = []
-    c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
-    for _ in range(n):
-        thread = request(host.port, 'POST', '/api/chat/sessions',
-                         {'agent_id': agent['id']}, token, c)
-        lines.append(f'{token} {thread["id"]}\n')
-    c.close()
+
+    def work(count):
+        c = http.client.HTTPConnection('127.0.0.1', host.port, timeout=60)
+        for _ in range(count):
+            thread = request(host.port, 'POST', '/api/chat/sessions',
+                             {'agent_id': agent['id']}, token, c)
+            lines.append(f'{token} {thread["id"]}\n')
+        c.close()
+
+    together(work, [n // 8 + (i < n % 8) for i in range(8)])
+    if len(lines) != n:
+        sys.exit('bench: some threads could not be made')
     return ''.join(lines)
 
 

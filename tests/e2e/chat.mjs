@@ -193,6 +193,32 @@ test("threads and messages by pages", async () => {
 		.map((m) => m.sequence), [1, 2, 3, 4, 5, 6]);
 });
 
+test("the log by pages of any size, whatever its texts are", async () => {
+	const s = await scene(server);
+	const texts = ["a \"quote\", a \\\\ and a \\", "]},{[\"", "\u2603\n\u0001"];
+	for (const text of texts)
+		for await (const e of events(await stream(s, text)))
+			assert.ok(e.event);
+	const all = await log(server, s);
+	assert.deepEqual(all.filter((e) => e.message?.role === "user")
+		.map((e) => e.message.content), texts);
+	const run = all.filter((e) => e.run_id === all[0].run_id);
+	for (const [path, list] of [
+		[`/api/chat/sessions/${s.thread.id}/events`, all],
+		[`/api/runs/${run[0].run_id}/events`, run]])
+		for (const limit of [1, 2, 3, 5]) {
+			const read = [];
+			while (read.length < list.length) {
+				const { body } = await api(server, "GET",
+					`${path}?limit=${limit}&after=${read.length}`,
+					{ token: s.token });
+				assert.ok(body.items.length > 0 && body.items.length <= limit);
+				read.push(...body.items);
+			}
+			assert.deepEqual(read, list);
+		}
+});
+
 test("stop: the text so far is kept, and the thread goes on", async () => {
 	const own = await start({ set: [script(folder, [
 		{ text: "one two three four five six seven eight nine ten", delay_ms: 500 },
