@@ -83,7 +83,7 @@ export class Crew {
 			"worker.beat=500ms",
 			// Locks tell who is dead; a database that is slow to come back
 			// shall end no lease.
-			"worker.lease=15s",
+			"worker.lease=15s", "models.call_timeout=10m",
 			// The first one executes runs itself, the second has two loops.
 			...member.kind === "serve" && member.name !== "serve0"
 				? ["worker.embedded=false"] : [],
