@@ -232,11 +232,11 @@ class Drill {
 		this.waiting.get(reader)?.resolve();
 	}
 
-	failed(reader, frames) {
-		this.failures.push({ reader, frames });
+	failed(reader) {
+		this.failures.push(reader);
 		this.say(`FAILED ${reader.failure}`);
 		if (this.failures.length <= FAILURES)
-			frames.forEach((f) => this.tap.note(`    ${f}`));
+			reader.lines().forEach((f) => this.tap.note(`    ${f}`));
 	}
 
 	finished() {
@@ -276,7 +276,7 @@ function tellStuck(drill) {
 		.slice(0, FAILURES)) {
 		drill.say(`${r.name} (${r.how}, node ${r.node}) waits, run ` +
 			`${r.talk.n} ${r.talk.runId}, cursor ${r.cursor}`);
-		r.last.slice(-10).forEach((f) => drill.tap.note(`    ${f}`));
+		r.lines().forEach((f) => drill.tap.note(`    ${f}`));
 	}
 }
 

@@ -197,13 +197,22 @@ export class Reader {
 			this.last.splice(0, this.last.length - SHOWN);
 	}
 
+	// What it saw last, a line each.
+	lines() {
+		return this.last.slice(-SHOWN).map((f) => {
+			const text = typeof f === "string" ? f : JSON.stringify(f);
+			return text.length > 400 ? `${text.slice(0, 300)}... ` +
+				`(${text.length})` : text;
+		});
+	}
+
 	fail(what) {
 		this.failure = `${this.name} (${this.how}, node ${this.node}), run ` +
 			`${this.talk.n}, cursor ${this.cursor}, texts ${[...this.texts]
 				.map(([id, t]) => `${id}/${t.attempt}: ${t.length}`)
 				.join(" ")}: ${what}`;
 		this.stream?.reset();
-		this.drill.failed(this, this.last.slice(-SHOWN));
+		this.drill.failed(this);
 		this.done();
 	}
 
@@ -216,11 +225,8 @@ export class Reader {
 	}
 
 	take(f, id) {
-		const text = JSON.stringify(f);
-
 		this.counts.frames++;
-		this.note(text.length > 400 ? `${text.slice(0, 300)}... ` +
-			`(${text.length})` : text);
+		this.note(f);
 		if (f.type === "ready")
 			this.onReady();
 		else if (f.type === "snapshot")
@@ -233,7 +239,7 @@ export class Reader {
 			this.onEvent(f, id);
 		else if (!["reasoning_delta", "tool_progress", "run_status",
 			"ping", "pong"].includes(f.type))
-			throw new Error(`what is this: ${text}`);
+			throw new Error(`what is this: ${JSON.stringify(f)}`);
 	}
 
 	onReady() {
@@ -269,6 +275,8 @@ export class Reader {
 			this.at.texts.set(p.message_id, text.length);
 			this.advance();
 		}
+		// A message of which nothing was said may have begun.
+		this.unheard = f.run !== null && !p;
 		if (f.run && f.run.completed_at !== null)
 			this.finish();
 	}
@@ -341,8 +349,10 @@ export class Reader {
 
 	onBegin(f) {
 		const old = this.texts.get(f.message_id);
+		const { unheard } = this;
 
-		if ((f.type === "message_reset") !== (old !== undefined))
+		this.unheard = false;
+		if ((f.type === "message_reset") !== (old !== undefined) && !unheard)
 			throw new Error(`${f.type} of a message that ${old ? "has begun"
 				: "has not"}`);
 		if (old && !(f.attempt > old.attempt))
@@ -356,6 +366,10 @@ export class Reader {
 	// Where this connection is in a text: at its beginning first, also after
 	// a resume.
 	onDelta(f) {
+		if (this.unheard && f.offset === 0 && !this.texts.has(f.message_id)) {
+			this.unheard = false;
+			this.texts.set(f.message_id, new Text(f.attempt));
+		}
 		const text = this.texts.get(f.message_id);
 
 		if (this.at.resumed !== null && f.offset === 0 &&

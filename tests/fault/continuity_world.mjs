@@ -83,7 +83,7 @@ export class Crew {
 			"worker.beat=500ms",
 			// Locks tell who is dead; a database that is slow to come back
 			// shall end no lease.
-			"worker.lease=15s",
+			"worker.lease=15s", "models.call_timeout=10m",
 			// The first one executes runs itself, the second has two loops.
 			...member.kind === "serve" && member.name !== "serve0"
 				? ["worker.embedded=false"] : [],
@@ -109,13 +109,20 @@ export class Crew {
 
 	// Killed, and back after a moment.
 	async replace(member) {
-		this.kills.push({ life: `${member.name}-${member.life}`,
-			at: Date.now() });
-		await member.server.kill9();
+		const { server } = member;
+		const begin = () => {
+			this.kills.push({ life: `${member.name}-${member.life++}`,
+				at: Date.now() });
+			server.options.set = this.settings(member);
+		};
+
+		await server.kill9();
+		begin();
 		await pause(this.drill.rand() * 1500);
-		member.life++;
-		member.server.options.set = this.settings(member);
-		await member.server.restart({ port: member.server.port });
+		// Whoever does not get there in time is killed by those who wait.
+		while (!await server.restart({ port: server.port })
+			.catch(() => this.drill.over))
+			begin();
 	}
 
 	// How each has ended.

@@ -85,8 +85,9 @@ export class RawStream {
 
 		if (this.gone)
 			return;
-		this.input = Buffer.concat([this.input, keep === null ? bytes
-			: bytes.subarray(0, keep)]);
+		const more = keep === null ? bytes : bytes.subarray(0, keep);
+		this.input = this.input.length === 0 ? more
+			: Buffer.concat([this.input, more]);
 		this.read();
 		if (keep !== null && !this.gone)
 			this.on.cut();
@@ -145,15 +146,16 @@ export class RawStream {
 
 	// Chunks, then events; comments are left out.
 	readEvents() {
+		const parts = [this.body];
 		for (let end; (end = this.input.indexOf("\r\n")) >= 0;) {
 			const size = parseInt(this.input.subarray(0, end).toString(), 16);
 			if (this.input.length < end + 2 + size + 2)
 				break;
-			this.body = Buffer.concat([this.body,
-				this.input.subarray(end + 2, end + 2 + size)]);
+			parts.push(this.input.subarray(end + 2, end + 2 + size));
 			this.input = this.input.subarray(end + 2 + size + 2);
 			this.why.ended = size === 0;
 		}
+		this.body = Buffer.concat(parts);
 		for (let end; !this.gone && (end = this.body.indexOf(LF2)) >= 0;) {
 			const lines = this.body.subarray(0, end).toString().split("\n");
 
