@@ -48,8 +48,8 @@ agents_list(struct http_req *req)
 	st = page_read(req, &page, &err);
 	query.with_public = with_public != NULL &&
 			    strcmp(with_public, "true") == 0;
-	query.limit = page.limit + 1;
-	query.before = page.after;
+	query.limit = page.rows.limit + 1;
+	query.before = page.rows.after;
 	if (st == AS_OK)
 		st = agent_list(app_of(req)->store, api_who(req), &query,
 		    http_arena(req), &list, &n, &err);
@@ -58,7 +58,7 @@ agents_list(struct http_req *req)
 		return;
 	}
 	buf_add_str(&b, "{\"items\":[");
-	for (i = 0; i < n && i < (size_t)page.limit; i++) {
+	for (i = 0; i < n && i < (size_t)page.rows.limit; i++) {
 		if (i > 0)
 			buf_add_char(&b, ',');
 		agent_encode(&b, &list[i]);

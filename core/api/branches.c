@@ -90,22 +90,17 @@ chat_history_get(struct http_req *req)
 	struct chat_ctx ctx = chat_ctx_of(req);
 	const char *ns = http_query(req, "ns");
 	struct json_object *items = NULL;
-	struct chat_page list = { 0 };
 	struct error err = { 0 };
 	struct page page;
 	enum as_status st = page_read(req, &page, &err);
 
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
+	if (st == AS_OK)
 		st = checkpoint_list(&ctx, http_param_uuid(req, "id"),
-		    ns != NULL ? ns : "", &list, &items, &err);
-	}
+		    ns != NULL ? ns : "", &page.rows, &items, &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+		page_reply(req, items, page_next(req, &page));
 }
 
 static enum as_status

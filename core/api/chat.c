@@ -91,7 +91,6 @@ chat_sessions_list(struct http_req *req)
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *items = NULL;
 	struct error err = { 0 };
-	struct chat_page list = { 0 };
 	struct page page;
 	struct uuid agent;
 	enum as_status st;
@@ -99,16 +98,12 @@ chat_sessions_list(struct http_req *req)
 	st = page_read(req, &page, &err);
 	if (st == AS_OK)
 		st = query_uuid(req, "agent_id", &agent, &err);
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = thread_list(&ctx, agent, &list, &items, &err);
-	}
+	if (st == AS_OK)
+		st = thread_list(&ctx, agent, &page.rows, &items, &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+		page_reply(req, items, page_next(req, &page));
 }
 
 void
@@ -156,7 +151,7 @@ chat_session_get(struct http_req *req)
 		(void)jget_uuid(thread, "active_leaf", &leaf);
 	if (st == AS_OK)
 		st = thread_messages(&ctx, path_id(req), leaf, page.after_int,
-		    page.limit, &items, &next, &err);
+		    page.rows.limit, &items, &next, &err);
 	if (st == AS_OK)
 		st = run_queue(&ctx, path_id(req), &queue, &err);
 	if (st != AS_OK) {

@@ -51,17 +51,17 @@ thread_files_list(struct http_req *req)
 	if (st == AS_OK)
 		st = thread_check(req, &scope, &err);
 	if (st == AS_OK)
-		st = file_list(app_of(req)->store, &scope, page.after,
-		    page.limit + 1, &items, &err);
+		st = file_list(app_of(req)->store, &scope, page.rows.after,
+		    page.rows.limit + 1, &items, &err);
 	if (st != AS_OK) {
 		json_object_put(items);
 		api_fail(req, &err);
 		return;
 	}
-	if (json_object_array_length(items) > (size_t)page.limit) {
-		json_object_array_del_idx(items, (size_t)page.limit, 1);
+	if (json_object_array_length(items) > (size_t)page.rows.limit) {
+		json_object_array_del_idx(items, (size_t)page.rows.limit, 1);
 		more = jget_uuid(json_object_array_get_idx(items,
-				     (size_t)page.limit - 1),
+				     (size_t)page.rows.limit - 1),
 		    "id", &last);
 	}
 	page_reply(req, items, more ? page_cursor(req, last) : NULL);

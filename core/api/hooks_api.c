@@ -39,24 +39,19 @@ hook_answer(struct http_req *req, const struct hook_ctx *ctx, int status,
 SUSPENDS void
 hook_answer_page(struct http_req *req, const struct hook_ctx *ctx,
     SUSPENDS enum as_status (*list)(const struct hook_ctx *ctx,
-	struct hook_page *page, struct json_object **items, struct error *err))
+	struct row_page *page, struct json_object **items, struct error *err))
 {
 	struct json_object *items = NULL;
 	struct error err = { 0 };
-	struct hook_page p = { .status = http_query(req, "status") };
 	struct page page;
 	enum as_status st = page_read(req, &page, &err);
 
-	if (st == AS_OK) {
-		p.limit = page.limit;
-		p.after = page.after;
-		st = list(ctx, &p, &items, &err);
-	}
+	if (st == AS_OK)
+		st = list(ctx, &page.rows, &items, &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		page_reply(req, items,
-		    p.more ? page_cursor(req, p.last) : NULL);
+		page_reply(req, items, page_next(req, &page));
 }
 
 /* ---- Webhooks ---------------------------------------------------------- */
@@ -68,6 +63,7 @@ webhook_ctx_of(struct http_req *req)
 
 	ctx.id = http_param_uuid(req, "id");
 	ctx.delivery_id = http_param_uuid(req, "delivery_id");
+	ctx.status = http_query(req, "status");
 	return ctx;
 }
 

@@ -14,7 +14,7 @@ SUSPENDS void hook_answer(struct http_req *req, const struct hook_ctx *ctx,
 	struct json_object *body, struct json_object **out, struct error *err));
 SUSPENDS void hook_answer_page(struct http_req *req, const struct hook_ctx *ctx,
     SUSPENDS enum as_status (*list)(const struct hook_ctx *ctx,
-	struct hook_page *page, struct json_object **items, struct error *err));
+	struct row_page *page, struct json_object **items, struct error *err));
 /* Without ids. */
 struct hook_ctx hook_ctx_of(struct http_req *req);
 

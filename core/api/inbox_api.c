@@ -50,18 +50,14 @@ inbox_items_list(struct http_req *req)
 	struct json_object *items = NULL, *answer;
 	struct inbox_filter filter = { 0 };
 	struct inbox_counts counts = { 0 };
-	struct chat_page list = { 0 };
 	struct error err = { 0 };
 	struct page page;
 	enum as_status st = page_read(req, &page, &err);
 
 	if (st == AS_OK)
 		st = filter_read(req, &filter, &err);
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = inbox_list(&ctx, &filter, &list, &items, &err);
-	}
+	if (st == AS_OK)
+		st = inbox_list(&ctx, &filter, &page.rows, &items, &err);
 	if (st == AS_OK)
 		st = inbox_count(&ctx, &counts, &err);
 	if (st != AS_OK) {
@@ -69,8 +65,7 @@ inbox_items_list(struct http_req *req)
 		api_fail(req, &err);
 		return;
 	}
-	answer = page_json(items,
-	    list.more ? page_cursor(req, list.last) : NULL);
+	answer = page_json(items, page_next(req, &page));
 	jput(answer, "counts", inbox_counts_json(&counts));
 	http_reply_json(req, 200, answer);
 }

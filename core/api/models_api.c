@@ -66,7 +66,7 @@ models_list(struct http_req *req)
 		return;
 	}
 	i = (size_t)page.after_int;
-	end = i + (size_t)page.limit;
+	end = i + (size_t)page.rows.limit;
 	items = jarr();
 	for (; i < end && (m = plug_model(plug, i)) != NULL; i++)
 		json_object_array_add(items, model_json(m));

@@ -49,23 +49,18 @@ operator_items_list(struct http_req *req)
 	struct operator_filter filter = { .status = http_query(req, "status"),
 		.kind = http_query(req, "kind") };
 	struct json_object *items = NULL;
-	struct chat_page list = { 0 };
 	struct error err = { 0 };
 	struct page page;
 	enum as_status st = page_read(req, &page, &err);
 
 	if (st == AS_OK)
 		st = query_uuid(req, "run_id", &filter.run_id, &err);
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = operator_list(&ctx, &filter, &list, &items, &err);
-	}
+	if (st == AS_OK)
+		st = operator_list(&ctx, &filter, &page.rows, &items, &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+		page_reply(req, items, page_next(req, &page));
 }
 
 static SUSPENDS void

@@ -94,16 +94,15 @@ page_read(struct http_req *req, struct page *out, struct error *err)
 
 	memset(out, 0, sizeof(*out));
 	st = http_query_int(req, "limit", PAGE_DEFAULT, 1, PAGE_MAX,
-	    &out->limit, err);
+	    &out->rows.limit, err);
 	if (st != AS_OK || cursor == NULL)
 		return st;
-	if (!cursor_read(req, cursor, &out->after))
+	if (!cursor_read(req, cursor, &out->rows.after))
 		return error_field(err, "cursor",
 		    "is not one that this list has given");
-	out->has_cursor = true;
 	for (int i = 8; i < 16; i++)
 		out->after_int = (int64_t)((uint64_t)out->after_int << 8 |
-					   out->after.b[i]);
+					   out->rows.after.b[i]);
 	return AS_OK;
 }
 
@@ -145,4 +144,10 @@ void
 page_reply(struct http_req *req, struct json_object *items, const char *cursor)
 {
 	http_reply_json(req, 200, page_json(items, cursor));
+}
+
+const char *
+page_next(struct http_req *req, const struct page *page)
+{
+	return page->rows.more ? page_cursor(req, page->rows.last) : NULL;
 }

@@ -11,12 +11,12 @@
  * somebody else or made by hand is refused with 400.
  *
  *	page_read(req, &page, &err);
- *	rows = ... WHERE ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT limit+1
- *	page_reply(req, items, n > limit ? page_cursor(req, last_id) : NULL);
+ *	items = ... WHERE ($1 IS NULL OR id < $1) ORDER BY id DESC LIMIT limit+1
+ *	page_reply(req, items, page_next(req, &page));
  */
 
 #include "core/base/error.h"
-#include "core/base/uuid.h"
+#include "core/store/row_page.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
@@ -25,10 +25,8 @@ struct http_req;
 struct json_object;
 
 struct page {
-	int64_t limit;
-	bool has_cursor;
-	struct uuid after; /* key of the last item before; nil at the start */
-	int64_t after_int; /* the same, where the key is a number */
+	struct row_page rows;
+	int64_t after_int; /* rows.after, where the key is a number */
 };
 
 enum as_status page_read(struct http_req *req, struct page *out,
@@ -37,6 +35,8 @@ enum as_status page_read(struct http_req *req, struct page *out,
 /* Text in the request's arena. */
 const char *page_cursor(struct http_req *req, struct uuid last);
 const char *page_cursor_int(struct http_req *req, int64_t last);
+/* The one behind page->rows; NULL: that is the last page. */
+const char *page_next(struct http_req *req, const struct page *page);
 
 /* {"items", "next_cursor"}; takes items, cursor NULL says it was the last. */
 struct json_object *page_json(struct json_object *items, const char *cursor);

@@ -31,7 +31,6 @@ runs_list(struct http_req *req)
 	struct chat_ctx ctx = chat_ctx_of(req);
 	struct json_object *items = NULL;
 	struct run_filter filter = { 0 };
-	struct chat_page list = { 0 };
 	struct error err = { 0 };
 	struct page page;
 	enum as_status st;
@@ -39,16 +38,12 @@ runs_list(struct http_req *req)
 	st = page_read(req, &page, &err);
 	if (st == AS_OK)
 		st = filter_read(req, &filter, &err);
-	if (st == AS_OK) {
-		list.limit = page.limit;
-		list.after = page.after;
-		st = run_list(&ctx, &filter, &list, &items, &err);
-	}
+	if (st == AS_OK)
+		st = run_list(&ctx, &filter, &page.rows, &items, &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+		page_reply(req, items, page_next(req, &page));
 }
 
 void

@@ -56,19 +56,16 @@ schedules_list(struct http_req *req)
 	struct schedule_req *q = schedule_req_of(req);
 	struct json_object *items = NULL;
 	struct error err = { 0 };
-	struct chat_page list = { 0 };
 	struct page page;
 	enum as_status st = page_read(req, &page, &err);
 
-	list.limit = page.limit;
-	list.after = page.after;
 	if (st == AS_OK)
-		st = schedule_list(&q->ctx, q->agent_id, &list, &items, &err);
+		st = schedule_list(&q->ctx, q->agent_id, &page.rows, &items,
+		    &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else
-		page_reply(req, items,
-		    list.more ? page_cursor(req, list.last) : NULL);
+		page_reply(req, items, page_next(req, &page));
 }
 
 void
@@ -171,7 +168,7 @@ schedule_history(struct http_req *req)
 
 	if (st == AS_OK)
 		st = schedule_runs(&q->ctx, q->agent_id, q->id, page.after_int,
-		    page.limit, &items, &next, &err);
+		    page.rows.limit, &items, &next, &err);
 	if (st != AS_OK)
 		api_fail(req, &err);
 	else

@@ -62,7 +62,7 @@ toolkits_list(struct http_req *req)
 		return;
 	}
 	i = (size_t)page.after_int;
-	end = i + (size_t)page.limit;
+	end = i + (size_t)page.rows.limit;
 	items = jarr();
 	for (; i < end && (t = plug_toolkit(plug, i)) != NULL; i++)
 		json_object_array_add(items, toolkit_json(t));
@@ -113,7 +113,7 @@ toolkit_tools(struct http_req *req)
 		return;
 	}
 	i = (size_t)page.after_int;
-	end = i + (size_t)page.limit;
+	end = i + (size_t)page.rows.limit;
 	items = jarr();
 	while (i < end && (tool = plug_toolkit_tool(t, i))) {
 		json_object_array_add(items, tool_json(tool));

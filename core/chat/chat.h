@@ -13,6 +13,7 @@
 #include "core/base/arena.h"
 #include "core/base/error.h"
 #include "core/run/engine.h"
+#include "core/store/row_page.h"
 
 #define CHAT_CONTENT_MAX (256 * 1024)
 #define CHAT_TITLE_LEN 60 /* characters of the first message */
@@ -37,18 +38,10 @@ struct chat_ctx {
 	void *notify_arg;
 };
 
-/* One page of a list: up to limit items beyond the key, newest first. */
-struct chat_page {
-	int64_t limit;
-	struct uuid after; /* nil: from the start */
-	struct uuid last; /* set: key of the last item */
-	bool more; /* set */
-};
-
 /* ---- Threads ------------------------------------------------------- */
 
 SUSPENDS enum as_status thread_list(const struct chat_ctx *ctx,
-    struct uuid agent_id, struct chat_page *page, struct json_object **items,
+    struct uuid agent_id, struct row_page *page, struct json_object **items,
     struct error *err);
 SUSPENDS enum as_status thread_create(const struct chat_ctx *ctx,
     struct uuid agent_id, const char *title, struct json_object **out,
@@ -135,7 +128,7 @@ struct run_filter {
 
 /* Admins see the runs of their tenant, others their own. */
 SUSPENDS enum as_status run_list(const struct chat_ctx *ctx,
-    const struct run_filter *filter, struct chat_page *page,
+    const struct run_filter *filter, struct row_page *page,
     struct json_object **items, struct error *err);
 SUSPENDS enum as_status run_read(const struct chat_ctx *ctx, struct uuid id,
     struct json_object **out, struct error *err);

@@ -131,15 +131,14 @@ tasks_add(const struct chat_ctx *ctx, struct json_object *o, struct uuid run_id,
 
 SUSPENDS enum as_status
 checkpoint_list(const struct chat_ctx *ctx, struct uuid thread, const char *ns,
-    struct chat_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(thread), SQL_TEXT(ns),
 		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id),
 		sql_uuid_or_null(page->after), SQL_INT(page->limit + 1) };
 	struct thread_state t;
-	struct json_object *o;
 	struct rows *r = NULL;
-	int n;
+	size_t n;
 	enum as_status st = run_store_thread(ctx->runs, thread,
 	    ctx->who.tenant_id, ctx->who.user_id, &t, err);
 
@@ -147,18 +146,11 @@ checkpoint_list(const struct chat_ctx *ctx, struct uuid thread, const char *ns,
 		st = store_query(ctx->store, &LIST, args, 6, &r, err);
 	if (st != AS_OK)
 		return st;
-	n = rows_count(r);
-	page->more = n > page->limit;
-	if (page->more)
-		n = (int)page->limit;
-	*items = jarr();
-	for (int i = 0; i < n && st == AS_OK; i++) {
-		o = checkpoint_json(r, i);
-		json_object_array_add(*items, o);
-		st = tasks_add(ctx, o, rows_uuid(r, i, 2), rows_int(r, i, 3),
-		    err);
-		page->last = rows_uuid(r, i, 0);
-	}
+	*items = row_page_json(r, page, checkpoint_json);
+	n = json_object_array_length(*items);
+	for (size_t i = 0; i < n && st == AS_OK; i++)
+		st = tasks_add(ctx, json_object_array_get_idx(*items, i),
+		    rows_uuid(r, (int)i, 2), rows_int(r, (int)i, 3), err);
 	rows_free(r);
 	if (st != AS_OK) {
 		json_object_put(*items);

@@ -11,7 +11,7 @@
  * thread's own runs.
  */
 SUSPENDS enum as_status checkpoint_list(const struct chat_ctx *ctx,
-    struct uuid thread, const char *ns, struct chat_page *page,
+    struct uuid thread, const char *ns, struct row_page *page,
     struct json_object **items, struct error *err);
 
 #endif

@@ -24,7 +24,13 @@ put_id(struct json_object *o, const char *key, struct uuid id)
 }
 
 struct json_object *
-item_json(const struct rows *r, int i, int from)
+item_json(const struct rows *r, int i)
+{
+	return item_json_from(r, i, 0);
+}
+
+struct json_object *
+item_json_from(const struct rows *r, int i, int from)
 {
 	struct json_object *o = jobj();
 	int c = from;

@@ -27,8 +27,9 @@
 /* Kinds that nobody has to answer, as a list in SQL. */
 #define ITEM_NOTES "('notification', 'report')"
 
-/* Row i, whose columns begin with number `from`; the caller owns it. */
-struct json_object *item_json(const struct rows *r, int i, int from);
+/* Row i; the caller owns it.  Its columns may begin with number `from`. */
+struct json_object *item_json(const struct rows *r, int i);
+struct json_object *item_json_from(const struct rows *r, int i, int from);
 
 /*
  * What is open in a thread, oldest first: each as its hitl_request said it, with

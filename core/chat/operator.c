@@ -112,7 +112,7 @@ SQL(ITEM, "SELECT " ITEM_COLUMNS(
 
 SUSPENDS enum as_status
 operator_list(const struct chat_ctx *ctx, const struct operator_filter *filter,
-    struct chat_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	static const struct uuid last = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
@@ -122,19 +122,10 @@ operator_list(const struct chat_ctx *ctx, const struct operator_filter *filter,
 		sql_uuid_or_null(filter->run_id), SQL_INT(page->limit + 1) };
 	struct rows *r = NULL;
 	enum as_status st = store_query(ctx->store, &ITEMS, args, 6, &r, err);
-	int n;
 
 	if (st != AS_OK)
 		return st;
-	n = rows_count(r);
-	page->more = n > page->limit;
-	if (page->more)
-		n = (int)page->limit;
-	*items = jarr();
-	for (int i = 0; i < n; i++)
-		json_object_array_add(*items, item_json(r, i, 0));
-	if (n > 0)
-		page->last = rows_uuid(r, n - 1, 0);
+	*items = row_page_json(r, page, item_json);
 	rows_free(r);
 	return AS_OK;
 }
@@ -153,7 +144,7 @@ operator_get(const struct chat_ctx *ctx, struct uuid id,
 		st = error_not_found(err, "item", text);
 	}
 	if (st == AS_OK)
-		*item = item_json(r, 0, 0);
+		*item = item_json(r, 0);
 	rows_free(r);
 	return st;
 }

@@ -31,7 +31,7 @@ struct operator_filter {
 };
 
 SUSPENDS enum as_status operator_list(const struct chat_ctx *ctx,
-    const struct operator_filter *filter, struct chat_page *page,
+    const struct operator_filter *filter, struct row_page *page,
     struct json_object **items, struct error *err);
 SUSPENDS enum as_status operator_get(const struct chat_ctx *ctx, struct uuid id,
     struct json_object **item, struct error *err);

@@ -103,7 +103,7 @@ SQL_BOTH(LIST_THREAD,
 
 static SUSPENDS enum as_status
 list_rows(const struct chat_ctx *ctx, const struct run_filter *filter,
-    const struct chat_page *page, struct rows **r, struct error *err)
+    const struct row_page *page, struct rows **r, struct error *err)
 {
 	static const struct uuid last = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
@@ -123,24 +123,15 @@ list_rows(const struct chat_ctx *ctx, const struct run_filter *filter,
 
 SUSPENDS enum as_status
 run_list(const struct chat_ctx *ctx, const struct run_filter *filter,
-    struct chat_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	struct rows *r = NULL;
 	enum as_status st;
-	int n;
 
 	st = list_rows(ctx, filter, page, &r, err);
 	if (st != AS_OK)
 		return st;
-	n = rows_count(r);
-	page->more = n > page->limit;
-	if (page->more)
-		n = (int)page->limit;
-	*items = jarr();
-	for (int i = 0; i < n; i++)
-		json_object_array_add(*items, run_json(r, i));
-	if (n > 0)
-		page->last = rows_uuid(r, n - 1, 0);
+	*items = row_page_json(r, page, run_json);
 	rows_free(r);
 	return AS_OK;
 }

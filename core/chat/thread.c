@@ -42,27 +42,18 @@ SQL(THREAD_LIST, "SELECT " THREAD_COLUMNS " FROM threads WHERE tenant_id = $1"
 
 SUSPENDS enum as_status
 thread_list(const struct chat_ctx *ctx, struct uuid agent_id,
-    struct chat_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(ctx->who.tenant_id),
 		SQL_UUID(ctx->who.user_id), sql_uuid_or_null(agent_id),
 		sql_uuid_or_null(page->after), SQL_INT(page->limit + 1) };
 	struct rows *r = NULL;
 	enum as_status st;
-	int n;
 
 	st = store_query(ctx->store, &THREAD_LIST, args, 5, &r, err);
 	if (st != AS_OK)
 		return st;
-	n = rows_count(r);
-	page->more = n > page->limit;
-	if (page->more)
-		n = (int)page->limit;
-	*items = jarr();
-	for (int i = 0; i < n; i++)
-		json_object_array_add(*items, thread_json(r, i));
-	if (n > 0)
-		page->last = rows_uuid(r, n - 1, 0);
+	*items = row_page_json(r, page, thread_json);
 	rows_free(r);
 	return AS_OK;
 }

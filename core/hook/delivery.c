@@ -68,12 +68,12 @@ delivery_json(const struct rows *r, int i)
 }
 
 SUSPENDS enum as_status
-delivery_list(const struct hook_ctx *ctx, struct hook_page *page,
+delivery_list(const struct hook_ctx *ctx, struct row_page *page,
     struct json_object **items, struct error *err)
 {
 	struct sql_arg args[] = { SQL_UUID(ctx->id),
 		SQL_UUID(ctx->who.tenant_id), SQL_UUID(ctx->who.user_id),
-		SQL_TEXT(page->status), sql_uuid_or_null(page->after),
+		SQL_TEXT(ctx->status), sql_uuid_or_null(page->after),
 		SQL_INT(page->limit + 1) };
 	struct rows *r = NULL;
 	enum as_status st = store_query(ctx->store, &DELIVERIES, args, 6, &r,
@@ -84,7 +84,7 @@ delivery_list(const struct hook_ctx *ctx, struct hook_page *page,
 	else if (st == AS_OK && rows_is_null(r, 0, 0))
 		*items = jarr();
 	else if (st == AS_OK)
-		*items = rows_page(r, page, delivery_json);
+		*items = row_page_json(r, page, delivery_json);
 	rows_free(r);
 	return st;
 }

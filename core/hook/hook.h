@@ -15,7 +15,7 @@
 #include "core/auth/principal.h"
 #include "core/base/arena.h"
 #include "core/base/json.h"
-#include "core/store/store.h"
+#include "core/store/row_page.h"
 
 struct seal;
 
@@ -33,15 +33,7 @@ struct hook_ctx {
 	struct uuid agent_id; /* of a trigger */
 	struct uuid id; /* of the webhook or trigger */
 	struct uuid delivery_id;
-};
-
-/* One page of a list: up to limit items beyond the key, newest first. */
-struct hook_page {
-	int64_t limit;
-	struct uuid after; /* nil: from the start */
-	const char *status; /* of deliveries; NULL: any */
-	struct uuid last; /* set: key of the last item */
-	bool more; /* set */
+	const char *status; /* of deliveries that are listed; NULL: any */
 };
 
 /*
@@ -52,7 +44,7 @@ struct hook_page {
 /* ---- webhook.c: going out ------------------------------------------- */
 
 SUSPENDS enum as_status webhook_list(const struct hook_ctx *ctx,
-    struct hook_page *page, struct json_object **items, struct error *err);
+    struct row_page *page, struct json_object **items, struct error *err);
 SUSPENDS enum as_status webhook_get(const struct hook_ctx *ctx,
     struct json_object *body, struct json_object **out, struct error *err);
 /* With its secret, as rotate has it. */
@@ -69,7 +61,7 @@ SUSPENDS enum as_status webhook_rotate(const struct hook_ctx *ctx,
 /* ---- delivery.c: what was told --------------------------------------- */
 
 SUSPENDS enum as_status delivery_list(const struct hook_ctx *ctx,
-    struct hook_page *page, struct json_object **items, struct error *err);
+    struct row_page *page, struct json_object **items, struct error *err);
 /* A message of the type webhook.test; CONFLICT while it is paused. */
 SUSPENDS enum as_status delivery_test(const struct hook_ctx *ctx,
     struct json_object *body, struct json_object **out, struct error *err);
@@ -83,7 +75,7 @@ SUSPENDS enum as_status delivery_replay(const struct hook_ctx *ctx,
 /* ---- trigger.c: coming in -------------------------------------------- */
 
 SUSPENDS enum as_status trigger_list(const struct hook_ctx *ctx,
-    struct hook_page *page, struct json_object **items, struct error *err);
+    struct row_page *page, struct json_object **items, struct error *err);
 SUSPENDS enum as_status trigger_get(const struct hook_ctx *ctx,
     struct json_object *body, struct json_object **out, struct error *err);
 SUSPENDS enum as_status trigger_create(const struct hook_ctx *ctx,

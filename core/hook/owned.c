@@ -11,21 +11,6 @@
 
 /* ---- Rows ------------------------------------------------------------ */
 
-struct json_object *
-rows_page(const struct rows *r, struct hook_page *page,
-    struct json_object *(*json)(const struct rows *r, int i))
-{
-	struct json_object *items = jarr();
-	int n = rows_count(r);
-
-	page->more = n > page->limit;
-	for (int i = 0; i < n && i < page->limit; i++) {
-		json_object_array_add(items, json(r, i));
-		page->last = rows_uuid(r, i, 0);
-	}
-	return items;
-}
-
 void
 put_row_int(struct json_object *o, const char *key, const struct rows *r, int i,
     int col)
@@ -93,7 +78,7 @@ args_of(const struct owned *kind, const struct hook_ctx *ctx,
 
 SUSPENDS enum as_status
 owned_list(const struct owned *kind, const struct hook_ctx *ctx,
-    struct hook_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	struct owned_args a = args_of(kind, ctx, sql_uuid_or_null(page->after));
 	struct sql_arg limit = SQL_INT(page->limit + 1);
@@ -103,7 +88,7 @@ owned_list(const struct owned *kind, const struct hook_ctx *ctx,
 	args_add(&a, &limit, 1);
 	st = store_query(ctx->store, kind->page, a.v, a.n, &r, err);
 	if (st == AS_OK)
-		*items = rows_page(r, page, kind->json);
+		*items = row_page_json(r, page, kind->json);
 	rows_free(r);
 	return st;
 }

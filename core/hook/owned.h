@@ -28,7 +28,7 @@ struct owned {
 };
 
 SUSPENDS enum as_status owned_list(const struct owned *kind,
-    const struct hook_ctx *ctx, struct hook_page *page,
+    const struct hook_ctx *ctx, struct row_page *page,
     struct json_object **items, struct error *err);
 SUSPENDS enum as_status owned_get(const struct owned *kind,
     const struct hook_ctx *ctx, struct json_object **out, struct error *err);
@@ -45,9 +45,6 @@ SUSPENDS enum as_status owned_rotate(const struct owned *kind,
 
 /* ---- Rows ------------------------------------------------------------ */
 
-/* Those of a page as JSON; the first column is the key. */
-struct json_object *rows_page(const struct rows *r, struct hook_page *page,
-    struct json_object *(*json)(const struct rows *r, int i));
 void put_row_int(struct json_object *o, const char *key, const struct rows *r,
     int i, int col);
 void put_row_id(struct json_object *o, const char *key, const struct rows *r,

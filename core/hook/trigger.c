@@ -98,7 +98,7 @@ agent_check(const struct hook_ctx *ctx, struct error *err)
 /* ---- Reading and writing ----------------------------------------------- */
 
 SUSPENDS enum as_status
-trigger_list(const struct hook_ctx *ctx, struct hook_page *page,
+trigger_list(const struct hook_ctx *ctx, struct row_page *page,
     struct json_object **items, struct error *err)
 {
 	enum as_status st = agent_check(ctx, err);

@@ -109,7 +109,7 @@ events_mask(struct json_object *events)
 /* ---- Reading and writing ----------------------------------------------- */
 
 SUSPENDS enum as_status
-webhook_list(const struct hook_ctx *ctx, struct hook_page *page,
+webhook_list(const struct hook_ctx *ctx, struct row_page *page,
     struct json_object **items, struct error *err)
 {
 	return owned_list(&webhooks, ctx, page, items, err);

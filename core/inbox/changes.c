@@ -151,7 +151,7 @@ frame_json(const struct rows *r, int i, const struct inbox_counts *counts)
 	if (rows_is_null(r, i, 4))
 		jput_null(o, "item");
 	else
-		jput(o, "item", item_json(r, i, 4));
+		jput(o, "item", item_json_from(r, i, 4));
 	jput(o, "counts", inbox_counts_json(counts));
 	return o;
 }

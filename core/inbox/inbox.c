@@ -47,7 +47,7 @@ SQL(LIST_MINE,
 
 SUSPENDS enum as_status
 inbox_list(const struct chat_ctx *ctx, const struct inbox_filter *f,
-    struct chat_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	static const struct uuid last = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
@@ -61,22 +61,13 @@ inbox_list(const struct chat_ctx *ctx, const struct inbox_filter *f,
 		SQL_INT(page->limit + 1) };
 	struct rows *r = NULL;
 	enum as_status st;
-	int n;
 
 	st = store_query(ctx->store,
 	    inbox_is_admin(&ctx->who) ? &LIST_TENANT : &LIST_MINE, args, 12, &r,
 	    err);
 	if (st != AS_OK)
 		return st;
-	n = rows_count(r);
-	page->more = n > page->limit;
-	if (page->more)
-		n = (int)page->limit;
-	*items = jarr();
-	for (int i = 0; i < n; i++)
-		json_object_array_add(*items, item_json(r, i, 0));
-	if (n > 0)
-		page->last = rows_uuid(r, n - 1, 0);
+	*items = row_page_json(r, page, item_json);
 	rows_free(r);
 	return AS_OK;
 }
@@ -145,7 +136,7 @@ inbox_get(const struct chat_ctx *ctx, struct uuid id, struct json_object **item,
 		st = error_not_found(err, "item", text);
 	}
 	if (st == AS_OK)
-		*item = item_json(r, 0, 0);
+		*item = item_json(r, 0);
 	rows_free(r);
 	return st;
 }

@@ -27,7 +27,7 @@ struct inbox_counts {
 };
 
 SUSPENDS enum as_status inbox_list(const struct chat_ctx *ctx,
-    const struct inbox_filter *filter, struct chat_page *page,
+    const struct inbox_filter *filter, struct row_page *page,
     struct json_object **items, struct error *err);
 SUSPENDS enum as_status inbox_count(const struct chat_ctx *ctx,
     struct inbox_counts *out, struct error *err);

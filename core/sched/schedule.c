@@ -223,7 +223,7 @@ schedule_get(const struct schedule_ctx *ctx, struct uuid agent_id,
 
 SUSPENDS enum as_status
 schedule_list(const struct schedule_ctx *ctx, struct uuid agent_id,
-    struct chat_page *page, struct json_object **items, struct error *err)
+    struct row_page *page, struct json_object **items, struct error *err)
 {
 	const struct principal *who = &ctx->chat->who;
 	struct uuid before = page->after;

@@ -43,7 +43,7 @@ struct schedule_ctx {
 
 /* A page, newest first: the API's objects. */
 SUSPENDS enum as_status schedule_list(const struct schedule_ctx *ctx,
-    struct uuid agent_id, struct chat_page *page, struct json_object **items,
+    struct uuid agent_id, struct row_page *page, struct json_object **items,
     struct error *err);
 SUSPENDS enum as_status schedule_get(const struct schedule_ctx *ctx,
     struct uuid agent_id, struct uuid id, struct schedule *out,

@@ -7,6 +7,7 @@ libstore_la_SOURCES = \
 	core/store/guest.c core/store/guest.h core/store/guest_sql.c \
 	core/store/kv.c core/store/kv.h \
 	core/store/migrate.c \
+	core/store/row_page.c core/store/row_page.h \
 	core/store/store.c core/store/store.h core/store/store_priv.h \
 	core/store/store_args.c core/store/store_error.c \
 	core/store/store_rows.c \

@@ -296,6 +296,39 @@ bed_count(const char *text)
 	rows_free(r);
 	return n;
 }
+SUSPENDS int
+bed_calls(const char *state)
+{
+	return bed_count(arena_printf(bed.arena,
+	    "SELECT count(*) FROM tool_invocations WHERE run_id = $1"
+	    " AND state = '%s'",
+	    state));
+}
+
+SUSPENDS int
+bed_items(const char *kind, const char *status)
+{
+	return bed_count(arena_printf(bed.arena,
+	    "SELECT count(*) FROM inbox_items WHERE run_id = $1"
+	    " AND kind = '%s' AND status = '%s'",
+	    kind, status));
+}
+
+SUSPENDS int
+bed_questions(const char *status)
+{
+	return bed_items("approval", status) + bed_items("question", status);
+}
+
+SUSPENDS int
+bed_events_of(const char *type)
+{
+	return bed_count(arena_printf(bed.arena,
+	    "SELECT count(*) FROM run_events WHERE run_id = $1"
+	    " AND type = '%s'",
+	    type));
+}
+
 SUSPENDS const char *
 bed_text(const char *text)
 {

@@ -64,6 +64,11 @@ SUSPENDS struct engine *bed_usurp(void);
 void bed_sql(const char *text, struct uuid a, struct uuid b);
 /* A number; the only parameter is the run. */
 SUSPENDS int bed_count(const char *text);
+/* Of the run: calls in a state; items; events of a type. */
+SUSPENDS int bed_calls(const char *state);
+SUSPENDS int bed_items(const char *kind, const char *status);
+SUSPENDS int bed_questions(const char *status); /* approvals too */
+SUSPENDS int bed_events_of(const char *type);
 /* The first value of the first row, "" if there is none; ditto. */
 SUSPENDS const char *bed_text(const char *text);
 /* A member of the run as people see it, as JSON. */

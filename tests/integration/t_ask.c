@@ -12,33 +12,6 @@
  * in between.
  */
 
-static SUSPENDS int
-calls(const char *state)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM tool_invocations WHERE run_id = $1"
-	    " AND state = '%s'",
-	    state));
-}
-
-static SUSPENDS int
-items(const char *status)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM inbox_items WHERE run_id = $1"
-	    " AND kind IN ('approval', 'question') AND status = '%s'",
-	    status));
-}
-
-static SUSPENDS int
-events(const char *type)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM run_events WHERE run_id = $1"
-	    " AND type = '%s'",
-	    type));
-}
-
 /* The item that is open. */
 static SUSPENDS struct uuid
 item(int ordinal)
@@ -99,7 +72,7 @@ waits(int n)
 {
 	bed_until("waiting_human");
 	bed_wait_end();
-	CU_ASSERT_EQUAL(items("pending"), n);
+	CU_ASSERT_EQUAL(bed_questions("pending"), n);
 	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM jobs WHERE run_id ="
 				  " $1"),
 	    0);
@@ -147,13 +120,13 @@ twice(void)
 {
 	begin();
 	waits(1);
-	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_EQUAL(bed_calls("parked"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT description FROM inbox_items "
 					"WHERE run_id = $1"),
 	    "Shall I?");
 	CU_ASSERT_EQUAL(answer(0, "ignore", NULL), AS_INVALID);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
-	while (items("answered") < 1 || items("pending") < 1)
+	while (bed_questions("answered") < 1 || bed_questions("pending") < 1)
 		fiber_yield();
 	waits(1);
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
@@ -162,8 +135,8 @@ twice(void)
 	same_keys(3);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 	CU_ASSERT_EQUAL(fake.n_kept, 1);
-	CU_ASSERT_EQUAL(items("answered"), 2);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_questions("answered"), 2);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	CU_ASSERT_TRUE(was_told("kept 1, a: accept {\\\"ask\\\":[\\\"a\\\","
 				"\\\"b\\\"]}, b: response but quickly"));
 	CU_ASSERT_STRING_EQUAL(bed_events(),
@@ -190,9 +163,9 @@ died(void)
 	waits(1);
 	bed_stop(true);
 	CU_ASSERT_EQUAL(bed_next(), 0);
-	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_EQUAL(bed_calls("parked"), 1);
 	CU_ASSERT_EQUAL(answer(0, "edit", "{\"x\":2}"), AS_OK);
-	while (items("answered") < 1 || items("pending") < 1)
+	while (bed_questions("answered") < 1 || bed_questions("pending") < 1)
 		fiber_yield();
 	waits(1);
 	bed_stop(true);
@@ -202,7 +175,7 @@ died(void)
 	same_keys(3);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 	CU_ASSERT_EQUAL(fake.n_kept, 1);
-	CU_ASSERT_EQUAL(calls("unknown"), 0);
+	CU_ASSERT_EQUAL(bed_calls("unknown"), 0);
 	CU_ASSERT_TRUE(was_told("kept 1, a: edit {\\\"x\\\":2}, b: accept"));
 	/* The arguments of the call are what they were. */
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT args FROM tool_invocations "
@@ -258,7 +231,7 @@ died_unknown(void)
 		fiber_yield();
 	bed_restart(true);
 	bed_until("recoverable_error");
-	CU_ASSERT_EQUAL(calls("unknown"), 1);
+	CU_ASSERT_EQUAL(bed_calls("unknown"), 1);
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
 }
 
@@ -275,7 +248,7 @@ approved_first(void)
 	waits(1);
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
 	CU_ASSERT_EQUAL(answer(0, "edit", "{\"ask\":[\"a\"]}"), AS_OK);
-	while (calls("parked") < 1)
+	while (bed_calls("parked") < 1)
 		fiber_yield();
 	waits(1);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
@@ -303,7 +276,7 @@ beside(void)
 	fake.calls = hangs;
 	fake.n_calls = 2;
 	begin();
-	while (items("pending") < 1)
+	while (bed_questions("pending") < 1)
 		fiber_yield();
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"running\"");
 	a = say(1, "accept", NULL);
@@ -317,7 +290,7 @@ beside(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
 	CU_ASSERT_EQUAL(fake.n_kept, 1);
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 1);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 1);
 }
 
 static void
@@ -334,7 +307,7 @@ both(void)
 	CU_ASSERT_EQUAL(answer(1, "accept", NULL), AS_OK);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"waiting_human\"");
 	CU_ASSERT_EQUAL(answer(0, "response", "\"no\""), AS_OK);
-	while (items("answered") < 2 || items("pending") < 1)
+	while (bed_questions("answered") < 2 || bed_questions("pending") < 1)
 		fiber_yield();
 	waits(1);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
@@ -360,13 +333,13 @@ expired(void)
 	begin();
 	waits(1);
 	engine_expire(bed.engine);
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	bed_sql("UPDATE inbox_items SET expires_at = 1 WHERE run_id = $1 AND $2"
 		" IS NOT NULL AND tenant_id = $3 AND expires_at IS NOT NULL",
 	    bed.run_id, bed.run_id);
 	engine_expire(bed.engine);
 	bed_until("succeeded");
-	CU_ASSERT_EQUAL(items("expired"), 1);
+	CU_ASSERT_EQUAL(bed_questions("expired"), 1);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 	CU_ASSERT_TRUE(was_told("kept 1, a: ignore"));
 }
@@ -385,10 +358,10 @@ for_ever(void)
 	begin();
 	waits(1);
 	engine_expire(bed.engine);
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
-	CU_ASSERT_EQUAL(items("expired"), 0);
+	CU_ASSERT_EQUAL(bed_questions("expired"), 0);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 }
 
@@ -405,8 +378,8 @@ cancelled(void)
 	waits(1);
 	bed_cancel(false);
 	bed_until("cancelled");
-	CU_ASSERT_EQUAL(items("dismissed"), 1);
-	CU_ASSERT_EQUAL(calls("cancelled"), 1);
+	CU_ASSERT_EQUAL(bed_questions("dismissed"), 1);
+	CU_ASSERT_EQUAL(bed_calls("cancelled"), 1);
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
 	CU_ASSERT_EQUAL_FATAL(bed_send("and now?"), AS_OK);
 	bed_until("succeeded");
@@ -433,8 +406,8 @@ cancelled_at_work(void)
 	fake_release();
 	bed_cancel(false);
 	bed_until("cancelled");
-	CU_ASSERT_EQUAL(items("pending"), 0);
-	CU_ASSERT_EQUAL(calls("parked"), 0);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 0);
+	CU_ASSERT_EQUAL(bed_calls("parked"), 0);
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
 }
 

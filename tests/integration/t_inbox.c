@@ -587,7 +587,7 @@ static void
 pages(void)
 {
 	struct inbox_filter filter = { .kind = "notification" };
-	struct chat_page page = { .limit = 3 };
+	struct row_page page = { .limit = 3 };
 	struct json_object *items, *o;
 	struct uuid ids[10], got;
 	int seen = 0;

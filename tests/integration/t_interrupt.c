@@ -26,33 +26,6 @@ policy(const char *json)
 	    bed.agent_id, bed.agent_id);
 }
 
-static SUSPENDS int
-calls(const char *state)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM tool_invocations WHERE run_id = $1"
-	    " AND state = '%s'",
-	    state));
-}
-
-static SUSPENDS int
-items(const char *status)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM inbox_items WHERE run_id = $1"
-	    " AND kind IN ('approval', 'question') AND status = '%s'",
-	    status));
-}
-
-static SUSPENDS int
-events(const char *type)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM run_events WHERE run_id = $1"
-	    " AND type = '%s'",
-	    type));
-}
-
 /* The item of the newest call with this ordinal. */
 static SUSPENDS struct uuid
 item(int ordinal)
@@ -130,7 +103,7 @@ static SUSPENDS void
 waits(int n)
 {
 	bed_until("waiting_human");
-	CU_ASSERT_EQUAL(items("pending"), n);
+	CU_ASSERT_EQUAL(bed_questions("pending"), n);
 	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM jobs WHERE run_id ="
 				  " $1"),
 	    0);
@@ -149,11 +122,11 @@ accepted(void)
 	begin();
 	waits(1);
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
-	CU_ASSERT_EQUAL(calls("awaiting_approval"), 1);
+	CU_ASSERT_EQUAL(bed_calls("awaiting_approval"), 1);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
-	CU_ASSERT_EQUAL(items("answered"), 1);
+	CU_ASSERT_EQUAL(bed_questions("answered"), 1);
 	CU_ASSERT_TRUE(was_told("{\\\"x\\\":1}"));
 	CU_ASSERT_STRING_EQUAL(bed_events(),
 	    "message_created run_status:running message_start message_end"
@@ -225,13 +198,13 @@ edited_badly(void)
 	begin();
 	waits(1);
 	CU_ASSERT_EQUAL(answer(0, "edit", "[1]"), AS_INVALID);
-	CU_ASSERT_EQUAL(items("pending"), 1);
-	CU_ASSERT_EQUAL(calls("awaiting_approval"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
+	CU_ASSERT_EQUAL(bed_calls("awaiting_approval"), 1);
 	bed_sql("UPDATE agents SET toolkits = '[]' WHERE id = $1 AND $2 IS NOT"
 		" NULL AND tenant_id = $3",
 	    bed.agent_id, bed.agent_id);
 	CU_ASSERT_EQUAL(answer(0, "edit", "{\"x\":2}"), AS_INVALID);
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	CU_ASSERT_EQUAL(answer(0, "ignore", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
@@ -253,7 +226,7 @@ responded(void)
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
 	CU_ASSERT_TRUE(was_told("not today"));
 	CU_ASSERT_TRUE(was_told("\"is_error\":false"));
-	CU_ASSERT_EQUAL(calls("skipped"), 1);
+	CU_ASSERT_EQUAL(bed_calls("skipped"), 1);
 }
 
 static void
@@ -287,7 +260,7 @@ not_allowed(void)
 	waits(1);
 	CU_ASSERT_EQUAL(answer(0, "edit", "{\"x\":2}"), AS_INVALID);
 	CU_ASSERT_EQUAL(answer(0, "response", "\"x\""), AS_INVALID);
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
@@ -307,7 +280,7 @@ question(void)
 {
 	begin();
 	waits(1);
-	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_EQUAL(bed_calls("parked"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT description FROM inbox_items "
 					"WHERE run_id = $1"),
 	    "Which one?");
@@ -315,7 +288,7 @@ question(void)
 	CU_ASSERT_EQUAL(answer(0, "response", "\"the red one\""), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_TRUE(was_told("the red one"));
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 }
 
 static void
@@ -362,8 +335,8 @@ ambient(void)
 	waits(2);
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
 	CU_ASSERT_STRING_EQUAL(fake.tools[0], "t_P");
-	CU_ASSERT_EQUAL(calls("awaiting_approval"), 1);
-	CU_ASSERT_EQUAL(calls("parked"), 1);
+	CU_ASSERT_EQUAL(bed_calls("awaiting_approval"), 1);
+	CU_ASSERT_EQUAL(bed_calls("parked"), 1);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	CU_ASSERT_EQUAL(answer(2, "response", "\"this one\""), AS_OK);
 	bed_until("succeeded");
@@ -409,7 +382,7 @@ some_wait(void)
 	begin();
 	waits(2);
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	CU_ASSERT_EQUAL(answer(2, "accept", NULL), AS_OK);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"waiting_human\"");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
@@ -417,9 +390,9 @@ some_wait(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
 	CU_ASSERT_TRUE(was_told("{\\\"x\\\":7}"));
-	CU_ASSERT_EQUAL(items("answered"), 2);
-	CU_ASSERT_EQUAL(events("hitl_request"), 2);
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 2);
+	CU_ASSERT_EQUAL(bed_questions("answered"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_request"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 2);
 }
 
 static void
@@ -448,7 +421,7 @@ batch(void)
 	CU_ASSERT_EQUAL(respond(&a[1], 1), AS_OK);
 	a[1].key = "another";
 	CU_ASSERT_EQUAL(respond(a, 3), AS_CONFLICT);
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 3);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 3);
 }
 
 static void
@@ -471,7 +444,7 @@ all_or_none(void)
 	a[1] = say(1, "accept", NULL);
 	CU_ASSERT_EQUAL(answer(1, "ignore", NULL), AS_OK);
 	CU_ASSERT_EQUAL(respond(a, 2), AS_CONFLICT);
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
@@ -536,7 +509,7 @@ two_people(void)
 	CU_ASSERT_TRUE(p[2].st == AS_OK && p[3].st == AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, p[0].st == AS_OK ? 2 : 1);
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 2);
 }
 
 static void
@@ -554,15 +527,15 @@ each_goes_on(void)
 	begin();
 	waits(2);
 	CU_ASSERT_EQUAL(answer(1, "accept", NULL), AS_OK);
-	while (calls("succeeded") < 1)
+	while (bed_calls("succeeded") < 1)
 		fiber_yield();
 	waits(1);
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
-	CU_ASSERT_EQUAL(events("hitl_request"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_request"), 2);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
-	CU_ASSERT_EQUAL(events("hitl_request"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_request"), 2);
 }
 
 static void
@@ -598,7 +571,7 @@ each_at_work(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
 	CU_ASSERT_TRUE(was_told("{\\\"x\\\":5}"));
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 3);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 3);
 }
 
 static void
@@ -644,9 +617,9 @@ cancelled(void)
 	bed_cancel(false);
 	bed_until("cancelled");
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
-	CU_ASSERT_EQUAL(calls("cancelled"), 2);
-	CU_ASSERT_EQUAL(items("dismissed"), 1);
-	CU_ASSERT_EQUAL(items("answered"), 1);
+	CU_ASSERT_EQUAL(bed_calls("cancelled"), 2);
+	CU_ASSERT_EQUAL(bed_questions("dismissed"), 1);
+	CU_ASSERT_EQUAL(bed_questions("answered"), 1);
 	CU_ASSERT_EQUAL(answer(1, "accept", NULL), AS_CONFLICT);
 	CU_ASSERT_EQUAL_FATAL(bed_send("and now?"), AS_OK);
 	bed_until("succeeded");
@@ -669,8 +642,8 @@ cancelled_at_work(void)
 		fiber_yield();
 	bed_cancel(false);
 	bed_until("cancelled");
-	CU_ASSERT_EQUAL(calls("cancelled"), 2);
-	CU_ASSERT_EQUAL(items("pending"), 0);
+	CU_ASSERT_EQUAL(bed_calls("cancelled"), 2);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 0);
 }
 
 static void
@@ -698,8 +671,8 @@ died(void)
 	/* The keyed one again, with what the person has said. */
 	bed_until("recoverable_error");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
-	CU_ASSERT_EQUAL(calls("unknown"), 1);
-	CU_ASSERT_EQUAL(items("answered"), 2);
+	CU_ASSERT_EQUAL(bed_calls("unknown"), 1);
+	CU_ASSERT_EQUAL(bed_questions("answered"), 2);
 }
 
 static void
@@ -725,17 +698,17 @@ expired_reject(void)
 	begin();
 	waits(2);
 	engine_expire(bed.engine);
-	CU_ASSERT_EQUAL(items("pending"), 2);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 2);
 	time_is_over();
 	bed_until("succeeded");
-	CU_ASSERT_EQUAL(items("expired"), 2);
+	CU_ASSERT_EQUAL(bed_questions("expired"), 2);
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
 	CU_ASSERT_TRUE(was_told("nobody has approved this call in time"));
 	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM inbox_items WHERE"
 				  " run_id = $1 AND responded_by IS NULL"),
 	    2);
 	engine_expire(bed.engine);
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 2);
 }
 
 static void
@@ -754,8 +727,8 @@ expired_fail(void)
 	waits(2);
 	time_is_over();
 	bed_until("failed");
-	CU_ASSERT_EQUAL(items("expired"), 2);
-	CU_ASSERT_EQUAL(calls("cancelled"), 2);
+	CU_ASSERT_EQUAL(bed_questions("expired"), 2);
+	CU_ASSERT_EQUAL(bed_calls("cancelled"), 2);
 	CU_ASSERT_PTR_NOT_NULL(strstr(bed_run_member("error"), "EXPIRED"));
 }
 
@@ -782,9 +755,9 @@ expired_escalate(void)
 				  " run_id = $1 AND assignee IS NULL AND"
 				  " expires_at IS NULL AND escalated_at > 0"),
 	    1);
-	CU_ASSERT_EQUAL(events("hitl_request"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_request"), 2);
 	engine_expire(bed.engine);
-	CU_ASSERT_EQUAL(events("hitl_request"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_request"), 2);
 	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 }
@@ -829,7 +802,7 @@ expired_elsewhere(void)
 	    bed.run_id, bed.run_id);
 	engine_expire(bed.engine);
 	CU_ASSERT_EQUAL(n_overdue(), 0);
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 }
 
 static void
@@ -862,7 +835,7 @@ unknown_too(void)
 	bed_until("recoverable_error");
 	bed_wait_end();
 	/* What a person says now is not lost. */
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	CU_ASSERT_EQUAL(answer(1, "accept", NULL), AS_OK);
 	MUST(run_store_tools(bed.runs, bed.run_id, 1, bed.arena, &rows, &n,
 		 NULL) == AS_OK);
@@ -875,7 +848,7 @@ unknown_too(void)
 	    AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
-	CU_ASSERT_EQUAL(events("hitl_resolved"), 2);
+	CU_ASSERT_EQUAL(bed_events_of("hitl_resolved"), 2);
 }
 
 static void

@@ -130,6 +130,21 @@ caps(void *arg)
 	queue_stop(queue);
 }
 
+/* What was let in, and went to work in the same moment, does not wait. */
+static SUSPENDS void
+guesses(void *arg)
+{
+	struct error err = { 0 };
+
+	(void)arg;
+	for (int i = 0; i < 10; i++) {
+		CU_ASSERT_EQUAL(admit(1, &err), AS_OK);
+		(void)job(1, 1, 1, NOW);
+	}
+	error_clear(&err);
+	queue_stop(queue);
+}
+
 /* Learnt times are written after a while, each for a fifth. */
 static SUSPENDS void
 lessons(void *arg)
@@ -186,6 +201,12 @@ test_caps(void)
 }
 
 static void
+test_guesses(void)
+{
+	run(guesses, 3, 0);
+}
+
+static void
 test_lessons(void)
 {
 	run(lessons, 0, 0);
@@ -197,6 +218,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "where a run stands, and how long it waits", test_places },
 		{ "no more than the caps allow", test_caps },
+		{ "who is refused is refused by what is stored", test_guesses },
 		{ "how long runs take", test_lessons },
 		CU_TEST_INFO_NULL,
 	};

@@ -30,15 +30,6 @@ go_on(const char *action, const char *model)
 }
 
 /* Of the run, with this kind and status. */
-static SUSPENDS int
-items(const char *kind, const char *status)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM inbox_items WHERE run_id = $1 AND"
-	    " kind = '%s' AND status = '%s'",
-	    kind, status));
-}
-
 static SUSPENDS bool
 thread_is(const char *status)
 {
@@ -92,7 +83,7 @@ passing(void)
 			    "SELECT count(*) FROM messages WHERE run_id = $1"),
 	    2);
 	bed_message(-1, "assistant", "whole", "final");
-	CU_ASSERT_EQUAL(items("error", "pending"), 0);
+	CU_ASSERT_EQUAL(bed_items("error", "pending"), 0);
 }
 
 static void
@@ -133,7 +124,7 @@ tries_then_tools(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
 	CU_ASSERT_EQUAL(fake.n_verifies, 0);
-	CU_ASSERT_EQUAL(items("outcome", "pending"), 0);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending"), 0);
 }
 
 static void
@@ -263,7 +254,7 @@ all_fail(void)
 	bed_until("recoverable_error");
 	CU_ASSERT_EQUAL(fake.n_chats, 3);
 	CU_ASSERT_STRING_EQUAL(fake.models[2], "c/two");
-	CU_ASSERT_EQUAL(items("error", "pending"), 1);
+	CU_ASSERT_EQUAL(bed_items("error", "pending"), 1);
 }
 
 static void
@@ -319,7 +310,7 @@ parked(void)
 	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 	bed_until("recoverable_error");
 	CU_ASSERT_TRUE(thread_is("error"));
-	CU_ASSERT_EQUAL(items("error", "pending"), 1);
+	CU_ASSERT_EQUAL(bed_items("error", "pending"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT config FROM inbox_items WHERE "
 					"run_id = $1"),
 	    "{\"actions\":[\"retry\",\"switch_model\",\"cancel\"]}");
@@ -331,7 +322,7 @@ parked(void)
 	CU_ASSERT_EQUAL(go_on("retry", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_PTR_NULL(strstr(fake.last_messages, "half"));
-	CU_ASSERT_EQUAL(items("error", "answered"), 1);
+	CU_ASSERT_EQUAL(bed_items("error", "answered"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT response_type FROM inbox_items"
 					" WHERE run_id = $1 AND responded_by "
 					"IS NOT NULL"),
@@ -363,7 +354,7 @@ superseded(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(fake.last_messages, "half"));
 	bed.run_id = first;
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"cancelled\"");
-	CU_ASSERT_EQUAL(items("error", "superseded"), 1);
+	CU_ASSERT_EQUAL(bed_items("error", "superseded"), 1);
 	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM run_events WHERE "
 				  "run_id = $1 AND"
 				  " payload LIKE '%\"state\":\"cancelled\",'"
@@ -651,7 +642,7 @@ dead_letter(void)
 					"run_id = $1"),
 	    "crashed");
 	CU_ASSERT_EQUAL(jobs(), 0);
-	CU_ASSERT_EQUAL(items("dead_letter", "pending"), 1);
+	CU_ASSERT_EQUAL(bed_items("dead_letter", "pending"), 1);
 	CU_ASSERT_TRUE(thread_is("idle"));
 	CU_ASSERT_PTR_NOT_NULL(
 	    strstr(bed_run_member("error"), "\"code\":\"CRASHED\""));
@@ -687,7 +678,7 @@ crashes(void)
 	}
 	bed_until("dead_lettered");
 	CU_ASSERT_EQUAL(fake.n_chats, 3);
-	CU_ASSERT_EQUAL(items("dead_letter", "pending"), 1);
+	CU_ASSERT_EQUAL(bed_items("dead_letter", "pending"), 1);
 }
 
 static void
@@ -772,7 +763,7 @@ cancelled_at_once(bool rollback)
 	    rollback ? "\"rolled_back\"" : "\"cancelled\"");
 	CU_ASSERT_EQUAL(jobs(), 0);
 	CU_ASSERT_TRUE(thread_is("idle"));
-	CU_ASSERT_EQUAL(items("error", "pending"), 0);
+	CU_ASSERT_EQUAL(bed_items("error", "pending"), 0);
 	CU_ASSERT_EQUAL(bed_count(
 			    "SELECT count(*) FROM messages WHERE run_id = $1"
 			    " AND state = 'rolled_back'"),
@@ -794,10 +785,10 @@ cancel_parked(void)
 		cancelled_at_once(i == 1);
 		CU_ASSERT_EQUAL(bed_send("go"), AS_OK);
 		bed_until("recoverable_error");
-		CU_ASSERT_EQUAL(items("error", "pending"), 1);
+		CU_ASSERT_EQUAL(bed_items("error", "pending"), 1);
 		bed_wait_end();
 		cancelled_at_once(i == 1);
-		CU_ASSERT_EQUAL(items("error", "dismissed"), 1);
+		CU_ASSERT_EQUAL(bed_items("error", "dismissed"), 1);
 	}
 	CU_ASSERT_EQUAL(bed_send("go"), AS_OK);
 	bed_until("succeeded");
@@ -832,7 +823,7 @@ cancel_any_time(void)
 		bed_until(k % 3 == 0 ? "rolled_back" : "cancelled");
 		CU_ASSERT_EQUAL(jobs(), 0);
 		CU_ASSERT_TRUE(thread_is("idle"));
-		CU_ASSERT_EQUAL(items("error", "pending"), 0);
+		CU_ASSERT_EQUAL(bed_items("error", "pending"), 0);
 		CU_ASSERT_EQUAL(bed_count(
 				    "SELECT count(*) FROM run_events WHERE"
 				    " run_id = $1 AND type = 'message_start'"),
@@ -870,7 +861,7 @@ cancel_faster(void)
 	CU_ASSERT_STRING_EQUAL(bed_events(),
 	    "message_created run_status:running message_start message_end"
 	    " run_status:cancelled");
-	CU_ASSERT_EQUAL(items("error", "pending"), 0);
+	CU_ASSERT_EQUAL(bed_items("error", "pending"), 0);
 }
 
 static void

@@ -14,30 +14,12 @@
  */
 
 /* Calls of the run in this state. */
-static SUSPENDS int
-calls(const char *state)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM tool_invocations WHERE run_id = $1"
-	    " AND state = '%s'",
-	    state));
-}
-
-static SUSPENDS int
-items(const char *status)
-{
-	return bed_count(arena_printf(bed.arena,
-	    "SELECT count(*) FROM inbox_items WHERE run_id = $1"
-	    " AND kind = 'outcome' AND status = '%s'",
-	    status));
-}
-
 /* An operator decides about the call with this ordinal. */
 static SUSPENDS enum as_status
 resolve(int ordinal, const char *outcome, const char *result)
 {
 	struct operator_filter filter = { .run_id = bed.run_id };
-	struct chat_page page = { .limit = 100 };
+	struct row_page page = { .limit = 100 };
 	struct json_object *list, *one, *said = NULL;
 	struct uuid id = { { 0 } };
 	char key[48];
@@ -69,8 +51,8 @@ parked_unknown(int n)
 	bed_until("recoverable_error");
 	CU_ASSERT_PTR_NOT_NULL(
 	    strstr(bed_run_member("error"), "OUTCOME_UNKNOWN"));
-	CU_ASSERT_EQUAL(calls("unknown"), n);
-	CU_ASSERT_EQUAL(items("pending"), n);
+	CU_ASSERT_EQUAL(bed_calls("unknown"), n);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending"), n);
 }
 
 static bool
@@ -154,8 +136,8 @@ timed_out(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
 	CU_ASSERT_TRUE(was_told("order 17"));
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
-	CU_ASSERT_EQUAL(items("answered"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "answered"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text(
 				   "SELECT resolution FROM tool_invocations"
 				   " WHERE run_id = $1"),
@@ -178,7 +160,7 @@ not_happened(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
 	CU_ASSERT_FALSE(same_key(0, 1));
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT idem_key FROM tool_invocations"
 					" WHERE run_id = $1"),
 	    fake.idem_keys[1]);
@@ -202,7 +184,7 @@ unknown_twice(void)
 		if (fiber_yield() != FIBER_WOKEN)
 			break;
 	parked_unknown(1);
-	CU_ASSERT_EQUAL(items("answered"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "answered"), 1);
 	CU_ASSERT_EQUAL(resolve(0, "not_happened", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
@@ -224,7 +206,7 @@ skipped(void)
 	CU_ASSERT_EQUAL(resolve(0, "skip", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
-	CU_ASSERT_EQUAL(calls("skipped"), 1);
+	CU_ASSERT_EQUAL(bed_calls("skipped"), 1);
 	CU_ASSERT_TRUE(was_told("has skipped this call"));
 	CU_ASSERT_TRUE(was_told("\"is_error\":true"));
 }
@@ -250,13 +232,13 @@ two_unknown(void)
 	bed_wait_end();
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"),
 	    "\"recoverable_error\"");
-	CU_ASSERT_EQUAL(items("pending"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending"), 1);
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
 	CU_ASSERT_EQUAL(resolve(1, "skip", NULL), AS_CONFLICT);
 	CU_ASSERT_EQUAL(resolve(0, "happened", "seen"), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
-	CU_ASSERT_EQUAL(calls("succeeded"), 2);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 2);
 	CU_ASSERT_TRUE(was_told("seen"));
 }
 
@@ -273,7 +255,7 @@ one_of_two(void)
 	fake_calls(&maybe, 1);
 	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 	parked_unknown(1);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	CU_ASSERT_EQUAL(resolve(0, "happened", "seen"), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
@@ -294,7 +276,7 @@ cancelled(void)
 	parked_unknown(1);
 	bed_cancel(false);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"cancelled\"");
-	CU_ASSERT_EQUAL(items("dismissed"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "dismissed"), 1);
 	bed_message(-1, "tool",
 	    bed_text("SELECT result FROM tool_invocations"
 		     " WHERE run_id = $1"),
@@ -325,7 +307,7 @@ superseded(void)
 	bed_until("succeeded");
 	CU_ASSERT_TRUE(was_told("it may have happened (key as1-"));
 	bed.run_id = first;
-	CU_ASSERT_EQUAL(items("superseded"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "superseded"), 1);
 	CU_ASSERT_EQUAL(resolve(0, "happened", NULL), AS_CONFLICT);
 }
 
@@ -346,8 +328,8 @@ same_key_again(void)
 	CU_ASSERT_EQUAL(fake.n_tools, 5);
 	for (int i = 1; i < 5; i++)
 		CU_ASSERT_TRUE(same_key(0, i));
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
-	CU_ASSERT_EQUAL(items("pending"), 0);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending"), 0);
 }
 
 static void
@@ -446,7 +428,7 @@ verified_after_its_time(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
 	CU_ASSERT_EQUAL(fake.n_verifies, 1);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	CU_ASSERT_TRUE(was_told("it happened"));
 }
 
@@ -467,8 +449,8 @@ verified_not_after_its_time(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
 	CU_ASSERT_EQUAL(fake.n_verifies, 1);
-	CU_ASSERT_EQUAL(calls("failed"), 1);
-	CU_ASSERT_EQUAL(items("pending"), 0);
+	CU_ASSERT_EQUAL(bed_calls("failed"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending"), 0);
 }
 
 static void
@@ -501,7 +483,7 @@ only_read(void)
 	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
-	CU_ASSERT_EQUAL(calls("failed"), 2);
+	CU_ASSERT_EQUAL(bed_calls("failed"), 2);
 	CU_ASSERT_TRUE(
 	    was_told("Error UPSTREAM_UNAVAILABLE: the tool says no"));
 	CU_ASSERT_TRUE(was_told("Error TIMEOUT: the tool says no"));
@@ -527,7 +509,7 @@ refused(void)
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
 	CU_ASSERT_TRUE(same_key(0, 1) && same_key(0, 2));
 	CU_ASSERT_TRUE(fake.tools_ms[1] - fake.tools_ms[0] >= 50);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 }
 
 static void
@@ -547,7 +529,7 @@ always_refused(void)
 	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 5);
-	CU_ASSERT_EQUAL(calls("failed"), 1);
+	CU_ASSERT_EQUAL(bed_calls("failed"), 1);
 	CU_ASSERT_TRUE(was_told("Error RATE_LIMITED"));
 }
 
@@ -569,7 +551,7 @@ untrusted(void)
 	fake_release();
 	bed_wait_end();
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
-	CU_ASSERT_EQUAL(calls("started"), 1);
+	CU_ASSERT_EQUAL(bed_calls("started"), 1);
 	/* Whoever has none takes the run. */
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
 	/* Nor does it begin or claim anything. */
@@ -618,7 +600,7 @@ late(void)
 	/* Accepted; the run that it has lost is the new owner's. */
 	CU_ASSERT_EQUAL(engine_active(old), 0);
 	CU_ASSERT_EQUAL(counted_late(), before + 1);
-	CU_ASSERT_EQUAL(items("superseded"), 1);
+	CU_ASSERT_EQUAL(bed_items("outcome", "superseded"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text(
 				   "SELECT resolution FROM tool_invocations"
 				   " WHERE run_id = $1"),
@@ -649,11 +631,13 @@ late_first(void)
 	old = bed_usurp();
 	fake_release();
 	wait_idle(old);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	engine_claim(bed.engine);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
-	CU_ASSERT_EQUAL(items("pending") + items("superseded"), 0);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending") +
+			    bed_items("outcome", "superseded"),
+	    0);
 	CU_ASSERT_TRUE(was_told("{\\\"x\\\":5}"));
 	engine_free(old);
 }
@@ -682,11 +666,13 @@ late_between(void)
 		fiber_yield();
 	fake_release_call(0);
 	wait_idle(old);
-	CU_ASSERT_EQUAL(calls("succeeded"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
 	fake_release_call(2);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
-	CU_ASSERT_EQUAL(items("pending") + items("superseded"), 0);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending") +
+			    bed_items("outcome", "superseded"),
+	    0);
 	CU_ASSERT_TRUE(was_told("{\\\"x\\\":5}"));
 	engine_free(old);
 }
@@ -717,7 +703,7 @@ late_unknown(void)
 	fake_release();
 	wait_idle(old);
 	CU_ASSERT_EQUAL(counted_late(), before);
-	CU_ASSERT_EQUAL(calls("started"), 1);
+	CU_ASSERT_EQUAL(bed_calls("started"), 1);
 	engine_claim(bed.engine);
 	parked_unknown(1);
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
@@ -853,15 +839,15 @@ drain_tools(void)
 	bed_stop(false);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
 	CU_ASSERT_EQUAL(bed_count(YIELDED), 1);
-	CU_ASSERT_EQUAL(calls("succeeded"), 2);
-	CU_ASSERT_EQUAL(calls("planned"), 1);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 2);
+	CU_ASSERT_EQUAL(bed_calls("planned"), 1);
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
 	fake.tool_hangs = false;
 	CU_ASSERT_EQUAL(bed_next(), 0);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 3);
 	CU_ASSERT_STRING_EQUAL(fake.tools[2], "t_U");
-	CU_ASSERT_EQUAL(calls("succeeded"), 3);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 3);
 }
 
 static const struct fake_turn three_calls[] = {
@@ -884,14 +870,14 @@ drain_at_once(void)
 		fiber_yield();
 	bed_stop(false);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
-	CU_ASSERT_EQUAL(calls("started"), 2);
-	CU_ASSERT_EQUAL(calls("planned"), 1);
+	CU_ASSERT_EQUAL(bed_calls("started"), 2);
+	CU_ASSERT_EQUAL(bed_calls("planned"), 1);
 	fake.tool_hangs = false;
 	CU_ASSERT_EQUAL(bed_next(), 0);
 	bed_until("succeeded");
 	/* Those that only read once more, the other one once. */
 	CU_ASSERT_EQUAL(fake.n_tools, 2 + 3);
-	CU_ASSERT_EQUAL(calls("succeeded"), 3);
+	CU_ASSERT_EQUAL(bed_calls("succeeded"), 3);
 }
 
 static void
@@ -917,7 +903,7 @@ drain_refused(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_tools, 2);
 	CU_ASSERT_TRUE(same_key(0, 1));
-	CU_ASSERT_EQUAL(items("pending"), 0);
+	CU_ASSERT_EQUAL(bed_items("outcome", "pending"), 0);
 }
 
 static void
@@ -988,7 +974,7 @@ cancel_pause(const struct fake_call *first, const char *state)
 	bed_cancel(false);
 	bed_until("cancelled");
 	CU_ASSERT_EQUAL(fake.n_tools, 1);
-	CU_ASSERT_EQUAL(calls(state), 1);
+	CU_ASSERT_EQUAL(bed_calls(state), 1);
 }
 
 static void
