@@ -186,12 +186,11 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		const c = await say("hello");
 		assert.equal(await claimed(c), slow.epoch);
 		await c.socket.type("message_start");
-		const began = Date.now();
 		const { status } = await api(server, "POST",
 			`/api/runs/${c.run}/cancel`, { token: s.token });
 		assert.equal(status, 202);
+		// Sooner than the model would say its next word.
 		assert.equal((await c.socket.end()).state, "cancelled");
-		assert.ok(Date.now() - began < 5000, `${Date.now() - began} ms`);
 		await c.socket.close();
 		assert.deepEqual(await slow.stop(), { code: 0, signal: null }, slow.log);
 	});
@@ -205,9 +204,11 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		assert.equal(await eventually("a new owner", () => {
 			const epoch = owner(server, c.run);
 			return epoch !== leaving.epoch && epoch;
-		}, 5000), staying.epoch);
+		}), staying.epoch);
 		assert.deepEqual(await stopped, { code: 0, signal: null }, leaving.log);
 		assert.equal((await c.socket.end()).state, "succeeded");
+		// Nobody had to find out that it is gone.
+		assert.ok((await log(server, c)).every((e) => e.reason !== "recovered"));
 		await c.socket.close();
 	});
 

@@ -159,14 +159,18 @@ const plots = {
 	stop: {
 		async begin(story, server) {
 			await story.mode({ tool: "pay", mode: "delay", ms: 2000 });
-			const said = await story.say(server, "only pay", KEY);
-			await story.happened("pay", "effect");
-			story.run = said.body.run.id;
 			return plots.stop.again(story, server);
 		},
-		again: (story, server) => api(server, "POST",
-			`/api/runs/${story.run}/cancel`, { token: story.token })
-			.catch(() => null),
+		async again(story, server) {
+			const said = await story.say(server, "only pay", KEY);
+
+			if (!said)
+				return null;
+			await story.happened("pay", "effect");
+			return api(server, "POST",
+				`/api/runs/${said.body.run.id}/cancel`,
+				{ token: story.token }).catch(() => null);
+		},
 		content: "only pay",
 	},
 	// A schedule, and a clock that is moved until it is due.
@@ -422,12 +426,20 @@ async function untilStruck(c, story) {
 	return server;
 }
 
-// A server that was stopped finds that its runs are another's.
+// A server that was stopped finds that its runs are another's.  It ends, unless
+// it takes it that the database was away, because a beat was under way.
 async function wakeUp(server) {
+	const isAnew = () => / goes on as node epoch \d+/.test(server.log);
+	let over = false;
+
 	server.child.kill("SIGCONT");
-	const { code, signal } = await within(CRASH_MS, server.exited,
-		"the end of a server that was taken for dead");
-	if (signal !== null || code === 0)
+	server.exited.then(() => {
+		over = true;
+	});
+	await poll(() => over || isAnew(), "the end of a server that was taken " +
+		"for dead, or its new epoch", CRASH_MS);
+	const { code, signal } = over ? await server.exited : await server.stop();
+	if (signal !== null || (code === 0) !== isAnew())
 		throw new Error(`was taken for dead and ended with ${signal ?? code}`);
 }
 
@@ -478,7 +490,9 @@ async function play(c, world) {
 	const story = await world.story(`${c.action}-${c.point}-${c.nth}-${c.plot}`);
 
 	c.folder = story.name;
-	story.settings = plots[c.plot].settings;
+	// Who is only cut off has no time to lose his lease, however slow this is.
+	story.settings = [...plots[c.plot].settings ?? [],
+		...c.action === "cut" ? ["worker.lease=30s"] : []];
 	try {
 		await tell(c, story);
 		const { broken, figures } = await story.check();

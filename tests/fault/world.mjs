@@ -183,6 +183,7 @@ export class World {
 			`plugins.llm_openai.base_url=${this.stub.url}/v1`,
 			"plugins.llm_openai.default_model=stub",
 			"models.default=openai/stub",
+			"auth.access_ttl=86400s",
 			"worker.lease=2s", "worker.beat=250ms", "worker.poll=50ms",
 			`webhooks.allow=["127.0.0.1:${this.receiver.port}"]`,
 			"webhooks.poll=50ms", "webhooks.timeout=500ms",

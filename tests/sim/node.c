@@ -134,6 +134,7 @@ engine_make(struct sim_node *n)
 		    .subagents = 3,
 		    .subagent_depth = 2,
 		    .max_output = 4096,
+		    .compact_percent = 75,
 		    .slots = 2,
 		    .reserved = 1,
 		    .weight = { 4, 2, 1 },

@@ -132,18 +132,30 @@ static const struct rule rules[] = {
 	{ "late result", MODEL_LATE, ~0u, ~0u, 0, 0, BY_ANYBODY, false },
 };
 
-_Static_assert(N_ITEMS(rules) <= COVERED_RULES, "each rule is counted");
+/* What a commit may have beside its transition; counted as those are. */
+static const char *const deeds[] = { "a summary stands in for messages" };
+
+enum {
+	DEED_SUMMARY
+};
+
+_Static_assert(N_ITEMS(rules) + N_ITEMS(deeds) <= COVERED_RULES,
+    "each is counted");
 
 const char *
 oracle_rule_name(int i)
 {
-	return i < (int)N_ITEMS(rules) ? rules[i].name : NULL;
+	int deed = i - (int)N_ITEMS(rules);
+
+	if (deed < 0)
+		return rules[i].name;
+	return deed < (int)N_ITEMS(deeds) ? deeds[deed] : NULL;
 }
 
 bool
 oracle_rule_is_rare(int i)
 {
-	return rules[i].rare;
+	return i < (int)N_ITEMS(rules) && rules[i].rare;
 }
 
 static const struct rule *
@@ -302,9 +314,9 @@ family_check(struct sim *s, const struct model_run *r)
 }
 
 static void
-cover(struct sim *s, const struct rule *r)
+cover(struct sim *s, size_t i)
 {
-	long *row = s->coverage->hits[r - rules];
+	long *row = s->coverage->hits[i];
 	bool any = false;
 
 	for (int k = 0; k < FAULT_KINDS; k++)
@@ -314,6 +326,14 @@ cover(struct sim *s, const struct rule *r)
 		}
 	if (!any)
 		row[FAULT_KINDS]++;
+}
+
+static void
+cover_deeds(struct sim *s, const struct run_commit *c)
+{
+	for (int i = 0; i < c->n_messages; i++)
+		if (strcmp(c->messages[i].role, "system") == 0)
+			cover(s, N_ITEMS(rules) + DEED_SUMMARY);
 }
 
 void
@@ -333,7 +353,9 @@ oracle_changed(void *arg, const struct model_change *c)
 		    run_status_name(c->run->status));
 		return;
 	}
-	cover(s, r);
+	cover(s, (size_t)(r - rules));
+	if (c->commit != NULL)
+		cover_deeds(s, c->commit);
 	if (c->op == MODEL_LATE) {
 		if (c->tool->n_results > 1)
 			sim_violate(s, "I8", "%s has got a second result",

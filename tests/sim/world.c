@@ -9,6 +9,8 @@
 #include "tests/sim/node.h"
 
 #define TASK "task" /* the engine's own tool */
+#define SUMMARISE "Summarise the conversation" /* compact_plan.c */
+#define WINDOW 260 /* tokens, of every other seed */
 #define TASK_SAYS "a task of the simulation"
 
 /*
@@ -325,6 +327,7 @@ sim_verify(void *arg, const struct plug_caller *who, const char *tool,
 struct seen {
 	int n_users, n_turns; /* turns with tools since the last user */
 	bool is_task; /* it is a subagent's */
+	bool is_summary; /* it is to be told in short */
 };
 
 static const char *
@@ -382,6 +385,8 @@ history_look(struct sim *s, struct json_object *messages)
 			seen.n_users++;
 			seen.n_turns = 0;
 			seen.is_task = strstr(json_text(m), TASK_SAYS) != NULL;
+			seen.is_summary = strstr(json_text(m), SUMMARISE) !=
+					  NULL;
 		} else if (strcmp(role, "assistant") == 0 && has_calls(m)) {
 			seen.n_turns++;
 			if (!calls_answered(m,
@@ -409,8 +414,8 @@ say(const struct plug_sink *sink, enum as_delta_type type, uint32_t index,
 }
 
 static void
-calls_say(const struct sim *s, struct rng *r, const struct seen *seen,
-    bool has_task, const struct plug_sink *sink)
+calls_say(const struct sim *s, struct rng *r, bool has_task,
+    const struct plug_sink *sink)
 {
 	uint32_t n = 1 + rng_below(r, 3);
 	char name[16], args[64], id[48];
@@ -429,8 +434,8 @@ calls_say(const struct sim *s, struct rng *r, const struct seen *seen,
 			snprintf(args, sizeof(args), "{\"question\":\"%u?\"}",
 			    rng_below(r, 1000));
 		}
-		snprintf(id, sizeof(id), "c%d.%d.%u", seen->n_users,
-		    seen->n_turns, i);
+		/* Earlier ones may have been forgotten: no number says which. */
+		snprintf(id, sizeof(id), "c%u.%u", rng_below(r, 1000000), i);
 		if (say(sink, AS_DELTA_TOOL, i, id, name, NULL) != AS_OK)
 			return;
 		(void)say(sink, AS_DELTA_ARGS, i, NULL, NULL, args);
@@ -535,8 +540,8 @@ sim_chat(void *arg, const struct plug_caller *who, const char *model,
 	end->why = AS_END_TURN;
 	end->input = 10 * (int64_t)json_object_array_length(messages);
 	end->output = 5;
-	if (wants_tools(s, who, &seen)) {
-		calls_say(s, &r, &seen, has_tool(tools, TASK), sink);
+	if (!seen.is_summary && wants_tools(s, who, &seen)) {
+		calls_say(s, &r, has_tool(tools, TASK), sink);
 		end->why = AS_END_TOOLS;
 	}
 	return AS_OK;
@@ -589,6 +594,15 @@ sim_offer(void *arg, const struct agent *a)
 	return jarr();
 }
 
+static int64_t
+sim_window(void *arg, const char *model)
+{
+	struct sim_node *n = arg;
+
+	(void)model;
+	return n->sim->seed % 2 == 0 ? WINDOW : 0;
+}
+
 void
 world_init(struct world *w, struct sim_node *n)
 {
@@ -598,6 +612,7 @@ world_init(struct world *w, struct sim_node *n)
 		.offer = sim_offer,
 		.tool = tool_info,
 		.chat = sim_chat,
+		.window = sim_window,
 		.call = sim_call,
 		.verify = sim_verify };
 }
