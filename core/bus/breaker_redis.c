@@ -237,13 +237,11 @@ redis_report(void *arg, const char *scope, enum breaker_outcome outcome,
 		"no_fault" };
 	struct breaker_redis *s = arg;
 	const char *word = opened_ms > 0 ? "opened" : words[outcome];
-	char ms[24];
-	struct redis_arg args[] = { REDIS_STR(word), REDIS_STR(s->me),
-		{ ms, 0 } };
+	char room[REDIS_NUMBER];
+	const struct redis_arg args[] = { REDIS_STR(word), REDIS_STR(s->me),
+		redis_number(room, opened_ms) };
 	struct report *p = xcalloc(1, sizeof(*p));
 
-	args[2].len = (size_t)snprintf(ms, sizeof(ms), "%llu",
-	    (unsigned long long)opened_ms);
 	p->s = s;
 	snprintf(p->scope, sizeof(p->scope), "%s", scope);
 	if (!link_eval(s->b, &breaker_script, scope, args, N_ITEMS(args),

@@ -29,6 +29,8 @@ struct kept {
 	struct kept *next, *next_due;
 	struct uuid thread_id, message_id;
 	int attempt;
+	char name[LINK_NAME];
+	size_t name_len;
 	unsigned answers;
 	bool due; /* all of it is to be written */
 	size_t flight; /* bytes of the whole that are on their way */
@@ -42,6 +44,12 @@ link_text_name(const struct bus_redis *b, struct uuid message_id, int attempt,
 
 	uuid_format(message_id, id);
 	snprintf(out, LINK_NAME, "%s:t:%s:%d", b->prefix, id, attempt);
+}
+
+static struct redis_arg
+kept_name(const struct kept *k)
+{
+	return (struct redis_arg){ k->name, k->name_len };
 }
 
 static bool
@@ -126,13 +134,10 @@ on_whole(const redisReply *r, void *arg)
 static bool
 whole_send(struct kept *k, const struct buf *text)
 {
-	char name[LINK_NAME];
-	struct redis_arg args[] = { REDIS_STR("SET"), { name, 0 },
+	const struct redis_arg args[] = { REDIS_STR("SET"), kept_name(k),
 		{ text->data, text->len }, REDIS_STR("EX"),
 		REDIS_STR(KEEP_SECONDS) };
 
-	link_text_name(k->l->b, k->message_id, k->attempt, name);
-	args[1].len = strlen(name);
 	if (!kept_send(k, args, N_ITEMS(args), on_whole))
 		return false;
 	k->flight += text->len;
@@ -199,6 +204,8 @@ kept_get(struct bus_link *l, const struct bus_msg *m)
 	k->thread_id = m->topic;
 	k->message_id = m->message_id;
 	k->attempt = m->attempt;
+	link_text_name(l->b, m->message_id, m->attempt, k->name);
+	k->name_len = strlen(k->name);
 	k->next = *p;
 	*p = k;
 	due_add(k);
@@ -219,14 +226,10 @@ on_piece(const redisReply *r, void *arg)
 static bool
 piece_send(struct kept *k, int64_t offset, const char *text, size_t len)
 {
-	char name[LINK_NAME], at[24];
-	struct redis_arg args[] = { REDIS_STR("SETRANGE"), { name, 0 },
-		{ at, 0 }, { text, len } };
+	char room[REDIS_NUMBER];
+	const struct redis_arg args[] = { REDIS_STR("SETRANGE"), kept_name(k),
+		redis_number(room, (uint64_t)offset), { text, len } };
 
-	link_text_name(k->l->b, k->message_id, k->attempt, name);
-	args[1].len = strlen(name);
-	args[2].len = (size_t)snprintf(at, sizeof(at), "%lld",
-	    (long long)offset);
 	return kept_send(k, args, N_ITEMS(args), on_piece);
 }
 
@@ -254,12 +257,9 @@ link_keep(struct bus_link *l, const struct bus_msg *m)
 static bool
 name_expires(struct kept *k, const char *seconds)
 {
-	char name[LINK_NAME];
-	struct redis_arg args[] = { REDIS_STR("EXPIRE"), { name, 0 },
+	const struct redis_arg args[] = { REDIS_STR("EXPIRE"), kept_name(k),
 		REDIS_STR(seconds) };
 
-	link_text_name(k->l->b, k->message_id, k->attempt, name);
-	args[1].len = strlen(name);
 	return redis_send(k->l->commands, args, N_ITEMS(args), NULL, NULL);
 }
 
@@ -279,11 +279,8 @@ on_ttl(const redisReply *r, void *arg)
 static void
 kept_look(struct kept *k)
 {
-	char name[LINK_NAME];
-	struct redis_arg args[] = { REDIS_STR("TTL"), { name, 0 } };
+	const struct redis_arg args[] = { REDIS_STR("TTL"), kept_name(k) };
 
-	link_text_name(k->l->b, k->message_id, k->attempt, name);
-	args[1].len = strlen(name);
 	if (kept_send(k, args, N_ITEMS(args), on_ttl))
 		(void)name_expires(k, KEEP_SECONDS);
 }

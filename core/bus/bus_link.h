@@ -29,6 +29,8 @@ struct bus_redis {
 	struct uuid process; /* whose messages these are */
 	struct redis_url url;
 	char *password, *sentinel_password, *prefix;
+	char channels[LINK_NAME - 8]; /* what their names begin with */
+	size_t channels_len;
 	struct pool *pool;
 	int64_t grace_ms, look_ms, ask_ms;
 	size_t max_bytes;

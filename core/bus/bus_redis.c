@@ -29,24 +29,22 @@
 
 /* ---- Names --------------------------------------------------------- */
 
-static void
+static struct redis_arg
 channel_name(const struct bus_redis *b, unsigned slot, char out[LINK_NAME])
 {
-	snprintf(out, LINK_NAME, "%s:%d:rt:%02x", b->prefix, b->url.db, slot);
+	static const char digits[] = "0123456789abcdef";
+	size_t len = b->channels_len;
+
+	memcpy(out, b->channels, len);
+	out[len++] = digits[slot >> 4 & 15];
+	out[len++] = digits[slot & 15];
+	return (struct redis_arg){ out, len };
 }
 
 static unsigned
 slot_of(struct uuid topic)
 {
 	return topic.b[15];
-}
-
-static bool
-command(struct redis *r, const char *word, const char *name)
-{
-	const struct redis_arg args[] = { REDIS_STR(word), REDIS_STR(name) };
-
-	return redis_send(r, args, N_ITEMS(args), NULL, NULL);
 }
 
 /* ---- Publishing ---------------------------------------------------- */
@@ -65,9 +63,8 @@ link_publish(struct bus_link *l, const struct bus_msg *m)
 		m = &small;
 	else if (!uuid_is_nil(m->message_id))
 		link_keep(l, m);
-	channel_name(l->b, slot_of(m->topic), channel);
 	wire_write(&b, l->b->process, m);
-	args[1] = (struct redis_arg)REDIS_STR(channel);
+	args[1] = channel_name(l->b, slot_of(m->topic), channel);
 	args[2] = (struct redis_arg){ b.data, b.len };
 	sent = redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
 	counter_add(sent ? l->b->published : l->b->unsent, 1);
@@ -153,11 +150,12 @@ redis_publish(struct bus_remote *r, const struct bus_msg *m)
 static void
 slot_ask(struct bus_link *l, unsigned slot, bool on)
 {
-	char channel[LINK_NAME];
+	char room[LINK_NAME];
+	const struct redis_arg args[] = { REDIS_STR(
+					      on ? "SUBSCRIBE" : "UNSUBSCRIBE"),
+		channel_name(l->b, slot, room) };
 
-	channel_name(l->b, slot, channel);
-	if (command(l->subscriptions, on ? "SUBSCRIBE" : "UNSUBSCRIBE",
-		channel))
+	if (redis_send(l->subscriptions, args, N_ITEMS(args), NULL, NULL))
 		l->slots[slot].asked = on;
 }
 
@@ -376,6 +374,8 @@ bus_redis_new(struct bus *bus, struct live *live,
 	b->sentinel_password = xstrdup(
 	    config->sentinel_password != NULL ? config->sentinel_password : "");
 	b->prefix = xstrdup(config->prefix);
+	b->channels_len = (size_t)snprintf(b->channels, sizeof(b->channels),
+	    "%s:%d:rt:", b->prefix, b->url.db);
 	b->pool = config->pool;
 	b->grace_ms = config->grace_ms;
 	b->ask_ms = config->ask_ms > 0 ? config->ask_ms : ASK_MS;

@@ -27,16 +27,14 @@ static const struct link_script rate_script = { "q",
 	"return 0\n" };
 
 struct rate_args {
-	char burst[24];
+	char room[REDIS_NUMBER];
 	struct redis_arg list[2];
 };
 
 static void
 args_fill(struct rate_args *a, int64_t per_minute, const char *taken)
 {
-	a->list[0].p = a->burst;
-	a->list[0].len = (size_t)snprintf(a->burst, sizeof(a->burst), "%lld",
-	    (long long)per_minute);
+	a->list[0] = redis_number(a->room, (uint64_t)per_minute);
 	a->list[1] = (struct redis_arg){ taken, strlen(taken) };
 }
 

@@ -196,12 +196,32 @@ on_flush(struct loop_hook *h)
 		redis_write(r);
 }
 
+struct redis_arg
+redis_number(char room[REDIS_NUMBER], uint64_t n)
+{
+	char *p = room + REDIS_NUMBER;
+
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	return (struct redis_arg){ p, (size_t)(room + REDIS_NUMBER - p) };
+}
+
+/* Of so many parts, or bytes. */
+static void
+head_add(struct redis *r, char kind, size_t n)
+{
+	buf_add_char(&r->out, kind);
+	buf_add_int(&r->out, (int64_t)n);
+	buf_add(&r->out, "\r\n", 2);
+}
+
 static void
 command_add(struct redis *r, const struct redis_arg *args, size_t n)
 {
-	buf_printf(&r->out, "*%zu\r\n", n);
+	head_add(r, '*', n);
 	for (size_t i = 0; i < n; i++) {
-		buf_printf(&r->out, "$%zu\r\n", args[i].len);
+		head_add(r, '$', args[i].len);
 		buf_add(&r->out, args[i].p, args[i].len);
 		buf_add(&r->out, "\r\n", 2);
 	}

@@ -89,6 +89,10 @@ struct redis_arg {
 		(s), strlen(s) \
 	}
 
+/* In figures, within the room. */
+#define REDIS_NUMBER 20
+struct redis_arg redis_number(char room[REDIS_NUMBER], uint64_t n);
+
 /* NULL: the connection was lost, and nobody knows whether it was done. */
 typedef void (*redis_fn)(const redisReply *r, void *arg);
 

@@ -11,12 +11,14 @@ import { after, before, describe, test } from "node:test";
 import { events, messages, scene } from "../support/chat.mjs";
 import { eventually, held, pause, PATIENCE_MS, startNodes, textOf, words }
 	from "../support/nodes.mjs";
+import { sign } from "../support/receiver.mjs";
 import { startRedis } from "../support/redis.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
 const AT_ONCE_MS = 5000; // ten times what is expected
 const BELLS = 10;
+const RATE = 6;
 const PASSWORD = "correct horse";
 const postgres = process.env.TEST_POSTGRES_URL;
 
@@ -90,7 +92,7 @@ describe("two servers, workers and Redis", {
 		nodes = await startNodes({ env: { REDIS_PASSWORD: PASSWORD },
 			redis: [`redis.url=${redis.url}?db=2`,
 				"redis.password=env:REDIS_PASSWORD"],
-			set: ["redis.lost_after=2s"], first: ["server.loops=2"] });
+			set: ["redis.lost_after=2s", `webhooks.rate=${RATE}`], first: ["server.loops=2"] });
 		({ stub, a, b, s } = nodes);
 	});
 	after(async () => {
@@ -186,11 +188,13 @@ describe("two servers, workers and Redis", {
 		sockets[0].send({ type: "message", content: "tell me" });
 		for (const socket of sockets)
 			await nodes.reads(socket, tokens.slice(0, 20).join(""));
+		const back = nodes.workersBack();
 		await redis.kill();
 		release();
 		await pause(100); // some of it is said while it is away
 		await redis.restart();
 		await nodes.allUp();
+		await back();
 		for (const socket of sockets)
 			assert.equal((await socket.end()).state, "succeeded");
 		const answer = await nodes.same(c, sockets);
@@ -304,6 +308,36 @@ describe("two servers, workers and Redis", {
 			assert.equal(status, 429, JSON.stringify(body));
 		}
 	});
+
+	// Each for itself would take twice as many; who gets no answer of Redis in
+	// time, on a loaded machine, goes by his own count.
+	test("a trigger has one rate for all", async () => {
+		const counts = [];
+		do {
+			const { status, body: t } = await api(a, "POST",
+				`/api/agents/${s.agent.id}/triggers`,
+				{ token: s.token, body: { task: "{{body}}" } });
+			assert.equal(status, 201, JSON.stringify(t));
+			let taken = 0;
+			for (let i = 0; i < 2 * RATE; i++)
+				taken += await fired(i % 2 ? a : b, t, `msg_${i}`) ? 1 : 0;
+			counts.push(taken);
+		} while (counts.at(-1) === 2 * RATE && counts.length < 5);
+		console.log(`# taken of ${2 * RATE}: ${counts}`);
+		assert.ok(counts.at(-1) >= RATE && counts.at(-1) < 2 * RATE);
+	});
+
+	// False: it comes too soon.
+	async function fired(server, t, id) {
+		const timestamp = Math.floor(Date.now() / 1000);
+		const { status } = await fetch(server.url + t.path, {
+			method: "POST", body: "one", headers: {
+				"webhook-id": id, "webhook-timestamp": String(timestamp),
+				"webhook-signature": sign(t.secret,
+					{ id, timestamp, body: "one" }) } });
+		assert.ok(status === 202 || status === 429, status);
+		return status === 202;
+	}
 });
 
 test("a password that is wrong", async () => {
@@ -314,7 +348,8 @@ test("a password that is wrong", async () => {
 	try {
 		await eventually("down", async () => (await api(server, "GET",
 			"/readyz")).body.checks.realtime === "down");
-		assert.match(server.log, /redis: it refuses: WRONGPASS/);
+		await eventually("why", () =>
+			/redis: it refuses: WRONGPASS/.test(server.log));
 		const s = await scene(server); // the API is there
 		const refused = await connect(server, s.thread.id,
 			{ token: s.token });

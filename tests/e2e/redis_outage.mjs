@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { events, log, messages } from "../support/chat.mjs";
-import { held, startNodes, textOf, words } from "../support/nodes.mjs";
+import { eventually, held, startNodes, textOf, words } from "../support/nodes.mjs";
 import { startRedis, startWay } from "../support/redis.mjs";
 import { api } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
@@ -101,6 +101,9 @@ describe("Redis is lost", {
 		const { run_id: runId } = sockets[1].frames.find((f) =>
 			f.type === "message_start");
 
+		const from = worker.log.length;
+		const says = (what) => eventually(what, () =>
+			worker.log.slice(from).includes(what));
 		await lose();
 		const began = performance.now();
 		await Promise.all(sockets.map(toldAndClosed));
@@ -120,8 +123,10 @@ describe("Redis is lost", {
 		assert.equal((await messages(nodes.b, other)).at(-1).content,
 			words(10).join(""));
 
+		await says("redis is lost");
 		await restore();
 		await nodes.allUp();
+		await says("redis is back");
 		for (const [i, server] of servers.entries()) {
 			const seq = Math.max(...sockets[i].frames.map((f) => f.seq ?? 0));
 			const again = await nodes.join(server, c, { after: seq });

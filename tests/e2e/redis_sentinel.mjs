@@ -2,8 +2,11 @@
 //
 // Two servers and a worker whose Redis is what three sentinels say: the master
 // is killed in the middle of an answer, and text flows again by the replica.
+// Their user has no rights but those that docs/operations.md names.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { eventually, held, startNodes, words } from "../support/nodes.mjs";
@@ -15,11 +18,16 @@ describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 	let redis, nodes;
 
 	before(async () => {
+		const manual = readFileSync(join(process.env.SRC_DIR, "docs",
+			"operations.md"), "utf8");
+		const [, rights] = /^ACL SETUSER (studio [^`]*)/m.exec(manual);
 		redis = await startSentinels({ password: "of redis",
-			sentinelPassword: "of sentinels" });
+			sentinelPassword: "of sentinels",
+			user: rights.replace("PASSWORD", "of-studio").split(/\s+/)
+				.join(" ") });
 		nodes = await startNodes({
-			env: { A: "of redis", B: "of sentinels" },
-			redis: [`redis.url=${redis.url}`, "redis.password=env:A",
+			env: { A: "of-studio", B: "of sentinels" },
+			redis: [`redis.url=${redis.url.replace("//", "//studio@")}`, "redis.password=env:A",
 				"redis.sentinel_password=env:B"],
 			set: ["redis.lost_after=60s"] });
 	});
@@ -87,6 +95,8 @@ describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 			redis.ask(redis.replica.port, "of redis", "INFO", "replication")));
 		await redis.killSentinel();
 		await goesOn(await halfway());
+		for (const { log } of [nodes.a, nodes.b, worker])
+			assert.doesNotMatch(log, /redis: it refuses/);
 		await nodes.fire(worker);
 	});
 });

@@ -11,6 +11,8 @@
 //   const socket = await nodes.join(nodes.b, c, { after: seq });
 //   await nodes.reads(socket, text);    a delta that reaches as far
 //   await nodes.allUp();                both have their Redis
+//   const back = nodes.workersBack();   then kill and restart it, and
+//   await back();                       the workers have it again
 //   await nodes.same(c, [socket]);      what each has read is what is stored
 //   await nodes.stop();
 
@@ -142,6 +144,15 @@ class Nodes {
 
 	allUp() {
 		return this.all("ok");
+	}
+
+	// Before Redis is killed: what waits until workers, too, are back.
+	workersBack() {
+		const count = (worker) =>
+			worker.log.split("redis: connected").length;
+		const before = this.workers.map((worker) => [worker, count(worker)]);
+		return () => eventually("workers with their Redis", () =>
+			before.every(([worker, n]) => count(worker) >= n + 2));
 	}
 
 	// The answer that is stored.

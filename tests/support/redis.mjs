@@ -20,7 +20,8 @@
 //
 // A master, a replica and three sentinels, with passwords:
 //
-//   const redis = await startSentinels({password, sentinelPassword});
+//   const redis = await startSentinels({password, sentinelPassword, user});
+//                                user: one more, as in a file of settings
 //   redis.url
 //   await redis.killMaster();    SIGKILL; the replica becomes the master
 //   await redis.restartOld();    what was killed, which becomes the replica
@@ -178,8 +179,8 @@ function freePort() {
 class Sentinels {
 	servers = [];
 
-	constructor({ password, sentinelPassword }) {
-		Object.assign(this, { password, sentinelPassword });
+	constructor({ password, sentinelPassword, user }) {
+		Object.assign(this, { password, sentinelPassword, user });
 		this.dir = mkdtempSync(join(tmpdir(), "redis-"));
 	}
 
@@ -229,7 +230,8 @@ class Sentinels {
 
 	async start() {
 		const data = ['save ""', "appendonly no", "repl-diskless-sync-delay 0",
-			`requirepass "${this.password}"`, `masterauth "${this.password}"`];
+			`requirepass "${this.password}"`, `masterauth "${this.password}"`,
+			...this.user ? [`user ${this.user}`] : []];
 		this.master = await this.launch("one", data);
 		this.replica = await this.launch("two", [...data,
 			`replicaof 127.0.0.1 ${this.master.port}`]);
@@ -240,6 +242,8 @@ class Sentinels {
 				`sentinel sentinel-pass "${this.sentinelPassword}"`,
 				`sentinel monitor main 127.0.0.1 ${this.master.port} 2`,
 				`sentinel auth-pass main "${this.password}"`,
+				// Else it is looked for every ten seconds.
+				`sentinel known-replica main 127.0.0.1 ${this.replica.port}`,
 				"sentinel down-after-milliseconds main 500",
 				"sentinel failover-timeout main 6000"], ["--sentinel"]));
 		this.url = "redis+sentinel://" + this.sentinels.map(
