@@ -146,9 +146,9 @@ test_defaults(void)
 	struct page page;
 
 	CU_ASSERT_EQUAL(read_page(&req, &page), AS_OK);
-	CU_ASSERT_EQUAL(page.limit, 50);
-	CU_ASSERT_FALSE(page.has_cursor);
-	CU_ASSERT(uuid_is_nil(page.after));
+	CU_ASSERT_EQUAL(page.rows.limit, 50);
+	CU_ASSERT_EQUAL(page.after_int, 0);
+	CU_ASSERT(uuid_is_nil(page.rows.after));
 	arena_free(req.arena);
 }
 
@@ -161,7 +161,7 @@ test_limit(void)
 
 	req.limit = "200";
 	CU_ASSERT_EQUAL(read_page(&req, &page), AS_OK);
-	CU_ASSERT_EQUAL(page.limit, 200);
+	CU_ASSERT_EQUAL(page.rows.limit, 200);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		req.limit = bad[i];
 		CU_ASSERT_EQUAL(read_page(&req, &page), AS_INVALID);
@@ -178,8 +178,7 @@ test_round_trip(void)
 
 	req.cursor = page_cursor(&req, id);
 	CU_ASSERT_EQUAL(read_page(&req, &page), AS_OK);
-	CU_ASSERT(page.has_cursor);
-	CU_ASSERT(uuid_equal(page.after, id));
+	CU_ASSERT(uuid_equal(page.rows.after, id));
 	/* A slash at the end and the size of the page do not matter. */
 	req.path = "/api/agents";
 	req.limit = "7";
