@@ -154,7 +154,6 @@ ask(struct world *w, struct exchange *x, const struct msg *m,
 	struct plug_caller who = { .asking = &asking };
 	enum as_status st;
 
-	/* Of a call that stands for another one, the name of that one. */
 	x->who = &who;
 	asking.answers = w->answers;
 	x->parked = w->parked;

@@ -357,11 +357,13 @@ SUSPENDS static void
 tool_succeeded(struct exchange *x)
 {
 	struct tool_taker *taker = x->taker;
-	const char *text = reply_text(taker);
-	size_t len = strlen(text);
+	const char *text;
+	size_t len;
 
-	if (x->who == NULL || x->who->reply_max == 0 ||
-	    len <= x->who->reply_max)
+	if (x->who == NULL || x->who->reply_max == 0)
+		return;
+	text = reply_text(taker);
+	if ((len = strlen(text)) <= x->who->reply_max)
 		return;
 	snprintf(taker->file, sizeof(taker->file), "%s_%s.%s", x->unit->slug,
 	    x->op.name, is_text(taker) ? "txt" : "json");

@@ -249,22 +249,37 @@ count_of(const char *text, const char *part)
 	return n;
 }
 
-/* Lines of one call in the log; to be freed. */
-static SUSPENDS char *
-chatter(struct plug_env *env)
+/* What is logged between the two; to be freed. */
+static FILE *
+log_listen(void)
 {
-	char *text = xcalloc(1, 1 << 20);
 	FILE *log = tmpfile();
 
 	log_configure("warning");
 	log_to_fd(fileno(log));
-	expect(env, "hostile_chatter", "{}", "said");
+	return log;
+}
+
+static char *
+log_heard(FILE *log)
+{
+	char *text = xcalloc(1, 1 << 20);
+
 	log_to_fd(2);
 	log_configure("error,plugin=error");
 	rewind(log);
 	(void)!fread(text, 1, (1 << 20) - 1, log);
 	fclose(log);
 	return text;
+}
+
+static SUSPENDS char *
+chatter(struct plug_env *env)
+{
+	FILE *log = log_listen();
+
+	expect(env, "hostile_chatter", "{}", "said");
+	return log_heard(log);
 }
 
 static void
@@ -304,6 +319,42 @@ test_words(void)
 {
 	with_ticks(body_chatter);
 	plug_env_run(CONF, ENV_ISOLATED, body_much_later);
+}
+
+/* ---- What holds it ------------------------------------------------- */
+
+static void
+no_users(struct plug_services *services, struct loop *loop)
+{
+	(void)loop;
+	if (services != NULL)
+		services->child_uid = 0;
+}
+
+static void
+body_held(struct plug_env *env)
+{
+	struct json_object *list = plug_list(env->plug), *held;
+
+	held = jget(json_object_array_get_idx(list, 0), "held_by");
+	CU_ASSERT(has(json_text(held), "[\"system_calls\",\"limits\""));
+	CU_ASSERT_PTR_NULL(strstr(json_text(held), "\"user\""));
+	json_object_put(list);
+}
+
+/* Where there are no users for them, that is said once. */
+static void
+test_held(void)
+{
+	FILE *log = log_listen();
+	char *text;
+
+	plug_env_more = no_users;
+	plug_env_run(CONF, ENV_ISOLATED, body_held);
+	plug_env_more = NULL;
+	text = log_heard(log);
+	CU_ASSERT_EQUAL(count_of(text, "run as the user of agent-studio"), 1);
+	free(text);
 }
 
 /* ---- Breaker ------------------------------------------------------- */
@@ -628,6 +679,7 @@ main(void)
 		{ "what it does, and what becomes of it", test_deeds },
 		{ "descriptors", test_leak },
 		{ "words and numbers", test_words },
+		{ "what holds it", test_held },
 		{ "breaker", test_breaker },
 		{ "what it can do", test_escape },
 		{ "what it is", test_confined },
