@@ -28,7 +28,7 @@
 //   await redis.killSentinel();  one of the three
 //   await redis.stop();
 
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -186,10 +186,18 @@ class Sentinels {
 
 	// Each with a folder and a file of settings, which it writes itself.
 	async launch(name, lines, args = []) {
-		const port = await freePort(), file = join(this.dir, `${name}.conf`);
-		writeFileSync(file, [`port ${port}`, "bind 127.0.0.1",
-			`dir ${this.dir}`, ...lines].join("\n") + "\n");
-		return this.run({ name, port, file, args });
+		const file = join(this.dir, `${name}.conf`);
+		for (let tries = 3; ; tries--) {
+			const port = await freePort();
+			writeFileSync(file, [`port ${port}`, "bind 127.0.0.1",
+				`dir ${this.dir}`, ...lines].join("\n") + "\n");
+			try {
+				return await this.run({ name, port, file, args });
+			} catch (error) { // somebody else has taken the port
+				if (tries === 1)
+					throw error;
+			}
+		}
 	}
 
 	async run(server) {
@@ -200,10 +208,11 @@ class Sentinels {
 			server.child.on("exit", resolve);
 		});
 		for (const until = Date.now() + START_MS; ;) {
-			if (await this.answers(port))
-				break;
+			const up = await this.answers(port);
 			if (Date.now() > until || server.child.exitCode !== null)
-				throw new Error(`no ${server.name}`);
+				throw new Error(`redis-server ${server.name} has ended`);
+			if (up)
+				break;
 			await new Promise((done) => setTimeout(done, 10));
 		}
 		if (!this.servers.includes(server))
@@ -222,10 +231,12 @@ class Sentinels {
 		});
 	}
 
+	// "": sentinels cut connections of whom they make a replica.
 	ask(port, password, ...words) {
-		return execFileSync("redis-cli", ["-p", String(port), ...words], {
-			encoding: "utf8", stdio: ["ignore", "pipe", "ignore"],
-			env: { ...process.env, REDISCLI_AUTH: password } }).trim();
+		const { status, stdout } = spawnSync("redis-cli",
+			["-p", String(port), ...words], { encoding: "utf8",
+				env: { ...process.env, REDISCLI_AUTH: password } });
+		return status === 0 ? stdout.trim() : "";
 	}
 
 	async start() {
