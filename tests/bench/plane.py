@@ -372,7 +372,7 @@ def bench_reconnect():
     missed = 2000
     for store, database in (('SQLite', None),
                             ('PostgreSQL', new_database('reconnect'))):
-        stub, port = stub_model(0)
+        stub, port = stub_model(1000)  # not too many frames a second
         host = chat_host(f'reconnect-{store.lower()}', port, database)
         line = threads_make(host, 1)
         token, thread = line.split()
