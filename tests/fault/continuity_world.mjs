@@ -110,19 +110,24 @@ export class Crew {
 	// Killed, and back after a moment.
 	async replace(member) {
 		const { server } = member;
-		const begin = () => {
-			this.kills.push({ life: `${member.name}-${member.life++}`,
-				at: Date.now() });
-			server.options.set = this.settings(member);
-		};
+		// Noted first: who takes over may be faster than who waits here.
+		const dies = () => this.kills.push({ at: Date.now(),
+			life: `${member.name}-${member.life++}` });
 
+		dies();
 		await server.kill9();
-		begin();
 		await pause(this.drill.rand() * 1500);
-		// Whoever does not get there in time is killed by those who wait.
-		while (!await server.restart({ port: server.port })
-			.catch(() => this.drill.over))
-			begin();
+		for (;;) {
+			server.options.set = this.settings(member);
+			try {
+				return await server.restart({ port: server.port });
+			} catch (e) {
+				// Whoever does not get there in time has been killed.
+				if (this.drill.over)
+					throw e;
+				dies();
+			}
+		}
 	}
 
 	// How each has ended.
