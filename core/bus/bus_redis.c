@@ -419,6 +419,7 @@ connection(struct bus_link *l, const struct redis_ops *ops, bool subscribes)
 		.url = l->b->url,
 		.sentinels = l->sentinels,
 		.password = l->b->password,
+		.hurry_ms = l->b->grace_ms,
 		.max_bytes = l->b->max_bytes,
 		.max_waiting = l->b->max_waiting,
 		.subscribes = subscribes };

@@ -26,8 +26,9 @@
  */
 
 #define CONNECT_MS 2000
-#define PAUSE_MIN_MS 50
-#define PAUSE_MAX_MS 2000
+#define PAUSE_MIN_MS 50u
+#define PAUSE_MAX_MS 2000u
+#define PAUSE_HURRY_MS 100u
 #define PING_MS 400
 #define MISSES_MAX 3 /* pings in a row without a byte */
 #define OUT_MAX ((size_t)8 * 1024 * 1024)
@@ -116,14 +117,18 @@ redis_close(struct redis *r)
 	r->lookup = NULL;
 }
 
-/* The whole pause is left to chance: many come back at once. */
+/*
+ * The whole pause is left to chance: many come back at once.  A restart that
+ * nobody is to be told of is not slept through.
+ */
 static uint64_t
-pause_ms(unsigned failures)
+pause_ms(const struct redis *r)
 {
-	unsigned most = failures < 6 ? PAUSE_MIN_MS << failures : PAUSE_MAX_MS;
+	int64_t gone = (int64_t)(loop_now_ms(r->c.loop) - r->gone_ms);
+	unsigned max = gone < r->c.hurry_ms ? PAUSE_HURRY_MS : PAUSE_MAX_MS;
+	unsigned most = r->failures < 6 ? PAUSE_MIN_MS << r->failures : max;
 
-	return 1 +
-	       randombytes_uniform(most < PAUSE_MAX_MS ? most : PAUSE_MAX_MS);
+	return 1 + randombytes_uniform(most < max ? most : max);
 }
 
 static void
@@ -138,7 +143,7 @@ redis_drop(struct redis *r, const char *why)
 	snprintf(r->why, sizeof(r->why), "%s", why);
 	r->state = REDIS_PAUSE;
 	redis_close(r);
-	timer_in(r, pause_ms(r->failures));
+	timer_in(r, pause_ms(r));
 	r->failures++;
 	waiting_end(r);
 	if (was_up)

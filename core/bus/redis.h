@@ -68,6 +68,7 @@ struct redis_config {
 	const char *name; /* in the log; NULL: "redis" */
 	const char *password; /* "": none */
 	int64_t connect_ms; /* until it is up; 0: 2,000 */
+	int64_t hurry_ms; /* since it was there; tries come quickly */
 	size_t max_bytes; /* on their way; 0: 8 MiB */
 	unsigned max_waiting; /* commands without an answer; 0: 65,536 */
 	bool subscribes; /* it takes SUBSCRIBE and UNSUBSCRIBE only */

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
@@ -215,6 +217,69 @@ test_restarts(void)
 	if (!redis_env_start(NULL))
 		return;
 	run(restarts_fiber);
+	redis_env_stop();
+}
+
+/*
+ * A short absence is not slept through: tries come quickly for as long as
+ * nobody is told.  Twelve of them take 0.6 s then, else about 8 s.
+ */
+#define TRIES 12
+#define TRIES_MS 4000
+
+static int door;
+static atomic_int tries;
+
+static void *
+turn_away(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept(door, NULL, NULL)) >= 0) {
+		atomic_fetch_add(&tries, 1);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void
+hurries_fiber(void *arg)
+{
+	const struct redis_config hurries = { .hurry_ms = WAIT_MS };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	pthread_t thread;
+	struct client c;
+	uint64_t from;
+
+	(void)arg;
+	client_open(&c, redis_env_url(), "", &hurries);
+	CU_ASSERT_TRUE(reaches(&c, &c.ups, 1));
+	redis_env_kill();
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s",
+	    redis_env_url() + strlen("unix://"));
+	door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	MUST(bind(door, (struct sockaddr *)&at, sizeof(at)) == 0);
+	MUST(listen(door, 8) == 0);
+	MUST(pthread_create(&thread, NULL, turn_away, NULL) == 0);
+	from = loop_now_ms(loop);
+	while (
+	    atomic_load(&tries) < TRIES && loop_now_ms(loop) - from < WAIT_MS)
+		fiber_sleep(10);
+	CU_ASSERT_TRUE(loop_now_ms(loop) - from < TRIES_MS);
+	redis_free(c.r);
+	shutdown(door, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(door);
+	loop_stop(loop);
+}
+
+static void
+test_hurries(void)
+{
+	if (!redis_env_start(NULL))
+		return;
+	run(hurries_fiber);
 	redis_env_stop();
 }
 
@@ -473,6 +538,7 @@ main(void)
 		{ "where it is", test_urls },
 		{ "answers and messages", test_answers },
 		{ "it is killed and comes back", test_restarts },
+		{ "a short absence", test_hurries },
 		{ "it hangs", test_hangs },
 		{ "passwords and databases", test_password },
 		{ "a full queue", test_full },
