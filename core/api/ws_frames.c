@@ -153,6 +153,8 @@ do_resume(struct ws_session *s, struct chat_ctx *ctx, struct json_object *body,
 		    (long long)after, (long long)head);
 	if (st == AS_OK && s->stream != NULL)
 		stream_resume(s->stream, after);
+	else if (st == AS_OK && s->open.queued) /* it came with `auth` */
+		s->after = after;
 	return st;
 }
 

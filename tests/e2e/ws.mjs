@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import { log, messages, scene, script } from "../support/chat.mjs";
 import { api, signUp, start } from "../support/server.mjs";
-import { connect } from "../support/ws.mjs";
+import { connect, Socket } from "../support/ws.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "script-"));
 let server, slow;
@@ -209,6 +209,24 @@ test("joining, dropping and coming back: every reader ends with the same bytes",
 	assert.deepEqual(seqs, (await log(slow, s)).map((e) => e.seq));
 	await joined.close();
 	await back.close();
+});
+
+test("a cursor in one breath with the token", async () => {
+	const s = await scene(server);
+	const first = await connect(server, s.thread.id, { token: s.token });
+	first.send({ type: "message", content: "hello" });
+	await first.end();
+	await first.close();
+	const socket = new Socket(`${server.url.replace("http", "ws")}/ws/chat/` +
+		`${s.thread.id}/`);
+	await socket.opened;
+	socket.ws._socket.cork();
+	socket.send({ type: "auth", token: s.token });
+	socket.send({ type: "resume", after_seq: 2 });
+	socket.ws._socket.uncork();
+	assert.equal((await socket.until((f) => f.seq > 0)).seq, 3);
+	await socket.end();
+	await socket.close();
 });
 
 test("cancel over the socket", async () => {
