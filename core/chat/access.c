@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/chat/access.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/buf.h"
@@ -8,8 +9,9 @@
 #include "core/loop/fiber.h"
 
 /*
- * Seats are kept in buckets by session, so that an answer finds its readers
- * whatever came and went while it was waited for.  A pass is one fiber that
+ * Seats are kept in buckets by session and thread, so that an answer finds its
+ * readers whatever came and went while it was waited for; many may have the
+ * same two, which are asked about once.  A pass is one fiber that
  * goes through the buckets; the next begins two seconds after it has ended.
  * SQLite is asked about one seat at a time, on the loop, so it is let breathe.
  */
@@ -55,13 +57,14 @@ SQL_BOTH(STANDING_OF, STANDING("(SELECT $1 AS session_id, $2 AS thread_id) k"),
 	" string_to_array($2, ',')::uuid[]) AS k (session_id, thread_id)"));
 
 static struct access_seat **
-bucket_of(struct access *a, struct uuid id)
+bucket_of(struct access *a, struct uuid session_id, struct uuid thread_id)
 {
-	unsigned h;
+	unsigned h, g;
 
 	/* The end of an id is chance. */
-	memcpy(&h, (const char *)&id + sizeof(id) - sizeof(h), sizeof(h));
-	return &a->buckets[h % BUCKETS];
+	memcpy(&h, session_id.b + sizeof(session_id) - sizeof(h), sizeof(h));
+	memcpy(&g, thread_id.b + sizeof(thread_id) - sizeof(g), sizeof(g));
+	return &a->buckets[(h ^ g) % BUCKETS];
 }
 
 struct standing {
@@ -88,7 +91,8 @@ seat_lost(const struct access_seat *s, const struct standing *now,
 static void
 standing_found(struct access *a, const struct standing *now)
 {
-	struct access_seat **bucket = bucket_of(a, now->session_id);
+	struct access_seat **bucket = bucket_of(a, now->session_id,
+	    now->thread_id);
 	struct access_seat *s = *bucket, *next;
 	enum access_lost why;
 
@@ -157,6 +161,25 @@ ask_lists(struct access *a, const struct question *q, size_t n)
 	buf_free(&threads);
 }
 
+static int
+question_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct question));
+}
+
+/* Each question once; how many those are. */
+static size_t
+questions_sort(struct question *q, size_t n)
+{
+	size_t last = 0;
+
+	qsort(q, n, sizeof(*q), question_cmp);
+	for (size_t i = 1; i < n; i++)
+		if (question_cmp(&q[last], &q[i]) != 0)
+			q[++last] = q[i];
+	return last + 1;
+}
+
 /* Of the seats that are listed, if they are enough. */
 static SUSPENDS void
 ask_about(struct asking *x, size_t enough)
@@ -167,6 +190,7 @@ ask_about(struct asking *x, size_t enough)
 
 	if (n == 0 || n < enough)
 		return;
+	n = questions_sort(q, n);
 	if (store_dialect(a->store) == STORE_POSTGRES)
 		ask_lists(a, q, n);
 	else
@@ -249,7 +273,7 @@ access_join(struct access *a, struct access_seat *s)
 
 	if (a == NULL || uuid_is_nil(s->who.session_id))
 		return;
-	bucket = bucket_of(a, s->who.session_id);
+	bucket = bucket_of(a, s->who.session_id, s->thread_id);
 	s->next = *bucket;
 	if (s->next != NULL)
 		s->next->at = &s->next;
