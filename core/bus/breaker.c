@@ -17,6 +17,7 @@
 #define OPEN_MS 15000
 #define OPEN_MAX_MS 300000
 #define PROBES 3
+#define BLUR_MS 1000 /* by which clocks of processes may differ */
 
 struct slot {
 	uint64_t number; /* of five seconds since the clock's start */
@@ -40,6 +41,7 @@ struct breaker {
 struct breakers {
 	pthread_mutex_t lock;
 	struct breaker *list;
+	const struct breaker_peers *peers; /* NULL: none is told at once */
 };
 
 struct breakers *
@@ -97,32 +99,56 @@ breaker_get(struct breakers *b, const char *scope)
 	return one;
 }
 
-bool
-breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
-    unsigned *turn, uint64_t *wait_ms)
+/* The lock is held. */
+static bool
+allow_here(struct breaker *one, uint64_t now_ms, uint64_t *wait_ms)
 {
-	struct breaker *one;
-	bool allowed = true;
-
-	*wait_ms = 0;
-	pthread_mutex_lock(&b->lock);
-	one = breaker_get(b, scope);
 	if (one->state == BREAKER_OPEN && now_ms >= one->until_ms) {
 		breaker_turn(one, BREAKER_HALF_OPEN);
 		one->probes = 0;
 		one->probing = false;
 	}
 	if (one->state == BREAKER_OPEN) {
-		allowed = false;
 		*wait_ms = one->until_ms - now_ms;
-	} else if (one->state == BREAKER_HALF_OPEN) {
-		allowed = !one->probing;
-		one->probing = true;
-		*wait_ms = allowed ? 0 : 1000;
+		return false;
 	}
+	if (one->state == BREAKER_HALF_OPEN && one->probing) {
+		*wait_ms = 1000;
+		return false;
+	}
+	one->probing = one->state == BREAKER_HALF_OPEN;
+	return true;
+}
+
+/* It was to try, and does not. */
+static void
+probe_leave(struct breakers *b, struct breaker *one, unsigned turn)
+{
+	pthread_mutex_lock(&b->lock);
+	if (one->turn == turn)
+		one->probing = false;
+	pthread_mutex_unlock(&b->lock);
+}
+
+SUSPENDS bool
+breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
+    unsigned *turn, uint64_t *wait_ms)
+{
+	struct breaker *one;
+	bool allowed, probes;
+
+	*wait_ms = 0;
+	pthread_mutex_lock(&b->lock);
+	one = breaker_get(b, scope);
+	allowed = allow_here(one, now_ms, wait_ms);
+	probes = allowed && one->probing;
 	*turn = one->turn;
 	pthread_mutex_unlock(&b->lock);
-	return allowed;
+	if (!probes || b->peers == NULL ||
+	    b->peers->probe(b->peers->arg, scope, wait_ms))
+		return allowed;
+	probe_leave(b, one, *turn);
+	return false;
 }
 
 static void
@@ -181,8 +207,6 @@ static void
 report_closed(struct breaker *one, uint64_t now_ms,
     enum breaker_outcome outcome)
 {
-	if (outcome == BREAKER_NO_FAULT)
-		return;
 	one->timeouts = outcome == BREAKER_TIMED_OUT ? one->timeouts + 1 : 0;
 	window_add(one, now_ms, outcome != BREAKER_OK);
 	if (one->timeouts >= TIMEOUTS_MAX || window_is_bad(one, now_ms))
@@ -194,17 +218,25 @@ breaker_report(struct breakers *b, const char *scope, unsigned turn,
     uint64_t now_ms, enum breaker_outcome outcome, enum breaker_state *now)
 {
 	enum breaker_state before;
+	uint64_t opened_ms = 0;
 	struct breaker *one;
+	bool counts;
 
 	pthread_mutex_lock(&b->lock);
 	one = breaker_get(b, scope);
 	before = one->state;
-	if (turn == one->turn && before == BREAKER_HALF_OPEN)
+	counts = turn == one->turn && before != BREAKER_OPEN &&
+		 (before == BREAKER_HALF_OPEN || outcome != BREAKER_NO_FAULT);
+	if (counts && before == BREAKER_HALF_OPEN)
 		report_probe(one, now_ms, outcome);
-	else if (turn == one->turn && before == BREAKER_CLOSED)
+	else if (counts)
 		report_closed(one, now_ms, outcome);
 	*now = one->state;
+	if (*now == BREAKER_OPEN)
+		opened_ms = one->open_ms;
 	pthread_mutex_unlock(&b->lock);
+	if (counts && b->peers != NULL)
+		b->peers->report(b->peers->arg, scope, outcome, opened_ms);
 	return *now != before;
 }
 
@@ -231,6 +263,29 @@ breaker_news(struct breakers *b, uint64_t now_ms, struct breaker_note *out)
 	return one != NULL;
 }
 
+static uint64_t
+at_most(uint64_t ms)
+{
+	return ms < OPEN_MAX_MS ? ms : OPEN_MAX_MS;
+}
+
+static void
+learn_open(struct breaker *one, const struct breaker_note *note,
+    uint64_t now_ms)
+{
+	uint64_t until_ms = now_ms + at_most(note->left_ms);
+
+	/* What they say may be what was known here when it was time to try. */
+	if (one->state == BREAKER_HALF_OPEN && note->left_ms < BLUR_MS)
+		return;
+	if (one->state != BREAKER_OPEN)
+		breaker_turn(one, BREAKER_OPEN);
+	else if (until_ms <= one->until_ms)
+		return;
+	one->open_ms = at_most(note->open_ms);
+	one->until_ms = until_ms;
+}
+
 void
 breaker_learn(struct breakers *b, const struct breaker_note *note,
     uint64_t now_ms)
@@ -239,11 +294,19 @@ breaker_learn(struct breakers *b, const struct breaker_note *note,
 
 	pthread_mutex_lock(&b->lock);
 	one = breaker_get(b, note->scope);
-	if (note->open && one->state == BREAKER_CLOSED) {
-		breaker_turn(one, BREAKER_OPEN);
-		one->open_ms = note->open_ms < OPEN_MAX_MS ? note->open_ms
-							   : OPEN_MAX_MS;
-		one->until_ms = now_ms + note->left_ms;
+	if (note->open)
+		learn_open(one, note, now_ms);
+	else if (one->state != BREAKER_CLOSED) {
+		breaker_turn(one, BREAKER_CLOSED);
+		one->open_ms = 0;
+		one->timeouts = 0;
+		memset(one->slots, 0, sizeof(one->slots));
 	}
 	pthread_mutex_unlock(&b->lock);
+}
+
+void
+breakers_share(struct breakers *b, const struct breaker_peers *peers)
+{
+	b->peers = peers;
 }

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/loop/loop.h"
+
 struct breakers;
 
 enum breaker_state {
@@ -36,10 +38,11 @@ void breakers_free(struct breakers *b); /* NULL does nothing */
 
 /*
  * May the service be called now?  Every true is followed by one breaker_report
- * with the same *turn.  False: *wait_ms until it makes sense to ask again.
+ * with the same *turn.  False: *wait_ms until it makes sense to ask again.  It
+ * suspends only when this process would be the one that tries.
  */
-bool breaker_allow(struct breakers *b, const char *scope, uint64_t now_ms,
-    unsigned *turn, uint64_t *wait_ms);
+SUSPENDS bool breaker_allow(struct breakers *b, const char *scope,
+    uint64_t now_ms, unsigned *turn, uint64_t *wait_ms);
 /*
  * True: the state has changed, to *now.  A call that was allowed before the
  * last change says nothing any more.
@@ -58,9 +61,21 @@ struct breaker_note {
 /* One that has opened or closed since it was told; false: none has. */
 bool breaker_news(struct breakers *b, uint64_t now_ms,
     struct breaker_note *out);
-/* Another process has found it open: so it is here, if it was closed. */
+/* Another process has found it open, or closed: so it is here. */
 void breaker_learn(struct breakers *b, const struct breaker_note *note,
     uint64_t now_ms);
+
+/* Other processes, for those that are told at once; see breaker_redis.h. */
+struct breaker_peers {
+	/* False: another one tries, or it is open; *wait_ms as breaker_allow. */
+	SUSPENDS bool (*probe)(void *arg, const char *scope, uint64_t *wait_ms);
+	/* opened_ms: it is open here now, for so long in all; 0: it is not. */
+	void (*report)(void *arg, const char *scope,
+	    enum breaker_outcome outcome, uint64_t opened_ms);
+	void *arg;
+};
+/* Before there are other threads; NULL: no longer. */
+void breakers_share(struct breakers *b, const struct breaker_peers *peers);
 
 const char *breaker_state_name(enum breaker_state s);
 

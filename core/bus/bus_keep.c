@@ -2,276 +2,341 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/counter.h"
 #include "core/base/mem.h"
 #include "core/bus/bus_link.h"
-#include "core/bus/wire.h"
-#include "core/loop/fiber.h"
 
 /*
- * Text for those who come later: a stream for each attempt of a message, so
- * that who has lost the run cannot write into that of who has it now.  Its
- * entries are the pieces as they were published; now and then one entry with
- * all of the text replaces them, so it never grows long.  It goes by itself
- * some minutes after the last of those.
+ * Text for those who come later: a string for each attempt of a message, so
+ * that who has lost the run cannot write into that of who has it now.  Each
+ * piece is written where it belongs, so that what comes late or twice, by a
+ * connection that is given up, changes nothing; what is missing is zeros, of
+ * which text has none.
+ *
+ * When pieces were dropped, or Redis has lost the string, the whole text is
+ * due: some at a time, so that a thousand texts do not fill the queue when
+ * Redis is back.  A look every few seconds finds strings that Redis has thrown
+ * out, keeps the others from going, and lets go of those that are over.
  */
 
-#define KEEP_SECONDS "600"
-#define ENTRIES_MAX "4000"
-#define WHOLE_EVERY (16 * 1024) /* bytes of text */
-#define FETCH_MS 2000
-#define FETCH_POLL_MS 5
+#define KEEP_SECONDS "600" /* since the last look, if its writer dies */
+#define OVER_SECONDS "60" /* of who has asked just before the end */
+#define WHOLE_FLIGHT ((size_t)1024 * 1024)
+#define REFUSED_MS 1000
 
-static void
-stream_name(const struct bus_redis *b, struct uuid message_id, int attempt,
+/* Two owners: the link, and the answers that are due. */
+struct kept {
+	struct bus_link *l; /* NULL: it has let go of it */
+	struct kept *next, *next_due;
+	struct uuid thread_id, message_id;
+	int attempt;
+	char name[LINK_NAME];
+	size_t name_len;
+	unsigned answers;
+	bool due; /* all of it is to be written */
+	size_t flight; /* bytes of the whole that are on their way */
+};
+
+void
+link_text_name(const struct bus_redis *b, struct uuid message_id, int attempt,
     char out[LINK_NAME])
 {
 	char id[UUID_TEXT];
 
 	uuid_format(message_id, id);
-	snprintf(out, LINK_NAME, "%s:r:%s:%d", b->prefix, id, attempt);
+	snprintf(out, LINK_NAME, "%s:t:%s:%d", b->prefix, id, attempt);
 }
 
-/* whole: it replaces what is there. */
-static bool
-entry_add(struct bus_link *l, const char *name, bool whole, int64_t offset,
-    const char *text, size_t len)
+static struct redis_arg
+kept_name(const struct kept *k)
 {
-	struct redis_arg args[] = { REDIS_STR("XADD"), REDIS_STR(name),
-		REDIS_STR("MAXLEN"), REDIS_STR("~"), REDIS_STR(ENTRIES_MAX),
-		REDIS_STR("*"), REDIS_STR("d"), { NULL, 0 } };
-	struct buf b = { 0 };
-	bool sent;
+	return (struct redis_arg){ k->name, k->name_len };
+}
 
-	if (whole) {
-		args[3] = (struct redis_arg)REDIS_STR("=");
-		args[4] = (struct redis_arg)REDIS_STR("1");
-	}
-	wire_piece_write(&b, offset, text, len);
-	args[7] = (struct redis_arg){ b.data, b.len };
-	sent = redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
-	buf_free(&b);
+static bool
+kept_send(struct kept *k, const struct redis_arg *args, size_t n, redis_fn fn)
+{
+	bool sent = redis_send(k->l->commands, args, n, fn, k);
+
+	k->answers += sent ? 1 : 0;
 	return sent;
 }
 
+/* An answer has come; false: nobody is interested any more. */
 static bool
-name_expires(struct bus_link *l, const char *name)
+kept_answered(struct kept *k)
 {
-	const struct redis_arg args[] = { REDIS_STR("EXPIRE"), REDIS_STR(name),
-		REDIS_STR(KEEP_SECONDS) };
+	k->answers--;
+	if (k->l != NULL)
+		return true;
+	if (k->answers == 0)
+		free(k);
+	return false;
+}
 
-	return redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
+/* ---- The whole text ------------------------------------------------ */
+
+static void
+due_add(struct kept *k)
+{
+	if (k->due)
+		return;
+	k->due = true;
+	k->next_due = NULL;
+	*k->l->due_tail = k;
+	k->l->due_tail = &k->next_due;
 }
 
 static void
-keep_whole(void *arg, const struct bus_msg *m, const char *text, size_t len)
+due_remove(struct kept *k)
 {
-	struct bus_link *l = arg;
-	char name[LINK_NAME];
+	struct kept **p = &k->l->due;
 
-	stream_name(l->b, m->message_id, m->attempt, name);
-	if (!entry_add(l, name, true, 0, text, len) || !name_expires(l, name))
-		l->has_hole = true;
+	if (!k->due)
+		return;
+	k->due = false;
+	while (*p != k)
+		p = &(*p)->next_due;
+	if ((*p = k->next_due) == NULL)
+		k->l->due_tail = p;
+}
+
+/* Redis takes no more just now: it is not asked again at once. */
+static void
+keep_rest(struct bus_link *l)
+{
+	loop_timer_set(l->loop, &l->keep, loop_now_ms(l->loop) + REFUSED_MS);
+}
+
+static bool
+is_refused(const redisReply *r)
+{
+	return r != NULL && r->type == REDIS_REPLY_ERROR;
+}
+
+static void keep_pump(struct bus_link *l);
+
+static void
+on_whole(const redisReply *r, void *arg)
+{
+	struct kept *k = arg;
+
+	if (!kept_answered(k))
+		return;
+	k->l->flight -= k->flight;
+	k->flight = 0;
+	if (is_refused(r)) {
+		due_add(k);
+		keep_rest(k->l);
+	}
+	keep_pump(k->l);
+}
+
+static bool
+whole_send(struct kept *k, const struct buf *text)
+{
+	const struct redis_arg args[] = { REDIS_STR("SET"), kept_name(k),
+		{ text->data, text->len }, REDIS_STR("EX"),
+		REDIS_STR(KEEP_SECONDS) };
+
+	if (!kept_send(k, args, N_ITEMS(args), on_whole))
+		return false;
+	k->flight += text->len;
+	k->l->flight += text->len;
+	return true;
+}
+
+/* False: later. */
+static bool
+whole_keep(struct kept *k)
+{
+	struct live_text t;
+	bool sent = true;
+
+	if (!live_get(k->l->b->live, k->thread_id, k->message_id, 0, &t))
+		return true; /* it is over */
+	if (t.attempt == k->attempt && t.text.len <= LIVE_MIRROR_MAX)
+		sent = whole_send(k, &t.text);
+	buf_free(&t.text);
+	return sent;
+}
+
+static void
+keep_pump(struct bus_link *l)
+{
+	struct kept *k;
+
+	while ((k = l->due) != NULL && l->flight < WHOLE_FLIGHT &&
+	       l->keep.at_ms == 0 && redis_is_up(l->commands)) {
+		if (!whole_keep(k)) {
+			keep_rest(l);
+			return;
+		}
+		due_remove(k);
+	}
+}
+
+static void
+on_keep(struct loop_timer *t)
+{
+	keep_pump(container_of(t, struct bus_link, keep));
+}
+
+/* ---- Pieces -------------------------------------------------------- */
+
+static struct kept **
+kept_slot(struct bus_link *l, struct uuid message_id)
+{
+	return &l->kept[message_id.b[15] % LINK_KEPT];
+}
+
+/* New ones are due. */
+static struct kept *
+kept_get(struct bus_link *l, const struct bus_msg *m)
+{
+	struct kept **p = kept_slot(l, m->message_id), *k;
+
+	for (k = *p; k != NULL; k = k->next)
+		if (k->attempt == m->attempt &&
+		    uuid_equal(k->message_id, m->message_id))
+			return k;
+	k = xcalloc(1, sizeof(*k));
+	k->l = l;
+	k->thread_id = m->topic;
+	k->message_id = m->message_id;
+	k->attempt = m->attempt;
+	link_text_name(l->b, m->message_id, m->attempt, k->name);
+	k->name_len = strlen(k->name);
+	k->next = *p;
+	*p = k;
+	due_add(k);
+	return k;
+}
+
+static void
+on_piece(const redisReply *r, void *arg)
+{
+	struct kept *k = arg;
+
+	if (!kept_answered(k) || !is_refused(r))
+		return;
+	due_add(k);
+	keep_rest(k->l);
+}
+
+static bool
+piece_send(struct kept *k, int64_t offset, const char *text, size_t len)
+{
+	char room[REDIS_NUMBER];
+	const struct redis_arg args[] = { REDIS_STR("SETRANGE"), kept_name(k),
+		redis_number(room, (uint64_t)offset), { text, len } };
+
+	return kept_send(k, args, N_ITEMS(args), on_piece);
+}
+
+void
+link_keep(struct bus_link *l, const struct bus_msg *m)
+{
+	struct kept *k = kept_get(l, m);
+	struct live_text t;
+
+	if (m->offset + (int64_t)m->len > LIVE_MIRROR_MAX)
+		return;
+	if (!k->due) {
+		if (!live_get(l->b->live, m->topic, m->message_id, m->offset,
+			&t))
+			return; /* it is over */
+		if (!piece_send(k, t.offset, t.text.data, t.text.len))
+			due_add(k);
+		buf_free(&t.text);
+	}
+	keep_pump(l);
+}
+
+/* ---- Looking after them -------------------------------------------- */
+
+static bool
+name_expires(struct kept *k, const char *seconds)
+{
+	const struct redis_arg args[] = { REDIS_STR("EXPIRE"), kept_name(k),
+		REDIS_STR(seconds) };
+
+	return redis_send(k->l->commands, args, N_ITEMS(args), NULL, NULL);
+}
+
+/* Of one that was lost, pieces have made another, which nothing ends. */
+static void
+on_ttl(const redisReply *r, void *arg)
+{
+	struct kept *k = arg;
+
+	if (!kept_answered(k) || r == NULL || r->type != REDIS_REPLY_INTEGER ||
+	    r->integer >= 0)
+		return;
+	due_add(k);
+	keep_pump(k->l);
+}
+
+static void
+kept_look(struct kept *k)
+{
+	const struct redis_arg args[] = { REDIS_STR("TTL"), kept_name(k) };
+
+	if (kept_send(k, args, N_ITEMS(args), on_ttl))
+		(void)name_expires(k, KEEP_SECONDS);
+}
+
+static void
+kept_leave(struct kept **p)
+{
+	struct kept *k = *p;
+
+	*p = k->next;
+	due_remove(k);
+	k->l->flight -= k->flight;
+	k->l = NULL;
+	if (k->answers == 0)
+		free(k);
+}
+
+void
+link_keep_look(struct bus_link *l)
+{
+	for (struct kept **p = l->kept; p < l->kept + LINK_KEPT; p++)
+		for (struct kept **at = p, *k; (k = *at) != NULL;) {
+			if (live_is_written(l->b->live, k->thread_id,
+				k->message_id, k->attempt)) {
+				kept_look(k);
+				at = &k->next;
+			} else {
+				(void)name_expires(k, OVER_SECONDS);
+				kept_leave(at);
+			}
+		}
+	keep_pump(l);
 }
 
 void
 link_keep_all(struct bus_link *l)
 {
-	l->has_hole = false;
-	live_each(l->b->live, l->loop, keep_whole, l);
+	for (struct kept **p = l->kept; p < l->kept + LINK_KEPT; p++)
+		for (struct kept *k = *p; k != NULL; k = k->next)
+			due_add(k);
+	loop_timer_clear(&l->keep);
+	keep_pump(l);
 }
-
-/* The piece was appended to `live` just now, on this thread. */
-bool
-link_keep(struct bus_link *l, const struct bus_msg *m)
-{
-	int64_t end = m->offset + (int64_t)m->len;
-	bool whole = m->offset / WHOLE_EVERY != end / WHOLE_EVERY, kept;
-	struct live_text t;
-	char name[LINK_NAME];
-
-	if (!redis_is_up(l->commands))
-		return false;
-	if (l->has_hole)
-		link_keep_all(l);
-	if (!live_get(l->b->live, m->topic, m->message_id,
-		whole ? 0 : m->offset, &t))
-		return true; /* it is over */
-	stream_name(l->b, m->message_id, m->attempt, name);
-	kept = entry_add(l, name, whole, t.offset, t.text.data, t.text.len);
-	if (kept && (whole || m->offset == 0))
-		kept = name_expires(l, name);
-	l->has_hole = l->has_hole || !kept;
-	buf_free(&t.text);
-	return kept;
-}
-
-/* ---- Fetching ------------------------------------------------------ */
-
-/* Two owners: who waits, and the answer that is due. */
-struct fetch {
-	struct fetch *next;
-	struct fiber_wait wait;
-	struct uuid message_id;
-	int attempt;
-	int64_t from;
-	struct buf text; /* without a gap, from `from` on */
-	bool answered, left;
-};
 
 void
-link_counters(struct bus_redis *b)
+link_keep_open(struct bus_link *l)
 {
-	b->fetched = counter_get(COUNTER, "bus_fetched_total",
-	    "Texts that a reader of another process's message fetched.", NULL,
-	    NULL);
-	b->missed = counter_get(COUNTER, "bus_fetch_missed_total",
-	    "Texts that were not there to be fetched; the reader has them at "
-	    "the message's end.",
-	    NULL, NULL);
+	l->keep.fn = on_keep;
+	l->due_tail = &l->due;
 }
 
-static void
-fetch_free(struct fetch *f)
+void
+link_keep_close(struct bus_link *l)
 {
-	buf_free(&f->text);
-	free(f);
-}
-
-/* An entry that does not follow begins anew. */
-static void
-fetch_add(struct fetch *f, int64_t offset, const char *text, size_t len)
-{
-	int64_t end = f->from + (int64_t)f->text.len, skip = end - offset;
-
-	if (offset < f->from || offset > end) {
-		buf_reset(&f->text);
-		f->from = offset;
-		skip = 0;
-	}
-	if (skip < (int64_t)len)
-		buf_add(&f->text, text + skip, len - (size_t)skip);
-}
-
-/* [id, [name, value]] */
-static void
-fetch_take(struct fetch *f, const redisReply *entry)
-{
-	const redisReply *fields, *value;
-	const char *text;
-	int64_t offset;
-	size_t len;
-
-	if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2)
-		return;
-	fields = entry->element[1];
-	if (fields->type != REDIS_REPLY_ARRAY || fields->elements != 2)
-		return;
-	value = fields->element[1];
-	if (value->type == REDIS_REPLY_STRING &&
-	    wire_piece_read(value->str, value->len, &offset, &text, &len))
-		fetch_add(f, offset, text, len);
-}
-
-static void
-on_entries(const redisReply *r, void *arg)
-{
-	struct fetch *f = arg;
-
-	if (f->left) {
-		fetch_free(f);
-		return;
-	}
-	if (r != NULL && r->type == REDIS_REPLY_ARRAY)
-		for (size_t i = 0; i < r->elements; i++)
-			fetch_take(f, r->element[i]);
-	f->answered = true;
-	fiber_wake(f->wait);
-}
-
-static bool
-is_under_way(const struct bus_link *l, struct uuid message_id, int attempt)
-{
-	const struct fetch *f = l->fetches;
-
-	while (f != NULL && (!uuid_equal(f->message_id, message_id) ||
-				f->attempt != attempt))
-		f = f->next;
-	return f != NULL;
-}
-
-/* Many readers miss the same piece: one of them fetches it. */
-static SUSPENDS bool
-fetch_of_another(struct bus_link *l, struct uuid message_id, int attempt)
-{
-	bool waited = false;
-
-	while (is_under_way(l, message_id, attempt)) {
-		waited = true;
-		if (fiber_sleep(FETCH_POLL_MS) != FIBER_WOKEN)
-			break;
-	}
-	return waited;
-}
-
-static void
-fetch_unlink(struct bus_link *l, struct fetch *f)
-{
-	struct fetch **p = &l->fetches;
-
-	while (*p != f)
-		p = &(*p)->next;
-	*p = f->next;
-}
-
-/* The other connection of the link may be up a little earlier. */
-static SUSPENDS void
-wait_up(struct bus_link *l, uint64_t until)
-{
-	while (!redis_is_up(l->commands) && loop_now_ms(l->loop) < until)
-		if (fiber_sleep(FETCH_POLL_MS) != FIBER_WOKEN)
-			return;
-}
-
-SUSPENDS bool
-bus_link_fetch(struct bus_link *l, struct uuid thread_id, struct uuid run_id,
-    struct uuid message_id, int attempt)
-{
-	struct bus_msg m = { .topic = thread_id,
-		.run_id = run_id,
-		.message_id = message_id,
-		.attempt = attempt };
-	char name[LINK_NAME];
-	struct redis_arg args[] = { REDIS_STR("XRANGE"), { name, 0 },
-		REDIS_STR("-"), REDIS_STR("+") };
-	uint64_t until = loop_now_ms(l->loop) + FETCH_MS;
-	struct fetch *f;
-	bool sent, found;
-
-	if (fetch_of_another(l, message_id, attempt) &&
-	    live_has(l->b->live, thread_id, message_id, 0))
-		return true;
-	stream_name(l->b, message_id, attempt, name);
-	args[1].len = strlen(name);
-	f = xcalloc(1, sizeof(*f));
-	f->message_id = message_id;
-	f->attempt = attempt;
-	f->next = l->fetches;
-	l->fetches = f;
-	wait_up(l, until);
-	f->wait = fiber_prepare();
-	sent = redis_send(l->commands, args, N_ITEMS(args), on_entries, f);
-	while (sent && !f->answered && fiber_suspend(until) == FIBER_WOKEN)
-		f->wait = fiber_prepare();
-	fetch_unlink(l, f);
-	m.offset = f->from;
-	found = f->answered && f->text.len > 0;
-	if (found)
-		live_mirror(l->b->live, &m, f->text.data, f->text.len, true);
-	counter_add(found ? l->b->fetched : l->b->missed, 1);
-	if (f->answered || !sent)
-		fetch_free(f);
-	else
-		f->left = true;
-	return found;
+	for (struct kept **p = l->kept; p < l->kept + LINK_KEPT; p++)
+		while (*p != NULL)
+			kept_leave(p);
+	loop_timer_clear(&l->keep);
 }

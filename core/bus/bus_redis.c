@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/bus/bus_link.h"
 #include "core/bus/bus_remote.h"
+#include "core/bus/sentinel.h"
 #include "core/bus/wire.h"
 
 /*
@@ -22,29 +23,28 @@
  * Redis knows no databases for channels, so the number is part of the names.
  */
 
-#define SWEEP_MS 10000
+#define LOOK_MS 10000
+#define ASK_MS 100
 #define LARGE (256 * 1024) /* an event that is looked up rather than carried */
 
 /* ---- Names --------------------------------------------------------- */
 
-static void
+static struct redis_arg
 channel_name(const struct bus_redis *b, unsigned slot, char out[LINK_NAME])
 {
-	snprintf(out, LINK_NAME, "%s:%d:rt:%02x", b->prefix, b->url.db, slot);
+	static const char digits[] = "0123456789abcdef";
+	size_t len = b->channels_len;
+
+	memcpy(out, b->channels, len);
+	out[len++] = digits[slot >> 4 & 15];
+	out[len++] = digits[slot & 15];
+	return (struct redis_arg){ out, len };
 }
 
 static unsigned
 slot_of(struct uuid topic)
 {
 	return topic.b[15];
-}
-
-static bool
-command(struct redis *r, const char *word, const char *name)
-{
-	const struct redis_arg args[] = { REDIS_STR(word), REDIS_STR(name) };
-
-	return redis_send(r, args, N_ITEMS(args), NULL, NULL);
 }
 
 /* ---- Publishing ---------------------------------------------------- */
@@ -57,17 +57,16 @@ link_publish(struct bus_link *l, const struct bus_msg *m)
 	struct redis_arg args[3] = { publish };
 	char channel[LINK_NAME];
 	struct buf b = { 0 };
-	bool sent = true;
+	bool sent;
 
 	if (m->frame != NULL && m->frame->len > LARGE)
 		m = &small;
 	else if (!uuid_is_nil(m->message_id))
-		sent = link_keep(l, m);
-	channel_name(l->b, slot_of(m->topic), channel);
+		link_keep(l, m);
 	wire_write(&b, l->b->process, m);
-	args[1] = (struct redis_arg)REDIS_STR(channel);
+	args[1] = channel_name(l->b, slot_of(m->topic), channel);
 	args[2] = (struct redis_arg){ b.data, b.len };
-	sent = sent && redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
+	sent = redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
 	counter_add(sent ? l->b->published : l->b->unsent, 1);
 	buf_free(&b);
 }
@@ -79,8 +78,8 @@ struct parcel {
 	struct bus_msg msg;
 };
 
-static struct bus_link *
-link_here(struct bus_redis *b)
+struct bus_link *
+bus_link_here(struct bus_redis *b)
 {
 	const struct loop *loop = loop_self();
 	struct bus_link *found = NULL;
@@ -97,7 +96,7 @@ static void
 on_parcel(struct loop_msg *m)
 {
 	struct parcel *p = container_of(m, struct parcel, post);
-	struct bus_link *l = link_here(p->b);
+	struct bus_link *l = bus_link_here(p->b);
 
 	if (l != NULL)
 		link_publish(l, &p->msg);
@@ -131,7 +130,7 @@ parcel_post(struct bus_redis *b, const struct bus_msg *m)
 void
 bus_redis_tell(struct bus_redis *b, const struct bus_msg *m)
 {
-	struct bus_link *l = link_here(b);
+	struct bus_link *l = bus_link_here(b);
 
 	if (l != NULL)
 		link_publish(l, m);
@@ -151,11 +150,12 @@ redis_publish(struct bus_remote *r, const struct bus_msg *m)
 static void
 slot_ask(struct bus_link *l, unsigned slot, bool on)
 {
-	char channel[LINK_NAME];
+	char room[LINK_NAME];
+	const struct redis_arg args[] = { REDIS_STR(
+					      on ? "SUBSCRIBE" : "UNSUBSCRIBE"),
+		channel_name(l->b, slot, room) };
 
-	channel_name(l->b, slot, channel);
-	if (command(l->subscriptions, on ? "SUBSCRIBE" : "UNSUBSCRIBE",
-		channel))
+	if (redis_send(l->subscriptions, args, N_ITEMS(args), NULL, NULL))
 		l->slots[slot].asked = on;
 }
 
@@ -163,7 +163,7 @@ static void
 redis_want(struct bus_remote *r, struct uuid topic, bool wanted)
 {
 	struct bus_redis *b = container_of(r, struct bus_redis, remote);
-	struct bus_link *l = link_here(b);
+	struct bus_link *l = bus_link_here(b);
 	struct link_slot *s;
 
 	if (l == NULL)
@@ -184,7 +184,9 @@ on_sweep(struct loop_timer *t)
 	for (unsigned i = 0; i < LINK_SLOTS; i++)
 		if ((l->slots[i].n > 0) != l->slots[i].asked)
 			slot_ask(l, i, l->slots[i].n > 0);
-	loop_timer_set(l->loop, t, loop_now_ms(l->loop) + SWEEP_MS);
+	link_keep_look(l);
+	loop_timer_set(l->loop, t,
+	    loop_now_ms(l->loop) + (uint64_t)l->b->look_ms);
 }
 
 /* ---- Receiving ----------------------------------------------------- */
@@ -279,6 +281,17 @@ link_is_up(const struct bus_link *l)
 	return redis_is_up(l->commands) && redis_is_up(l->subscriptions);
 }
 
+/* Since when one of the two is not there. */
+static uint64_t
+gone_since(const struct bus_link *l)
+{
+	const struct redis *gone = redis_is_up(l->commands) ? l->subscriptions
+							    : l->commands;
+	uint64_t ms = redis_gone_ms(gone);
+
+	return ms != 0 ? ms : loop_now_ms(l->loop);
+}
+
 static void
 link_changed(struct bus_link *l)
 {
@@ -292,7 +305,7 @@ link_changed(struct bus_link *l)
 		loop_timer_clear(&l->lost);
 	} else if (l->lost.at_ms == 0 && !l->is_lost)
 		loop_timer_set(l->loop, &l->lost,
-		    loop_now_ms(l->loop) + (uint64_t)l->b->grace_ms);
+		    gone_since(l) + (uint64_t)l->b->grace_ms);
 }
 
 static void
@@ -355,9 +368,15 @@ bus_redis_new(struct bus *bus, struct live *live,
 	b->process = uuid_v7();
 	b->url = config->url;
 	b->password = xstrdup(config->password);
+	b->sentinel_password = xstrdup(
+	    config->sentinel_password != NULL ? config->sentinel_password : "");
 	b->prefix = xstrdup(config->prefix);
+	b->channels_len = (size_t)snprintf(b->channels, sizeof(b->channels),
+	    "%s:%d:rt:", b->prefix, b->url.db);
 	b->pool = config->pool;
 	b->grace_ms = config->grace_ms;
+	b->ask_ms = config->ask_ms > 0 ? config->ask_ms : ASK_MS;
+	b->look_ms = config->look_ms > 0 ? config->look_ms : LOOK_MS;
 	b->max_bytes = config->max_bytes;
 	b->max_waiting = config->max_waiting;
 	b->published = counter_get(COUNTER, "bus_published_total",
@@ -384,6 +403,7 @@ bus_redis_free(struct bus_redis *b)
 	bus_attach(b->bus, NULL);
 	pthread_rwlock_destroy(&b->lock);
 	free(b->password);
+	free(b->sentinel_password);
 	free(b->prefix);
 	free(b);
 }
@@ -394,12 +414,22 @@ connection(struct bus_link *l, const struct redis_ops *ops, bool subscribes)
 	struct redis_config c = { .loop = l->loop,
 		.pool = l->b->pool,
 		.url = l->b->url,
+		.sentinels = l->sentinels,
 		.password = l->b->password,
 		.max_bytes = l->b->max_bytes,
 		.max_waiting = l->b->max_waiting,
 		.subscribes = subscribes };
 
 	return redis_new(&c, ops, l);
+}
+
+static void
+on_moved(void *arg)
+{
+	struct bus_link *l = arg;
+
+	redis_hint(l->commands);
+	redis_hint(l->subscriptions);
 }
 
 struct bus_link *
@@ -418,10 +448,14 @@ bus_link_open(struct bus_redis *b, struct loop *loop)
 
 	l->b = b;
 	l->loop = loop;
+	if (b->url.n_sentinels > 0)
+		l->sentinels = sentinels_new(loop, b->pool, &b->url,
+		    b->sentinel_password, on_moved, l);
 	l->commands = connection(l, &commands, false);
 	l->subscriptions = connection(l, &subscriptions, true);
 	l->lost.fn = on_lost;
 	l->sweep.fn = on_sweep;
+	link_keep_open(l);
 	pthread_rwlock_wrlock(&b->lock);
 	while (b->links[l->index] != NULL)
 		MUST(++l->index < LINKS_MAX);
@@ -431,7 +465,8 @@ bus_link_open(struct bus_redis *b, struct loop *loop)
 	l->up = counter_get(GAUGE, "redis_up",
 	    "1 if this loop's link to Redis is up.", "link", labels);
 	link_changed(l);
-	loop_timer_set(loop, &l->sweep, loop_now_ms(loop) + SWEEP_MS);
+	loop_timer_set(loop, &l->sweep,
+	    loop_now_ms(loop) + (uint64_t)b->look_ms);
 	return l;
 }
 
@@ -444,8 +479,10 @@ bus_link_close(struct bus_link *l)
 	pthread_rwlock_wrlock(&l->b->lock);
 	l->b->links[l->index] = NULL;
 	pthread_rwlock_unlock(&l->b->lock);
+	link_keep_close(l);
 	redis_free(l->commands);
 	redis_free(l->subscriptions);
+	sentinels_free(l->sentinels);
 	loop_timer_clear(&l->lost);
 	loop_timer_clear(&l->sweep);
 	free(l);

@@ -26,9 +26,12 @@ struct bus_link;
 struct bus_redis_config {
 	struct redis_url url;
 	const char *password;
+	const char *sentinel_password; /* NULL: none */
 	const char *prefix; /* of channels and keys; other programs' differ */
 	struct pool *pool;
 	int64_t grace_ms;
+	int64_t look_ms; /* after what is kept; 0: 10,000 */
+	int64_t ask_ms; /* who needs an answer waits as long; 0: 100 */
 	size_t max_bytes; /* see redis.h, as the next */
 	unsigned max_waiting;
 };

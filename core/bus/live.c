@@ -15,14 +15,13 @@
  */
 
 #define N_SLOTS 1024
-#define MIRROR_MAX (4 * 1024 * 1024) /* bytes of one text */
+#define MIRROR_TEXTS 128 /* of one thread */
 #define MIRROR_IDLE_MS 300000 /* its end was lost: nobody needs it */
 
 struct live_entry {
 	struct live_entry *next;
 	struct uuid thread_id, run_id, message_id;
 	int attempt;
-	const struct loop *writer; /* of one that is written here */
 	bool mirrored;
 	int64_t base; /* where the text begins, of a mirrored one */
 	int64_t at_ms; /* when the mirrored one grew */
@@ -101,7 +100,6 @@ live_begin(struct live *l, struct uuid thread_id, struct uuid run_id,
 	e->run_id = run_id;
 	e->message_id = message_id;
 	e->attempt = attempt;
-	e->writer = loop_self();
 	pthread_mutex_unlock(&l->mu);
 }
 
@@ -187,6 +185,20 @@ live_get(struct live *l, struct uuid thread_id, struct uuid message_id,
 	return found;
 }
 
+bool
+live_is_written(struct live *l, struct uuid thread_id, struct uuid message_id,
+    int attempt)
+{
+	struct live_entry *e;
+	bool is;
+
+	pthread_mutex_lock(&l->mu);
+	e = entry_of(l, thread_id, message_id);
+	is = e != NULL && !e->mirrored && e->attempt == attempt;
+	pthread_mutex_unlock(&l->mu);
+	return is;
+}
+
 /* ---- Text of other processes --------------------------------------- */
 
 bool
@@ -216,6 +228,24 @@ slot_sweep(struct live *l, struct uuid thread_id, int64_t now_ms)
 			p = &(*p)->next;
 }
 
+/* Makes room for one more of that thread. */
+static void
+thread_trim(struct live *l, struct uuid thread_id)
+{
+	struct live_entry **oldest = NULL;
+	int n = 0;
+
+	for (struct live_entry **p = slot_of(l, thread_id); *p != NULL;
+	     p = &(*p)->next)
+		if ((*p)->mirrored && uuid_equal((*p)->thread_id, thread_id)) {
+			n++;
+			if (oldest == NULL || (*p)->at_ms < (*oldest)->at_ms)
+				oldest = p;
+		}
+	if (n >= MIRROR_TEXTS)
+		entry_drop(oldest);
+}
+
 /* NULL: this piece is of an attempt that is over, or it is ours. */
 static struct live_entry *
 mirror_entry(struct live *l, const struct bus_msg *m, bool again)
@@ -230,6 +260,7 @@ mirror_entry(struct live *l, const struct bus_msg *m, bool again)
 		(e->attempt == m->attempt && (again || !e->mirrored))))
 		return NULL;
 	entry_drop(p);
+	thread_trim(l, m->topic);
 	p = entry_at(l, m->topic, m->run_id);
 	e = *p = xcalloc(1, sizeof(*e));
 	e->thread_id = m->topic;
@@ -275,7 +306,7 @@ live_mirror(struct live *l, const struct bus_msg *m, const char *text,
 	int64_t now_ms = clock_mono_ms();
 	struct live_entry *e;
 
-	if (len == 0 || m->offset + (int64_t)len > MIRROR_MAX)
+	if (len == 0 || m->offset + (int64_t)len > LIVE_MIRROR_MAX)
 		return;
 	pthread_mutex_lock(&l->mu);
 	slot_sweep(l, m->topic, now_ms);
@@ -310,27 +341,5 @@ live_forget_thread(struct live *l, struct uuid thread_id)
 			entry_drop(p);
 		else
 			p = &(*p)->next;
-	pthread_mutex_unlock(&l->mu);
-}
-
-void
-live_each(struct live *l, const struct loop *loop, live_fn fn, void *arg)
-{
-	struct live_entry *e;
-	struct bus_msg m;
-
-	pthread_mutex_lock(&l->mu);
-	for (int i = 0; i < N_SLOTS; i++)
-		for (e = l->slots[i]; e != NULL; e = e->next) {
-			if (e->mirrored || e->writer != loop ||
-			    e->text.len == 0)
-				continue;
-			m = (struct bus_msg){ .topic = e->thread_id,
-				.run_id = e->run_id,
-				.message_id = e->message_id,
-				.attempt = e->attempt,
-				.len = e->text.len };
-			fn(arg, &m, e->text.data, e->text.len);
-		}
 	pthread_mutex_unlock(&l->mu);
 }

@@ -51,13 +51,20 @@ void live_end(struct live *l, struct uuid thread_id, struct uuid run_id,
 bool live_get(struct live *l, struct uuid thread_id, struct uuid message_id,
     int64_t from, struct live_text *out);
 
+/* Does this process write that? */
+bool live_is_written(struct live *l, struct uuid thread_id,
+    struct uuid message_id, int attempt);
+
 /* ---- Text of other processes --------------------------------------- */
+
+#define LIVE_MIRROR_MAX (4 * 1024 * 1024) /* bytes of one text */
 
 /*
  * A piece that came by: thread, run, message, attempt and offset of m.  What
  * overlaps is had once.  After a gap only what is behind it is kept; whoever
  * has fetched it gives it `again`, and does not bring an old message back.  An
- * older attempt is nothing.
+ * older attempt is nothing.  Of a thread's many texts, those that grew longest
+ * ago make way.
  */
 void live_mirror(struct live *l, const struct bus_msg *m, const char *text,
     size_t len, bool again);
@@ -67,12 +74,5 @@ bool live_has(struct live *l, struct uuid thread_id, struct uuid message_id,
 /* A run's message is over; or a thread has no readers here any more. */
 void live_forget(struct live *l, struct uuid thread_id, struct uuid run_id);
 void live_forget_thread(struct live *l, struct uuid thread_id);
-/*
- * Every text that this loop writes, from its beginning; fn calls nothing of
- * this header.
- */
-typedef void (
-    *live_fn)(void *arg, const struct bus_msg *m, const char *text, size_t len);
-void live_each(struct live *l, const struct loop *loop, live_fn fn, void *arg);
 
 #endif

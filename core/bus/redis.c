@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/redis_lookup.h"
+#include "core/bus/sentinel.h"
 
 /*
  * Of hiredis only the reader of answers is used: its own connections look
@@ -27,8 +28,8 @@
 #define CONNECT_MS 2000
 #define PAUSE_MIN_MS 50
 #define PAUSE_MAX_MS 2000
-#define PING_MS 500
-#define MISSES_MAX 4 /* pings in a row without a byte */
+#define PING_MS 400
+#define MISSES_MAX 3 /* pings in a row without a byte */
 #define OUT_MAX ((size_t)8 * 1024 * 1024)
 #define IN_MAX ((size_t)64 * 1024 * 1024)
 #define WAITING_MAX 65536
@@ -36,7 +37,7 @@
 
 enum redis_state {
 	REDIS_PAUSE, /* until the next try */
-	REDIS_LOOKUP,
+	REDIS_LOOKUP, /* of its name, or until sentinels say where it is */
 	REDIS_CONNECT,
 	REDIS_GREET, /* password, database, ping */
 	REDIS_UP
@@ -50,7 +51,7 @@ struct waiting {
 
 struct redis {
 	struct redis_config c;
-	char *password;
+	char *password, *name;
 	const struct redis_ops *ops;
 	void *arg;
 	enum redis_state state;
@@ -67,6 +68,7 @@ struct redis {
 	struct redis_lookup *lookup;
 	unsigned failures, misses;
 	bool heard; /* since the last ping */
+	uint64_t gone_ms; /* when it was there for the last time */
 	char why[160];
 };
 
@@ -129,8 +131,10 @@ redis_drop(struct redis *r, const char *why)
 {
 	bool was_up = r->state == REDIS_UP;
 
+	if (was_up) /* who hung was away for longer than that is known */
+		r->gone_ms = loop_now_ms(r->c.loop) - r->misses * PING_MS;
 	if (was_up || strcmp(why, r->why) != 0)
-		log_warn("bus", "redis: %s", why);
+		log_warn("bus", "%s: %s", r->name, why);
 	snprintf(r->why, sizeof(r->why), "%s", why);
 	r->state = REDIS_PAUSE;
 	redis_close(r);
@@ -192,12 +196,32 @@ on_flush(struct loop_hook *h)
 		redis_write(r);
 }
 
+struct redis_arg
+redis_number(char room[REDIS_NUMBER], uint64_t n)
+{
+	char *p = room + REDIS_NUMBER;
+
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	return (struct redis_arg){ p, (size_t)(room + REDIS_NUMBER - p) };
+}
+
+/* Of so many parts, or bytes. */
+static void
+head_add(struct redis *r, char kind, size_t n)
+{
+	buf_add_char(&r->out, kind);
+	buf_add_int(&r->out, (int64_t)n);
+	buf_add(&r->out, "\r\n", 2);
+}
+
 static void
 command_add(struct redis *r, const struct redis_arg *args, size_t n)
 {
-	buf_printf(&r->out, "*%zu\r\n", n);
+	head_add(r, '*', n);
 	for (size_t i = 0; i < n; i++) {
-		buf_printf(&r->out, "$%zu\r\n", args[i].len);
+		head_add(r, '$', args[i].len);
 		buf_add(&r->out, args[i].p, args[i].len);
 		buf_add(&r->out, "\r\n", 2);
 	}
@@ -255,7 +279,11 @@ is_fatal(const char *error)
 static void
 greeted(struct redis *r)
 {
-	log_info("bus", "redis: connected");
+	if (r->c.sentinels != NULL)
+		log_info("bus", "%s: connected to %s, port %u", r->name,
+		    r->c.url.host, r->c.url.port);
+	else
+		log_info("bus", "%s: connected", r->name);
 	r->state = REDIS_UP;
 	r->failures = 0;
 	r->misses = 0;
@@ -288,7 +316,7 @@ take_answer(struct redis *r, const redisReply *reply)
 	if (r->state == REDIS_GREET || is_fatal(reply->str))
 		redis_drop(r, why);
 	else
-		log_warn("bus", "redis: %s", why);
+		log_warn("bus", "%s: %s", r->name, why);
 }
 
 static void
@@ -372,10 +400,22 @@ ask(struct redis *r, const char *const *words, size_t n)
 	command_ask(r, args, n, NULL, NULL);
 }
 
+/* A replica would take subscriptions, and say nothing. */
+static void
+on_role(const redisReply *reply, void *arg)
+{
+	if (reply != NULL && reply->type == REDIS_REPLY_ARRAY &&
+	    (reply->elements < 1 ||
+		reply->element[0]->type != REDIS_REPLY_STRING ||
+		strcmp(reply->element[0]->str, "master") != 0))
+		redis_drop(arg, "it is not the master");
+}
+
 static void
 greet(struct redis *r)
 {
 	const char *auth[3] = { "AUTH" }, *ping[] = { "PING" };
+	const struct redis_arg role = REDIS_STR("ROLE");
 	const char *db[2] = { "SELECT" };
 	char number[16];
 	size_t n = 1;
@@ -392,6 +432,8 @@ greet(struct redis *r)
 	db[1] = number;
 	if (r->c.url.db != 0)
 		ask(r, db, 2);
+	if (r->c.sentinels != NULL)
+		command_ask(r, &role, 1, on_role, r);
 	ask(r, ping, 1);
 }
 
@@ -429,15 +471,35 @@ on_found(void *arg, const char *address)
 		redis_drop(r, "its name is not known");
 }
 
+/* False: the sentinels have not said where it is. */
+static bool
+redis_aim(struct redis *r)
+{
+	struct redis_host at;
+
+	if (r->c.sentinels == NULL)
+		return true;
+	if (!sentinels_master(r->c.sentinels, r->failures, &at))
+		return false;
+	snprintf(r->c.url.host, sizeof(r->c.url.host), "%s", at.host);
+	r->c.url.port = at.port;
+	return true;
+}
+
 /* address: of the host, if it was looked up. */
 static void
 redis_connect(struct redis *r, const char *address)
 {
 	struct sockaddr_storage to;
-	socklen_t len = redis_url_address(&r->c.url,
-	    address != NULL ? address : r->c.url.host, &to);
+	socklen_t len;
 	int one = 1, rc;
 
+	if (address == NULL && !redis_aim(r)) {
+		r->state = REDIS_LOOKUP;
+		return;
+	}
+	len = redis_url_address(&r->c.url,
+	    address != NULL ? address : r->c.url.host, &to);
 	if (len == 0) {
 		r->state = REDIS_LOOKUP;
 		if (r->c.pool != NULL && address == NULL)
@@ -483,6 +545,20 @@ server_look(struct redis *r)
 	timer_in(r, PING_MS);
 }
 
+/* It waits for its sentinels. */
+static bool
+is_unguided(const struct redis *r)
+{
+	return r->state == REDIS_LOOKUP && r->lookup == NULL;
+}
+
+static void
+try_now(struct redis *r)
+{
+	timer_in(r, (uint64_t)r->c.connect_ms);
+	redis_connect(r, NULL);
+}
+
 static void
 on_timer(struct loop_timer *t)
 {
@@ -490,12 +566,23 @@ on_timer(struct loop_timer *t)
 
 	if (r->state == REDIS_UP)
 		server_look(r);
+	else if (is_unguided(r))
+		redis_drop(r, "no sentinel says where it is");
 	else if (r->state != REDIS_PAUSE)
 		redis_drop(r, "it does not answer in time");
-	else {
-		timer_in(r, (uint64_t)r->c.connect_ms);
-		redis_connect(r, NULL);
-	}
+	else
+		try_now(r);
+}
+
+void
+redis_hint(struct redis *r)
+{
+	if (is_unguided(r))
+		try_now(r);
+	else if (r->state == REDIS_PAUSE) /* not within the caller */
+		timer_in(r, 1);
+	else if (sentinels_deny(r->c.sentinels, r->c.url.host, r->c.url.port))
+		redis_drop(r, "the sentinels name another master");
 }
 
 /* ---- For the owner ------------------------------------------------- */
@@ -514,6 +601,7 @@ redis_new(const struct redis_config *config, const struct redis_ops *ops,
 	if (r->c.max_waiting == 0)
 		r->c.max_waiting = WAITING_MAX;
 	r->password = xstrdup(config->password != NULL ? config->password : "");
+	r->name = xstrdup(config->name != NULL ? config->name : "redis");
 	r->ops = ops;
 	r->arg = arg;
 	r->fd = -1;
@@ -536,6 +624,7 @@ redis_free(struct redis *r)
 	waiting_end(r);
 	buf_free(&r->out);
 	free(r->password);
+	free(r->name);
 	free(r);
 }
 
@@ -543,6 +632,12 @@ bool
 redis_is_up(const struct redis *r)
 {
 	return r->state == REDIS_UP;
+}
+
+uint64_t
+redis_gone_ms(const struct redis *r)
+{
+	return r->gone_ms;
 }
 
 const char *

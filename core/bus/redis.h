@@ -10,7 +10,7 @@
  * taken the password, has the database and answers; what is sent before is
  * refused, never kept.  What is sent leaves at the end of the turn, in one
  * write; beyond the bounds of the queue it is refused.  A server that says
- * nothing for two seconds, although it is asked, is given up.
+ * nothing for more than a second, although it is asked, is given up.
  *
  * Callbacks run on the loop's own stack; they may send, but not free.
  */
@@ -26,14 +26,28 @@
 
 struct pool;
 struct redis;
+struct sentinels;
 
-/* redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB] */
+#define REDIS_SENTINELS 9
+
+struct redis_host {
+	char host[256];
+	uint16_t port;
+};
+
+/*
+ * redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=DB] or
+ * redis+sentinel://[USER@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DB]
+ */
 struct redis_url {
 	char user[64];
-	char host[256]; /* "": path */
+	char host[256]; /* "": path, or as the sentinels say */
 	char path[104];
 	uint16_t port;
 	int db;
+	char master[64];
+	struct redis_host sentinels[REDIS_SENTINELS];
+	int n_sentinels;
 };
 
 enum as_status redis_url_parse(const char *text, struct redis_url *out,
@@ -50,6 +64,8 @@ struct redis_config {
 	struct loop *loop;
 	struct pool *pool; /* looks names up; NULL: addresses only */
 	struct redis_url url;
+	struct sentinels *sentinels; /* they say where it is; or NULL */
+	const char *name; /* in the log; NULL: "redis" */
 	const char *password; /* "": none */
 	int64_t connect_ms; /* until it is up; 0: 2,000 */
 	size_t max_bytes; /* on their way; 0: 8 MiB */
@@ -73,6 +89,10 @@ struct redis_arg {
 		(s), strlen(s) \
 	}
 
+/* In figures, within the room. */
+#define REDIS_NUMBER 20
+struct redis_arg redis_number(char room[REDIS_NUMBER], uint64_t n);
+
 /* NULL: the connection was lost, and nobody knows whether it was done. */
 typedef void (*redis_fn)(const redisReply *r, void *arg);
 
@@ -80,7 +100,11 @@ struct redis *redis_new(const struct redis_config *config,
     const struct redis_ops *ops, void *arg);
 /* down is not called, each fn is, with NULL; NULL does nothing. */
 void redis_free(struct redis *r);
+/* The sentinels say something new. */
+void redis_hint(struct redis *r);
 bool redis_is_up(const struct redis *r);
+/* Since when it is not up, although it was; 0: it never was. */
+uint64_t redis_gone_ms(const struct redis *r);
 /* Why it is not up; "" */
 const char *redis_why(const struct redis *r);
 /*

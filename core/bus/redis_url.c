@@ -12,13 +12,15 @@
 
 #define DB_MAX 1000000
 #define PORT_DEFAULT 6379
+#define PORT_SENTINEL 26379
 
 static enum as_status
 refuse(struct error *err)
 {
 	return error_set(err, ERR_VALIDATION_FAILED,
-	    "expected redis://[USER@]HOST[:PORT][/DB] or "
-	    "unix:///PATH[?db=DB]");
+	    "expected redis://[USER@]HOST[:PORT][/DB], "
+	    "unix:///PATH[?db=DB] or "
+	    "redis+sentinel://[USER@]HOST[:PORT],.../MASTER[/DB]");
 }
 
 static bool
@@ -54,11 +56,10 @@ parse_unix(const char *s, struct redis_url *out)
 
 /* HOST, [ADDRESS OF IPv6], each with :PORT */
 static bool
-parse_host(const char *s, size_t len, struct redis_url *out)
+parse_host(const char *s, size_t len, int64_t n, struct redis_host *out)
 {
 	const char *end = s + len, *host = s, *colon;
 	char port[8];
-	int64_t n = PORT_DEFAULT;
 
 	if (len > 0 && s[0] == '[') {
 		host = s + 1;
@@ -84,23 +85,58 @@ parse_host(const char *s, size_t len, struct redis_url *out)
 	return true;
 }
 
+/* USER@: *s and *len are what follows. */
+static bool
+parse_user(const char **s, size_t *len, struct redis_url *out)
+{
+	const char *at = memchr(*s, '@', *len);
+
+	if (at == NULL)
+		return true;
+	/* A password does not belong where everybody reads it. */
+	if (memchr(*s, ':', (size_t)(at - *s)) != NULL ||
+	    !take(out->user, sizeof(out->user), *s, (size_t)(at - *s)))
+		return false;
+	*len -= (size_t)(at + 1 - *s);
+	*s = at + 1;
+	return true;
+}
+
 static bool
 parse_tcp(const char *s, struct redis_url *out)
 {
 	size_t len = strcspn(s, "/");
-	const char *at = memchr(s, '@', len);
+	struct redis_host h;
 
-	if (at != NULL) {
-		/* A password does not belong where everybody reads it. */
-		if (memchr(s, ':', (size_t)(at - s)) != NULL ||
-		    !take(out->user, sizeof(out->user), s, (size_t)(at - s)))
+	if (!parse_user(&s, &len, out) ||
+	    !parse_host(s, len, PORT_DEFAULT, &h) ||
+	    !take(out->host, sizeof(out->host), h.host, strlen(h.host)))
+		return false;
+	out->port = h.port;
+	return s[len] == '\0' || s[len + 1] == '\0' ||
+	       take_db(s + len + 1, out);
+}
+
+static bool
+parse_sentinels(const char *s, struct redis_url *out)
+{
+	size_t len = strcspn(s, "/"), n;
+
+	if (!parse_user(&s, &len, out))
+		return false;
+	for (const char *end = s + len; s <= end; s += n + 1) {
+		n = strcspn(s, ",/");
+		if (out->n_sentinels == REDIS_SENTINELS ||
+		    !parse_host(s, n, PORT_SENTINEL,
+			&out->sentinels[out->n_sentinels++]))
 			return false;
-		len -= (size_t)(at + 1 - s);
-		s = at + 1;
 	}
-	return parse_host(s, len, out) &&
-	       (s[len] == '\0' || s[len + 1] == '\0' ||
-		   take_db(s + len + 1, out));
+	/* Behind the slash, if there is one. */
+	if (s[-1] != '/')
+		return false;
+	n = strcspn(s, "/");
+	return take(out->master, sizeof(out->master), s, n) &&
+	       (s[n] == '\0' || s[n + 1] == '\0' || take_db(s + n + 1, out));
 }
 
 enum as_status
@@ -109,6 +145,8 @@ redis_url_parse(const char *text, struct redis_url *out, struct error *err)
 	memset(out, 0, sizeof(*out));
 	if (text_has_prefix(text, "redis://"))
 		return parse_tcp(text + 8, out) ? AS_OK : refuse(err);
+	if (text_has_prefix(text, "redis+sentinel://"))
+		return parse_sentinels(text + 17, out) ? AS_OK : refuse(err);
 	if (text_has_prefix(text, "unix://"))
 		return parse_unix(text + 7, out) ? AS_OK : refuse(err);
 	return refuse(err);

@@ -99,24 +99,3 @@ wire_read(const char *p, size_t len, struct uuid *process, struct bus_msg *m)
 		m->frame = rcbuf_new(p + WIRE_HEAD, frame);
 	return true;
 }
-
-void
-wire_piece_write(struct buf *b, int64_t offset, const char *text, size_t len)
-{
-	buf_reserve(b, WIRE_PIECE_HEAD + len);
-	add_number(b, (uint64_t)offset, 8);
-	buf_add(b, text, len);
-}
-
-bool
-wire_piece_read(const char *p, size_t size, int64_t *offset, const char **text,
-    size_t *len)
-{
-	if (size <= WIRE_PIECE_HEAD || size - WIRE_PIECE_HEAD > LEN_MAX)
-		return false;
-	*offset = (int64_t)number(p, 8);
-	*text = p + WIRE_PIECE_HEAD;
-	*len = size - WIRE_PIECE_HEAD;
-	return *offset >= 0 && *offset <= INT64_MAX - LEN_MAX &&
-	       text_is_utf8(*text, *len);
-}

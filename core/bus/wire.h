@@ -26,11 +26,4 @@ void wire_write(struct buf *b, struct uuid process, const struct bus_msg *m);
 bool wire_read(const char *p, size_t len, struct uuid *process,
     struct bus_msg *m);
 
-/* A piece of text as it is kept for those who come later. */
-#define WIRE_PIECE_HEAD 8
-void wire_piece_write(struct buf *b, int64_t offset, const char *text,
-    size_t len);
-bool wire_piece_read(const char *p, size_t size, int64_t *offset,
-    const char **text, size_t *len);
-
 #endif

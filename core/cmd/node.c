@@ -10,6 +10,7 @@
 #include "core/api/seats.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/bus/breaker_redis.h"
 #include "core/bus/bus_redis.h"
 #include "core/bus/live.h"
 #include "core/chat/queue.h"
@@ -318,6 +319,7 @@ node_run(const struct node_parts *parts)
 	for (int i = 0; i < n->n_loops; i++)
 		node_loop_unmake(n, &n->loops[i]);
 	node_metrics_free(n);
+	breaker_redis_free(n->breaker_redis);
 	bus_redis_free(n->redis);
 	node_control_free(n);
 	crumb_close();

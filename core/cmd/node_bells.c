@@ -6,7 +6,9 @@
 #include "core/api/bells.h"
 #include "core/api/chat_ctx.h"
 #include "core/base/log.h"
+#include "core/bus/breaker_redis.h"
 #include "core/bus/bus_redis.h"
+#include "core/hook/rate.h"
 
 /*
  * Redis, if there is one: the bus to other processes, and the bells that they
@@ -20,6 +22,7 @@ node_redis_make(struct node *n)
 {
 	const struct redis_settings *s = &n->p.settings->redis;
 	struct bus_redis_config c = { .password = s->password,
+		.sentinel_password = s->sentinel_password,
 		.prefix = s->prefix,
 		.pool = n->pool,
 		.grace_ms = s->lost_after,
@@ -33,6 +36,8 @@ node_redis_make(struct node *n)
 	/* The settings have been checked. */
 	(void)redis_url_parse(s->url, &c.url, NULL);
 	n->redis = bus_redis_new(n->bus, n->live, &c);
+	hook_rates_share(n->hook_rates, n->redis);
+	n->breaker_redis = breaker_redis_new(n->redis, n->bus, n->breakers);
 }
 
 static void
@@ -58,6 +63,7 @@ node_bells_start(struct node *n)
 		return;
 	n->work_bell = bus_subscribe(n->bus, bell_work_topic, on_work, n);
 	n->cancel_bell = bus_subscribe(n->bus, bell_cancel_topic, on_cancel, n);
+	breaker_redis_listen(n->breaker_redis, node_first(n)->app.loop);
 }
 
 void
@@ -66,6 +72,8 @@ node_bells_stop(struct node *n)
 	bus_unsubscribe(n->work_bell);
 	bus_unsubscribe(n->cancel_bell);
 	n->work_bell = n->cancel_bell = NULL;
+	if (n->breaker_redis != NULL)
+		breaker_redis_deafen(n->breaker_redis);
 }
 
 void

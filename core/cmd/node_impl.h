@@ -19,6 +19,7 @@
 #include "core/cmd/node_env.h"
 
 struct api_gauges;
+struct breaker_redis;
 struct control;
 struct hook_sender;
 struct store_lock;
@@ -54,6 +55,7 @@ struct node {
 	struct bus_redis *redis; /* NULL: no other process is told */
 	struct bus_sub *work_bell, *cancel_bell; /* of the first loop */
 	struct breakers *breakers;
+	struct breaker_redis *breaker_redis; /* NULL: they are not shared */
 	struct desk *desk;
 	struct seats *seats;
 	struct sched *sched; /* of the first loop */

@@ -99,9 +99,13 @@ static const struct as_field redis_fields[] = {
 	AS_STR(struct redis_settings, url, "", 0,
 	    "Redis, by which processes that share a PostgreSQL wake each "
 	    "other and pass on live text: redis://[USER@]HOST[:PORT][/DB] or "
-	    "unix:///PATH[?db=DB]. Empty: each process for itself."),
+	    "unix:///PATH[?db=DB] or, by sentinels, "
+	    "redis+sentinel://[USER@]HOST[:PORT],.../MASTER[/DB]. Empty: each "
+	    "process for itself."),
 	AS_SECRET(struct redis_settings, password, 0,
 	    "Its password; empty is none."),
+	AS_SECRET(struct redis_settings, sentinel_password, 0,
+	    "That of its sentinels; empty is none."),
 	AS_STR(struct redis_settings, prefix, "agent-studio", 0,
 	    "What names of channels and keys begin with; installations that "
 	    "share a Redis need different ones."),

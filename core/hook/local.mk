@@ -19,7 +19,7 @@ libhook_la_SOURCES = \
 
 check_PROGRAMS += tests/unit/t_hook
 tests_unit_t_hook_SOURCES = tests/unit/t_hook.c
-tests_unit_t_hook_LDADD = libhook.la libbase.la $(TEST_LIBS)
+tests_unit_t_hook_LDADD = libhook.la libbus.la libloop.la libbase.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_outbox
 tests_integration_t_outbox_SOURCES = tests/integration/t_outbox.c

@@ -7,6 +7,8 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/bus/rate_redis.h"
 
 /* Small sets of places: a key has WAYS of them, by its hash. */
 
@@ -22,6 +24,8 @@ struct bucket {
 struct hook_rates {
 	pthread_mutex_t mu;
 	double per_ms, burst;
+	int64_t per_minute;
+	struct bus_redis *redis; /* NULL: each process for itself */
 	struct bucket buckets[SETS][WAYS];
 };
 
@@ -33,6 +37,7 @@ hook_rates_new(int64_t per_minute)
 	pthread_mutex_init(&r->mu, NULL);
 	r->per_ms = (double)per_minute / 60000;
 	r->burst = (double)per_minute;
+	r->per_minute = per_minute;
 	return r;
 }
 
@@ -62,19 +67,24 @@ bucket_of(struct hook_rates *r, const uint8_t key[HASH_LEN], uint64_t now_ms)
 	return oldest;
 }
 
-/* With what has flowed in since it was looked at last; mu is held. */
-static struct bucket *
-bucket_filled(struct hook_rates *r, const void *key, size_t len,
-    uint64_t now_ms)
+static void
+key_hash(const void *key, size_t len, uint8_t out[HASH_LEN])
 {
-	uint8_t hash[HASH_LEN];
-	struct bucket *b;
 	struct hash h;
 
-	now_ms += 1; /* never 0 */
 	hash_init(&h);
 	hash_field(&h, key, len);
-	hash_end(&h, hash);
+	hash_end(&h, out);
+}
+
+/* With what has flowed in since it was looked at last; mu is held. */
+static struct bucket *
+bucket_filled(struct hook_rates *r, const uint8_t hash[HASH_LEN],
+    uint64_t now_ms)
+{
+	struct bucket *b;
+
+	now_ms += 1; /* never 0 */
 	b = bucket_of(r, hash, now_ms);
 	if (now_ms > b->at_ms)
 		b->tokens += (double)(now_ms - b->at_ms) * r->per_ms;
@@ -84,15 +94,14 @@ bucket_filled(struct hook_rates *r, const void *key, size_t len,
 	return b;
 }
 
-int64_t
-hook_rates_take(struct hook_rates *r, const void *key, size_t len,
-    uint64_t now_ms)
+static int64_t
+take_here(struct hook_rates *r, const uint8_t hash[HASH_LEN], uint64_t now_ms)
 {
 	struct bucket *b;
 	int64_t wait = 0;
 
 	pthread_mutex_lock(&r->mu);
-	b = bucket_filled(r, key, len, now_ms);
+	b = bucket_filled(r, hash, now_ms);
 	if (b->tokens < 1)
 		wait = (int64_t)((1 - b->tokens) / r->per_ms) + 1;
 	else
@@ -101,14 +110,50 @@ hook_rates_take(struct hook_rates *r, const void *key, size_t len,
 	return wait;
 }
 
+static void
+give_here(struct hook_rates *r, const uint8_t hash[HASH_LEN], uint64_t now_ms)
+{
+	pthread_mutex_lock(&r->mu);
+	bucket_filled(r, hash, now_ms)->tokens += 1;
+	pthread_mutex_unlock(&r->mu);
+}
+
+SUSPENDS int64_t
+hook_rates_take(struct hook_rates *r, const void *key, size_t len,
+    uint64_t now_ms)
+{
+	uint8_t hash[HASH_LEN];
+	char name[2 * HASH_LEN + 1];
+	int64_t wait;
+
+	key_hash(key, len, hash);
+	wait = take_here(r, hash, now_ms);
+	if (wait > 0 || r->redis == NULL)
+		return wait;
+	text_hex(name, hash, HASH_LEN);
+	wait = rate_redis_take(r->redis, name, r->per_minute);
+	if (wait > 0)
+		give_here(r, hash, now_ms);
+	return wait > 0 ? wait : 0;
+}
+
 void
 hook_rates_give(struct hook_rates *r, const void *key, size_t len,
     uint64_t now_ms)
 {
-	struct bucket *b;
+	uint8_t hash[HASH_LEN];
+	char name[2 * HASH_LEN + 1];
 
-	pthread_mutex_lock(&r->mu);
-	b = bucket_filled(r, key, len, now_ms);
-	b->tokens += 1;
-	pthread_mutex_unlock(&r->mu);
+	key_hash(key, len, hash);
+	give_here(r, hash, now_ms);
+	if (r->redis == NULL)
+		return;
+	text_hex(name, hash, HASH_LEN);
+	rate_redis_give(r->redis, name, r->per_minute);
+}
+
+void
+hook_rates_share(struct hook_rates *r, struct bus_redis *redis)
+{
+	r->redis = redis;
 }

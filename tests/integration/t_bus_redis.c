@@ -362,11 +362,50 @@ test_text(void)
 	run(text_fiber);
 }
 
-/* A stream of a long text stays short, and gives all of it. */
+/* What redis-cli says to a command on what is kept of the message. */
+static char *
+kept_ask(const char *command, int attempt)
+{
+	char id[UUID_TEXT], *line, *got;
+
+	uuid_format(message, id);
+	line = xasprintf("%s test:t:%s:%d", command, id, attempt);
+	got = redis_env_ask(line);
+	free(line);
+	return got;
+}
+
+static long
+kept_number(const char *command, int attempt)
+{
+	char *got = kept_ask(command, attempt);
+	long n = strtol(got, NULL, 10);
+
+	free(got);
+	return n;
+}
+
+/* How often Redis was asked for that. */
+static long
+calls_of(const char *command)
+{
+	char *got = redis_env_ask("info commandstats"), *at;
+	char what[64];
+	long n;
+
+	snprintf(what, sizeof(what), "cmdstat_%s:calls=", command);
+	at = strstr(got, what);
+	n = at != NULL ? strtol(at + strlen(what), NULL, 10) : 0;
+	free(got);
+	return n;
+}
+
+/* Of a long text each piece is written once, and all of it can be had. */
 static void
 long_fiber(void *arg)
 {
-	char text[64], *command, *got, id[UUID_TEXT];
+	char text[64];
+	long ttl;
 
 	(void)arg;
 	CU_ASSERT_TRUE(is_so(both_up, NULL));
@@ -378,17 +417,11 @@ long_fiber(void *arg)
 			(void)fiber_yield();
 	}
 	CU_ASSERT_TRUE(fetch_all(3));
-	uuid_format(message, id);
-	command = xasprintf("XLEN test:r:%s:3", id);
-	got = redis_env_ask(command);
-	CU_ASSERT_TRUE(atoi(got) > 0 && atoi(got) < 4200);
-	free(got);
-	free(command);
-	command = xasprintf("TTL test:r:%s:3", id);
-	got = redis_env_ask(command);
-	CU_ASSERT_TRUE(atoi(got) > 300 && atoi(got) <= 600);
-	free(got);
-	free(command);
+	CU_ASSERT_EQUAL(kept_number("STRLEN", 3), (long)said.len);
+	CU_ASSERT_EQUAL(calls_of("set"), 1);
+	CU_ASSERT_EQUAL(calls_of("setrange"), 5999);
+	ttl = kept_number("TTL", 3);
+	CU_ASSERT_TRUE(ttl > 300 && ttl <= 600);
 	live_end(here.live, thread, run_id, 3);
 	loop_stop(loop);
 }
@@ -397,6 +430,128 @@ static void
 test_long(void)
 {
 	run(long_fiber);
+}
+
+static bool
+is_whole(void *arg)
+{
+	(void)arg;
+	return kept_number("STRLEN", 1) == (long)said.len &&
+	       kept_number("TTL", 1) > 0 && calls_of("set") > 1;
+}
+
+static bool
+goes_soon(void *arg)
+{
+	long ttl = kept_number("TTL", 1);
+
+	(void)arg;
+	return ttl >= 0 && ttl <= 60;
+}
+
+/* Redis throws it out: what is written then is found; soon all of it is. */
+static void
+thrown_fiber(void *arg)
+{
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(1);
+	write_text(1, "the beginning, ");
+	CU_ASSERT_TRUE(fetch_all(1));
+	free(kept_ask("DEL", 1));
+	write_text(1, "what follows");
+	CU_ASSERT_TRUE(is_so(is_whole, NULL));
+	CU_ASSERT_TRUE(fetch_all(1));
+	live_end(here.live, thread, run_id, 1);
+	CU_ASSERT_TRUE(is_so(goes_soon, NULL));
+	loop_stop(loop);
+}
+
+static void
+test_thrown(void)
+{
+	config.look_ms = 20;
+	run(thrown_fiber);
+}
+
+/* A hole is none of the text. */
+static void
+hole_fiber(void *arg)
+{
+	struct live_text t;
+
+	(void)arg;
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	write_begin(1);
+	write_text(1, "lost ");
+	CU_ASSERT_TRUE(fetch_all(1));
+	live_forget_thread(there.live, thread);
+	free(kept_ask("DEL", 1));
+	write_text(1, "there");
+	while (kept_number("STRLEN", 1) == 0)
+		(void)fiber_yield();
+	CU_ASSERT_TRUE(fetch(1));
+	CU_ASSERT_FALSE(live_has(there.live, thread, message, 0));
+	CU_ASSERT_TRUE_FATAL(live_get(there.live, thread, message, 5, &t));
+	CU_ASSERT_STRING_EQUAL(t.text.data, "there");
+	buf_free(&t.text);
+	live_end(here.live, thread, run_id, 1);
+	loop_stop(loop);
+}
+
+static void
+test_hole(void)
+{
+	run(hole_fiber);
+}
+
+/* A thousand texts at once when Redis comes back: none is forgotten. */
+#define TEXTS 1000
+
+static bool
+texts_are_kept(void *arg)
+{
+	char *got = redis_env_ask("dbsize");
+	long n = strtol(got, NULL, 10);
+
+	(void)arg;
+	free(got);
+	return n == TEXTS;
+}
+
+static void
+many_fiber(void *arg)
+{
+	struct uuid runs[TEXTS], messages[TEXTS];
+	struct bus_msg m = { 0 };
+	char text[4096];
+
+	(void)arg;
+	memset(text, 'x', sizeof(text));
+	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	m.frame = rcbuf_new("{}", 2);
+	for (int i = 0; i < TEXTS; i++) {
+		runs[i] = uuid_v7();
+		messages[i] = uuid_v7();
+		live_begin(here.live, runs[i], runs[i], messages[i], 1);
+		(void)live_append(here.live, runs[i], runs[i], 1, text,
+		    sizeof(text), &m);
+		bus_publish(here.bus, &m);
+	}
+	CU_ASSERT_TRUE(is_so(texts_are_kept, NULL));
+	redis_env_kill();
+	redis_env_again(NULL);
+	CU_ASSERT_TRUE(is_so(texts_are_kept, NULL));
+	for (int i = 0; i < TEXTS; i++)
+		live_end(here.live, runs[i], runs[i], 1);
+	rcbuf_unref(m.frame);
+	loop_stop(loop);
+}
+
+static void
+test_many(void)
+{
+	run(many_fiber);
 }
 
 /* ---- Losses -------------------------------------------------------- */
@@ -539,6 +694,9 @@ main(void)
 		{ "nonsense in a channel", test_nonsense },
 		{ "text", test_text },
 		{ "a long text", test_long },
+		{ "Redis throws a text out", test_thrown },
+		{ "a hole", test_hole },
+		{ "many texts", test_many },
 		{ "Redis is lost, and back", test_loss },
 		{ "a full queue", test_full },
 		{ "who fetches leaves", test_cut },

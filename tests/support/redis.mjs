@@ -9,10 +9,28 @@
 //   redis.pause(), redis.go()    it hangs, and goes on
 //   redis.ask("PUBSUB", "CHANNELS")   what redis-cli answers
 //   await redis.stop();          and removes it
+//
+// A way to it that can be closed, so that nothing comes through and nobody is
+// told, as a firewall does it:
+//
+//   const way = await startWay(redis);
+//   way.url
+//   way.shut(), way.open()
+//   await way.stop();
+//
+// A master, a replica and three sentinels, with passwords:
+//
+//   const redis = await startSentinels({password, sentinelPassword, user});
+//                                user: one more, as in a file of settings
+//   redis.url
+//   await redis.killMaster();    SIGKILL; the replica becomes the master
+//   await redis.restartOld();    what was killed, which becomes the replica
+//   await redis.killSentinel();  one of the three
+//   await redis.stop();
 
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { connect } from "node:net";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -85,4 +103,191 @@ class Redis {
 
 export function startRedis(options = {}) {
 	return new Redis(options).restart();
+}
+
+class Way {
+	constructor(redis) {
+		this.redis = redis;
+		this.pairs = new Set();
+		this.isOpen = true;
+		this.path = join(redis.dir, "way");
+		this.url = `unix://${this.path}`;
+	}
+
+	start() {
+		this.server = createServer({ pauseOnConnect: true },
+			(near) => this.take(near));
+		return new Promise((resolve) => {
+			this.server.listen(this.path, () => resolve(this));
+		});
+	}
+
+	take(near) {
+		const far = connect(this.redis.path);
+		const pair = [near, far];
+		const end = () => {
+			this.pairs.delete(pair);
+			// Whoever is behind a shut way does not hear of it.
+			if (this.isOpen)
+				pair.forEach((socket) => socket.destroy());
+			else
+				far.destroy();
+		};
+		this.pairs.add(pair);
+		for (const [from, to] of [pair, [far, near]]) {
+			from.on("data", (bytes) => to.write(bytes));
+			from.on("error", end);
+			from.on("close", end);
+		}
+		if (this.isOpen)
+			near.resume();
+		else
+			far.pause();
+	}
+
+	shut() {
+		this.isOpen = false;
+		this.pairs.forEach((pair) => pair.forEach((s) => s.pause()));
+	}
+
+	open() {
+		this.isOpen = true;
+		this.pairs.forEach((pair) => pair.forEach((s) => s.resume()));
+	}
+
+	async stop() {
+		this.isOpen = true;
+		this.pairs.forEach((pair) => pair.forEach((s) => s.destroy()));
+		await new Promise((resolve) => this.server.close(resolve));
+	}
+}
+
+export function startWay(redis) {
+	return new Way(redis).start();
+}
+
+function freePort() {
+	const server = createServer();
+	return new Promise((resolve) => {
+		server.listen(0, "127.0.0.1", () => {
+			const { port } = server.address();
+			server.close(() => resolve(port));
+		});
+	});
+}
+
+class Sentinels {
+	servers = [];
+
+	constructor({ password, sentinelPassword, user }) {
+		Object.assign(this, { password, sentinelPassword, user });
+		this.dir = mkdtempSync(join(tmpdir(), "redis-"));
+	}
+
+	// Each with a folder and a file of settings, which it writes itself.
+	async launch(name, lines, args = []) {
+		const port = await freePort(), file = join(this.dir, `${name}.conf`);
+		writeFileSync(file, [`port ${port}`, "bind 127.0.0.1",
+			`dir ${this.dir}`, ...lines].join("\n") + "\n");
+		return this.run({ name, port, file, args });
+	}
+
+	async run(server) {
+		const { port, file, args } = server;
+		server.child = spawn("redis-server", [file, ...args],
+			{ stdio: "ignore" });
+		server.exited = new Promise((resolve) => {
+			server.child.on("exit", resolve);
+		});
+		for (const until = Date.now() + START_MS; ;) {
+			if (await this.answers(port))
+				break;
+			if (Date.now() > until || server.child.exitCode !== null)
+				throw new Error(`no ${server.name}`);
+			await new Promise((done) => setTimeout(done, 10));
+		}
+		if (!this.servers.includes(server))
+			this.servers.push(server);
+		return server;
+	}
+
+	answers(port) {
+		return new Promise((resolve) => {
+			const socket = connect(port, "127.0.0.1");
+			socket.on("error", () => resolve(false));
+			socket.on("connect", () => {
+				socket.destroy();
+				resolve(true);
+			});
+		});
+	}
+
+	ask(port, password, ...words) {
+		return execFileSync("redis-cli", ["-p", String(port), ...words], {
+			encoding: "utf8", stdio: ["ignore", "pipe", "ignore"],
+			env: { ...process.env, REDISCLI_AUTH: password } }).trim();
+	}
+
+	async start() {
+		const data = ['save ""', "appendonly no", "repl-diskless-sync-delay 0",
+			`requirepass "${this.password}"`, `masterauth "${this.password}"`,
+			...this.user ? [`user ${this.user}`] : []];
+		this.master = await this.launch("one", data);
+		this.replica = await this.launch("two", [...data,
+			`replicaof 127.0.0.1 ${this.master.port}`]);
+		this.sentinels = [];
+		for (const i of [1, 2, 3])
+			this.sentinels.push(await this.launch(`sentinel${i}`, [
+				`requirepass "${this.sentinelPassword}"`,
+				`sentinel sentinel-pass "${this.sentinelPassword}"`,
+				`sentinel monitor main 127.0.0.1 ${this.master.port} 2`,
+				`sentinel auth-pass main "${this.password}"`,
+				// Else it is looked for every ten seconds.
+				`sentinel known-replica main 127.0.0.1 ${this.replica.port}`,
+				"sentinel down-after-milliseconds main 500",
+				"sentinel failover-timeout main 6000"], ["--sentinel"]));
+		this.url = "redis+sentinel://" + this.sentinels.map(
+			({ port }) => `127.0.0.1:${port}`).join(",") + "/main";
+		// Before they know each other and the replica, nothing can fail over.
+		for (const until = Date.now() + START_MS; ;
+			await new Promise((done) => setTimeout(done, 50))) {
+			const known = this.sentinels.map(({ port }) => this.ask(port,
+				this.sentinelPassword, "SENTINEL", "MASTER", "main"));
+			if (known.every((text) =>
+				/num-slaves\s+1\s+num-other-sentinels\s+2\s/.test(text)) &&
+				/master_link_status:up/.test(this.ask(this.replica.port,
+					this.password, "INFO", "replication")))
+				return this;
+			if (Date.now() > until)
+				throw new Error("the sentinels do not find each other");
+		}
+	}
+
+	async killMaster() {
+		this.master.child.kill("SIGKILL");
+		await this.master.exited;
+		[this.master, this.replica] = [this.replica, this.master];
+	}
+
+	async restartOld() {
+		await this.run(this.replica);
+	}
+
+	async killSentinel() {
+		const one = this.sentinels.pop();
+		one.child.kill("SIGKILL");
+		await one.exited;
+	}
+
+	async stop() {
+		for (const { child, exited } of this.servers) {
+			child.kill("SIGKILL");
+			await exited;
+		}
+		rmSync(this.dir, { recursive: true, force: true });
+	}
+}
+
+export function startSentinels(options) {
+	return new Sentinels(options).start();
 }

@@ -170,11 +170,43 @@ test_mirrored(void)
 	live_free(l);
 }
 
+/* Runs without end, of another process: the oldest make way; our own do not. */
+static void
+test_bound(void)
+{
+	struct bus_msg piece = { .topic = thread,
+		.message_id = { { [2] = 1 } },
+		.attempt = 1 };
+	struct live *l = live_new();
+	int n = 0;
+
+	live_begin(l, thread, old_run, message, 1);
+	CU_ASSERT_TRUE(append(l, old_run, 1, "mine"));
+	for (int i = 0; i < 1000; i++) {
+		piece.run_id.b[0] = piece.message_id.b[0] = (uint8_t)i;
+		piece.run_id.b[1] = piece.message_id.b[1] = (uint8_t)(i >> 8);
+		live_mirror(l, &piece, "text", 4, false);
+		CU_ASSERT_TRUE(live_has(l, thread, piece.message_id, 0));
+	}
+	for (int i = 0; i < 1000; i++) {
+		piece.message_id.b[0] = (uint8_t)i;
+		piece.message_id.b[1] = (uint8_t)(i >> 8);
+		n += live_has(l, thread, piece.message_id, 0) ? 1 : 0;
+	}
+	CU_ASSERT_EQUAL(n, 128);
+	assert_text(l, 0, "mine");
+	CU_ASSERT_TRUE(live_is_written(l, thread, message, 1));
+	CU_ASSERT_FALSE(live_is_written(l, thread, message, 2));
+	CU_ASSERT_FALSE(live_is_written(l, thread, piece.message_id, 1));
+	live_free(l);
+}
+
 static CU_TestInfo tests[] = {
 	{ "pieces follow one another", test_pieces },
 	{ "who is late changes nothing", test_successor },
 	{ "several write at once", test_several },
 	{ "text of another process", test_mirrored },
+	{ "how many there are", test_bound },
 	CU_TEST_INFO_NULL,
 };
 

@@ -64,8 +64,9 @@ test_problems(void)
 {
 	static const char *const rows[][2] = {
 		{ "redis.url=rediss://h",
-		    "redis.url: expected redis://[USER@]HOST[:PORT][/DB] or "
-		    "unix:///PATH[?db=DB]" },
+		    "redis.url: expected redis://[USER@]HOST[:PORT][/DB], "
+		    "unix:///PATH[?db=DB] or "
+		    "redis+sentinel://[USER@]HOST[:PORT],.../MASTER[/DB]" },
 		{ "redis.prefix=a b",
 		    "redis.prefix: expected 1 to 64 characters without blanks "
 		    "and none of :*?[]" },

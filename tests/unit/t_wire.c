@@ -113,26 +113,6 @@ test_hostile(void)
 	write_delta();
 	b.data[b.len - 1] = ' '; /* no object */
 	CU_ASSERT_FALSE(reads());
-}
-
-static void
-test_pieces(void)
-{
-	const char *text;
-	int64_t offset;
-	size_t len;
-
-	buf_reset(&b);
-	wire_piece_write(&b, 4711, "gr\xc3\xbcn", 5);
-	CU_ASSERT_TRUE(wire_piece_read(b.data, b.len, &offset, &text, &len));
-	CU_ASSERT_EQUAL(offset, 4711);
-	CU_ASSERT_EQUAL(len, 5);
-	CU_ASSERT_FALSE(wire_piece_read(b.data, 8, &offset, &text, &len));
-	CU_ASSERT_FALSE(wire_piece_read(b.data, 0, &offset, &text, &len));
-	/* Half a character */
-	CU_ASSERT_FALSE(wire_piece_read(b.data, 11, &offset, &text, &len));
-	b.data[0] = (char)0x80;
-	CU_ASSERT_FALSE(wire_piece_read(b.data, b.len, &offset, &text, &len));
 	buf_free(&b);
 }
 
@@ -142,7 +122,6 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "what is written is read", test_same },
 		{ "what nobody wrote is not", test_hostile },
-		{ "pieces of text", test_pieces },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Two servers and a worker whose Redis is what three sentinels say: the master
+// is killed in the middle of an answer, and text flows again by the replica.
+// Their user has no rights but those that docs/operations.md names.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { eventually, held, startNodes, words } from "../support/nodes.mjs";
+import { startSentinels } from "../support/redis.mjs";
+
+const postgres = process.env.TEST_POSTGRES_URL;
+
+describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+	let redis, nodes;
+
+	before(async () => {
+		const manual = readFileSync(join(process.env.SRC_DIR, "docs",
+			"operations.md"), "utf8");
+		const [, rights] = /^ACL SETUSER (studio [^`]*)/m.exec(manual);
+		redis = await startSentinels({ password: "of redis",
+			sentinelPassword: "of sentinels",
+			user: rights.replace("PASSWORD", "of-studio").split(/\s+/)
+				.join(" ") });
+		nodes = await startNodes({
+			env: { A: "of-studio", B: "of sentinels" },
+			redis: [`redis.url=${redis.url.replace("//", "//studio@")}`, "redis.password=env:A",
+				"redis.sentinel_password=env:B"],
+			set: ["redis.lost_after=60s"] });
+	});
+	after(async () => {
+		await nodes?.stop();
+		await redis?.stop();
+	});
+
+	// A run that stops in the middle, when all have read so far.
+	async function halfway() {
+		const c = await nodes.newTalk();
+		const { hold, release } = held();
+		const tokens = words(80);
+		nodes.stub.script([{ tokens, hold_after: 20, hold, delay_ms: 10 }]);
+		const sockets = [await nodes.join(nodes.a, c),
+			await nodes.join(nodes.b, c)];
+		sockets[0].send({ type: "message", content: "tell me" });
+		for (const socket of sockets)
+			await nodes.reads(socket, tokens.slice(0, 20).join(""));
+		return { c, release, tokens, sockets };
+	}
+
+	const deltas = (frames) =>
+		frames.filter((f) => f.type === "message_delta").length;
+
+	async function goesOn({ c, release, tokens, sockets }) {
+		const before = sockets.map(({ frames }) => deltas(frames));
+		release();
+		for (const [i, socket] of sockets.entries()) {
+			assert.equal((await socket.end()).state, "succeeded");
+			const more = deltas(socket.frames) - before[i];
+			console.log(`# ${more} deltas of the second half`);
+			assert.ok(more >= 10, "it came with the message's end");
+		}
+		const answer = await nodes.same(c, sockets);
+		assert.equal(answer.content, tokens.join(""));
+	}
+
+	// The connections to where the master is now.
+	const connected = (server) => server.log.split("\n").filter((line) =>
+		line.includes(`redis: connected to 127.0.0.1, port ${redis.master.port}`))
+		.length;
+
+	async function failsOver() {
+		const began = performance.now();
+		await redis.killMaster();
+		await eventually("the new master", () => [nodes.a, nodes.b,
+			...nodes.workers].every((server) => connected(server) >= 2));
+		await nodes.allUp();
+		console.log("# up by the new master after " +
+			`${(performance.now() - began).toFixed(0)} ms`);
+	}
+
+	test("the master is killed, and comes back as a replica", async () => {
+		const worker = await nodes.hire(["redis.lost_after=60s"]);
+		await eventually("the master", () => [nodes.a, nodes.b, worker].every(
+			(server) => connected(server) >= 2));
+		const first = await halfway();
+		await failsOver();
+		await goesOn(first);
+		assert.match(nodes.b.log, /sentinel 127\.0\.0\.1:\d+: main is at 127/);
+		// One sentinel less; the other Redis was killed before.
+		await redis.restartOld();
+		await eventually("a replica", () => /master_link_status:up/.test(
+			redis.ask(redis.replica.port, "of redis", "INFO", "replication")));
+		await redis.killSentinel();
+		await goesOn(await halfway());
+		for (const { log } of [nodes.a, nodes.b, worker])
+			assert.doesNotMatch(log, /redis: it refuses/);
+		await nodes.fire(worker);
+	});
+});
