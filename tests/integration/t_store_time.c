@@ -15,7 +15,7 @@
  * share it.
  */
 
-#define TIMEOUT_MS 900
+#define TIMEOUT_MS 6000
 #define LATE_MS (10 * TIMEOUT_MS)
 #define OK(x) CU_ASSERT_EQUAL((x), AS_OK)
 #define N 6
@@ -94,23 +94,41 @@ up_wait(void)
 		fiber_sleep(5);
 }
 
-/* In company of others: they are done, it alone is told that it is not. */
-static void
-lock_in_company(void *arg)
+/* How many are done; whoever is not knows it for certain. */
+static int
+company(void)
 {
 	struct answer a[N];
+	int done = 0;
 
-	(void)arg;
-	up_wait();
 	row_lock();
 	for (int i = 0; i < N; i++)
 		a[i] = (struct answer){ .id = ids[i] };
 	rename_all(a, N);
+	for (int i = 0; i < N; i++) {
+		done += a[i].st == AS_OK;
+		CU_ASSERT_TRUE(a[i].st == AS_OK ||
+			       (a[i].st == AS_UNAVAILABLE && !a[i].unknown));
+	}
 	CU_ASSERT_EQUAL(a[0].st, AS_UNAVAILABLE);
-	CU_ASSERT_FALSE(a[0].unknown);
-	for (int i = 1; i < N; i++)
-		OK(a[i].st);
 	admin("ROLLBACK");
+	return done;
+}
+
+/*
+ * In company of others: they are done, it alone is told that it is not.  On a
+ * machine that stands still for a second, their time may be up, too.
+ */
+static void
+lock_in_company(void *arg)
+{
+	int done = 0;
+
+	(void)arg;
+	up_wait();
+	for (int i = 0; i < 5 && done < N - 1; i++)
+		done = company();
+	CU_ASSERT_EQUAL(done, N - 1);
 }
 
 /* All want it: each is told in time, and for certain. */
