@@ -86,32 +86,96 @@ enter(redisContext *c, const struct redis_url *url, const char *password,
 	return st == AS_OK ? taken(c, redisCommand(c, "PING"), err) : st;
 }
 
-enum as_status
-redis_look(const struct redis_url *url, const char *password,
-    struct redis_facts *out, struct error *err)
+static redisContext *
+connect_to(const char *host, uint16_t port)
 {
 	struct timeval patience = { .tv_sec = PATIENCE_S };
-	redisContext *c = url->path[0] != '\0'
-			      ? redisConnectUnixWithTimeout(url->path, patience)
-			      : redisConnectWithTimeout(url->host, url->port,
-				    patience);
-	enum as_status st;
-	char limit[32];
+	redisContext *c = redisConnectWithTimeout(host, port, patience);
 
-	memset(out, 0, sizeof(*out));
 	if (c != NULL && c->err == 0)
 		redisSetTimeout(c, patience);
-	st = enter(c, url, password, err);
+	return c;
+}
+
+/* Where one of the sentinels says that the master is. */
+static enum as_status
+sentinel_ask(const struct redis_host *of, const char *password,
+    struct redis_url *url, struct error *err)
+{
+	static const struct redis_url anybody;
+	redisContext *c = connect_to(of->host, of->port);
+	enum as_status st = enter(c, &anybody, password, err);
+	redisReply *r = NULL;
+
 	if (st == AS_OK) {
-		info_value(c, "server", "redis_version", out->version_text,
-		    sizeof(out->version_text));
-		info_value(c, "memory", "maxmemory_policy", out->policy,
-		    sizeof(out->policy));
-		info_value(c, "memory", "maxmemory", limit, sizeof(limit));
-		out->version = atoi(out->version_text);
-		out->maxmemory = strtoll(limit, NULL, 10);
-		out->ping_ms = ping_ms(c);
+		r = redisCommand(c, "SENTINEL get-master-addr-by-name %s",
+		    url->master);
+		if (r == NULL || r->type != REDIS_REPLY_ARRAY ||
+		    r->elements != 2)
+			st = error_set(err, ERR_UNAVAILABLE,
+			    "sentinel %s:%u knows of no master %s", of->host,
+			    of->port, url->master);
 	}
+	if (st == AS_OK) {
+		snprintf(url->host, sizeof(url->host), "%s",
+		    r->element[0]->str);
+		url->port = (uint16_t)atoi(r->element[1]->str);
+	}
+	freeReplyObject(r);
+	if (c != NULL)
+		redisFree(c);
+	return st;
+}
+
+static redisContext *
+connect_unix(const char *path)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	redisContext *c = redisConnectUnixWithTimeout(path, patience);
+
+	if (c != NULL && c->err == 0)
+		redisSetTimeout(c, patience);
+	return c;
+}
+
+static void
+ask_all(redisContext *c, struct redis_facts *out)
+{
+	char limit[32];
+
+	info_value(c, "server", "redis_version", out->version_text,
+	    sizeof(out->version_text));
+	info_value(c, "memory", "maxmemory_policy", out->policy,
+	    sizeof(out->policy));
+	info_value(c, "memory", "maxmemory", limit, sizeof(limit));
+	out->version = atoi(out->version_text);
+	out->maxmemory = strtoll(limit, NULL, 10);
+	out->ping_ms = ping_ms(c);
+}
+
+enum as_status
+redis_look(const struct redis_url *url, const char *password,
+    const char *sentinel_password, struct redis_facts *out, struct error *err)
+{
+	struct redis_url at = *url;
+	enum as_status st = AS_OK;
+	redisContext *c;
+
+	memset(out, 0, sizeof(*out));
+	for (int i = 0; i < url->n_sentinels; i++) {
+		error_clear(err);
+		st = sentinel_ask(&url->sentinels[i], sentinel_password, &at,
+		    err);
+		if (st == AS_OK)
+			break;
+	}
+	if (st != AS_OK)
+		return st;
+	c = at.path[0] != '\0' ? connect_unix(at.path)
+			       : connect_to(at.host, at.port);
+	st = enter(c, &at, password, err);
+	if (st == AS_OK)
+		ask_all(c, out);
 	if (c != NULL)
 		redisFree(c);
 	return st;

@@ -14,8 +14,8 @@ struct redis_facts {
 	double ping_ms; /* the median of a few */
 };
 
-/* password: "" is none. */
+/* Passwords: "" is none; the second is that of the sentinels, if url has any. */
 enum as_status redis_look(const struct redis_url *url, const char *password,
-    struct redis_facts *out, struct error *err);
+    const char *sentinel_password, struct redis_facts *out, struct error *err);
 
 #endif

@@ -55,7 +55,8 @@ doctor_redis(struct doctor *d, const struct settings *s)
 	}
 	/* The settings have been checked. */
 	(void)redis_url_parse(s->redis.url, &url, NULL);
-	if (redis_look(&url, s->redis.password, &f, &err) == AS_OK) {
+	if (redis_look(&url, s->redis.password, s->redis.sentinel_password, &f,
+		&err) == AS_OK) {
 		doctor_say(d, DOCTOR_OK, "redis.connect",
 		    "Redis answers; names begin with %s:%d:", s->redis.prefix,
 		    url.db);

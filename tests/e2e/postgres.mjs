@@ -13,7 +13,7 @@ import { after, before, test } from "node:test";
 import { startPgbouncer } from "../support/pgbouncer.mjs";
 import { startPostgres } from "../support/postgres.mjs";
 import { startCable } from "../support/cable.mjs";
-import { startRedis } from "../support/redis.mjs";
+import { startRedis, startSentinels } from "../support/redis.mjs";
 import { api, databaseUrl, signUp, start, startWorker } from "../support/server.mjs";
 
 const TIMEOUT_MS = 2000; // store.timeout
@@ -334,4 +334,21 @@ test("the doctor: Redis", async () => {
 		await redis.stop();
 	}
 	assert.equal(look("env:T_REDIS_PASSWORD")["redis.connect"][0], "fail");
+});
+
+test("the doctor: Redis by its sentinels", async () => {
+	process.env.T_SENTINEL_PASSWORD = "open";
+	const redis = await startSentinels({ password: "sesame",
+		sentinelPassword: "open" });
+	const look = () => doctor(databaseUrl(postgres.url, "one"), "--set",
+		`redis.url=${redis.url}`, "--set",
+		"redis.password=env:T_REDIS_PASSWORD", "--set",
+		"redis.sentinel_password=env:T_SENTINEL_PASSWORD").of;
+	try {
+		assert.equal(look()["redis.connect"][0], "ok");
+		assert.equal(look()["redis.version"][0], "ok");
+	} finally {
+		await redis.stop();
+	}
+	assert.equal(look()["redis.connect"][0], "fail");
 });
