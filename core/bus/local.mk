@@ -14,6 +14,7 @@ libbus_la_SOURCES = \
 	core/bus/redis.c core/bus/redis.h core/bus/redis_url.c \
 	core/bus/redis_look.c core/bus/redis_look.h \
 	core/bus/redis_lookup.c core/bus/redis_lookup.h \
+	core/bus/redis_reader.c core/bus/redis_reader.h \
 	core/bus/sentinel.c core/bus/sentinel.h \
 	core/bus/topics.c core/bus/topics.h \
 	core/bus/wire.c core/bus/wire.h

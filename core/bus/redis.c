@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/redis_lookup.h"
+#include "core/bus/redis_reader.h"
 #include "core/bus/sentinel.h"
 
 /*
@@ -32,7 +33,6 @@
 #define PING_MS 400
 #define MISSES_MAX 3 /* pings in a row without a byte */
 #define OUT_MAX ((size_t)8 * 1024 * 1024)
-#define IN_MAX ((size_t)64 * 1024 * 1024)
 #define WAITING_MAX 65536
 #define READ_SIZE 65536
 
@@ -58,7 +58,7 @@ struct redis {
 	enum redis_state state;
 	int fd;
 	struct loop_watch *watch;
-	redisReader *reader;
+	struct redis_reader *reader;
 	bool reading;
 	struct buf out;
 	size_t out_off;
@@ -107,8 +107,8 @@ redis_close(struct redis *r)
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;
-	if (r->reader != NULL && !r->reading)
-		redisReaderFree(r->reader);
+	if (!r->reading)
+		redis_reader_free(r->reader);
 	r->reader = NULL; /* who reads just now frees it */
 	buf_reset(&r->out);
 	r->out_off = 0;
@@ -342,12 +342,12 @@ take(struct redis *r, const redisReply *reply)
 static void
 take_all(struct redis *r)
 {
-	redisReader *reader = r->reader;
-	void *reply = NULL;
+	struct redis_reader *reader = r->reader;
+	redisReply *reply;
 
 	r->reading = true;
 	while (r->reader == reader) {
-		if (redisReaderGetReply(reader, &reply) != REDIS_OK)
+		if (!redis_reader_next(reader, &reply))
 			redis_drop(r, "what it says is not the protocol");
 		else if (reply == NULL)
 			break;
@@ -358,7 +358,7 @@ take_all(struct redis *r)
 	}
 	r->reading = false;
 	if (r->reader != reader)
-		redisReaderFree(reader);
+		redis_reader_free(reader);
 }
 
 static void
@@ -382,8 +382,7 @@ redis_read(struct redis *r)
 			return;
 		}
 		r->heard = true;
-		if (r->reader->len > IN_MAX ||
-		    redisReaderFeed(r->reader, bytes, (size_t)n) != REDIS_OK) {
+		if (!redis_reader_feed(r->reader, bytes, (size_t)n)) {
 			redis_drop(r, "an answer is too large");
 			return;
 		}
@@ -426,8 +425,7 @@ greet(struct redis *r)
 	size_t n = 1;
 
 	r->state = REDIS_GREET;
-	r->reader = redisReaderCreate();
-	MUST(r->reader != NULL);
+	r->reader = redis_reader_new();
 	if (r->c.url.user[0] != '\0')
 		auth[n++] = r->c.url.user;
 	auth[n++] = r->password;

@@ -111,7 +111,9 @@ sentinel_ask(const struct redis_host *of, const char *password,
 		r = redisCommand(c, "SENTINEL get-master-addr-by-name %s",
 		    url->master);
 		if (r == NULL || r->type != REDIS_REPLY_ARRAY ||
-		    r->elements != 2)
+		    r->elements != 2 ||
+		    r->element[0]->type != REDIS_REPLY_STRING ||
+		    r->element[1]->type != REDIS_REPLY_STRING)
 			st = error_set(err, ERR_UNAVAILABLE,
 			    "sentinel %s:%u knows of no master %s", of->host,
 			    of->port, url->master);

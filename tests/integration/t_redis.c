@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/mem.h"
+#include "core/bus/redis_look.h"
 #include "core/loop/fiber.h"
 #include "core/loop/pool.h"
 #include "tests/integration/redis_env.h"
@@ -431,6 +432,9 @@ nonsense_fiber(void *arg)
 		{ "$99999999999999999999\r\n", "not the protocol" },
 		{ "-LOADING it is\r\n", "LOADING" },
 		{ "+PONG\r\n+PONG\r\n", "was not asked" },
+		/* Room for all that would be gigabytes. */
+		{ "*2147483647\r\n", "not the protocol" },
+		{ "*60000\r\n*60000\r\n", "not the protocol" },
 	};
 	struct redis_config quick = { .connect_ms = 300 };
 	struct client c;
@@ -447,6 +451,23 @@ nonsense_fiber(void *arg)
 	CU_ASSERT_TRUE(why_is(&c, "in time"));
 	redis_free(c.r);
 	loop_stop(loop);
+}
+
+/* A sentinel whose master is not at a place: who looks from outside says so. */
+static void
+look_for_master(uint16_t port)
+{
+	struct redis_url url;
+	struct redis_facts facts;
+	struct error err = { 0 };
+	char *text = xasprintf("redis+sentinel://localhost:%u/main", port);
+
+	nonsense = "+PONG\r\n*2\r\n:1\r\n:2\r\n";
+	CU_ASSERT_EQUAL_FATAL(redis_url_parse(text, &url, NULL), AS_OK);
+	CU_ASSERT_EQUAL(redis_look(&url, "", "", &facts, &err), AS_UNAVAILABLE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "knows of no master"));
+	error_clear(&err);
+	free(text);
 }
 
 static void
@@ -471,6 +492,7 @@ test_nonsense(void)
 	loop_drain(loop);
 	pool_free(pool);
 	loop_free(loop);
+	look_for_master(ntohs(at.sin_port));
 	shutdown(listener, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	close(listener);
