@@ -160,8 +160,7 @@ static void
 on_durable(struct stream *s, const struct bus_msg *m)
 {
 	int64_t at = s->c.by_run ? m->run_seq : m->seq;
-	char type[24] = "";
-	const char *p;
+	char type[24];
 
 	if (at <= s->cursor)
 		return;
@@ -171,11 +170,7 @@ on_durable(struct stream *s, const struct bus_msg *m)
 	}
 	if (pump_is_full(&s->p))
 		return;
-	p = strstr(m->frame->data, "\"type\":\"");
-	for (size_t i = 0; p != NULL && i < sizeof(type) - 1 && p[8 + i] != '"';
-	     i++)
-		type[i] = p[8 + i];
-	if (lacks_text(s, type, m))
+	if (!frame_type(m->frame, type, sizeof(type)) || lacks_text(s, type, m))
 		pump_more(&s->p);
 	else
 		(void)send_durable(s, m->seq, m->run_seq, m->run_id, type,
@@ -196,8 +191,8 @@ on_delta(struct stream *s, const struct bus_msg *m)
 	struct open_text *open = texts_of(&s->texts, m->message_id);
 	int64_t pos;
 
-	if (pump_is_full(&s->p))
-		return;
+	if (m->frame == NULL || pump_is_full(&s->p))
+		return; /* a bell is for others */
 	if (uuid_is_nil(m->message_id)) { /* reasoning: not kept anywhere */
 		pump_send(&s->p, "reasoning_delta", -1, m->frame);
 		return;

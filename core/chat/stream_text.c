@@ -108,6 +108,19 @@ frame_int(const struct rcbuf *frame, const char *key, int64_t otherwise)
 	return at != NULL ? strtoll(at + strlen(key), NULL, 10) : otherwise;
 }
 
+bool
+frame_type(const struct rcbuf *frame, char *out, size_t size)
+{
+	const char *type = strstr(frame->data, "\"type\":\"");
+	size_t len = type != NULL ? strcspn(type + 8, "\"") : 0;
+
+	if (type == NULL || type[8 + len] == '\0' || len >= size)
+		return false;
+	memcpy(out, type + 8, len);
+	out[len] = '\0';
+	return true;
+}
+
 /* A name space is made of ids: there is nothing in it to be unescaped. */
 static char *
 frame_ns(const struct rcbuf *frame)

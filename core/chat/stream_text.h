@@ -50,5 +50,7 @@ SUSPENDS enum as_status texts_find_run(struct store *store, struct uuid run_id,
 /* A member of a frame that is known to stand in its head. */
 int64_t frame_int(const struct rcbuf *frame, const char *key,
     int64_t otherwise);
+/* False: it has none, so it is none of ours, whoever sent it. */
+bool frame_type(const struct rcbuf *frame, char *out, size_t size);
 
 #endif

@@ -164,6 +164,51 @@ turning_reader(void)
 	buf_free(&r.text);
 }
 
+/* What comes over the bus and is no event harms nobody: the log has the truth. */
+static void
+strange_bus(void)
+{
+	static const char text[] = "{\"type\":\"}";
+	struct bus_msg torn = { .topic = bed.thread_id }, bare;
+	struct reader r;
+	int64_t last;
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	torn.run_id = bed.run_id;
+	bare = torn;
+	reader_open(&r, true, 0);
+	bed_until_text("abcdef");
+	while (r.text.len < 6)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	last = r.last;
+	torn.seq = torn.run_seq = last + 1;
+	torn.frame = rcbuf_new(text, strlen(text));
+	bus_publish(bed.bus, &torn);
+	bus_publish(bed.bus, &bare);
+	rcbuf_unref(torn.frame);
+	for (int i = 0; i < 10; i++)
+		fiber_yield();
+	CU_ASSERT_EQUAL(r.last, last);
+	fake_release();
+	bed_wait_end();
+	while (!r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.ordered);
+	CU_ASSERT_EQUAL(r.last, 7);
+	CU_ASSERT_STRING_EQUAL(r.text.data, "abcdef");
+	buf_free(&r.text);
+}
+
+static void
+test_strange_bus(void)
+{
+	const struct fake_turn turns[] = { { .text = "abcdef", .hang = true } };
+
+	bed_run(strange_bus, turns, 1);
+}
+
 static void
 test_turning_reader(void)
 {
@@ -254,6 +299,7 @@ test_reset(void)
 static CU_TestInfo tests[] = {
 	{ "a reader of what is over", test_late_reader },
 	{ "a reader that turns back", test_turning_reader },
+	{ "a reader hears what is no event", test_strange_bus },
 	{ "a reader of a long log", test_long_log },
 	{ "readers: early, late, slow", test_readers },
 	{ "a reader of an answer that begins anew", test_reset },
