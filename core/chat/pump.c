@@ -117,8 +117,8 @@ pump_main(void *arg)
 {
 	struct pump *p = arg;
 
-	fiber_deadline_set(loop_now_ms(p->loop) + 10 * STREAM_SLOW_MS);
 	do {
+		fiber_deadline_set(loop_now_ms(p->loop) + 10 * STREAM_SLOW_MS);
 		p->dirty = false;
 		if (!p->closed)
 			p->ops->supply(p);

@@ -24,6 +24,8 @@ static struct {
 	size_t pending, most;
 	enum stream_over why;
 	uint64_t began_ms, over_ms; /* it was full; it was told */
+	uint64_t nap_ms; /* how long the database takes */
+	bool tired; /* it was told to give up */
 	bool gone;
 } r;
 
@@ -59,6 +61,11 @@ static SUSPENDS void
 supply(struct pump *p)
 {
 	r.supplied++;
+	if (r.nap_ms > 0) {
+		if (r.supplied < 3)
+			pump_more(p);
+		r.tired = r.tired || fiber_sleep(r.nap_ms) != FIBER_WOKEN;
+	}
 	while (!p->closed && r.sent < FRAMES) {
 		pump_send(p, "event", r.sent, NULL);
 		if (!pump_wait(p))
@@ -170,6 +177,18 @@ test_lagging(void)
 	CU_ASSERT_EQUAL(r.over_ms, r.began_ms + STREAM_SLOW_MS);
 }
 
+/* Each look at the log has its own time, however many follow one another. */
+static void
+test_busy(void)
+{
+	begin();
+	r.sent = FRAMES;
+	r.nap_ms = 6 * (uint64_t)STREAM_SLOW_MS;
+	end();
+	CU_ASSERT_EQUAL(r.supplied, 3);
+	CU_ASSERT_FALSE(r.tired);
+}
+
 int
 main(void)
 {
@@ -177,6 +196,7 @@ main(void)
 		{ "who reads nothing is cut off in time", test_deaf },
 		{ "who reads slowly gets all of it", test_slow },
 		{ "who lags behind gets the rest at once", test_lagging },
+		{ "a busy thread is followed for long", test_busy },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
