@@ -186,17 +186,22 @@ on_realtime_lost(struct bus_mourner *m)
 		realtime_refuse(s);
 }
 
-/* A refused handshake would tell a script nothing: this one is taken. */
-static void
+/*
+ * A refused handshake would tell a script nothing: this one is taken.  False:
+ * it is closed again.
+ */
+static bool
 realtime_watch(struct ws_session *s)
 {
 	s->realtime.fn = on_realtime_lost;
 	if (s->app->link == NULL)
-		return;
-	if (bus_link_state(s->app->link) == BUS_LINK_LOST)
+		return true;
+	if (bus_link_state(s->app->link) == BUS_LINK_LOST) {
 		realtime_refuse(s);
-	else
-		bus_link_mourn(s->app->link, &s->realtime);
+		return false;
+	}
+	bus_link_mourn(s->app->link, &s->realtime);
+	return true;
 }
 
 /* ---- Who ----------------------------------------------------------- */
@@ -241,7 +246,7 @@ on_open(struct loop_hook *h)
 	struct ws_session *s = container_of(h, struct ws_session, open);
 	struct stream_config c;
 
-	if (s->ws == NULL) {
+	if (s->ws == NULL || !ws_is_open(s->ws)) {
 		ws_session_free(s);
 		return;
 	}
@@ -372,20 +377,23 @@ static const struct ws_ops ws_ops = { .on_message = on_message,
 	.on_drain = on_drain,
 	.frames_per_s = FRAMES_PER_S };
 
-/* This fiber stands in it: by a ticket, by the request, or by a frame. */
+/*
+ * This fiber stands in it: by a ticket, by the request, or by a frame.  Who
+ * cannot be served keeps his ticket for the next try.
+ */
 static SUSPENDS void
 session_begin(struct ws_session *s, const struct principal *who,
     const char *ticket)
 {
+	bool served = realtime_watch(s);
 	struct principal copy;
 
-	realtime_watch(s);
-	if (ticket != NULL)
+	if (served && ticket != NULL)
 		ws_session_ticket(s, ticket);
-	else if (who != NULL) {
+	else if (served && who != NULL) {
 		copy = *who;
 		ws_session_authorise(s, &copy);
-	} else
+	} else if (served)
 		timer_arm(s, on_auth_timeout, AUTH_TIMEOUT_MS);
 	ws_frames_work(s);
 }

@@ -216,12 +216,13 @@ ws_frames_drop(struct ws_session *s)
 		json_object_put(queue_take(s));
 }
 
+/* Who was refused is not heard any more, whatever he had sent before. */
 void
 ws_frames_work(struct ws_session *s)
 {
 	struct json_object *body;
 
-	while (s->ws != NULL && s->queue != NULL) {
+	while (s->ws != NULL && ws_is_open(s->ws) && s->queue != NULL) {
 		body = queue_take(s);
 		fiber_deadline_set(
 		    loop_now_ms(s->app->loop) +

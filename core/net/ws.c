@@ -165,6 +165,12 @@ ws_accept(struct http_req *req, const struct ws_ops *ops, void *arg)
 
 /* ---- Sending ------------------------------------------------------- */
 
+bool
+ws_is_open(const struct ws *ws)
+{
+	return !ws->close_sent && ws->conn->state == CONN_WS;
+}
+
 static void
 ws_put(struct ws *ws, enum ws_opcode op, const char *p, size_t len,
     const struct rcbuf *payload)
@@ -173,7 +179,7 @@ ws_put(struct ws *ws, enum ws_opcode op, const char *p, size_t len,
 	size_t n = ws_frame_head(head, op,
 	    payload != NULL ? payload->len : len);
 
-	if (ws->close_sent || ws->conn->state != CONN_WS)
+	if (!ws_is_open(ws))
 		return;
 	conn_add(ws->conn, head, n);
 	if (payload != NULL)
@@ -220,7 +226,7 @@ close_frame(struct ws *ws, int code, const char *reason)
 void
 ws_close(struct ws *ws, int code, const char *reason)
 {
-	if (ws->close_sent || ws->conn->state != CONN_WS)
+	if (!ws_is_open(ws))
 		return;
 	close_frame(ws, code, reason);
 	ws->close_code = (uint16_t)code;

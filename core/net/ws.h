@@ -60,6 +60,7 @@ struct ws *ws_accept(struct http_req *req, const struct ws_ops *ops, void *arg);
 void ws_send(struct ws *ws, struct rcbuf *payload);
 void ws_send_binary(struct ws *ws, struct rcbuf *payload);
 size_t ws_pending(const struct ws *ws);
+bool ws_is_open(const struct ws *ws); /* false: a close is under way */
 /* Starts the closing handshake; on_close follows.  reason at most 120 bytes. */
 void ws_close(struct ws *ws, int code, const char *reason);
 struct loop *ws_loop(const struct ws *ws);

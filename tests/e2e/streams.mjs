@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { events, log, messages, newThread, scene, script } from "../support/chat.mjs";
-import { change } from "../support/rows.mjs";
+import { change, rows } from "../support/rows.mjs";
 import { startRude } from "../support/rude.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { connect, Socket } from "../support/ws.mjs";
@@ -272,10 +272,13 @@ test("a resume is for those who still may", async () => {
 		await socket.type("snapshot");
 		change(server, loss(s));
 		socket.send({ type: "resume", after_seq: 0 });
+		socket.send({ type: "message", content: "after the refusal" });
 		await refused(socket, code, error).catch((cause) => {
 			throw new Error(what, { cause });
 		});
 	}));
+	assert.deepEqual(rows(server, "SELECT id FROM messages" +
+		" WHERE content = 'after the refusal'"), []);
 });
 
 test("who waits for events hears nothing after the session has ended", async () => {
