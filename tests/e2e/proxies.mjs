@@ -179,7 +179,8 @@ describe("proxies in front of two servers", {
 				if (kind === "nginx")
 					await t.test("rooms", () => rooms(proxy));
 				await t.test("not for everybody", async () => {
-					assert.equal((await api(proxy, "GET", "/metrics")).status, 404);
+					for (const path of ["/metrics", "/metrics/", "/%6detrics", "/metrics?x"])
+						assert.equal((await api(proxy, "GET", path)).status, 404, path);
 				});
 				await t.test("a server drains", () => drains(proxy));
 			} catch (error) {
