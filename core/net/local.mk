@@ -31,7 +31,8 @@ tests_unit_t_http_parse_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 tests_unit_t_router_SOURCES = tests/unit/t_router.c
 tests_unit_t_router_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/integration/t_http_server tests/integration/t_ws
+check_PROGRAMS += tests/integration/t_http_server tests/integration/t_ws \
+	tests/integration/t_sse
 tests_integration_t_http_server_SOURCES = tests/integration/t_http_server.c \
 	tests/integration/net_peer.c tests/integration/net_peer.h
 tests_integration_t_http_server_LDADD = libnet.la libloop.la libbase.la \
@@ -39,6 +40,9 @@ tests_integration_t_http_server_LDADD = libnet.la libloop.la libbase.la \
 tests_integration_t_ws_SOURCES = tests/integration/t_ws.c \
 	tests/integration/net_peer.c tests/integration/net_peer.h
 tests_integration_t_ws_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
+tests_integration_t_sse_SOURCES = tests/integration/t_sse.c \
+	tests/integration/net_peer.c tests/integration/net_peer.h
+tests_integration_t_sse_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_router \

@@ -23,6 +23,7 @@ struct sse {
 	    *ops; /* NULL: on_close was or will not be called */
 	void *arg;
 	size_t stuck; /* bytes that waited at the last heartbeat */
+	size_t added; /* since then */
 	bool chunked;
 };
 
@@ -70,13 +71,14 @@ sse_put(struct sse *s, const char *head, const struct rcbuf *data,
     const char *tail)
 {
 	struct http_conn *c = s->conn;
-	size_t n = strlen(head) + strlen(tail);
+	size_t n = strlen(head) + strlen(tail), waited;
 	char size[24];
 
 	if (c == NULL || c->state != CONN_SSE || c->close_after)
 		return;
 	if (data != NULL)
 		n += data->len;
+	waited = conn_pending(c);
 	if (s->chunked) {
 		snprintf(size, sizeof(size), "%zx\r\n", n);
 		conn_add(c, size, strlen(size));
@@ -87,6 +89,7 @@ sse_put(struct sse *s, const char *head, const struct rcbuf *data,
 	conn_add(c, tail, strlen(tail));
 	if (s->chunked)
 		conn_add(c, "\r\n", 2);
+	s->added += conn_pending(c) - waited;
 }
 
 void
@@ -116,11 +119,12 @@ sse_beat(struct sse *s)
 {
 	size_t waits = conn_pending(s->conn);
 
-	if (waits > 0 && waits >= s->stuck && s->stuck > 0) {
+	if (s->stuck > 0 && waits >= s->stuck + s->added) {
 		conn_close(s->conn);
 		return;
 	}
 	s->stuck = waits;
+	s->added = 0;
 	sse_put(s, ": ping\n\n", NULL, "");
 }
 
