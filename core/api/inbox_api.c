@@ -4,6 +4,7 @@
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
 #include "core/api/page.h"
+#include "core/auth/auth.h"
 #include "core/base/json.h"
 #include "core/inbox/feed.h"
 #include "core/inbox/respond.h"
@@ -251,6 +252,19 @@ feed_close(void *of)
 	inbox_feed_close(of);
 }
 
+/* Whoever has waited may have lost the right to hear of it. */
+static SUSPENDS enum as_status
+still_may(struct http_req *req, struct error *err)
+{
+	struct chat_ctx ctx = chat_ctx_of(req);
+	enum role role = ctx.who.role;
+	enum as_status st = auth_again(ctx.store, &ctx.who, err);
+
+	if (st == AS_OK && ctx.who.role != role)
+		st = error_set(err, ERR_FORBIDDEN, "your role has changed");
+	return st;
+}
+
 static SUSPENDS void
 feed_page(struct http_req *req, const struct inbox_feed_config *config)
 {
@@ -265,6 +279,8 @@ feed_page(struct http_req *req, const struct inbox_feed_config *config)
 	if (st == AS_OK)
 		st = inbox_feed_page(config, limit, until, &frames, &counts,
 		    &head, &start_over, &err);
+	if (st == AS_OK && wait > 0)
+		st = still_may(req, &err);
 	if (st != AS_OK) {
 		json_object_put(frames);
 		api_fail(req, &err);

@@ -293,7 +293,7 @@ const struct route api_routes[] = {
 	    .role = ROUTE_USER, .flags = ROUTE_SSE, .out = "InboxEventList",
 	    .event = "InboxEvent",
 	    .query = "InboxEventsQuery",
-	    .errors = "CURSOR_AHEAD RATE_LIMITED" },
+	    .errors = "CURSOR_AHEAD FORBIDDEN RATE_LIMITED" },
 	{ .method = "GET", .path = "/api/inbox/{id:uuid}",
 	    .fn = inbox_item_get, .name = "inbox_item", .tag = "inbox",
 	    .summary = "One item.", .role = ROUTE_USER, .out = "InboxItem",

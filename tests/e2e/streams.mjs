@@ -293,6 +293,22 @@ test("who waits for events hears nothing after the session has ended", async () 
 	assert.equal((await waits).body.code, "AUTH_REQUIRED");
 });
 
+test("who waits for the inbox, too", async () => {
+	await Promise.all([[401, "AUTH_REQUIRED", "UPDATE sessions SET revoked_at = 1" +
+		" WHERE user_id ="], [403, "FORBIDDEN", "UPDATE memberships SET" +
+		" role = 'owner' WHERE user_id ="]].map(async ([status, code, loss]) => {
+		const s = await scene(server);
+		const { body } = await api(server, "GET", "/api/inbox/events",
+			{ token: s.token });
+		const waits = api(server, "GET", `/api/inbox/events?after=${body.head}&wait=3`,
+			{ token: s.token });
+		change(server, `${loss} (SELECT id FROM users` +
+			` WHERE email = '${s.person.email}')`);
+		const answer = await waits;
+		assert.deepEqual([answer.status, answer.body.code], [status, code]);
+	}));
+});
+
 // ---- Cursors
 
 test("cursors that are wrong", async () => {
