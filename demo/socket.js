@@ -7,6 +7,7 @@ import { api, ApiError } from "./api.js";
 
 const DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000];
 const FINAL = new Set([1008, 4404]);
+const TOO_LARGE = 1009;
 const WHO = new Set([4401, 4403]); // ask who we are before coming back
 const PING_MS = 20000;
 const SILENCE_MS = 45000; // a connection that says nothing is dead
@@ -93,6 +94,11 @@ export class ThreadSocket {
 		if (FINAL.has(event.code) || (WHO.has(event.code) && !await signedIn())) {
 			this.#handlers.onState(event.reason || "signed out", "warn");
 			return;
+		}
+		if (event.code === TOO_LARGE) { // said again, it would end the next one
+			this.#unheard.clear();
+			this.#handlers.onFrame({ type: "error", code: "TOO_LARGE",
+				message: "That is too long to be sent." });
 		}
 		const delay = DELAYS_MS[Math.min(this.#tries++, DELAYS_MS.length - 1)];
 		if (!this.#closed)
