@@ -257,7 +257,7 @@ on_open(struct loop_hook *h)
 	c.after = s->after < 0 ? 0 : s->after;
 	s->stream = stream_open(&c, &stream_ops, s);
 	if (s->stream == NULL)
-		ws_close(s->ws, WS_TRY_LATER, "too busy");
+		refuse(s, ERR_UNAVAILABLE, "too busy");
 }
 
 /* A cursor from the future: say so, and begin with a snapshot instead. */

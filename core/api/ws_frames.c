@@ -268,7 +268,9 @@ frame_queue(struct ws_session *s, struct json_object *body, size_t len)
 	s->working = true;
 	if (fiber_spawn(s->app->loop, "ws frames", work_main, s).f == NULL) {
 		s->working = false;
-		ws_close(s->ws, WS_TRY_LATER, "too busy");
+		error_set(&err, ERR_UNAVAILABLE, "too busy");
+		ws_session_refuse(s, &err);
+		error_clear(&err);
 	}
 }
 
