@@ -319,8 +319,10 @@ test("health, readiness and metrics", async () => {
 	const live = await api(server, "GET", "/healthz");
 	assert.deepEqual(live.body, { status: "ok" });
 	const ready = await api(server, "GET", "/readyz");
+	const standby = process.env.AGENT_STUDIO_STORE === "postgres"
+		? { standby: "none" } : {};
 	assert.deepEqual(ready.body, { status: "ready",
-		checks: { store: "ok", realtime: "in_memory" } });
+		checks: { store: "ok", ...standby, realtime: "in_memory" } });
 	const metrics = await api(server, "GET", "/metrics");
 	assert.match(metrics.headers.get("content-type"), /^text\/plain/);
 	assert.match(metrics.body, /^# TYPE \w+ (counter|gauge|histogram)$/m);

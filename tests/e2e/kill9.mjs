@@ -45,7 +45,7 @@ before(async () => {
 	await new Promise((resolve) => web.listen(0, "127.0.0.1", resolve));
 	server = await start({ set: [
 		script(folder, posts("happened", "again", "skipped", "dropped", "stopped")),
-		"plugins.llm_demo.delay=3",
+		"plugins.llm_demo.delay=20",
 		`plugins.toolkit_http.allow=["127.0.0.1:${web.address().port}"]`,
 	] });
 	s = await scene(server, { toolkits: ["http"] });
@@ -114,7 +114,7 @@ const moments = {
 	"the tool's result is there": type("tool_result"),
 	"the second answer begins": second("message_start"),
 	"the first word is there": delta(1),
-	"some words are there": delta(9),
+	"some words are there": delta(3),
 	"the answer has ended": second("message_end"),
 };
 
