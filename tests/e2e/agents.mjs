@@ -320,7 +320,9 @@ test("health, readiness and metrics", async () => {
 	assert.deepEqual(live.body, { status: "ok" });
 	const ready = await api(server, "GET", "/readyz");
 	assert.deepEqual(ready.body, { status: "ready",
-		checks: { store: "ok", realtime: "in_memory" } });
+		checks: { store: "ok", realtime: "in_memory",
+			...process.env.AGENT_STUDIO_STORE === "postgres" &&
+				{ standby: "none" } } });
 	const metrics = await api(server, "GET", "/metrics");
 	assert.match(metrics.headers.get("content-type"), /^text\/plain/);
 	assert.match(metrics.body, /^# TYPE \w+ (counter|gauge|histogram)$/m);

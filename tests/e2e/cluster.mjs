@@ -145,7 +145,7 @@ step("everything runs", false, async () => {
 	assert.match(status, /^redis +process \d+$/m);
 	const answer = await fetch(`${url}/readyz`);
 	assert.deepEqual(await answer.json(), { status: "ready",
-		checks: { store: "ok", realtime: "ok" } });
+		checks: { store: "ok", standby: "none", realtime: "ok" } });
 });
 
 step("the server of the page is killed in the middle of an answer", true, async () => {

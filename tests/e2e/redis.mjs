@@ -102,7 +102,7 @@ describe("two servers, workers and Redis", {
 
 	test("it is told what the bus is", async () => {
 		assert.deepEqual(await nodes.realtime(b), { status: "ready",
-			checks: { store: "ok", realtime: "ok" } });
+			checks: { store: "ok", standby: "none", realtime: "ok" } });
 		const socket = await connect(b, s.thread.id, { token: s.token });
 		assert.equal((await socket.type("ready")).realtime, "redis");
 		await socket.close();

@@ -78,7 +78,7 @@ describe("Redis is lost", {
 			const ready = await api(server, "GET", "/readyz");
 			assert.equal(ready.status, 200);
 			assert.deepEqual(ready.body, { status: "degraded",
-				checks: { store: "ok", realtime: "down" } });
+				checks: { store: "ok", standby: "none", realtime: "down" } });
 			const fresh = await connect(server, nodes.s.thread.id,
 				{ token: nodes.s.token });
 			await toldAndClosed(fresh);
