@@ -309,8 +309,10 @@ conn_given_up(struct pg_conn *c)
 	uint64_t silent = loop_now_ms(c->store->base.loop) - c->heard_ms;
 	uint64_t most = silence_ms(c), ask = most - SILENCE_MORE_MS;
 
-	if (c->head == NULL || silent < ask)
+	if (c->head == NULL || silent < ask) {
+		c->is_stuck = false;
 		return false;
+	}
 	if (!c->is_writer || !server_speaks(c->store))
 		return silent >= most;
 	if (!c->is_stuck && silent >= most)
