@@ -209,8 +209,8 @@ need(const struct settings *s, struct pg_facts *f)
 			: cores > 0         ? cores
 					    : 1;
 
-	/* Of each loop; of the process: the lock, and those of plugins. */
-	f->per_process = loops * (s->store.readers + s->store.writers) + 1 +
+	/* Of each loop; of the process: its start's, the lock, plugins'. */
+	f->per_process = loops * (s->store.readers + s->store.writers) + 2 +
 			 GUESTS;
 }
 

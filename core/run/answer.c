@@ -21,8 +21,9 @@
 
 /*
  * The model's turn: one request on a child fiber, its text shown as it comes
- * (trickle.h says when), its whole answer committed at the end together with the intent of every tool
- * call it asks for.  Nothing of it is acted on before that commit.
+ * (trickle.h says when), its whole answer committed at the end together with the
+ * intent of every tool call it asks for.  Nothing of it is acted on before that
+ * commit.
  */
 
 struct answer_call {
@@ -39,6 +40,7 @@ struct answer {
 	struct buf text, reasoning;
 	struct trickle trickle;
 	size_t text_shown, reasoning_shown; /* the rest of one of them waits */
+	bool reasons; /* what came last is reasoning */
 	struct json_object *extras; /* array */
 	struct answer_call *calls;
 	int n_calls;
@@ -97,12 +99,13 @@ answer_show(struct trickle *t)
 	reasoning_show(a);
 }
 
-/* What comes now is of another kind: they stay in order. */
+/* What is of another kind than the last stays in order, and is a first piece. */
 static void
-answer_turn(struct answer *a, size_t waiting)
+answer_turn(struct answer *a, bool reasons)
 {
-	if (waiting == 0)
+	if (reasons == a->reasons)
 		return;
+	a->reasons = reasons;
 	answer_show(&a->trickle);
 	trickle_reset(&a->trickle);
 }
@@ -147,7 +150,7 @@ text_take(struct answer *a, const struct as_delta *d)
 		FAILPOINT("llm.first_byte");
 	else
 		FAILPOINT("llm.mid");
-	answer_turn(a, a->reasoning.len - a->reasoning_shown);
+	answer_turn(a, false);
 	buf_add(&a->text, d->text, d->len);
 	trickle_come(&a->trickle, d->text, d->len, a->text.len - a->text_shown);
 	return AS_OK;
@@ -158,7 +161,7 @@ reasoning_take(struct answer *a, const struct as_delta *d)
 {
 	if (a->reasoning.len + d->len > WORK_TEXT_MAX)
 		return AS_LIMIT;
-	answer_turn(a, a->text.len - a->text_shown);
+	answer_turn(a, true);
 	buf_add(&a->reasoning, d->text, d->len);
 	trickle_come(&a->trickle, d->text, d->len,
 	    a->reasoning.len - a->reasoning_shown);

@@ -81,6 +81,7 @@ struct pg_conn {
 	bool is_watched; /* while it is up, the timer looks for silence */
 	bool is_slow; /* a lock or a timeout: one write at a time */
 	bool is_demoted; /* the server writes no more */
+	unsigned timeline; /* of the server, when the session began */
 	/* Requests not sent yet. */
 	struct store_req *wait, **wait_tail;
 	unsigned n_wait;
@@ -175,6 +176,7 @@ void pg_set_answer(struct store_req *r, PGresult *res); /* takes res */
 void pg_conn_init(struct pg_conn *c, struct pg_store *store, bool is_writer);
 void pg_conn_fini(struct pg_conn *c); /* all requests are dropped */
 void pg_conn_lost(struct pg_conn *c, const char *why);
+bool pg_left_behind(struct pg_conn *c); /* and then it is lost */
 void pg_conn_settled(struct pg_conn *c, const PGresult *res);
 /* place NULL: blocks until any of them has answered. */
 PGconn *pg_connect(struct pg_db *db, enum pg_role role,
@@ -201,9 +203,13 @@ bool pg_place(struct pg_db *db, unsigned nth, struct pg_place *out);
 	"pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN '' ELSE " \
 	"substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, " \
 	"current_setting('default_transaction_read_only')"
+#define PG_FORMER "the server is a former primary: another one was promoted"
 /* NULL: it may be used; else why not.  col: the first of the three. */
 const char *pg_session_refused(struct pg_db *db, const PGresult *res, int col,
     bool writes);
+/* 0: it is not asked for, only reading. */
+unsigned pg_session_timeline(const struct pg_db *db, const PGresult *res,
+    int col);
 bool pg_send_setup(struct pg_conn *c);
 bool pg_settle_blocking(struct pg_db *db, PGconn *pg);
 

@@ -106,6 +106,21 @@ pg_conn_lost(struct pg_conn *c, const char *why)
 		    c->attempts % n != 0 ? 0 : backoff_ms(c->attempts / n));
 }
 
+/*
+ * Another connection has found the server that came after this one.  A former
+ * primary may not know of it and go on: what it takes is lost, and what it has
+ * taken may be.
+ */
+bool
+pg_left_behind(struct pg_conn *c)
+{
+	if (c->state != PG_UP ||
+	    c->timeline == atomic_load(&pg_db_of(c->store->base.db)->timeline))
+		return false;
+	pg_conn_lost(c, PG_FORMER);
+	return true;
+}
+
 /* ---- Connecting ---------------------------------------------------- */
 
 void
@@ -124,6 +139,7 @@ pg_conn_settled(struct pg_conn *c, const PGresult *res)
 		return;
 	}
 	loop_timer_clear(&c->timer);
+	c->timeline = pg_session_timeline(db, res, 0);
 	if (c->attempts > 0)
 		log_info("store", "connected again");
 	c->state = PG_UP;
@@ -293,8 +309,10 @@ conn_given_up(struct pg_conn *c)
 	uint64_t silent = loop_now_ms(c->store->base.loop) - c->heard_ms;
 	uint64_t most = silence_ms(c), ask = most - SILENCE_MORE_MS;
 
-	if (c->head == NULL || silent < ask)
+	if (c->head == NULL || silent < ask) {
+		c->is_stuck = false;
 		return false;
+	}
 	if (!c->is_writer || !server_speaks(c->store))
 		return silent >= most;
 	if (!c->is_stuck && silent >= most)
@@ -308,6 +326,8 @@ static void
 conn_look(struct pg_conn *c)
 {
 	c->is_watched = false;
+	if (pg_left_behind(c))
+		return;
 	if (conn_given_up(c)) {
 		conn_silent(c);
 		return;

@@ -37,6 +37,7 @@ struct pg_guest {
 	struct pg_db *db;
 	pthread_t thread;
 	PGconn *pg;
+	unsigned timeline; /* the newest that was known when it began */
 	char *home; /* what tells this installation from others */
 	struct store_req *running; /* under guests.lock */
 	PGcancel *cancel; /* the same */
@@ -100,9 +101,11 @@ guest_connect(struct pg_guest *t, struct error *err)
 	PGresult *res = NULL;
 	enum as_status st;
 
-	if (t->pg != NULL && PQstatus(t->pg) == CONNECTION_OK)
+	if (t->pg != NULL && PQstatus(t->pg) == CONNECTION_OK &&
+	    t->timeline == atomic_load(&t->db->timeline))
 		return AS_OK;
 	guest_disconnect(t);
+	t->timeline = atomic_load(&t->db->timeline);
 	t->pg = pg_connect(t->db, PG_GUEST, NULL);
 	if (t->pg == NULL || PQstatus(t->pg) != CONNECTION_OK)
 		return pg_error(t->pg, NULL, err);

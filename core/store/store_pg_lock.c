@@ -110,12 +110,18 @@ lock_try(struct store_lock *l, PGconn *pg, bool *taken)
 	return ok;
 }
 
-/* Nobody but us would notice that the server is gone without a word. */
+/*
+ * Nobody but us would notice that the server is gone without a word.  A lock of
+ * a former primary is worth nothing.
+ */
 static bool
 lock_ask(struct store_lock *l, PGconn *pg)
 {
-	PGresult *res = PQsendQuery(pg, "SELECT 1") ? lock_answer(l, pg) : NULL;
-	bool ok = PQresultStatus(res) == PGRES_TUPLES_OK;
+	PGresult *res = PQsendQuery(pg, "SELECT " PG_SESSION)
+			    ? lock_answer(l, pg)
+			    : NULL;
+	bool ok = PQresultStatus(res) == PGRES_TUPLES_OK &&
+		  pg_session_refused(l->db, res, 0, false) == NULL;
 
 	PQclear(res);
 	return ok;

@@ -200,7 +200,7 @@ pg_turn(struct loop_hook *h)
 	struct pg_conn *c = container_of(h, struct pg_conn, hook);
 	bool ok;
 
-	if (c->state != PG_UP || c->wait == NULL)
+	if (c->state != PG_UP || c->wait == NULL || pg_left_behind(c))
 		return;
 	if (c->head == NULL)
 		c->heard_ms = loop_now_ms(c->store->base.loop);
@@ -423,6 +423,8 @@ answer(struct pg_conn *c)
 void
 pg_answers(struct pg_conn *c)
 {
+	if (pg_left_behind(c))
+		return;
 	while (answer(c))
 		;
 	if (c->pg != NULL && PQstatus(c->pg) == CONNECTION_BAD)

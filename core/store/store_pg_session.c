@@ -160,12 +160,19 @@ timeline_ok(struct pg_db *db, unsigned timeline)
 	return timeline == known;
 }
 
+unsigned
+pg_session_timeline(const struct pg_db *db, const PGresult *res, int col)
+{
+	return db->base.config.read_only
+		   ? 0
+		   : (unsigned)strtoul(PQgetvalue(res, 0, col + 1), NULL, 16);
+}
+
 const char *
 pg_session_refused(struct pg_db *db, const PGresult *res, int col, bool writes)
 {
 	bool standby = is_true(res, col);
 	bool read_only = strcmp(PQgetvalue(res, 0, col + 2), "on") == 0;
-	const char *timeline = PQgetvalue(res, 0, col + 1);
 
 	if (db->base.config.read_only)
 		return NULL;
@@ -174,9 +181,8 @@ pg_session_refused(struct pg_db *db, const PGresult *res, int col, bool writes)
 		return standby ? "the server is a standby"
 			       : "the server is read-only";
 	}
-	if (!timeline_ok(db, (unsigned)strtoul(timeline, NULL, 16)))
-		return "the server is a former primary: another one was "
-		       "promoted";
+	if (!timeline_ok(db, pg_session_timeline(db, res, col)))
+		return PG_FORMER;
 	if (writes)
 		atomic_store(&db->is_read_only, false);
 	return NULL;

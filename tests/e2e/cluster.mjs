@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -138,6 +138,15 @@ async function isStored() {
 	return stored;
 }
 
+test("a folder that has other things in it is left alone", async () => {
+	const mine = join(folder, "mine");
+	mkdirSync(join(mine, "data"), { recursive: true });
+	await assert.rejects(promisify(execFile)(CLUSTER, ["--port", "0",
+		"--state", mine, "--program", process.env.AGENT_STUDIO],
+	{ timeout: PATIENCE_MS }), /is not empty/);
+	assert.deepEqual(readdirSync(mine), ["data"]);
+});
+
 step("everything runs", false, async () => {
 	const status = await command("status");
 	for (const node of ["nginx", ...NODES])
@@ -203,7 +212,14 @@ step("what is said to a server that does not hear it any more", true, async () =
 step("it stops, and leaves nothing behind", false, async () => {
 	process.kill(-cluster.pid, "SIGINT"); // as Ctrl-C
 	assert.equal(await ended, 0, said);
+	// It has ended; whoever inherits it has to notice.
 	for (const name of [...NODES, "nginx", "redis"])
-		assert.throws(() => process.kill(pid(name), 0), /ESRCH/);
+		await eventually(`the end of ${name}`, () => {
+			try {
+				return !process.kill(pid(name), 0);
+			} catch (e) {
+				return e.code === "ESRCH";
+			}
+		});
 	await assert.rejects(command("status"), /it does not run/);
 });

@@ -213,6 +213,10 @@ plug_chat(struct plug *p, const struct plug_caller *who, const char *model,
 		return error_set(err, ERR_UPSTREAM_UNAVAILABLE,
 		    "no more turns");
 	t = &fake.turns[fake.n_chats++];
+	if (t->reasons != NULL &&
+	    (st = say(sink, AS_DELTA_REASONING, 0, t->reasons,
+		 strlen(t->reasons))) == AS_OK)
+		st = fiber_exit_status(fiber_yield(), err);
 	for (const char *s = t->text; st == AS_OK && s != NULL && *s != '\0';
 	     s++)
 		if ((st = say(sink, AS_DELTA_TEXT, 0, s, 1)) == AS_OK)

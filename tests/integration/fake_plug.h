@@ -12,6 +12,7 @@
 #include "core/plug/plug.h"
 
 struct fake_turn {
+	const char *reasons; /* before it, all at once */
 	const char *text; /* said letter by letter */
 	const char *calls[4]; /* "t_P {\"x\":1}" */
 	enum error_code fail; /* after the text and its usage */

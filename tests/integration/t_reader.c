@@ -218,10 +218,11 @@ test_turning_reader(void)
 }
 
 /*
- * A long log is read in pages of 200; this one has seven events a run, so the
- * end of the last message is the last of a page and its text stands on the next.
+ * A long log is read in pages of 500; this one has seven events a run, so from
+ * the first event on the end of the last message is the last of a page, and its
+ * text stands on the next.
  */
-#define LONG_RUNS 29
+#define LONG_RUNS 72
 
 static void
 long_log(void)
@@ -232,7 +233,7 @@ long_log(void)
 		CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 		bed_wait_end();
 	}
-	reader_open(&r, false, 0);
+	reader_open(&r, false, 1);
 	while (!r.over)
 		if (fiber_yield() != FIBER_WOKEN)
 			break;
@@ -296,6 +297,44 @@ test_reset(void)
 	bed_run(reset, turns, 3);
 }
 
+/* What the model thought has been shown; so its answer begins at once. */
+static void
+on_delta(const struct bus_msg *m, void *arg)
+{
+	struct buf *said = arg;
+	struct json_object *o = NULL;
+	const char *type;
+
+	MUST(json_parse(m->frame->data, m->frame->len, &o, NULL) == AS_OK);
+	type = jget_str(o, "type", "");
+	if (strstr(type, "_delta") != NULL)
+		buf_printf(said, "%c:%s ", type[0], jget_str(o, "delta", ""));
+	json_object_put(o);
+}
+
+static void
+reasoner(void)
+{
+	struct buf said = { 0 };
+	struct bus_sub *sub = bus_subscribe(bed.bus, bed.thread_id, on_delta,
+	    &said);
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_wait_end();
+	bus_unsubscribe(sub);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(said.data);
+	CU_ASSERT_EQUAL(strncmp(said.data, "r:hm m:a m:", 11), 0);
+	buf_free(&said);
+}
+
+static void
+test_reasoner(void)
+{
+	const struct fake_turn turns[] = { { .reasons = "hm", .text = "abc" } };
+
+	bed_run(reasoner, turns, 1);
+}
+
 static CU_TestInfo tests[] = {
 	{ "a reader of what is over", test_late_reader },
 	{ "a reader that turns back", test_turning_reader },
@@ -303,6 +342,7 @@ static CU_TestInfo tests[] = {
 	{ "a reader of a long log", test_long_log },
 	{ "readers: early, late, slow", test_readers },
 	{ "a reader of an answer that begins anew", test_reset },
+	{ "an answer begins at once, whatever was thought", test_reasoner },
 	CU_TEST_INFO_NULL,
 };
 

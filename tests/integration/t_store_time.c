@@ -5,7 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/store/store_priv.h"
+#include "core/store/store_pg.h"
 #include "tests/integration/store_env.h"
 #include "tests/tap.h"
 
@@ -206,6 +206,82 @@ read_only(void *arg)
 	OK(a.st);
 }
 
+static int64_t
+renamed(void)
+{
+	struct sql_arg args[] = { SQL_UUID(ids[2]) };
+	struct rows *r = NULL;
+	int64_t n = -1;
+
+	if (store_db_run(env.db,
+		"SELECT count(*) FROM tenants WHERE id = $1 AND name = 'y'",
+		args, 1, &r, NULL) == AS_OK)
+		n = rows_int(r, 0, 0);
+	rows_free(r);
+	return n;
+}
+
+/*
+ * As if a connection elsewhere had found the server that was promoted, while
+ * this one still goes on: nothing more is written to it.
+ */
+static void
+left_behind(void *arg)
+{
+	struct pg_db *pg = pg_db_of(db);
+	unsigned timeline;
+	struct answer a = { .id = ids[2] };
+
+	(void)arg;
+	up_wait();
+	admin("UPDATE tenants SET name = 'x'");
+	timeline = atomic_fetch_add(&pg->timeline, 1);
+	rename_all(&a, 1);
+	CU_ASSERT_EQUAL(a.st, AS_UNAVAILABLE);
+	CU_ASSERT_FALSE(a.unknown);
+	CU_ASSERT_FALSE(store_is_up(store));
+	CU_ASSERT_EQUAL(renamed(), 0);
+	atomic_store(&pg->timeline, timeline);
+	up_wait();
+	rename_all(&a, 1);
+	OK(a.st);
+	CU_ASSERT_EQUAL(renamed(), 1);
+}
+
+static void
+at_work(void *arg)
+{
+	struct answer *a = arg;
+	struct error err = { 0 };
+
+	a->st = store_exec(store, &SLEEP, NULL, 0, NULL, &err);
+	a->unknown = is_unknown(&err);
+	error_clear(&err);
+}
+
+/* The same, but it was sent before that: nobody waits for its end. */
+static void
+left_behind_at_work(void *arg)
+{
+	struct pg_store *s = pg_store_of(store);
+	struct pg_db *pg = pg_db_of(db);
+	unsigned timeline = atomic_load(&pg->timeline);
+	struct answer a = { .st = AS_OK };
+	struct fiber_ref f;
+
+	(void)arg;
+	up_wait();
+	f = fiber_spawn(env.loop, "at work", at_work, &a);
+	while (s->conns[s->n_readers].head == NULL)
+		fiber_sleep(5);
+	atomic_store(&pg->timeline, timeline + 1);
+	fiber_join(f, 0);
+	CU_ASSERT_EQUAL(a.st, AS_UNAVAILABLE);
+	CU_ASSERT_TRUE(a.unknown);
+	atomic_store(&pg->timeline, timeline);
+	up_wait();
+}
+
 /* ---- Around them --------------------------------------------------- */
 
 static int
@@ -273,6 +349,15 @@ test_read_only(void)
 		env_run(read_only, NULL);
 }
 
+static void
+test_left_behind(void)
+{
+	if (env_ready()) {
+		env_run(left_behind, NULL);
+		env_run(left_behind_at_work, NULL);
+	}
+}
+
 int
 main(void)
 {
@@ -281,6 +366,7 @@ main(void)
 		{ "a lock that all want", test_lock_for_all },
 		{ "a statement that takes too long", test_too_long },
 		{ "a session that takes no writes", test_read_only },
+		{ "a former primary that goes on", test_left_behind },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
