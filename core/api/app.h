@@ -60,7 +60,8 @@ struct app {
 	struct sched *sched; /* the timer of all schedules: shared */
 	const struct seal *seal; /* secrets that are had back: shared */
 	struct hook_rates *hook_rates; /* of triggers: shared */
-	bool draining;
+	bool leaving; /* /readyz says so, all else goes on */
+	bool draining; /* who waits is answered */
 	int64_t started_us;
 };
 

@@ -69,7 +69,7 @@ health_ready(struct http_req *req)
 	struct json_object *o = jobj(), *checks = jobj();
 	const char *status = "ready";
 
-	if (app->draining)
+	if (app->leaving)
 		status = "draining";
 	else if (!up || strcmp(realtime, "down") == 0 ||
 		 (standby != NULL && strcmp(standby, "lost") == 0))
@@ -80,7 +80,7 @@ health_ready(struct http_req *req)
 		jput_str(checks, "standby", standby);
 	jput_str(checks, "realtime", realtime);
 	jput(o, "checks", checks);
-	http_reply_json(req, app->draining || !up ? 503 : 200, o);
+	http_reply_json(req, app->leaving || !up ? 503 : 200, o);
 }
 
 void

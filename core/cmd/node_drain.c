@@ -22,7 +22,7 @@
 static void
 loop_announce(struct node_loop *l)
 {
-	l->app.draining = true;
+	l->app.leaving = true;
 	if (l->app.server != NULL)
 		http_server_announce(l->app.server);
 }
@@ -84,7 +84,7 @@ loop_finish(struct node *n, struct node_loop *l)
 	uint64_t until = loop_now_ms(app->loop) +
 			 (uint64_t)n->p.settings->server.drain_timeout;
 
-	app->draining = true;
+	app->leaving = app->draining = true;
 	if (app->server != NULL)
 		http_server_drain(app->server);
 	if (app->engine != NULL)

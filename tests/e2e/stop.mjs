@@ -64,7 +64,11 @@ test("it says so first, and serves on; a second signal is enough", async () => {
 	const path = `/api/chat/sessions/${s.thread.id}/events`;
 	const options = { token: s.token };
 	const { body: { head } } = await api(server, "GET", path, options);
-	const poll = api(server, "GET", `${path}?wait=30&after=${head}`, options);
+	let answered = false;
+	const poll = api(server, "GET", `${path}?wait=30&after=${head}`, options)
+		.finally(() => {
+			answered = true;
+		});
 	const stream = await fetch(server.url + path, { headers: {
 		accept: "text/event-stream", authorization: `Bearer ${s.token}` } });
 	const text = stream.text();
@@ -77,11 +81,12 @@ test("it says so first, and serves on; a second signal is enough", async () => {
 	assert.equal(answer.headers.get("connection"), "close");
 	const socket = await connect(server, s.thread.id, options);
 	await socket.type("snapshot");
+	assert.equal(answered, false, "who waits may wait on");
+	server.child.kill("SIGTERM");
 	// It waits no longer, but it is answered.
 	const { status, body } = await poll;
 	assert.equal(status, 200);
 	assert.deepEqual(body.items, []);
-	server.child.kill("SIGTERM");
 	assert.equal((await socket.closed).code, 1001);
 	assert.match(await text, /(^|\n)retry: \d+\n\n$/);
 	assert.deepEqual(await server.exited, { code: 0, signal: null }, server.log);
