@@ -23,15 +23,8 @@ admin_ready(struct pg_db *db, struct error *err)
 	if (db->admin != NULL && PQstatus(db->admin) == CONNECTION_OK)
 		return AS_OK;
 	PQfinish(db->admin);
-	db->admin = pg_connect(db, PG_ADMIN, NULL);
-	if (db->admin == NULL || PQstatus(db->admin) != CONNECTION_OK)
-		return pg_error(db->admin, NULL, err);
-	if (pg_settle_blocking(db, db->admin))
-		return AS_OK;
-	PQfinish(db->admin);
-	db->admin = NULL;
-	return error_set(err, ERR_UNAVAILABLE,
-	    "database: the session cannot be used");
+	db->admin = pg_connect_blocking(db, PG_ADMIN, err);
+	return db->admin != NULL ? AS_OK : AS_UNAVAILABLE;
 }
 
 static enum as_status

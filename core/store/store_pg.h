@@ -211,7 +211,9 @@ const char *pg_session_refused(struct pg_db *db, const PGresult *res, int col,
 unsigned pg_session_timeline(const struct pg_db *db, const PGresult *res,
     int col);
 bool pg_send_setup(struct pg_conn *c);
-bool pg_settle_blocking(struct pg_db *db, PGconn *pg);
+/* The first server that may be used; NULL: *err says what the last one lacks. */
+PGconn *pg_connect_blocking(struct pg_db *db, enum pg_role role,
+    struct error *err);
 
 /* store_pg_guest.c */
 void pg_guests_init(struct pg_db *db);

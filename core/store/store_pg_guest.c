@@ -106,14 +106,9 @@ guest_connect(struct pg_guest *t, struct error *err)
 		return AS_OK;
 	guest_disconnect(t);
 	t->timeline = atomic_load(&t->db->timeline);
-	t->pg = pg_connect(t->db, PG_GUEST, NULL);
-	if (t->pg == NULL || PQstatus(t->pg) != CONNECTION_OK)
-		return pg_error(t->pg, NULL, err);
-	if (!pg_settle_blocking(t->db, t->pg)) {
-		guest_disconnect(t);
-		return error_set(err, ERR_UNAVAILABLE,
-		    "database: the session cannot be used");
-	}
+	t->pg = pg_connect_blocking(t->db, PG_GUEST, err);
+	if (t->pg == NULL)
+		return AS_UNAVAILABLE;
 	pthread_mutex_lock(&t->db->guests.lock);
 	t->cancel = PQgetCancel(t->pg);
 	pthread_mutex_unlock(&t->db->guests.lock);

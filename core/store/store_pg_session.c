@@ -103,8 +103,9 @@ is_choice(const char *keyword)
 	       strcmp(keyword, "target_session_attrs") == 0;
 }
 
-PGconn *
-pg_connect(struct pg_db *db, enum pg_role role, const struct pg_place *place)
+static PGconn *
+connect_to(struct pg_db *db, enum pg_role role, const struct pg_place *place,
+    bool blocks)
 {
 	const char *name = db->base.config.name;
 	struct keys k = { .n = 0 };
@@ -125,10 +126,16 @@ pg_connect(struct pg_db *db, enum pg_role role, const struct pg_place *place)
 	    name != NULL ? name : "agent-studio", role_names[role]);
 	key(&k, "fallback_application_name", text);
 	k.names[k.n] = k.values[k.n] = NULL;
-	pg = place == NULL ? PQconnectdbParams(k.names, k.values, 0)
-			   : PQconnectStartParams(k.names, k.values, 0);
+	pg = blocks ? PQconnectdbParams(k.names, k.values, 0)
+		    : PQconnectStartParams(k.names, k.values, 0);
 	PQsetNoticeProcessor(pg, notice, NULL);
 	return pg;
+}
+
+PGconn *
+pg_connect(struct pg_db *db, enum pg_role role, const struct pg_place *place)
+{
+	return connect_to(db, role, place, place == NULL);
 }
 
 /* ---- What a session tells ------------------------------------------ */
@@ -243,8 +250,8 @@ pg_send_setup(struct pg_conn *c)
  * Of connections that block: what a migration takes is not known beforehand,
  * and a plugin's statement has a limit of its own.
  */
-bool
-pg_settle_blocking(struct pg_db *db, PGconn *pg)
+static bool
+settle(struct pg_db *db, PGconn *pg)
 {
 	bool read_only = db->base.config.read_only;
 	PGresult *res = PQexec(pg,
@@ -264,4 +271,48 @@ pg_settle_blocking(struct pg_db *db, PGconn *pg)
 		log_warn("store", "%s", why);
 	PQclear(res);
 	return ok && why == NULL;
+}
+
+static PGconn *
+connect_settled(struct pg_db *db, enum pg_role role, unsigned nth,
+    struct error *err)
+{
+	struct pg_place place;
+	PGconn *pg = connect_to(db, role,
+	    pg_place(db, nth, &place) ? &place : NULL, true);
+
+	if (pg == NULL || PQstatus(pg) != CONNECTION_OK)
+		(void)pg_error(pg, NULL, err);
+	else if (settle(db, pg))
+		return pg;
+	else
+		error_set(err, ERR_UNAVAILABLE,
+		    "database: the session cannot be used");
+	PQfinish(pg);
+	return NULL;
+}
+
+/*
+ * Who knows of no timeline yet asks all servers: one that answers first may be
+ * a former primary.  Of those that may be used the last one is the newest.
+ */
+PGconn *
+pg_connect_blocking(struct pg_db *db, enum pg_role role, struct error *err)
+{
+	unsigned n = pg_places_count(db);
+	bool all = atomic_load(&db->timeline) == 0;
+	PGconn *pg = NULL, *next;
+
+	for (unsigned i = 0; i < n && (all || pg == NULL); i++) {
+		next = connect_settled(db, role, i, err);
+		if (next == NULL)
+			continue;
+		PQfinish(pg);
+		pg = next;
+	}
+	if (pg == NULL)
+		pg_places_look_again(db);
+	else
+		error_clear(err);
+	return pg;
 }

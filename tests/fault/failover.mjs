@@ -79,14 +79,17 @@ async function failover(world, tap, { load, servers, from, to, title, cut }) {
 }
 
 // The old primary is back with all its tables, and takes writes from anybody.
-async function stale(world, tap, { load, servers, a, b, cable }) {
+// A process that starts meanwhile meets it first.
+async function stale(world, tap, { load, servers, a, b, cable, begin }) {
 	const database = servers[0].database;
-	const head = "SELECT coalesce(max(seq), 0) FROM run_log";
+	const head = "SELECT coalesce(max(seq), 0) || '/' || " +
+		"(SELECT max(node_epoch) FROM nodes) FROM run_log";
 
 	await a.again();
 	cable.go();
 	world.admin = a.url;
 	const before = (await world.sql(head, database)).stdout;
+	servers.push(await begin());
 	const at = performance.now();
 	await b.restart("fast", AWAY_S);
 	world.admin = b.url;
@@ -114,7 +117,8 @@ async function run(story, tap, { a, b, cable, rounds, quick }) {
 	tap.ok((await ready()).standby === "ok", "/readyz knows of the standby");
 	await failover(world, tap, { load, servers, from: a, to: b,
 		title: "cut off", cut: () => cable.silence() });
-	await stale(world, tap, { load, servers, a, b, cable });
+	await stale(world, tap, { load, servers, a, b, cable,
+		begin: () => story.startWorker(server, { set: SET, env }) });
 	await poll(async () => (await ready()).standby === "none",
 		"/readyz to know of no standby", BACK_MS);
 	for (let i = 0; i < (quick ? 0 : rounds); i++) {
