@@ -127,9 +127,13 @@ probe_compare(struct kit *k, struct probe *before)
 	if (now->descriptors > before->descriptors)
 		finding(k, RULE_descriptor, "%u descriptors are open, not %u",
 		    now->descriptors, before->descriptors);
-	if (now->threads > before->threads)
+	if (now->threads > before->threads) {
 		finding(k, RULE_thread, "%u threads are there, not %u",
 		    now->threads, before->threads);
+		/* It is at work in what would be unmapped. */
+		k->unit->has_run = true;
+		k->unit->file->about.flags &= ~(uint32_t)AS_UNLOADABLE;
+	}
 	if (now->mask != before->mask)
 		finding(k, RULE_umask, "it is %03o, not %03o",
 		    (unsigned)now->mask, (unsigned)before->mask);
