@@ -44,8 +44,12 @@ $("sign-in-form").addEventListener("submit", async (event) => {
 });
 
 $("logout").addEventListener("click", async () => {
-	await api("POST", "/api/auth/logout");
-	location.reload();
+	state.socket?.close(); // the server would end it, and it would ask why
+	try {
+		await api("POST", "/api/auth/logout");
+	} finally {
+		location.reload();
+	}
 });
 
 // ---- Lists
