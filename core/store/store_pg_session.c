@@ -293,14 +293,16 @@ connect_settled(struct pg_db *db, enum pg_role role, unsigned nth,
 }
 
 /*
- * Who knows of no timeline yet asks all servers: one that answers first may be
- * a former primary.  Of those that may be used the last one is the newest.
+ * Who writes and knows of no timeline yet asks all servers: one that answers
+ * first may be a former primary.  Of those that may be used the last one is the
+ * newest.
  */
 PGconn *
 pg_connect_blocking(struct pg_db *db, enum pg_role role, struct error *err)
 {
 	unsigned n = pg_places_count(db);
-	bool all = atomic_load(&db->timeline) == 0;
+	bool all = !db->base.config.read_only &&
+		   atomic_load(&db->timeline) == 0;
 	PGconn *pg = NULL, *next;
 
 	for (unsigned i = 0; i < n && (all || pg == NULL); i++) {
