@@ -3,10 +3,12 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cmd/options.h"
+#include "core/cmd/systemd.h"
 
 /* From the command line to the settings, for serve and worker. */
 
@@ -25,6 +27,7 @@ node_command(int argc, char **argv, const char *usage, node_command_fn fn)
 		return options.status;
 	}
 	MUST(sodium_init() >= 0);
+	log_for_journal(systemd_has_journal(STDERR_FILENO));
 	conf = options_conf(&options);
 	settings_load(&settings, conf);
 	if (options_problems(conf) == 0 && log_configure(settings.log.level))
