@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -11,6 +12,18 @@
 #include "core/cmd/systemd.h"
 
 /* From the command line to the settings, for serve and worker. */
+
+/* Shells begin with 1,024 files, whatever more they may have. */
+static void
+files_raise(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
 
 int
 node_command(int argc, char **argv, const char *usage, node_command_fn fn)
@@ -27,6 +40,7 @@ node_command(int argc, char **argv, const char *usage, node_command_fn fn)
 		return options.status;
 	}
 	MUST(sodium_init() >= 0);
+	files_raise();
 	log_for_journal(systemd_has_journal(STDERR_FILENO));
 	conf = options_conf(&options);
 	settings_load(&settings, conf);
