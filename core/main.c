@@ -28,7 +28,7 @@ static const struct {
 	{ "doctor", "examine the settings, this host and the servers",
 	    cmd_doctor },
 	{ "migrate", "bring the database to this version", cmd_migrate },
-	{ "plugin", "list and describe plugins", cmd_plugin },
+	{ "plugin", "list, reload, check and write plugins", cmd_plugin },
 	{ "plugin-host", NULL, cmd_plugin_host },
 	{ "chat", "talk to an agent in the terminal", cmd_chat },
 	{ "runs", "see runs, and decide for those that wait", cmd_runs },

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-# Samples for those who run it: proxies, units.  docs/cluster.md.
+# For those who run it: samples for proxies, and units.  docs/cluster.md.
 examplesdir = $(docdir)/examples
-dist_examples_DATA = etc/nginx.conf etc/haproxy.cfg etc/agent-studio.socket
-examples_DATA = etc/agent-studio@.service etc/agent-studio-worker@.service
+dist_examples_DATA = etc/nginx.conf etc/haproxy.cfg
+# systemd looks there, whether the prefix is /usr/local or /usr.
+unitsdir = $(prefix)/lib/systemd/system
+dist_units_DATA = etc/agent-studio.socket
+sysusersdir = $(prefix)/lib/sysusers.d
+units_DATA = etc/agent-studio@.service etc/agent-studio-worker@.service
 EXTRA_DIST += etc/agent-studio@.service.in etc/agent-studio-worker@.service.in
-CLEANFILES += $(examples_DATA)
+dist_sysusers_DATA = etc/sysusers.d/agent-studio.conf
+CLEANFILES += $(units_DATA)
 
 etc/agent-studio@.service: $(srcdir)/etc/agent-studio@.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && sed 's,[@]bindir@,$(bindir),g' \

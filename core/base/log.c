@@ -49,9 +49,11 @@ static struct levels *_Atomic current = &initial;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct secret *secrets; /* under lock */
 static atomic_int out_fd = STDERR_FILENO;
+static atomic_bool for_journal;
 
 static const char *const level_names[] = { "", "debug", "info", "warning",
 	"error" };
+static const int priorities[] = { 0, 7, 6, 4, 3 }; /* of syslog(3) */
 
 static bool
 level_by_name(const char *name, enum log_level *out)
@@ -144,6 +146,12 @@ void
 log_to_fd(int fd)
 {
 	atomic_store(&out_fd, fd);
+}
+
+void
+log_for_journal(bool yes)
+{
+	atomic_store(&for_journal, yes);
 }
 
 bool
@@ -264,6 +272,8 @@ log_line(enum log_level level, const char *area, const char *correlation_id,
 	if (correlation_id == NULL && log_correlation != NULL)
 		correlation_id = log_correlation();
 	text_time(ts, clock_wall_us());
+	if (atomic_load(&for_journal))
+		buf_printf(&line, "<%d>", priorities[level]);
 	buf_printf(&line, "{\"ts\":\"%s\",\"level\":\"%s\"", ts,
 	    level_names[level]);
 	add_member(&line, "area", area, strlen(area));

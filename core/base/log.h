@@ -22,6 +22,8 @@ enum log_level {
 bool log_configure(const char *levels);
 bool log_levels_ok(const char *levels); /* would log_configure take them? */
 void log_to_fd(int fd);
+/* Lines begin with their priority, such as "<4>", which the journal takes off. */
+void log_for_journal(bool yes);
 bool log_enabled(enum log_level level, const char *area);
 
 /*

@@ -96,8 +96,8 @@ limits(struct doctor *d, const struct settings *s)
 	struct rlimit r;
 
 	getrlimit(RLIMIT_NOFILE, &r);
-	f.descriptors = r.rlim_cur == RLIM_INFINITY ? INT64_MAX
-						    : (int64_t)r.rlim_cur;
+	f.descriptors = r.rlim_max == RLIM_INFINITY ? INT64_MAX
+						    : (int64_t)r.rlim_max;
 	if (backlog == NULL ||
 	    !text_to_int(backlog, 0, INT32_MAX, &f.somaxconn))
 		f.somaxconn = -1;

@@ -75,7 +75,8 @@ static const char rights_text
 	 " AND NOT has_table_privilege(c.oid, p)"
 	 " UNION ALL SELECT 'USAGE on ' || c.relname FROM pg_class c"
 	 " WHERE c.relnamespace = current_schema()::regnamespace"
-	 " AND c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'USAGE')"
+	 " AND CASE c.relkind WHEN 'S' THEN NOT has_sequence_privilege(c.oid,"
+	 " 'USAGE') END"
 	 " LIMIT 1";
 
 static const char

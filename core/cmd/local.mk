@@ -35,11 +35,13 @@ libcmd_la_SOURCES = \
 	core/cmd/worker.c
 
 check_PROGRAMS += tests/unit/t_options tests/unit/t_settings \
-	tests/unit/t_control tests/unit/t_doctor
+	tests/unit/t_control tests/unit/t_doctor tests/unit/t_systemd
 tests_unit_t_doctor_SOURCES = tests/unit/t_doctor.c
 tests_unit_t_doctor_LDADD = libcmd.la libbus.la libbase.la $(TEST_LIBS)
 tests_unit_t_control_SOURCES = tests/unit/t_control.c
 tests_unit_t_control_LDADD = libcmd.la libloop.la libbase.la $(TEST_LIBS)
+tests_unit_t_systemd_SOURCES = tests/unit/t_systemd.c
+tests_unit_t_systemd_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 tests_unit_t_options_SOURCES = tests/unit/t_options.c
 tests_unit_t_options_LDADD = libcmd.la libbase.la $(TEST_LIBS)
 tests_unit_t_settings_SOURCES = tests/unit/t_settings.c

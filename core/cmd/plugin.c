@@ -21,7 +21,7 @@
  */
 
 static const char usage[] =
-    "usage: agent-studio plugin list [--conf DIR] [--set PATH=VALUE]\n"
+    "usage: agent-studio plugin list [--conf DIR] [--data DIR]\n"
     "       agent-studio plugin reload [NAME] [--conf DIR] [--data DIR]\n"
     "       agent-studio plugin describe NAME|FILE [--conf DIR]\n"
     "       agent-studio plugin check FILE [--conf FILE] [--script FILE]\n"

@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -113,4 +115,20 @@ systemd_watchdog_ms(void)
 	    variable("WATCHDOG_PID", getpid()) != getpid())
 		return 0;
 	return variable("WATCHDOG_USEC", 0) / 1000;
+}
+
+/* ---- The journal --------------------------------------------------- */
+
+bool
+systemd_has_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (stream == NULL || fstat(fd, &st) != 0)
+		return false;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
+	return strcmp(stream, own) == 0;
 }

@@ -5,9 +5,10 @@
 /*
  * What a service manager hands over, and what it wants to hear: the protocols
  * of sd_listen_fds(3) and sd_notify(3), which are variables of the environment
- * and a datagram.  Without such a manager all of it does nothing.
+ * and a datagram, and JOURNAL_STREAM of systemd.exec(5).  Without such a manager all of it does nothing.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +25,7 @@ enum as_status systemd_listener(int *fd, char *host, size_t host_len,
 void systemd_notify(const char *state);
 /* How often the manager wants to hear WATCHDOG=1; 0: it does not. */
 int64_t systemd_watchdog_ms(void);
+/* Does what is written to fd go to the journal? */
+bool systemd_has_journal(int fd);
 
 #endif

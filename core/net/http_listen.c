@@ -165,6 +165,19 @@ listener_bind(struct http_server *s, struct error *err)
 	return AS_OK;
 }
 
+/*
+ * O_NONBLOCK is that of all who have the socket, and a manager that hands it to
+ * one more may clear it (systemd does, without NonBlocking=yes): an accept of
+ * ours must not wait until the next client comes.
+ */
+static void
+accept_is_short(int fd)
+{
+	struct timeval moment = { .tv_usec = 1000 };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof(moment));
+}
+
 /* Its own descriptor: several loops may have the socket. */
 static enum as_status
 listener_adopt(struct http_server *s, struct error *err)
@@ -174,6 +187,7 @@ listener_adopt(struct http_server *s, struct error *err)
 		return error_set(err, ERR_UNAVAILABLE,
 		    "the socket that was handed over: %s", strerror(errno));
 	options_set(s->fd);
+	accept_is_short(s->fd);
 	return AS_OK;
 }
 

@@ -4,11 +4,13 @@
 // nobody is refused; and what the manager is told meanwhile.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 
 import { manage } from "../support/manager.mjs";
@@ -145,6 +147,22 @@ test("what cannot be taken is refused", () => {
 		assert.match(other.stderr, /descriptor 3.*is not a TCP socket that listens/);
 		assert.equal(other.status, 1);
 	} finally {
+		rmSync(data, { recursive: true });
+	}
+});
+
+test("as many files as it may have, not as a shell begins with", async () => {
+	const data = mkdtempSync(join(tmpdir(), "agent-studio-"));
+	const child = spawn("prlimit", ["--nofile=256:4096", PROGRAM, "serve",
+		"--data", data, "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
+	const exited = once(child, "exit");
+	try {
+		await once(createInterface({ input: child.stdout }), "line");
+		assert.match(readFileSync(`/proc/${child.pid}/limits`, "utf8"),
+			/^Max open files +4096 +4096 /m);
+	} finally {
+		child.kill();
+		await exited;
 		rmSync(data, { recursive: true });
 	}
 });

@@ -267,6 +267,7 @@ test("the doctor: what is well", () => {
 	const plain = run("doctor", databaseUrl(postgres.url, server.database));
 	assert.match(plain.stdout, /^warn {2}postgres\.standby {2,}no commit/m);
 	assert.match(plain.stdout, /^\d+ ok, \d+ warn, 0 fail$/m);
+	assert.doesNotMatch(plain.stdout, /cannot be seen/);
 	assert.equal(plain.status, 0);
 	assert.equal(run("doctor", databaseUrl(postgres.url, server.database),
 		"--strict").status, 1);

@@ -35,6 +35,9 @@ cp "$src/etc/agent-studio.socket" .
 for unit in agent-studio@.service agent-studio-worker@.service; do
 	grep '^ExecStart=/.*/bin/agent-studio ' "$build/etc/$unit" >log 2>&1
 	result $? "$unit names what is installed"
+	user=$(sed -n 's/^User=//p' "$build/etc/$unit")
+	grep "^u $user " "$src/etc/sysusers.d/agent-studio.conf" >log 2>&1
+	result $? "$unit has a user"
 	sed "s,^ExecStart=[^ ]*,ExecStart=$build/agent-studio," \
 	    "$build/etc/$unit" >"$unit"
 done

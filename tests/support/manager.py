@@ -5,6 +5,9 @@ listening socket, hands it to the processes it starts, prints what they tell.
 
 usage: manager.py HOST PROGRAM ARGUMENT...
 
+The socket blocks from the moment that one of them is ready, as it may whenever
+a manager hands it to another one.
+
 Prints `port N`.  Commands are lines of standard input: `start`, answered with
 `started PID`.  What a process tells is printed as `told PID TEXT`, its end as
 `exited PID STATUS`.  The processes' own output goes to standard error.  Ends,
@@ -36,10 +39,12 @@ def start(listener, notify_path):
     os.execvp(sys.argv[2], sys.argv[2:])
 
 
-def hear(notify):
+def hear(notify, listener):
     size = socket.CMSG_SPACE(struct.calcsize('3i'))
     text, control, _, _ = notify.recvmsg(4096, size)
     pid = struct.unpack('3i', control[0][2])[0]
+    if text.startswith(b'READY=1'):
+        listener.setblocking(True)
     say('told', pid, text.decode().replace('\n', ' '))
 
 
@@ -59,7 +64,7 @@ def main():
         while True:
             for key, _ in selector.select():
                 if key.fileobj is notify:
-                    hear(notify)
+                    hear(notify, listener)
                 elif key.fileobj == 0:
                     if not sys.stdin.buffer.raw.readline():
                         for pid in alive.values():

@@ -52,6 +52,21 @@ test_line(void)
 }
 
 static void
+test_journal(void)
+{
+	log_for_journal(true);
+	log_info("net", "one");
+	CU_ASSERT_EQUAL(strncmp(read_line(), "<6>{\"ts\":", 9), 0);
+	log_warn("net", "two");
+	CU_ASSERT_EQUAL(strncmp(read_line(), "<4>{", 4), 0);
+	log_err("net", "three");
+	CU_ASSERT_EQUAL(strncmp(read_line(), "<3>{", 4), 0);
+	log_for_journal(false);
+	log_info("net", "four");
+	CU_ASSERT_EQUAL(read_line()[0], '{');
+}
+
+static void
 test_levels(void)
 {
 	CU_ASSERT_TRUE(log_configure("warning,plugin.x=debug,net=error"));
@@ -107,6 +122,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "a line", test_line },
+		{ "for the journal", test_journal },
 		{ "levels of areas", test_levels },
 		{ "secrets", test_redact },
 		{ "long text", test_cut },
