@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * A TAP printer for CUnit.  One test is one point, printed when it ends and
@@ -33,6 +34,15 @@ tap_note(const char *fmt, ...)
 	putchar('\n');
 	va_end(ap);
 	fflush(stdout);
+}
+
+bool
+tap_has(const char *text, const char *part)
+{
+	if (strstr(text, part) != NULL)
+		return true;
+	tap_note("'%s' is not in '%s'", part, text);
+	return false;
 }
 
 static void

@@ -32,12 +32,16 @@
 
 #include <CUnit/CUnit.h>
 #include <CUnit/TestDB.h>
+#include <stdbool.h>
 
 /* Run all suites; what main returns: 0, or 1 if a test failed. */
 int tap_run(CU_SuiteInfo *suites);
 
 /* The running test is reported as skipped (if nothing failed in it). */
 void tap_skip(const char *why);
+
+/* part is in text; if it is not, a comment says what there is instead. */
+bool tap_has(const char *text, const char *part);
 
 /* A comment line in the output. */
 void tap_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -46,9 +46,15 @@ tests_fuzz_fuzz_jwt_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/jwt tests/fuzz/jwt.dict
 
-check_PROGRAMS += tests/integration/t_auth
+check_LTLIBRARIES += tests/libauthenv.la
+tests_libauthenv_la_SOURCES = \
+	tests/integration/auth_env.c tests/integration/auth_env.h
+AUTH_TEST_LIBS = tests/libauthenv.la libauth.la libbus.la $(STORE_TEST_LIBS)
+check_PROGRAMS += tests/integration/t_auth tests/integration/t_session
 tests_integration_t_auth_SOURCES = tests/integration/t_auth.c
-tests_integration_t_auth_LDADD = libauth.la libbus.la $(STORE_TEST_LIBS)
+tests_integration_t_auth_LDADD = $(AUTH_TEST_LIBS)
+tests_integration_t_session_SOURCES = tests/integration/t_session.c
+tests_integration_t_session_LDADD = $(AUTH_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_idempotency
 tests_integration_t_idempotency_SOURCES = tests/integration/t_idempotency.c

@@ -20,9 +20,21 @@ check_PROGRAMS += tests/unit/t_crumb
 tests_unit_t_crumb_SOURCES = tests/unit/t_crumb.c
 tests_unit_t_crumb_LDADD = libloop.la libbase.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/t_fiber tests/unit/t_loop tests/unit/t_pool
+check_LTLIBRARIES += tests/libfiberenv.la
+tests_libfiberenv_la_SOURCES = tests/unit/fiber_env.c tests/unit/fiber_env.h
+FIBER_TEST_LIBS = tests/libfiberenv.la libloop.la libbase.la $(TEST_LIBS)
+check_PROGRAMS += tests/unit/t_fiber tests/unit/t_fiber_fatal \
+	tests/unit/t_fiber_memory tests/unit/t_fiber_wait
 tests_unit_t_fiber_SOURCES = tests/unit/t_fiber.c
-tests_unit_t_fiber_LDADD = libloop.la libbase.la $(TEST_LIBS)
+tests_unit_t_fiber_LDADD = $(FIBER_TEST_LIBS)
+tests_unit_t_fiber_fatal_SOURCES = tests/unit/t_fiber_fatal.c
+tests_unit_t_fiber_fatal_LDADD = $(FIBER_TEST_LIBS)
+tests_unit_t_fiber_memory_SOURCES = tests/unit/t_fiber_memory.c
+tests_unit_t_fiber_memory_LDADD = $(FIBER_TEST_LIBS)
+tests_unit_t_fiber_wait_SOURCES = tests/unit/t_fiber_wait.c
+tests_unit_t_fiber_wait_LDADD = $(FIBER_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_loop tests/unit/t_pool
 tests_unit_t_loop_SOURCES = tests/unit/t_loop.c
 tests_unit_t_loop_LDADD = libloop.la libbase.la $(TEST_LIBS)
 tests_unit_t_pool_SOURCES = tests/unit/t_pool.c

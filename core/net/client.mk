@@ -14,10 +14,18 @@ check_PROGRAMS += tests/unit/t_sse_parser
 tests_unit_t_sse_parser_SOURCES = tests/unit/t_sse_parser.c
 tests_unit_t_sse_parser_LDADD = libclient.la libloop.la libbase.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/integration/t_http_client
+check_LTLIBRARIES += tests/libfarserver.la
+tests_libfarserver_la_SOURCES = \
+	tests/integration/far_server.c tests/integration/far_server.h
+check_PROGRAMS += tests/integration/t_http_client \
+	tests/integration/t_http_client_fail
 tests_integration_t_http_client_SOURCES = tests/integration/t_http_client.c
-tests_integration_t_http_client_LDADD = libclient.la libloop.la libbase.la \
-	$(TEST_LIBS)
+tests_integration_t_http_client_LDADD = tests/libfarserver.la \
+	libclient.la libloop.la libbase.la $(TEST_LIBS)
+tests_integration_t_http_client_fail_SOURCES = \
+	tests/integration/t_http_client_fail.c
+tests_integration_t_http_client_fail_LDADD = tests/libfarserver.la \
+	libclient.la libloop.la libbase.la $(TEST_LIBS)
 
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_sse

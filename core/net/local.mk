@@ -31,18 +31,31 @@ tests_unit_t_http_parse_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 tests_unit_t_router_SOURCES = tests/unit/t_router.c
 tests_unit_t_router_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/integration/t_http_server tests/integration/t_ws \
-	tests/integration/t_sse
-tests_integration_t_http_server_SOURCES = tests/integration/t_http_server.c \
-	tests/integration/net_peer.c tests/integration/net_peer.h
-tests_integration_t_http_server_LDADD = libnet.la libloop.la libbase.la \
-	$(TEST_LIBS)
-tests_integration_t_ws_SOURCES = tests/integration/t_ws.c \
-	tests/integration/net_peer.c tests/integration/net_peer.h
-tests_integration_t_ws_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
-tests_integration_t_sse_SOURCES = tests/integration/t_sse.c \
-	tests/integration/net_peer.c tests/integration/net_peer.h
-tests_integration_t_sse_LDADD = libnet.la libloop.la libbase.la $(TEST_LIBS)
+check_LTLIBRARIES += tests/libsite.la
+tests_libsite_la_SOURCES = \
+	tests/integration/net_peer.c tests/integration/net_peer.h \
+	tests/integration/site.c tests/integration/site.h
+SITE_TEST_LIBS = tests/libsite.la libnet.la libloop.la libbase.la $(TEST_LIBS)
+check_PROGRAMS += \
+	tests/integration/t_http_connection \
+	tests/integration/t_http_origin \
+	tests/integration/t_http_server \
+	tests/integration/t_http_static
+tests_integration_t_http_connection_SOURCES = \
+	tests/integration/t_http_connection.c
+tests_integration_t_http_connection_LDADD = $(SITE_TEST_LIBS)
+tests_integration_t_http_origin_SOURCES = tests/integration/t_http_origin.c
+tests_integration_t_http_origin_LDADD = $(SITE_TEST_LIBS)
+tests_integration_t_http_server_SOURCES = tests/integration/t_http_server.c
+tests_integration_t_http_server_LDADD = $(SITE_TEST_LIBS)
+tests_integration_t_http_static_SOURCES = tests/integration/t_http_static.c
+tests_integration_t_http_static_LDADD = $(SITE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_ws tests/integration/t_sse
+tests_integration_t_ws_SOURCES = tests/integration/t_ws.c
+tests_integration_t_ws_LDADD = $(SITE_TEST_LIBS)
+tests_integration_t_sse_SOURCES = tests/integration/t_sse.c
+tests_integration_t_sse_LDADD = $(SITE_TEST_LIBS)
 
 if ENABLE_FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_http tests/fuzz/fuzz_router \

@@ -260,6 +260,14 @@ check_PROGRAMS += tests/integration/t_plug
 tests_integration_t_plug_SOURCES = tests/integration/t_plug.c
 tests_integration_t_plug_LDADD = $(PLUG_TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_plug_call
+tests_integration_t_plug_call_SOURCES = tests/integration/t_plug_call.c
+tests_integration_t_plug_call_LDADD = $(PLUG_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_plug_llm
+tests_integration_t_plug_llm_SOURCES = tests/integration/t_plug_llm.c
+tests_integration_t_plug_llm_LDADD = $(PLUG_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_child
 tests_integration_t_child_SOURCES = tests/integration/t_child.c
 tests_integration_t_child_LDADD = $(PLUG_TEST_LIBS)

@@ -88,7 +88,8 @@ tests_unit_t_retry_LDADD = librun.la libbase.la $(TEST_LIBS)
 check_LTLIBRARIES += tests/libengineenv.la
 tests_libengineenv_la_SOURCES = \
 	tests/integration/engine_env.c tests/integration/engine_env.h \
-	tests/integration/fake_plug.c tests/integration/fake_plug.h
+	tests/integration/fake_plug.c tests/integration/fake_plug.h \
+	tests/integration/people_env.c tests/integration/people_env.h
 ENGINE_TEST_LIBS = tests/libengineenv.la libchat.la libauth.la librun.la libagent.la \
 	libbus.la libplug.la $(STORE_TEST_LIBS)
 
@@ -108,6 +109,18 @@ check_PROGRAMS += tests/integration/t_recovery
 tests_integration_t_recovery_SOURCES = tests/integration/t_recovery.c
 tests_integration_t_recovery_LDADD = $(ENGINE_TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_parked
+tests_integration_t_parked_SOURCES = tests/integration/t_parked.c
+tests_integration_t_parked_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_run_limits
+tests_integration_t_run_limits_SOURCES = tests/integration/t_run_limits.c
+tests_integration_t_run_limits_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_run_ends
+tests_integration_t_run_ends_SOURCES = tests/integration/t_run_ends.c
+tests_integration_t_run_ends_LDADD = $(ENGINE_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_breaker_store
 tests_integration_t_breaker_store_SOURCES = \
 	tests/integration/t_breaker_store.c
@@ -126,9 +139,25 @@ check_PROGRAMS += tests/integration/t_interrupt
 tests_integration_t_interrupt_SOURCES = tests/integration/t_interrupt.c
 tests_integration_t_interrupt_LDADD = $(ENGINE_TEST_LIBS)
 
+check_PROGRAMS += tests/integration/t_interrupt_many
+tests_integration_t_interrupt_many_SOURCES = tests/integration/t_interrupt_many.c
+tests_integration_t_interrupt_many_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_interrupt_end
+tests_integration_t_interrupt_end_SOURCES = tests/integration/t_interrupt_end.c
+tests_integration_t_interrupt_end_LDADD = $(ENGINE_TEST_LIBS)
+
 check_PROGRAMS += tests/integration/t_unknown
 tests_integration_t_unknown_SOURCES = tests/integration/t_unknown.c
 tests_integration_t_unknown_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_late
+tests_integration_t_late_SOURCES = tests/integration/t_late.c
+tests_integration_t_late_LDADD = $(ENGINE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_drain
+tests_integration_t_drain_SOURCES = tests/integration/t_drain.c
+tests_integration_t_drain_LDADD = $(ENGINE_TEST_LIBS)
 
 check_LTLIBRARIES += tests/librunenv.la
 tests_librunenv_la_SOURCES = \

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/chat/operator.h"
 
 /* See engine_env.h. */
 
@@ -198,11 +199,32 @@ bed_run_member(const char *key)
 }
 
 SUSPENDS void
-bed_wait_end(void)
+bed_wait_idle(struct engine *e)
 {
-	while (engine_active(bed.engine) > 0)
+	while (engine_active(e) > 0)
 		if (fiber_yield() != FIBER_WOKEN)
 			return;
+}
+
+SUSPENDS void
+bed_wait_end(void)
+{
+	bed_wait_idle(bed.engine);
+}
+
+static void
+releaser(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 5; i++)
+		fiber_yield();
+	fake_release();
+}
+
+void
+bed_release_soon(void)
+{
+	MUST(fiber_spawn(env.loop, "releaser", releaser, NULL).f != NULL);
 }
 
 SUSPENDS const char *
@@ -296,6 +318,23 @@ bed_count(const char *text)
 	rows_free(r);
 	return n;
 }
+
+SUSPENDS bool
+bed_thread_is(const char *status)
+{
+	return bed_count(arena_printf(bed.arena,
+		   "SELECT count(*) FROM threads t JOIN runs r"
+		   " ON r.thread_id = t.id WHERE r.id = $1 AND t.status = '%s'"
+		   " AND (t.active_run_id IS NULL) = (t.status = 'idle')",
+		   status)) == 1;
+}
+
+SUSPENDS int
+bed_jobs(void)
+{
+	return bed_count("SELECT count(*) FROM jobs WHERE run_id = $1");
+}
+
 SUSPENDS int
 bed_calls(const char *state)
 {
@@ -363,6 +402,19 @@ bed_cancel(bool rollback)
 	CU_ASSERT_EQUAL(chat_cancel(&bed.ctx, bed.run_id, rollback, "enough",
 			    &bed.err),
 	    AS_OK);
+}
+
+SUSPENDS enum as_status
+bed_resume(const char *action, const char *model)
+{
+	error_clear(&bed.err);
+	return run_resume(&bed.ctx, bed.run_id, action, model, &bed.err);
+}
+
+struct engine_limits *
+bed_limits(void)
+{
+	return &bed.engine->c.limits;
 }
 
 SUSPENDS void

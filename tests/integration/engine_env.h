@@ -45,9 +45,13 @@ struct engine *bed_engine(void);
 
 SUSPENDS enum as_status bed_send(const char *text);
 SUSPENDS void bed_wait_end(void); /* of all that is at work */
+SUSPENDS void bed_wait_idle(struct engine *e); /* the same, of this one */
 SUSPENDS void bed_until(const char *status); /* of the run */
 SUSPENDS void bed_until_text(const char *text); /* as it is shown so far */
 SUSPENDS void bed_cancel(bool rollback);
+/* The parked run goes on: see run_resume. */
+SUSPENDS enum as_status bed_resume(const char *action, const char *model);
+struct engine_limits *bed_limits(void); /* of bed.engine; may be changed */
 /* The process stops at this point, in order or dead. */
 SUSPENDS void bed_stop(bool dies);
 /* Another one goes on with its runs; says how many it had to take back. */
@@ -59,6 +63,9 @@ SUSPENDS void bed_restart(bool dies);
  * returned and goes on.  Nothing is claimed yet.
  */
 SUSPENDS struct engine *bed_usurp(void);
+
+/* fake_release, after some turns of the loop. */
+void bed_release_soon(void);
 
 /* Blocking; the third parameter is the tenant. */
 void bed_sql(const char *text, struct uuid a, struct uuid b);
@@ -77,6 +84,9 @@ SUSPENDS const char *bed_run_member(const char *key);
 SUSPENDS const char *bed_events(void);
 /* Why the run was begun, each time, as one line. */
 SUSPENDS const char *bed_starts(void);
+/* The run's thread has this status, and a run if it is not idle. */
+SUSPENDS bool bed_thread_is(const char *status);
+SUSPENDS int bed_jobs(void); /* of the run */
 /* i: from the first message, or, if negative, from the last. */
 SUSPENDS void bed_message(int i, const char *role, const char *content,
     const char *state);

@@ -38,6 +38,26 @@ wake_all(void)
 }
 
 void
+fake_calls(const struct fake_call *calls, int n)
+{
+	fake.calls = calls;
+	fake.n_calls = n;
+}
+
+bool
+fake_was_told(const char *text)
+{
+	return fake.last_messages != NULL &&
+	       strstr(fake.last_messages, text) != NULL;
+}
+
+bool
+fake_same_key(int a, int b)
+{
+	return strcmp(fake.idem_keys[a], fake.idem_keys[b]) == 0;
+}
+
+void
 fake_release(void)
 {
 	released = true;

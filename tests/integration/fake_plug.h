@@ -22,6 +22,12 @@ struct fake_turn {
 	bool bare; /* no usage, no call ids */
 };
 
+/* A turn that breaks off. */
+#define FAKE_FAILS(code) \
+	{ \
+		.text = "half", .fail = ERR_##code \
+	}
+
 /* One call of a tool; those after the last one do what fake says of all. */
 struct fake_call {
 	enum error_code fail;
@@ -61,6 +67,11 @@ struct fake {
 extern struct fake fake;
 
 void fake_reset(const struct fake_turn *turns, int n);
+/* What the calls of tools do; those after the last one: see fake. */
+void fake_calls(const struct fake_call *calls, int n);
+/* The model has heard this; as JSON, so quotes are escaped. */
+bool fake_was_told(const char *text);
+bool fake_same_key(int a, int b); /* of these two calls */
 void fake_release(void); /* the tools that hang go on */
 void fake_release_call(int i); /* this call of a tool, from 0 */
 

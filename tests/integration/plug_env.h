@@ -33,6 +33,16 @@ struct plug_env_limits {
 };
 extern struct plug_env_limits plug_env_limits;
 
+/* The probe in each place, again under another name, and a model. */
+#define PLUG_ENV_PROBES \
+	"plugins : {\n" \
+	"  toolkit_probe : { base_url = \"http://127.0.0.1:%d/\"; };\n" \
+	"  toolkit_home : { base_url = \"http://127.0.0.1:%d\"; };\n" \
+	"  toolkit_pool : { base_url = \"HTTP://127.0.0.1:%d/x\"; };\n" \
+	"  toolkit_second : { plugin = \"toolkit_probe\"; number = 9; };\n" \
+	"  llm_demo : { enabled = \"auto\"; };\n" \
+	"};\n"
+
 #define ENV_HOME_ELSEWHERE 1u
 #define ENV_LOOPBACK 2u
 #define ENV_ISOLATED 4u /* each plugin in a process of its own */

@@ -1,82 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-#include <string.h>
-
-#include "core/base/json.h"
-#include "core/base/mem.h"
 #include "tests/integration/engine_env.h"
+#include "tests/integration/people_env.h"
 
 /*
  * Tools that ask people while they work: the run waits without them, they are
  * called again from the top, and what they have kept is there, whoever has died
  * in between.
  */
-
-/* The item that is open. */
-static SUSPENDS struct uuid
-item(int ordinal)
-{
-	struct sql_arg args[] = { SQL_UUID(bed.run_id), SQL_INT(ordinal) };
-	struct rows *r = NULL;
-	struct uuid id;
-
-	MUST(store_db_run(env.db,
-		 "SELECT id FROM inbox_items WHERE run_id = $1 AND"
-		 " ordinal = $2 AND status = 'pending'",
-		 args, 2, &r, NULL) == AS_OK);
-	CU_ASSERT_EQUAL(rows_count(r), 1);
-	id = rows_uuid(r, 0, 0);
-	rows_free(r);
-	return id;
-}
-
-static SUSPENDS struct engine_answer
-say(int ordinal, const char *type, const char *args)
-{
-	return (struct engine_answer){ .item_id = item(ordinal),
-		.type = type,
-		.args = args,
-		.key = arena_printf(bed.arena, "%s %s", type,
-		    args != NULL ? args : ""),
-		.by = bed.ctx.who.user_id };
-}
-
-static SUSPENDS enum as_status
-respond(const struct engine_answer *a)
-{
-	error_clear(&bed.err);
-	return engine_respond(bed.engine, bed.run_id, a, 1, &bed.err);
-}
-
-static SUSPENDS enum as_status
-answer(int ordinal, const char *type, const char *args)
-{
-	struct engine_answer a = say(ordinal, type, args);
-
-	return respond(&a);
-}
-
-/* Quotes are escaped in what the model was told. */
-static bool
-was_told(const char *text)
-{
-	if (fake.last_messages != NULL &&
-	    strstr(fake.last_messages, text) != NULL)
-		return true;
-	tap_note("'%s' is not in %s", text, fake.last_messages);
-	return false;
-}
-
-static SUSPENDS void
-waits(int n)
-{
-	bed_until("waiting_human");
-	bed_wait_end();
-	CU_ASSERT_EQUAL(bed_questions("pending"), n);
-	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM jobs WHERE run_id ="
-				  " $1"),
-	    0);
-}
 
 /* With every answer the same call was made once more. */
 static void
@@ -87,30 +17,6 @@ same_keys(int n)
 		CU_ASSERT_STRING_EQUAL(fake.idem_keys[i], fake.idem_keys[0]);
 }
 
-static const char *policy;
-
-static SUSPENDS void
-begin(void)
-{
-	if (policy != NULL)
-		bed_sql(arena_printf(bed.arena,
-			    "UPDATE agents SET approval = '%s' WHERE id = $1"
-			    " AND ($2 IS NOT NULL) AND tenant_id = $3",
-			    policy),
-		    bed.agent_id, bed.agent_id);
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-}
-
-static void
-run_calls(void (*fn)(void), const char *rules, const char *a, const char *b)
-{
-	const struct fake_turn turns[] = { { .calls = { a, b } },
-		{ .text = "ok" }, { .text = "well" } };
-
-	policy = rules;
-	bed_run(fn, turns, 3);
-}
-
 /* ---- One call ------------------------------------------------------ */
 
 #define TWO "t_U {\"ask\":[\"a\",\"b\"]}"
@@ -118,27 +24,28 @@ run_calls(void (*fn)(void), const char *rules, const char *a, const char *b)
 static void
 twice(void)
 {
-	begin();
-	waits(1);
+	people_begin();
+	people_wait(1);
 	CU_ASSERT_EQUAL(bed_calls("parked"), 1);
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT description FROM inbox_items "
 					"WHERE run_id = $1"),
 	    "Shall I?");
-	CU_ASSERT_EQUAL(answer(0, "ignore", NULL), AS_INVALID);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "ignore", NULL), AS_INVALID);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	while (bed_questions("answered") < 1 || bed_questions("pending") < 1)
 		fiber_yield();
-	waits(1);
+	people_wait(1);
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
-	CU_ASSERT_EQUAL(answer(0, "response", "\"but quickly\""), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "response", "\"but quickly\""), AS_OK);
 	bed_until("succeeded");
 	same_keys(3);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 	CU_ASSERT_EQUAL(fake.n_kept, 1);
 	CU_ASSERT_EQUAL(bed_questions("answered"), 2);
 	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
-	CU_ASSERT_TRUE(was_told("kept 1, a: accept {\\\"ask\\\":[\\\"a\\\","
-				"\\\"b\\\"]}, b: response but quickly"));
+	CU_ASSERT_TRUE(
+	    fake_was_told("kept 1, a: accept {\\\"ask\\\":[\\\"a\\\","
+			  "\\\"b\\\"]}, b: response but quickly"));
 	CU_ASSERT_STRING_EQUAL(bed_events(),
 	    "message_created run_status:running message_start message_end"
 	    " message_created tool_call checkpoint hitl_request"
@@ -152,31 +59,32 @@ twice(void)
 static void
 test_twice(void)
 {
-	run_calls(twice, NULL, TWO, NULL);
+	people_run(twice, NULL, TWO, NULL, NULL);
 }
 
 /* Dead wherever it is possible: nothing is lost, and nothing is unknown. */
 static void
 died(void)
 {
-	begin();
-	waits(1);
+	people_begin();
+	people_wait(1);
 	bed_stop(true);
 	CU_ASSERT_EQUAL(bed_next(), 0);
 	CU_ASSERT_EQUAL(bed_calls("parked"), 1);
-	CU_ASSERT_EQUAL(answer(0, "edit", "{\"x\":2}"), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "edit", "{\"x\":2}"), AS_OK);
 	while (bed_questions("answered") < 1 || bed_questions("pending") < 1)
 		fiber_yield();
-	waits(1);
+	people_wait(1);
 	bed_stop(true);
 	CU_ASSERT_EQUAL(bed_next(), 0);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	same_keys(3);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 	CU_ASSERT_EQUAL(fake.n_kept, 1);
 	CU_ASSERT_EQUAL(bed_calls("unknown"), 0);
-	CU_ASSERT_TRUE(was_told("kept 1, a: edit {\\\"x\\\":2}, b: accept"));
+	CU_ASSERT_TRUE(
+	    fake_was_told("kept 1, a: edit {\\\"x\\\":2}, b: accept"));
 	/* The arguments of the call are what they were. */
 	CU_ASSERT_STRING_EQUAL(bed_text("SELECT args FROM tool_invocations "
 					"WHERE run_id = $1"),
@@ -186,7 +94,7 @@ died(void)
 static void
 test_died(void)
 {
-	run_calls(died, NULL, TWO, NULL);
+	people_run(died, NULL, TWO, NULL, NULL);
 }
 
 /* What was kept is there for a call that is sent again after a crash, too. */
@@ -195,11 +103,10 @@ died_at_work(void)
 {
 	static const struct fake_call hangs[] = { { 0 }, { .hang = true } };
 
-	fake.calls = hangs;
-	fake.n_calls = 2;
-	begin();
-	waits(1);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	fake_calls(hangs, 2);
+	people_begin();
+	people_wait(1);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	while (fake.n_hanging < 1)
 		fiber_yield();
 	bed_restart(true);
@@ -207,13 +114,13 @@ died_at_work(void)
 	same_keys(3);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
 	CU_ASSERT_EQUAL(fake.n_kept, 1);
-	CU_ASSERT_TRUE(was_told("kept 1, a: accept"));
+	CU_ASSERT_TRUE(fake_was_told("kept 1, a: accept"));
 }
 
 static void
 test_died_at_work(void)
 {
-	run_calls(died_at_work, NULL, "t_N {\"ask\":[\"a\"]}", NULL);
+	people_run(died_at_work, NULL, "t_N {\"ask\":[\"a\"]}", NULL, NULL);
 }
 
 /* After the answer the class of its effect counts again. */
@@ -222,11 +129,10 @@ died_unknown(void)
 {
 	static const struct fake_call hangs[] = { { 0 }, { .hang = true } };
 
-	fake.calls = hangs;
-	fake.n_calls = 2;
-	begin();
-	waits(1);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	fake_calls(hangs, 2);
+	people_begin();
+	people_wait(1);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	while (fake.n_hanging < 1)
 		fiber_yield();
 	bed_restart(true);
@@ -238,30 +144,31 @@ died_unknown(void)
 static void
 test_died_unknown(void)
 {
-	run_calls(died_unknown, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
+	people_run(died_unknown, NULL, "t_U {\"ask\":[\"a\"]}", NULL, NULL);
 }
 
 static void
 approved_first(void)
 {
-	begin();
-	waits(1);
+	people_begin();
+	people_wait(1);
 	CU_ASSERT_EQUAL(fake.n_tools, 0);
-	CU_ASSERT_EQUAL(answer(0, "edit", "{\"ask\":[\"a\"]}"), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "edit", "{\"ask\":[\"a\"]}"), AS_OK);
 	while (bed_calls("parked") < 1)
 		fiber_yield();
-	waits(1);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	people_wait(1);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	same_keys(2);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
-	CU_ASSERT_TRUE(was_told("A person has changed the arguments"));
+	CU_ASSERT_TRUE(fake_was_told("A person has changed the arguments"));
 }
 
 static void
 test_approved_first(void)
 {
-	run_calls(approved_first, "{\"default\":\"by_effect\"}", TWO, NULL);
+	people_run(approved_first, "{\"default\":\"by_effect\"}", TWO, NULL,
+	    NULL);
 }
 
 /* ---- Beside others ------------------------------------------------- */
@@ -273,17 +180,16 @@ beside(void)
 	static const struct fake_call hangs[] = { { .hang = true }, { 0 } };
 	struct engine_answer a;
 
-	fake.calls = hangs;
-	fake.n_calls = 2;
-	begin();
+	fake_calls(hangs, 2);
+	people_begin();
 	while (bed_questions("pending") < 1)
 		fiber_yield();
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"running\"");
-	a = say(1, "accept", NULL);
-	CU_ASSERT_EQUAL(respond(&a), AS_OK);
-	CU_ASSERT_EQUAL(respond(&a), AS_OK);
+	a = people_say(1, "accept", NULL);
+	CU_ASSERT_EQUAL(people_respond(&a, 1), AS_OK);
+	CU_ASSERT_EQUAL(people_respond(&a, 1), AS_OK);
 	a.key = "another";
-	CU_ASSERT_EQUAL(respond(&a), AS_CONFLICT);
+	CU_ASSERT_EQUAL(people_respond(&a, 1), AS_CONFLICT);
 	while (fake.n_acted < 1)
 		fiber_yield();
 	fake_release();
@@ -296,22 +202,22 @@ beside(void)
 static void
 test_beside(void)
 {
-	run_calls(beside, NULL, "t_P {}", "t_U {\"ask\":[\"a\"]}");
+	people_run(beside, NULL, "t_P {}", "t_U {\"ask\":[\"a\"]}", NULL);
 }
 
 static void
 both(void)
 {
-	begin();
-	waits(2);
-	CU_ASSERT_EQUAL(answer(1, "accept", NULL), AS_OK);
+	people_begin();
+	people_wait(2);
+	CU_ASSERT_EQUAL(people_answer(1, "accept", NULL), AS_OK);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"waiting_human\"");
-	CU_ASSERT_EQUAL(answer(0, "response", "\"no\""), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "response", "\"no\""), AS_OK);
 	while (bed_questions("answered") < 2 || bed_questions("pending") < 1)
 		fiber_yield();
-	waits(1);
+	people_wait(1);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(fake.n_acted, 2);
 	CU_ASSERT_EQUAL(fake.n_kept, 2);
@@ -321,7 +227,7 @@ both(void)
 static void
 test_both(void)
 {
-	run_calls(both, NULL, TWO, "t_K {\"ask\":[\"a\"]}");
+	people_run(both, NULL, TWO, "t_K {\"ask\":[\"a\"]}", NULL);
 }
 
 /* ---- Nobody answers ------------------------------------------------ */
@@ -330,8 +236,8 @@ static void
 expired(void)
 {
 	fake.expires_ms = 3600000;
-	begin();
-	waits(1);
+	people_begin();
+	people_wait(1);
 	engine_expire(bed.engine);
 	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
 	bed_sql("UPDATE inbox_items SET expires_at = 1 WHERE run_id = $1 AND $2"
@@ -341,13 +247,13 @@ expired(void)
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(bed_questions("expired"), 1);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
-	CU_ASSERT_TRUE(was_told("kept 1, a: ignore"));
+	CU_ASSERT_TRUE(fake_was_told("kept 1, a: ignore"));
 }
 
 static void
 test_expired(void)
 {
-	run_calls(expired, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
+	people_run(expired, NULL, "t_U {\"ask\":[\"a\"]}", NULL, NULL);
 }
 
 /* So long that it is no time: it waits for the person. */
@@ -355,11 +261,11 @@ static void
 for_ever(void)
 {
 	fake.expires_ms = INT64_MAX;
-	begin();
-	waits(1);
+	people_begin();
+	people_wait(1);
 	engine_expire(bed.engine);
 	CU_ASSERT_EQUAL(bed_questions("pending"), 1);
-	CU_ASSERT_EQUAL(answer(0, "accept", NULL), AS_OK);
+	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
 	bed_until("succeeded");
 	CU_ASSERT_EQUAL(bed_questions("expired"), 0);
 	CU_ASSERT_EQUAL(fake.n_acted, 1);
@@ -368,14 +274,14 @@ for_ever(void)
 static void
 test_for_ever(void)
 {
-	run_calls(for_ever, NULL, "t_U {\"ask\":[\"a\"]}", NULL);
+	people_run(for_ever, NULL, "t_U {\"ask\":[\"a\"]}", NULL, NULL);
 }
 
 static void
 cancelled(void)
 {
-	begin();
-	waits(1);
+	people_begin();
+	people_wait(1);
 	bed_cancel(false);
 	bed_until("cancelled");
 	CU_ASSERT_EQUAL(bed_questions("dismissed"), 1);
@@ -383,13 +289,13 @@ cancelled(void)
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
 	CU_ASSERT_EQUAL_FATAL(bed_send("and now?"), AS_OK);
 	bed_until("succeeded");
-	CU_ASSERT_TRUE(was_told("stopped before this call"));
+	CU_ASSERT_TRUE(fake_was_told("stopped before this call"));
 }
 
 static void
 test_cancelled(void)
 {
-	run_calls(cancelled, NULL, TWO, NULL);
+	people_run(cancelled, NULL, TWO, NULL, NULL);
 }
 
 /* The cancel comes before the question is written. */
@@ -400,7 +306,7 @@ cancelled_at_work(void)
 
 	fake.calls = hangs;
 	fake.n_calls = 1;
-	begin();
+	people_begin();
 	while (fake.n_hanging < 1)
 		fiber_yield();
 	fake_release();
@@ -414,7 +320,7 @@ cancelled_at_work(void)
 static void
 test_cancelled_at_work(void)
 {
-	run_calls(cancelled_at_work, NULL, TWO, NULL);
+	people_run(cancelled_at_work, NULL, TWO, NULL, NULL);
 }
 
 /* ---- Whose call it is ---------------------------------------------- */
@@ -428,7 +334,7 @@ usurped(void)
 
 	fake.calls = hangs;
 	fake.n_calls = 1;
-	begin();
+	people_begin();
 	while (fake.n_hanging < 1)
 		fiber_yield();
 	old = bed_usurp();
@@ -443,7 +349,7 @@ usurped(void)
 				  " n.invocation_id WHERE t.run_id = $1"),
 	    0);
 	engine_claim(bed.engine);
-	waits(1);
+	people_wait(1);
 	CU_ASSERT_EQUAL(fake.n_acted, 0);
 	engine_free(old);
 }
@@ -451,7 +357,7 @@ usurped(void)
 static void
 test_usurped(void)
 {
-	run_calls(usurped, NULL, "t_N {\"ask\":[\"a\"]}", NULL);
+	people_run(usurped, NULL, "t_N {\"ask\":[\"a\"]}", NULL, NULL);
 }
 
 static CU_TestInfo tests[] = {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -34,15 +36,6 @@
 #define SOON_MS 10000
 #endif
 
-static bool
-has(const char *text, const char *part)
-{
-	if (strstr(text, part) != NULL)
-		return true;
-	tap_note("'%s' is not in '%s'", part, text);
-	return false;
-}
-
 /* Its answer as text, or the failure's; to be freed. */
 static char *
 call(struct plug_env *env, const char *tool, const char *args)
@@ -62,7 +55,7 @@ expect(struct plug_env *env, const char *tool, const char *args,
 {
 	char *text = call(env, tool, args);
 
-	CU_ASSERT(has(text, want));
+	CU_ASSERT(tap_has(text, want));
 	free(text);
 }
 
@@ -135,7 +128,7 @@ check_deed(struct plug_env *env)
 	at = clock_mono_ms() - at;
 	tap_note("%s: %s (%lld ms)", deed->tool, err.detail, (long long)at);
 	CU_ASSERT(at < SOON_MS);
-	CU_ASSERT(has(err.detail, deed->words));
+	CU_ASSERT(tap_has(err.detail, deed->words));
 	if (deed->dies) {
 		CU_ASSERT_EQUAL(strncmp(err.detail, "toolkit_hostile", 15), 0);
 		CU_ASSERT(jget_bool(err.extra, "maybe_done", false));
@@ -188,18 +181,43 @@ test_deeds(void)
 	plug_env_run(CONF, ENV_ISOLATED | ENV_HOME_ELSEWHERE, body_deed);
 }
 
+static void
+on_exit_of(int fd, int what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fiber_wake(*(struct fiber_wait *)arg);
+}
+
+/* Until this process has ended. */
+static SUSPENDS void
+wait_exit_of(struct plug_env *env, pid_t pid)
+{
+	struct fiber_wait w = fiber_prepare();
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct loop_watch *watch;
+
+	if (fd < 0) { /* it is gone */
+		CU_ASSERT_EQUAL(errno, ESRCH);
+		return;
+	}
+	watch = loop_watch(env->loop, fd, LOOP_READ, on_exit_of, &w);
+	CU_ASSERT_EQUAL(fiber_suspend(0), FIBER_WOKEN);
+	loop_watch_free(watch);
+	close(fd);
+}
+
 /* What it holds open does not stay: the next call gets a new process. */
 static void
 body_leak(struct plug_env *env)
 {
-	int64_t first = number(env, "hostile_visits", "pid"), next = first;
-	int i;
+	int64_t first = number(env, "hostile_visits", "pid"), next;
 
 	expect(env, "hostile_leak", "{}", "\"2");
-	for (i = 0; i < 1000 && (next == first || next < 0); i++) {
-		fiber_sleep(10);
-		next = number(env, "hostile_visits", "pid");
-	}
+	wait_exit_of(env, (pid_t)first);
+	while ((next = number(env, "hostile_visits", "pid")) < 0)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
 	CU_ASSERT(next > 0 && next != first);
 }
 
@@ -211,31 +229,12 @@ test_leak(void)
 
 /* ---- Words and numbers --------------------------------------------- */
 
-static atomic_bool ticking;
-
-/* A clock that goes as the real one does, and that can be put forward. */
-static void *
-tick(void *arg)
-{
-	(void)arg;
-	while (atomic_load(&ticking)) {
-		usleep(1000);
-		clock_advance(1000);
-	}
-	return NULL;
-}
-
+/* Time stands still, unless the body lets it go or puts it forward. */
 static void
-with_ticks(void (*body)(struct plug_env *env))
+with_still_clock(void (*body)(struct plug_env *env))
 {
-	pthread_t ticker;
-
 	clock_fake(clock_mono_us(), clock_wall_us());
-	atomic_store(&ticking, true);
-	MUST(pthread_create(&ticker, NULL, tick, NULL) == 0);
 	plug_env_run(CONF, ENV_ISOLATED, body);
-	atomic_store(&ticking, false);
-	pthread_join(ticker, NULL);
 	clock_real();
 }
 
@@ -317,7 +316,7 @@ body_much_later(struct plug_env *env)
 static void
 test_words(void)
 {
-	with_ticks(body_chatter);
+	with_still_clock(body_chatter);
 	plug_env_run(CONF, ENV_ISOLATED, body_much_later);
 }
 
@@ -337,7 +336,7 @@ body_held(struct plug_env *env)
 	struct json_object *list = plug_list(env->plug), *held;
 
 	held = jget(json_object_array_get_idx(list, 0), "held_by");
-	CU_ASSERT(has(json_text(held), "[\"system_calls\",\"limits\""));
+	CU_ASSERT(tap_has(json_text(held), "[\"system_calls\",\"limits\""));
 	CU_ASSERT_PTR_NULL(strstr(json_text(held), "\"user\""));
 	json_object_put(list);
 }
@@ -360,33 +359,58 @@ test_held(void)
 /* ---- Breaker ------------------------------------------------------- */
 
 static void
+on_tick(int fd, int what, void *arg)
+{
+	uint64_t n = 0;
+
+	(void)what;
+	(void)arg;
+	if (read(fd, &n, sizeof(n)) == sizeof(n))
+		clock_advance((int64_t)n * 1000);
+}
+
+/* The clock goes on as the real one does, beside what puts it forward. */
+static struct loop_watch *
+clock_goes(struct loop *loop, int fd)
+{
+	const struct itimerspec each_ms = { .it_interval.tv_nsec = 1000000,
+		.it_value.tv_nsec = 1000000 };
+
+	MUST(fd >= 0 && timerfd_settime(fd, 0, &each_ms, NULL) == 0);
+	return loop_watch(loop, fd, LOOP_READ, on_tick, NULL);
+}
+
+static void
 body_breaker(struct plug_env *env)
 {
-	int i;
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	struct loop_watch *ticks = clock_goes(env->loop, fd);
+	bool back = false;
+	char *text;
 
-	for (i = 0; i < 5; i++)
+	for (int i = 0; i < 5; i++)
 		expect(env, "hostile_fault", "{}", "died of SIGSEGV");
 	expect(env, "hostile_echo", "{}",
 	    "plugin toolkit_hostile is failed: died 5 times within 60 s, is "
 	    "tried again after 60 s; the last time it died of SIGSEGV");
 	expect(env, "hostilepool_echo", "{\"text\":\"other\"}", "\"other\"");
 	clock_advance(61000000);
-	for (i = 0; i < 1000; i++) {
-		char *text = call(env, "hostile_echo", "{\"text\":\"back\"}");
-		bool back = strcmp(text, "\"back\"") == 0;
-
+	while (!back) {
+		text = call(env, "hostile_echo", "{\"text\":\"back\"}");
+		back = strcmp(text, "\"back\"") == 0;
 		free(text);
-		if (back)
+		if (fiber_yield() != FIBER_WOKEN)
 			break;
-		fiber_sleep(10);
 	}
-	CU_ASSERT(i < 1000);
+	CU_ASSERT(back);
+	loop_watch_free(ticks);
+	close(fd);
 }
 
 static void
 test_breaker(void)
 {
-	with_ticks(body_breaker);
+	with_still_clock(body_breaker);
 }
 
 /* ---- What it can do ------------------------------------------------ */
@@ -487,7 +511,7 @@ check_files(int64_t pid)
 		n = readlink(path, to, sizeof(to) - 1);
 		to[n > 0 ? n : 0] = '\0';
 		if (fd < 4)
-			CU_ASSERT(has(to, kinds[fd]));
+			CU_ASSERT(tap_has(to, kinds[fd]));
 		/* Its loop's own; nothing that is open here. */
 		if (fd >= 4 && strncmp(to, "anon_inode:", 11) != 0)
 			CU_ASSERT_FALSE(is_open_here(to));
@@ -507,11 +531,11 @@ body_confined(struct plug_env *env)
 	CU_ASSERT_EQUAL(jget_int(first, "pid", 0), pid);
 	json_object_put(list);
 	file_text(pid, "status", text, sizeof(text));
-	CU_ASSERT(has(text, "Seccomp:\t2"));
-	CU_ASSERT(has(text, "NoNewPrivs:\t1"));
+	CU_ASSERT(tap_has(text, "Seccomp:\t2"));
+	CU_ASSERT(tap_has(text, "NoNewPrivs:\t1"));
 	snprintf(uid, sizeof(uid), "Uid:\t%u", 64000);
 	if (geteuid() == 0)
-		CU_ASSERT(has(text, uid));
+		CU_ASSERT(tap_has(text, uid));
 	file_text(pid, "cmdline", text, sizeof(text));
 	CU_ASSERT_STRING_EQUAL(text, "agent-studio");
 	file_text(pid, "environ", text, sizeof(text));
@@ -535,7 +559,7 @@ body_load(struct plug_env *env)
 {
 	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
 	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 1);
-	CU_ASSERT(has(plug_env_problem(env, 0),
+	CU_ASSERT(tap_has(plug_env_problem(env, 0),
 	    "toolkit_hostileload.so: died of SIGABRT when it was loaded"));
 }
 
@@ -571,7 +595,7 @@ body_noise(struct plug_env *env)
 	CU_ASSERT_EQUAL(plug_reload(env->plug, "toolkit_hostilenoise", NULL,
 			    &err),
 	    AS_CONFLICT);
-	CU_ASSERT(has(err.detail, "did not describe itself"));
+	CU_ASSERT(tap_has(err.detail, "did not describe itself"));
 	CU_ASSERT(o.calls >= 10);
 	o.stop = true;
 	while (!o.stopped)
@@ -595,13 +619,13 @@ body_describe(struct plug_env *env)
 			    "toolkit_hostileload.so",
 			    &services, &o, &err),
 	    AS_INVALID);
-	CU_ASSERT(has(err.detail, "died of SIGABRT when it was loaded"));
+	CU_ASSERT(tap_has(err.detail, "died of SIGABRT when it was loaded"));
 	error_clear(&err);
 	CU_ASSERT_EQUAL(plug_describe_file(BUILD_DIR "/plugins/llm_demo.so",
 			    &services, &o, &err),
 	    AS_OK);
-	CU_ASSERT(has(json_text(o), "\"name\":\"llm_demo\""));
-	CU_ASSERT(has(json_text(o), "\"window\":8192"));
+	CU_ASSERT(tap_has(json_text(o), "\"name\":\"llm_demo\""));
+	CU_ASSERT(tap_has(json_text(o), "\"window\":8192"));
 	json_object_put(o);
 	error_clear(&err);
 }

@@ -12,15 +12,6 @@
 /* What plugins ask for, and what conf.d leaves of it. */
 
 static bool
-has(const char *text, const char *part)
-{
-	if (strstr(text, part) != NULL)
-		return true;
-	tap_note("'%s' is not in '%s'", part, text);
-	return false;
-}
-
-static bool
 is_refused(const char *grants, const char *part)
 {
 	char *sentence = grants_refusal("x.so", grants);
@@ -29,7 +20,7 @@ is_refused(const char *grants, const char *part)
 	if (part == NULL)
 		ok = sentence == NULL;
 	else
-		ok = sentence != NULL && has(sentence, part);
+		ok = sentence != NULL && tap_has(sentence, part);
 	free(sentence);
 	return ok;
 }
@@ -86,7 +77,7 @@ expect_fail(struct plug_env *env, const char *tool, const char *args,
 	char *text = NULL;
 
 	CU_ASSERT_EQUAL(plug_env_tool(env, tool, args, &text, &err), want);
-	CU_ASSERT(has(err.detail, part));
+	CU_ASSERT(tap_has(err.detail, part));
 	error_clear(&err);
 	free(text);
 }
@@ -199,7 +190,7 @@ body_mistakes(struct plug_env *env)
 	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
 	CU_ASSERT_EQUAL(conf_problem_count(env->conf), 4);
 	for (size_t i = 0; i < 4; i++) {
-		CU_ASSERT(has(plug_env_problem(env, i), want[i].part));
+		CU_ASSERT(tap_has(plug_env_problem(env, i), want[i].part));
 		CU_ASSERT_EQUAL(conf_problem(env->conf, i)->line, want[i].line);
 	}
 	CU_ASSERT_PTR_NULL(plug_toolkit_find(env->plug, "probe"));
@@ -259,8 +250,8 @@ static void
 body_no_secret(struct plug_env *env)
 {
 	CU_ASSERT_EQUAL(env->loaded, AS_INVALID);
-	CU_ASSERT(has(plug_env_problem(env, 0), "secrets.TOKEN"));
-	CU_ASSERT(has(plug_env_problem(env, 0), "T_GRANT_NONE is not set"));
+	CU_ASSERT(tap_has(plug_env_problem(env, 0), "secrets.TOKEN"));
+	CU_ASSERT(tap_has(plug_env_problem(env, 0), "T_GRANT_NONE is not set"));
 	CU_ASSERT_EQUAL(conf_problem(env->conf, 0)->line, 2);
 }
 

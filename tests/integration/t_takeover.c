@@ -138,15 +138,6 @@ test_takeover_tools(void)
 	bed_run(takeover_tools, turns, 2);
 }
 
-static void
-releaser(void *arg)
-{
-	(void)arg;
-	for (int i = 0; i < 5; i++)
-		fiber_yield();
-	fake_release();
-}
-
 /* A stop in order: what was sent is waited for, what was not is not sent. */
 static void
 drain_tools(void)
@@ -155,7 +146,7 @@ drain_tools(void)
 	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
 	while (fake.n_hanging < 2)
 		fiber_yield();
-	fiber_spawn(env.loop, "releaser", releaser, NULL);
+	bed_release_soon();
 	bed.drain_until = loop_now_ms(env.loop) + 20000;
 	bed_restart(false);
 	bed.drain_until = 0;
