@@ -3,7 +3,8 @@ noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/ambient.c core/run/ambient.h \
-	core/run/answer.c \
+	core/run/answer.c core/run/answer.h core/run/answer_commit.c \
+	core/run/answer_stream.c \
 	core/run/approval.c core/run/approval.h \
 	core/run/ask.c core/run/ask.h core/run/ask_tool.c core/run/ask_tool.h \
 	core/run/batch.c core/run/batch.h \
