@@ -47,7 +47,7 @@ librun_la_SOURCES = \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
 	core/run/settle.c \
 	core/run/slots.c \
-	core/run/tools.c \
+	core/run/tools.c core/run/tools_result.c \
 	core/run/trickle.c core/run/trickle.h \
 	core/run/what_if.c core/run/what_if.h \
 	core/run/wire.c core/run/wire.h \
@@ -147,6 +147,6 @@ tests_integration_t_replay_LDADD = $(RUN_TEST_LIBS)
 # The same engine but for the order of its results.
 check_PROGRAMS += tests/integration/t_replay_mutant
 tests_integration_t_replay_mutant_SOURCES = \
-	tests/integration/t_replay_mutant.c core/run/tools.c
+	tests/integration/t_replay_mutant.c core/run/tools_result.c
 tests_integration_t_replay_mutant_CPPFLAGS = $(AM_CPPFLAGS) -DREPLAY_MUTANT
 tests_integration_t_replay_mutant_LDADD = $(RUN_TEST_LIBS)
