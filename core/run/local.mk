@@ -29,7 +29,7 @@ librun_la_SOURCES = \
 	core/run/rebuild.c core/run/rebuild.h \
 	core/run/replay.c core/run/replay.h core/run/replay_impl.h \
 	core/run/replay_compare.c core/run/replay_record.c \
-	core/run/replay_world.c \
+	core/run/replay_store.c core/run/replay_world.c \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
 	core/run/respond.c \
