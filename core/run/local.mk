@@ -45,6 +45,7 @@ librun_la_SOURCES = \
 	core/run/run_store_child.c core/run/run_store_child.h \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
+	core/run/run_store_pg_commit.c core/run/run_store_pg_impl.h \
 	core/run/settle.c \
 	core/run/slots.c \
 	core/run/tools.c core/run/tools_result.c \
