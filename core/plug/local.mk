@@ -19,7 +19,7 @@ libplug_la_SOURCES = \
 	core/plug/child_guard.c \
 	core/plug/child_guest.c \
 	core/plug/child_spawn.c \
-	core/plug/child_wire.c \
+	core/plug/child_watch.c core/plug/child_wire.c \
 	core/plug/child_wire.h \
 	core/plug/describe.c \
 	core/plug/effect.c \
