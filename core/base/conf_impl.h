@@ -78,6 +78,19 @@ struct conf_fault {
 /* Is this text safe to give to libconfig? */
 bool conf_scan(const char *text, size_t len, struct conf_fault *fault);
 
+/* ---- conf_field.c */
+struct conf_reader {
+	struct conf *conf;
+	const char *path; /* of the section */
+	char *out;
+	bool ok;
+};
+/* Into out, at the row's place; a problem, and not ok, if it does not fit. */
+void conf_read_field(struct conf_reader *r, const struct as_field *f,
+    struct conf_node *node);
+const char *conf_text_of(const struct conf_node *node); /* NULL: it is none */
+void conf_secret_wipe(void *secret); /* and freed */
+
 /* ---- conf_secret.c */
 /*
  * Resolve "file:", "env:", "cred:" or inline text.  *out is malloc()ed, to be

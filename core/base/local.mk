@@ -8,7 +8,7 @@ libbase_la_SOURCES = \
 	core/base/clock.c core/base/clock.h \
 	core/base/conf.c core/base/conf.h core/base/conf_impl.h \
 	core/base/conf_load.c core/base/conf_scan.c core/base/conf_secret.c \
-	core/base/conf_section.c \
+	core/base/conf_field.c core/base/conf_section.c \
 	core/base/counter.c core/base/counter.h \
 	core/base/error.c core/base/error.h core/base/error.def \
 	core/base/failpoint.c core/base/failpoint.h \

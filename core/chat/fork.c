@@ -272,7 +272,7 @@ args_hash(const char *text, uint8_t out[HASH_LEN])
 	buf_free(&b);
 }
 
-/* As answer.c does it: a person may come first here, too. */
+/* As answer_commit.c does it: a person may come first here, too. */
 static const char *
 first_state(const struct agent *agent, const struct plug_tool_info *info,
     const struct run_tool *t, const char *kind)

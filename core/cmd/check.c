@@ -6,7 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/cmd/cmd.h"
-#include "core/cmd/options.h"
+#include "core/cmd/command.h"
 #include "core/plug/plug.h"
 
 /*
@@ -50,12 +50,8 @@ cmd_check(int argc, char **argv)
 	struct conf *conf;
 	bool ok;
 
-	if (!options_parse(&options, argc, argv, NULL, usage))
+	if (!command_options(&options, argc, argv, NULL, usage))
 		return options.status;
-	if (!options_no_words(&options, argv[0])) {
-		options_free(&options);
-		return options.status;
-	}
 	log_configure("error");
 	conf = options_conf(&options);
 	ok = check_conf(conf, &settings);

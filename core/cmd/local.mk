@@ -5,7 +5,7 @@ libcmd_la_SOURCES = \
 	core/cmd/chat.c \
 	core/cmd/check.c core/cmd/check.h \
 	core/cmd/client.c core/cmd/client.h \
-	core/cmd/cmd.h \
+	core/cmd/cmd.h core/cmd/command.c core/cmd/command.h \
 	core/cmd/conf_show.c \
 	core/cmd/control.c core/cmd/control.h core/cmd/control_ask.c \
 	core/cmd/control_impl.h \
@@ -17,7 +17,7 @@ libcmd_la_SOURCES = \
 	core/cmd/node.c core/cmd/node.h core/cmd/node_impl.h \
 	core/cmd/node_beat.c core/cmd/node_bells.c core/cmd/node_claim.c \
 	core/cmd/node_epoch.c \
-	core/cmd/node_command.c core/cmd/node_control.c core/cmd/node_crumb.c \
+	core/cmd/node_control.c core/cmd/node_crumb.c \
 	core/cmd/node_drain.c core/cmd/node_notify.c \
 	core/cmd/node_env.c core/cmd/node_env.h \
 	core/cmd/node_loop.c core/cmd/node_metrics.c core/cmd/node_plug.c \

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/base/log.h"
-#include "core/base/mem.h"
 #include "core/cmd/cmd.h"
+#include "core/cmd/command.h"
 #include "core/cmd/database.h"
-#include "core/cmd/options.h"
 
 /* "agent-studio migrate": bring the database to this version, or ask whether
  * it is. */
@@ -52,16 +49,9 @@ cmd_migrate(int argc, char **argv)
 	struct conf *conf;
 	int rc = EXIT_FAILURE;
 
-	if (!options_parse(&options, argc, argv, own, usage))
+	if (!command_options(&options, argc, argv, own, usage))
 		return options.status;
-	if (!options_no_words(&options, argv[0])) {
-		options_free(&options);
-		return options.status;
-	}
-	MUST(sodium_init() >= 0);
-	conf = options_conf(&options);
-	settings_load(&settings, conf);
-	if (options_problems(conf) == 0 && log_configure(settings.log.level))
+	if (command_settings(&options, NULL, &conf, &settings))
 		rc = migrate(&settings, check_only);
 	conf_free(conf);
 	options_free(&options);

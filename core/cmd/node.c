@@ -178,11 +178,25 @@ ring(void *arg)
 	node_bells_ring(arg);
 }
 
-int
-node_run(const struct node_parts *parts)
+static void
+loops_make(struct node *n)
+{
+	n->n_loops = loops_wanted(n->p.settings);
+	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
+	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(struct app *));
+	for (int i = 0; i < n->n_loops; i++) {
+		n->apps[i] = &n->loops[i].app;
+		node_loop_make(n, &n->loops[i]);
+	}
+	n->sched = sched_new(node_first(n)->app.loop);
+	for (int i = 0; i < n->n_loops; i++)
+		n->loops[i].app.sched = n->sched;
+}
+
+static struct node *
+node_make(const struct node_parts *parts)
 {
 	struct node *n = xcalloc(1, sizeof(*n));
-	int rc;
 
 	n->p = *parts;
 	n->alone = store_db_dialect(parts->db) == STORE_SQLITE;
@@ -194,7 +208,6 @@ node_run(const struct node_parts *parts)
 	n->env.ring_arg = n;
 	node_lists_make(n);
 	signals_block(n);
-	n->n_loops = loops_wanted(parts->settings);
 	fiber_limit((unsigned)parts->settings->server.max_fibers);
 	n->bus = bus_new_memory();
 	n->live = live_new();
@@ -205,32 +218,39 @@ node_run(const struct node_parts *parts)
 	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
 	node_redis_make(n);
-	n->loops = xcalloc((size_t)n->n_loops, sizeof(*n->loops));
-	n->apps = xcalloc((size_t)n->n_loops + 1, sizeof(struct app *));
-	for (int i = 0; i < n->n_loops; i++) {
-		n->apps[i] = &n->loops[i].app;
-		node_loop_make(n, &n->loops[i]);
-	}
-	n->sched = sched_new(node_first(n)->app.loop);
-	for (int i = 0; i < n->n_loops; i++)
-		n->loops[i].app.sched = n->sched;
-	if (node_plugins_load(n)) {
-		n->signals = loop_watch(node_first(n)->app.loop, n->signal_fd,
-		    LOOP_READ, on_signal, n);
-		others_start(n);
-		n->start = fiber_spawn(node_first(n)->app.loop, "start",
-		    start_fiber, n);
-		MUST(n->start.f != NULL);
-		loop_run(node_first(n)->app.loop);
-		loop_watch_free(n->signals);
-		others_join(n);
-	} else
-		n->exit_code = 1;
+	loops_make(n);
+	return n;
+}
+
+/* Until it has been told to stop, and has. */
+static void
+node_serve(struct node *n)
+{
+	struct loop *first = node_first(n)->app.loop;
+
+	n->signals = loop_watch(first, n->signal_fd, LOOP_READ, on_signal, n);
+	others_start(n);
+	n->start = fiber_spawn(first, "start", start_fiber, n);
+	MUST(n->start.f != NULL);
+	loop_run(first);
+	loop_watch_free(n->signals);
+	others_join(n);
+}
+
+/* The first loop, when there are no others any more. */
+static void
+node_rest(struct node *n)
+{
 	api_gauges_stop(node_first(n)->gauges);
 	queue_stop(node_first(n)->app.queue);
 	node_watch_stop(n);
 	node_notify_end(n);
 	loop_drain(node_first(n)->app.loop);
+}
+
+static void
+node_unmake(struct node *n)
+{
 	store_lock_free(n->lock);
 	pool_free(n->pool);
 	for (int i = 0; i < n->n_loops; i++)
@@ -252,7 +272,21 @@ node_run(const struct node_parts *parts)
 	close(n->signal_fd);
 	free(n->loops);
 	free(n->apps);
-	rc = n->exit_code;
 	free(n);
+}
+
+int
+node_run(const struct node_parts *parts)
+{
+	struct node *n = node_make(parts);
+	int rc;
+
+	if (node_plugins_load(n))
+		node_serve(n);
+	else
+		n->exit_code = 1;
+	node_rest(n);
+	rc = n->exit_code;
+	node_unmake(n);
 	return rc;
 }

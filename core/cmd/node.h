@@ -33,13 +33,4 @@ struct node_parts {
  */
 int node_run(const struct node_parts *parts);
 
-/*
- * What the commands that end in node_run have in common: reads the command
- * line and the settings, then calls fn.  The process's exit code.
- */
-struct options;
-typedef int (*node_command_fn)(const struct settings *s, struct conf *conf,
-    const struct options *options);
-int node_command(int argc, char **argv, const char *usage, node_command_fn fn);
-
 #endif

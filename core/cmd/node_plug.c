@@ -4,8 +4,6 @@
 #include <stdlib.h>
 
 #include "core/base/conf.h"
-#include "core/base/json.h"
-#include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/options.h"
 #include "core/plug/serve.h"
@@ -74,20 +72,12 @@ service_db(void *arg, const char *plugin, int kind, struct json_object *texts,
     struct json_object *params, struct json_object **rows, int64_t *changed,
     struct error *err)
 {
-	size_t i, n = json_object_array_length(texts);
-	const char **list = xcalloc(n + 1, sizeof(*list));
-	struct guest_call call = { .kind = (enum guest_kind)kind,
-		.name = plugin,
-		.texts = list,
-		.n_texts = (int)n,
-		.params = params };
+	struct guest_call call;
 	enum as_status st;
 
-	for (i = 0; i < n; i++)
-		list[i] = json_object_get_string(
-		    json_object_array_get_idx(texts, i));
+	guest_call_of(&call, kind, plugin, texts, params);
 	st = guest_run(app_here(arg)->store, &call, rows, changed, err);
-	free(list);
+	guest_call_clear(&call);
 	return st;
 }
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/run/rebuild.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/base/log.h"
-#include "core/base/mem.h"
 #include "core/cmd/cmd.h"
+#include "core/cmd/command.h"
 #include "core/cmd/database.h"
-#include "core/cmd/options.h"
 
 /* "agent-studio rebuild": the row of a run from its log. */
 
@@ -113,10 +110,7 @@ cmd_rebuild(int argc, char **argv)
 		options_free(&options);
 		return 2;
 	}
-	MUST(sodium_init() >= 0);
-	conf = options_conf(&options);
-	settings_load(&settings, conf);
-	if (options_problems(conf) == 0 && log_configure(settings.log.level))
+	if (command_settings(&options, NULL, &conf, &settings))
 		rc = open_and_rebuild(&settings, run_id, check_only);
 	conf_free(conf);
 	options_free(&options);

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/run/replay.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/arena.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/cmd/cmd.h"
+#include "core/cmd/command.h"
 #include "core/cmd/database.h"
-#include "core/cmd/options.h"
 #include "core/loop/loop.h"
 
 /*
@@ -194,11 +192,8 @@ cmd_replay(int argc, char **argv)
 		options_free(&options);
 		return IMPOSSIBLE;
 	}
-	MUST(sodium_init() >= 0);
-	conf = options_conf(&options);
-	settings_load(&settings, conf);
 	/* What the engine logs was logged when it happened. */
-	if (options_problems(conf) == 0 && log_configure("error"))
+	if (command_settings(&options, "error", &conf, &settings))
 		rc = replay(&settings, &p);
 	conf_free(conf);
 	options_free(&options);

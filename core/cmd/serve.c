@@ -6,6 +6,7 @@
 #include "core/auth/auth.h"
 #include "core/auth/seal.h"
 #include "core/cmd/cmd.h"
+#include "core/cmd/command.h"
 #include "core/cmd/database.h"
 #include "core/cmd/node.h"
 #include "core/cmd/systemd.h"
@@ -87,5 +88,5 @@ serve(const struct settings *s, struct conf *conf,
 int
 cmd_serve(int argc, char **argv)
 {
-	return node_command(argc, argv, usage, serve);
+	return command_node(argc, argv, usage, serve);
 }

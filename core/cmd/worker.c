@@ -5,6 +5,7 @@
 #include "core/auth/seal.h"
 #include "core/base/text.h"
 #include "core/cmd/cmd.h"
+#include "core/cmd/command.h"
 #include "core/cmd/database.h"
 #include "core/cmd/node.h"
 
@@ -61,5 +62,5 @@ work(const struct settings *s, struct conf *conf, const struct options *options)
 int
 cmd_worker(int argc, char **argv)
 {
-	return node_command(argc, argv, usage, work);
+	return command_node(argc, argv, usage, work);
 }

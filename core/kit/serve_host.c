@@ -40,25 +40,17 @@ tables_run(void *arg, const char *plugin, int kind, struct json_object *texts,
     struct json_object *params, struct json_object **rows, int64_t *changed,
     struct error *err)
 {
-	size_t i, n = json_object_array_length(texts);
-	const char **list = xcalloc(n + 1, sizeof(*list));
-	struct guest_call call = { .kind = (enum guest_kind)kind,
-		.name = plugin,
-		.texts = list,
-		.n_texts = (int)n,
-		.params = params };
 	struct kit *k = arg;
+	struct guest_call call;
 	enum as_status st;
 
-	for (i = 0; i < n; i++)
-		list[i] = json_object_get_string(
-		    json_object_array_get_idx(texts, i));
+	guest_call_of(&call, kind, plugin, texts, params);
 	if (k->db == NULL && (k->db = guest_memory_new()) == NULL)
 		st = error_set(err, ERR_UNAVAILABLE, "no database in memory");
 	else
 		st = guest_memory_run(k->db, &call, rows, changed, err);
 	judge_sql(k, st, err);
-	free(list);
+	guest_call_clear(&call);
 	return st;
 }
 

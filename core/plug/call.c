@@ -28,6 +28,17 @@ answer_clear(struct answer *a)
 	memset(a, 0, sizeof(*a));
 }
 
+struct msg
+answer_msg(const struct answer *a)
+{
+	return (struct msg){ .kind = MSG_ANSWER,
+		.index = (uint32_t)a->status,
+		.n = a->n,
+		.value = a->value,
+		.bytes = a->bytes,
+		.len = a->len };
+}
+
 void *
 call_alloc(struct as_call *call, size_t n)
 {

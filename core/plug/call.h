@@ -34,6 +34,7 @@ struct answer {
 	size_t len;
 };
 void answer_clear(struct answer *a);
+struct msg answer_msg(const struct answer *a); /* as it crosses; borrowed */
 /* A failure in the form in which it crosses: {message, ...}. */
 struct json_object *failure_new(const char *message);
 struct json_object *failure_of(const struct error *err);

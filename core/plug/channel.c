@@ -134,15 +134,11 @@ SUSPENDS static void
 caller_answers(struct channel *ch, struct exchange *x, const struct msg *m)
 {
 	struct answer a = { 0 };
-	struct msg out = { .kind = MSG_ANSWER };
+	struct msg out;
 	struct frame *f;
 
 	exchange_serve(x, m, &a);
-	out.index = (uint32_t)a.status;
-	out.n = a.n;
-	out.value = a.value;
-	out.bytes = a.bytes;
-	out.len = a.len;
+	out = answer_msg(&a);
 	if ((f = frame_new(&out)) == NULL) {
 		out = (struct msg){ .kind = MSG_ANSWER, .index = AS_LIMIT };
 		f = frame_new(&out);

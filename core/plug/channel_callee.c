@@ -127,7 +127,7 @@ channel_sleep(struct as_call *call, int64_t ms)
 }
 
 /* The answer, or NULL with the reason; the lock is held at both ends. */
-static struct frame *
+SUSPENDS static struct frame *
 answer_wait(struct channel *ch, enum as_status *st)
 {
 	enum fiber_exit x = FIBER_WOKEN;

@@ -12,7 +12,8 @@
  *	child_spawn.c	starts a process
  *	child_ask.c	asks one for the description of its file
  *	child_file.c	makes a plug_file of that
- *	child.c		one process that serves: its socket, watch and end
+ *	child.c		one process that serves: its socket and its end
+ *	child_watch.c	looks after it while it has calls
  *	child_call.c	a call, seen from its caller
  *	child_guard.c	starts another one when it has died
  *	child_guest.c	the other side: what runs in that process,
@@ -34,6 +35,12 @@
 #define CHILD_FILES_MAX 256 /* descriptors that it may have */
 #define CHILD_EXIT_MEMORY 97 /* it died because it got no more memory */
 #define CHILD_EXIT_CUT_OFF 98 /* nobody is at the other end of its socket */
+/* A sanitizer makes everything slow. */
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
+#define CHILD_SLOW 5
+#else
+#define CHILD_SLOW 1
+#endif
 
 /* ---- Starting one (child_spawn.c) ---------------------------------- */
 
@@ -162,6 +169,10 @@ void child_unref(struct child *c);
 void child_flush(struct child *c);
 /* Under the lock: the home loop looks after an open call. */
 void child_watch_calls(struct child *c);
+
+/* child_watch.c, on the home loop: from now on, and as long as it has calls. */
+void child_watch_begin(struct child *c);
+void child_watch_tick(struct loop_timer *t);
 
 /* Under the lock (child_call.c).  False: nobody waits for this call. */
 bool child_call_hears(struct child *c, const struct wire_head *head,

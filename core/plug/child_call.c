@@ -251,14 +251,10 @@ caller_answers(struct child_call *call, struct exchange *x, const struct msg *m,
 {
 	struct child *c = call->child;
 	struct answer a = { 0 };
-	struct msg out = { .kind = MSG_ANSWER };
+	struct msg out;
 
 	exchange_serve(x, m, &a);
-	out.index = (uint32_t)a.status;
-	out.n = a.n;
-	out.value = a.value;
-	out.bytes = a.bytes;
-	out.len = a.len;
+	out = answer_msg(&a);
 	pthread_mutex_lock(&c->lock);
 	if (!c->dead && wire_put_msg(&c->wire, call->id, number, &out) == 0) {
 		out = (struct msg){ .kind = MSG_ANSWER, .index = AS_LIMIT };

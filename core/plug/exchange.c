@@ -135,13 +135,7 @@ static void
 answer_through_bytes(const struct answer *a, struct answer *out,
     struct arena *arena)
 {
-	struct msg m = { .kind = MSG_ANSWER,
-		.index = (uint32_t)a->status,
-		.n = a->n,
-		.value = a->value,
-		.bytes = a->bytes,
-		.len = a->len };
-	struct msg copy;
+	struct msg m = answer_msg(a), copy;
 
 	memset(out, 0, sizeof(*out));
 	if (!through_bytes(&m, &copy, arena)) {

@@ -19,7 +19,7 @@ libplug_la_SOURCES = \
 	core/plug/child_guard.c \
 	core/plug/child_guest.c \
 	core/plug/child_spawn.c \
-	core/plug/child_wire.c \
+	core/plug/child_watch.c core/plug/child_wire.c \
 	core/plug/child_wire.h \
 	core/plug/describe.c \
 	core/plug/effect.c \
@@ -64,7 +64,7 @@ libplug_la_SOURCES = \
 	core/plug/serve.c \
 	core/plug/serve_account.c \
 	core/plug/serve_ask.c \
-	core/plug/programs.c \
+	core/plug/plug.c core/plug/programs.c \
 	core/plug/serve.h \
 	core/plug/serve_db.c \
 	core/plug/serve_file.c \
@@ -72,7 +72,7 @@ libplug_la_SOURCES = \
 	core/plug/serve_tcp.c \
 	core/plug/tool.c \
 	core/plug/tree.h \
-	core/plug/unit.c \
+	core/plug/unit.c core/plug/unit_load.c \
 	core/plug/unit.h \
 	core/plug/vector.c \
 	core/plug/watch.c

@@ -5,8 +5,8 @@
 /*
  * One tool call of a run while it is being made: private to core/run.
  *
- * tools.c is the owner of all calls of a step, call.c what happens on the fiber
- * of one, call_result.c what is written of it.
+ * tools.c is the owner of all calls of a step, tools_result.c its commits, call.c
+ * what happens on the fiber of one, call_result.c what is written of it.
  */
 
 #include "core/run/work.h"
@@ -60,6 +60,17 @@ int64_t call_timeout_ms(const struct call *c);
 bool call_is_offered(const struct work *w, const struct plug_tool_info *info);
 /* tools.c: what its row means for it. */
 void call_from_row(struct call *c);
+
+/* ---- tools_result.c ------------------------------------------------ */
+
+/* Nobody knows its outcome, and the run is not being stopped. */
+bool call_waits(const struct call *c);
+/* Nothing is left to do but for those that wait for a person. */
+bool tools_none_left(const struct tools *t);
+/* Commits what is there; with the last results, the step and what follows. */
+SUSPENDS enum as_status tools_commit(struct tools *t, struct error *err);
+/* Results that others have told: if the run waits for no more, it goes on. */
+SUSPENDS void tools_look_again(struct tools *t);
 
 /* ---- call_result.c ------------------------------------------------- */
 

@@ -61,19 +61,11 @@ compact_main(void *arg)
 	struct work *w = c->w;
 	const struct world *world = w->e->c.world;
 	struct plug_sink sink = { .arg = c, .delta = on_delta };
-	uint64_t ms = (uint64_t)w->e->c.limits.call_timeout_ms;
 	struct json_object *tools = jarr();
 	struct plug_caller who;
 	char key[RUN_IDEM_KEY];
 
-	if (work_wall_left(w) < ms)
-		ms = work_wall_left(w);
-	fiber_deadline_set(loop_now_ms(w->e->c.loop) + ms);
-	fiber_correlation_set(w->state.correlation_id);
-	work_caller(w, &who);
-	run_idem_key(w->run_id, "", w->state.step, 0, 0, key);
-	who.idem_key = key;
-	who.attempt = (int)w->state.fence;
+	work_ask_begin(w, "", &who, key);
 	FAILPOINT("compact.pre_send");
 	c->st = world->chat(world->arg, &who, w->model, c->messages, tools,
 	    &sink, &c->end, &c->err);
@@ -96,14 +88,7 @@ compact_ask(struct compacting *c)
 		c->st = error_set(&c->err, ERR_UNAVAILABLE, "too many fibers");
 		return;
 	}
-	while (!c->done) {
-		if (work_must_stop(w)) {
-			fiber_reap(c->fiber);
-			return;
-		}
-		w->wait = fiber_prepare();
-		(void)fiber_suspend(w->wall_end_ms);
-	}
+	work_child_wait(w, c->fiber, &c->done);
 }
 
 /* ---- The commit ---------------------------------------------------- */

@@ -3,7 +3,8 @@ noinst_LTLIBRARIES += librun.la
 CORE_LIBS += librun.la
 librun_la_SOURCES = \
 	core/run/ambient.c core/run/ambient.h \
-	core/run/answer.c \
+	core/run/answer.c core/run/answer.h core/run/answer_commit.c \
+	core/run/answer_stream.c \
 	core/run/approval.c core/run/approval.h \
 	core/run/ask.c core/run/ask.h core/run/ask_tool.c core/run/ask_tool.h \
 	core/run/batch.c core/run/batch.h \
@@ -28,7 +29,7 @@ librun_la_SOURCES = \
 	core/run/rebuild.c core/run/rebuild.h \
 	core/run/replay.c core/run/replay.h core/run/replay_impl.h \
 	core/run/replay_compare.c core/run/replay_record.c \
-	core/run/replay_world.c \
+	core/run/replay_store.c core/run/replay_world.c \
 	core/run/retry.c core/run/retry.h \
 	core/run/run.c core/run/run.h \
 	core/run/respond.c \
@@ -44,9 +45,10 @@ librun_la_SOURCES = \
 	core/run/run_store_child.c core/run/run_store_child.h \
 	core/run/run_store_park.c core/run/run_store_park.h \
 	core/run/run_store_pg.c core/run/run_store_pg.h \
+	core/run/run_store_pg_commit.c core/run/run_store_pg_impl.h \
 	core/run/settle.c \
 	core/run/slots.c \
-	core/run/tools.c \
+	core/run/tools.c core/run/tools_result.c \
 	core/run/trickle.c core/run/trickle.h \
 	core/run/what_if.c core/run/what_if.h \
 	core/run/wire.c core/run/wire.h \
@@ -175,6 +177,6 @@ tests_integration_t_replay_LDADD = $(RUN_TEST_LIBS)
 # The same engine but for the order of its results.
 check_PROGRAMS += tests/integration/t_replay_mutant
 tests_integration_t_replay_mutant_SOURCES = \
-	tests/integration/t_replay_mutant.c core/run/tools.c
+	tests/integration/t_replay_mutant.c core/run/tools_result.c
 tests_integration_t_replay_mutant_CPPFLAGS = $(AM_CPPFLAGS) -DREPLAY_MUTANT
 tests_integration_t_replay_mutant_LDADD = $(RUN_TEST_LIBS)

@@ -9,12 +9,6 @@
 
 /* ---- Reading ------------------------------------------------------- */
 
-static const char *
-text_in(struct arena *arena, const struct rows *r, int row, int col)
-{
-	return arena_strdup(arena, rows_text(r, row, col));
-}
-
 static enum as_status
 look_row(struct store_db *db, struct rebuild *out, struct arena *arena,
     struct error *err)
@@ -45,9 +39,9 @@ look_row(struct store_db *db, struct rebuild *out, struct arena *arena,
 		f->head_seq = rows_int(r, 0, 2);
 		f->fence = rows_int(r, 0, 3);
 		run_usage_parse(&f->usage, rows_text(r, 0, 4));
-		f->error_code = text_in(arena, r, 0, 5);
-		f->error = text_in(arena, r, 0, 6);
-		f->model = text_in(arena, r, 0, 7);
+		f->error_code = rows_text_in(r, 0, 5, arena);
+		f->error = rows_text_in(r, 0, 6, arena);
+		f->model = rows_text_in(r, 0, 7, arena);
 		f->checkpoint_id = rows_uuid(r, 0, 8);
 		f->checkpoint_step = rows_int(r, 0, 9);
 		sha = rows_bytes(r, 0, 10, &len);

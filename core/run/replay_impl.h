@@ -70,13 +70,13 @@ int record_turn(const struct record *rec, const struct run_tool *call);
 /* The call whose result a message is; NULL: it is none. */
 const struct run_tool *record_call_of(const struct record *rec,
     const struct record_message *m);
-/* The text of an answer that was not ended; it is no answer of the step. */
 /* A person was asked first, and has answered: in the place of a call or not. */
 bool record_was_asked(const struct run_tool *t);
 /* By a person: what the model had asked for stands in its message. */
 bool record_was_edited(const struct run_tool *t);
 bool record_is_question(const struct run_tool *t);
 bool record_has_expired(const struct run_tool *t);
+/* The text of an answer that was not ended; it is no answer of the step. */
 bool record_is_partial(const struct record_message *m);
 const char *record_why(const struct record *rec, struct uuid message_id);
 /* A stop ended it, or kept it from beginning. */
@@ -112,10 +112,21 @@ struct replay {
 	int n_waiting;
 };
 
+#define REPLAY_EPOCH 1 /* of the only process */
+
 void replay_over(struct replay *r);
 bool replay_ends_cancelled(const struct replay *r);
 /* Somebody asks for the run to be stopped, as it was then. */
 void replay_cancel(struct replay *r);
+
+/* ---- replay_store.c ------------------------------------------------ */
+
+/* The run as it was when it had been created, and what its engine writes to. */
+void replay_store_init(struct replay *r);
+/* Is the recorded message at this place a person's, and not the first? */
+bool replay_is_steer(const struct replay *r, int at);
+/* They come before the commit that they were heard behind. */
+bool replay_steers_come(struct replay *r, int at);
 
 /* ---- replay_compare.c ----------------------------------------------- */
 

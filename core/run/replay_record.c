@@ -12,12 +12,6 @@
  * in which order and how many at once its tool calls ended.
  */
 
-static const char *
-text_in(struct arena *arena, const struct rows *r, int row, int col)
-{
-	return arena_strdup(arena, rows_text(r, row, col));
-}
-
 static SUSPENDS enum as_status
 read_of_run(struct store *store, struct sql *sql, struct uuid run_id,
     struct rows **out, struct error *err)
@@ -67,12 +61,12 @@ load_messages(struct record *rec, struct store *store, struct arena *arena,
 	for (int i = 0; i < rec->n_messages; i++) {
 		m = &rec->messages[i];
 		m->id = rows_uuid(r, i, 0);
-		m->role = text_in(arena, r, i, 1);
-		m->content = text_in(arena, r, i, 2);
-		m->parts = text_in(arena, r, i, 3);
-		m->tool_call_id = text_in(arena, r, i, 4);
-		m->state = text_in(arena, r, i, 5);
-		m->usage = text_in(arena, r, i, 6);
+		m->role = rows_text_in(r, i, 1, arena);
+		m->content = rows_text_in(r, i, 2, arena);
+		m->parts = rows_text_in(r, i, 3, arena);
+		m->tool_call_id = rows_text_in(r, i, 4, arena);
+		m->state = rows_text_in(r, i, 5, arena);
+		m->usage = rows_text_in(r, i, 6, arena);
 		m->step = rows_int(r, i, 7);
 		m->ordinal = rows_int(r, i, 8);
 		m->sequence = rows_int(r, i, 9);
@@ -111,30 +105,14 @@ load_before(struct record *rec, struct store *store, struct arena *arena,
 		SQL_INT(rec->n_messages > 0 ? rec->messages[0].sequence
 					    : rec->state.heads.msg_seq),
 		SQL_INT(RUN_HISTORY_ROWS), SQL_TEXT(rec->state.ns) };
-	struct run_history_row *h;
 	struct rows *r = NULL;
 	enum as_status st = uuid_is_nil(rec->state.branch.leaf)
 				? store_query(store, &RECORD_BEFORE, args, 4,
 				      &r, err)
 				: path_before(rec, store, &r, err);
-	int n = rows_count(r);
 
-	rec->n_before = n;
 	rec->sequence = args[1].v.i;
-	rec->before = arena_alloc(arena, (size_t)n * sizeof(*h) + 1);
-	for (int i = 0; i < n; i++) {
-		h = &rec->before[i];
-		h->id = rows_uuid(r, i, 0);
-		h->role = text_in(arena, r, i, 1);
-		h->content = text_in(arena, r, i, 2);
-		h->parts = text_in(arena, r, i, 3);
-		h->tool_call_id = text_in(arena, r, i, 4);
-		h->state = text_in(arena, r, i, 5);
-		h->run_id = rows_uuid(r, i, 6);
-		h->step = rows_int(r, i, 7);
-		h->sequence = rows_int(r, i, 8);
-		h->usage = text_in(arena, r, i, 9);
-	}
+	rec->before = run_history_of(r, arena, &rec->n_before);
 	rows_free(r);
 	return st;
 }
@@ -164,16 +142,16 @@ load_tools(struct record *rec, struct store *store, struct arena *arena,
 		t = &rec->tools[i];
 		t->step = rows_int(r, i, 0);
 		t->ordinal = rows_int(r, i, 1);
-		t->call_id = text_in(arena, r, i, 2);
-		t->idem_key = text_in(arena, r, i, 3);
-		t->tool = text_in(arena, r, i, 4);
-		t->version = text_in(arena, r, i, 5);
-		t->args = text_in(arena, r, i, 6);
-		t->effect = text_in(arena, r, i, 7);
-		t->state = text_in(arena, r, i, 8);
-		t->result = text_in(arena, r, i, 9);
-		t->error_code = text_in(arena, r, i, 10);
-		t->resolution = text_in(arena, r, i, 12);
+		t->call_id = rows_text_in(r, i, 2, arena);
+		t->idem_key = rows_text_in(r, i, 3, arena);
+		t->tool = rows_text_in(r, i, 4, arena);
+		t->version = rows_text_in(r, i, 5, arena);
+		t->args = rows_text_in(r, i, 6, arena);
+		t->effect = rows_text_in(r, i, 7, arena);
+		t->state = rows_text_in(r, i, 8, arena);
+		t->result = rows_text_in(r, i, 9, arena);
+		t->error_code = rows_text_in(r, i, 10, arena);
+		t->resolution = rows_text_in(r, i, 12, arena);
 		sha = rows_bytes(r, i, 11, &len);
 		if (sha != NULL && len == HASH_LEN)
 			memcpy(t->args_hash, sha, HASH_LEN);
@@ -279,8 +257,8 @@ load_error(struct record *rec, struct store *store, struct arena *arena,
 	    err);
 
 	if (rows_count(r) == 1) {
-		rec->error_code = text_in(arena, r, 0, 0);
-		rec->error = text_in(arena, r, 0, 1);
+		rec->error_code = rows_text_in(r, 0, 0, arena);
+		rec->error = rows_text_in(r, 0, 1, arena);
 	}
 	rows_free(r);
 	return st;

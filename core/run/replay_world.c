@@ -153,12 +153,23 @@ why_of(const struct record *rec, struct uuid message_id)
 	return AS_END_TURN;
 }
 
+static void
+say_usage(const struct record_message *m, struct plug_chat_end *end)
+{
+	struct run_usage u;
+
+	run_usage_parse(&u, m->usage);
+	end->input = u.input;
+	end->output = u.output;
+	end->cached = u.cached;
+	end->reasoning = u.reasoning;
+}
+
 static enum as_status
 say_answer(struct replay *r, const struct record_message *m,
     const struct plug_sink *sink, struct plug_chat_end *end, struct error *err)
 {
 	struct json_object *parts = NULL;
-	struct run_usage u;
 	uint32_t n_calls = 0;
 	enum as_status st = json_parse(m->parts, strlen(m->parts), &parts, err);
 
@@ -167,11 +178,7 @@ say_answer(struct replay *r, const struct record_message *m,
 		st = say_part(r, sink, json_object_array_get_idx(parts, i),
 		    &n_calls);
 	json_object_put(parts);
-	run_usage_parse(&u, m->usage);
-	end->input = u.input;
-	end->output = u.output;
-	end->cached = u.cached;
-	end->reasoning = u.reasoning;
+	say_usage(m, end);
 	end->why = why_of(&r->rec, m->id);
 	return st;
 }
@@ -270,18 +277,13 @@ say_summary(const struct record_message *m, const struct plug_sink *sink,
     struct plug_chat_end *end, struct error *err)
 {
 	struct json_object *parts = NULL;
-	struct run_usage u;
 	bool summarised = false;
 
 	if (json_parse(m->parts, strlen(m->parts), &parts, NULL) == AS_OK)
 		summarised = jget_bool(json_object_array_get_idx(parts, 0),
 		    "summarised", false);
 	json_object_put(parts);
-	run_usage_parse(&u, m->usage);
-	end->input = u.input;
-	end->output = u.output;
-	end->cached = u.cached;
-	end->reasoning = u.reasoning;
+	say_usage(m, end);
 	return summarised ? say(sink, AS_DELTA_TEXT, 0, m->content)
 			  : error_set(err, ERR_UPSTREAM_UNAVAILABLE,
 				"there was no summary");

@@ -135,3 +135,26 @@ run_branch_rows(struct store *store, struct uuid thread_id, struct uuid leaf,
 
 	return store_query(store, &PATH, args, 4, out, err);
 }
+
+struct run_history_row *
+run_history_of(const struct rows *r, struct arena *arena, int *n)
+{
+	struct run_history_row *all, *h;
+
+	*n = rows_count(r);
+	all = arena_alloc(arena, (size_t)*n * sizeof(*all) + 1);
+	for (int i = 0; i < *n; i++) {
+		h = &all[i];
+		h->id = rows_uuid(r, i, 0);
+		h->role = rows_text_in(r, i, 1, arena);
+		h->content = rows_text_in(r, i, 2, arena);
+		h->parts = rows_text_in(r, i, 3, arena);
+		h->tool_call_id = rows_text_in(r, i, 4, arena);
+		h->state = rows_text_in(r, i, 5, arena);
+		h->run_id = rows_uuid(r, i, 6);
+		h->step = rows_int(r, i, 7);
+		h->sequence = rows_int(r, i, 8);
+		h->usage = rows_text_in(r, i, 9, arena);
+	}
+	return all;
+}

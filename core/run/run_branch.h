@@ -46,5 +46,8 @@ void run_branch_add_head(struct batch *b, const struct run_create *c);
 SUSPENDS enum as_status run_branch_rows(struct store *store,
     struct uuid thread_id, struct uuid leaf, struct rows **out,
     struct error *err);
+/* What such rows say. */
+struct run_history_row *run_history_of(const struct rows *r,
+    struct arena *arena, int *n);
 
 #endif

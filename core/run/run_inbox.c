@@ -175,14 +175,6 @@ SQL(ASKED, "SELECT r.version, i.id, i.interrupt_id, i.step, i.ordinal, i.kind,"
 	   " AND i.kind IN ('approval', 'question') WHERE r.id = $1"
 	   " ORDER BY i.step, i.ordinal");
 
-static const char *
-text_in(struct arena *arena, const struct rows *r, int row, int col)
-{
-	return rows_is_null(r, row, col)
-		   ? NULL
-		   : arena_strdup(arena, rows_text(r, row, col));
-}
-
 static void
 asked_read(const struct rows *r, int i, struct arena *arena,
     struct run_asked *a)
@@ -192,16 +184,16 @@ asked_read(const struct rows *r, int i, struct arena *arena,
 	a->interrupt_id = rows_uuid(r, i, 2);
 	a->step = rows_int(r, i, 3);
 	a->ordinal = rows_int(r, i, 4);
-	a->kind = text_in(arena, r, i, 5);
-	a->status = text_in(arena, r, i, 6);
-	a->config = text_in(arena, r, i, 7);
-	a->response_type = text_in(arena, r, i, 8);
-	a->response = text_in(arena, r, i, 9);
-	a->response_key = text_in(arena, r, i, 10);
+	a->kind = rows_text_in(r, i, 5, arena);
+	a->status = rows_text_in(r, i, 6, arena);
+	a->config = rows_text_in(r, i, 7, arena);
+	a->response_type = rows_text_in(r, i, 8, arena);
+	a->response = rows_text_in(r, i, 9, arena);
+	a->response_key = rows_text_in(r, i, 10, arena);
 	a->responded_by = rows_uuid(r, i, 11);
 	a->responded_at = rows_int(r, i, 12);
 	a->expires_at = rows_int(r, i, 13);
-	a->request = text_in(arena, r, i, 14);
+	a->request = rows_text_in(r, i, 14, arena);
 }
 
 SUSPENDS enum as_status

@@ -69,25 +69,19 @@
 SQL_BOTH(RUN_STATE, RUN_STATE_WITH(LAST_STATUS_OF_R("")),
     RUN_STATE_WITH(LAST_STATUS_OF_R(IN_LAST_ROW)));
 
-static const char *
-text_in(struct arena *arena, const struct rows *rows, int row, int col)
-{
-	return arena_strdup(arena, rows_text(rows, row, col));
-}
-
 static void
 family_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 {
-	s->ns = text_in(arena, r, 0, 39);
+	s->ns = rows_text_in(r, 0, 39, arena);
 	s->pending_children = rows_int(r, 0, 40);
 	s->parent_run_id = rows_uuid(r, 0, 41);
 	s->parent_call_id = rows_uuid(r, 0, 42);
 	s->parent.status = run_status_by_name(rows_text(r, 0, 43));
 	s->parent.run_seq = rows_int(r, 0, 44);
 	s->parent.pending_children = rows_int(r, 0, 45);
-	s->parent.budget = text_in(arena, r, 0, 46);
-	s->parent.ns = text_in(arena, r, 0, 47);
-	s->root_kind = text_in(arena, r, 0, 48);
+	s->parent.budget = rows_text_in(r, 0, 46, arena);
+	s->parent.ns = rows_text_in(r, 0, 47, arena);
+	s->root_kind = rows_text_in(r, 0, 48, arena);
 }
 
 static enum run_status
@@ -126,14 +120,14 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	s->heads.run_seq = rows_int(r, 0, 13);
 	s->heads.msg_seq = rows_int(r, 0, 14);
 	s->checkpoint_id = rows_uuid(r, 0, 15);
-	s->model = text_in(arena, r, 0, 16);
-	s->correlation_id = text_in(arena, r, 0, 17);
-	s->traceparent = text_in(arena, r, 0, 18);
-	s->cancel_mode = text_in(arena, r, 0, 19);
+	s->model = rows_text_in(r, 0, 16, arena);
+	s->correlation_id = rows_text_in(r, 0, 17, arena);
+	s->traceparent = rows_text_in(r, 0, 18, arena);
+	s->cancel_mode = rows_text_in(r, 0, 19, arena);
 	run_usage_parse(&s->usage, rows_text(r, 0, 20));
 	s->now_us = rows_int(r, 0, 21);
-	s->budget = text_in(arena, r, 0, 22);
-	s->error_code = text_in(arena, r, 0, 23);
+	s->budget = rows_text_in(r, 0, 22, arena);
+	s->error_code = rows_text_in(r, 0, 23, arena);
 	s->attempt = rows_int(r, 0, 24);
 	s->version = rows_int(r, 0, 25);
 	s->cost_micros = rows_int(r, 0, 26);
@@ -142,22 +136,22 @@ state_from_row(struct run_state *s, const struct rows *r, struct arena *arena)
 	sha = rows_bytes(r, 0, 29, &len);
 	if (sha != NULL && len == HASH_LEN)
 		memcpy(s->checkpoint_hash, sha, HASH_LEN);
-	s->kind = text_in(arena, r, 0, 30);
+	s->kind = rows_text_in(r, 0, 30, arena);
 	s->class = (int)rows_int(r, 0, 31);
-	s->origin = text_in(arena, r, 0, 32);
+	s->origin = rows_text_in(r, 0, 32, arena);
 	s->branch.leaf = rows_uuid(r, 0, 33);
 	s->branch.before = rows_uuid(r, 0, 34);
 	s->branch.beside = rows_bool(r, 0, 35);
 	s->leaf = rows_uuid(r, 0, 36);
 	s->forked_from = rows_uuid(r, 0, 37);
-	s->fork_mode = text_in(arena, r, 0, 38);
+	s->fork_mode = rows_text_in(r, 0, 38, arena);
 	family_from_row(s, r, arena);
-	s->multitask = text_in(arena, r, 0, 49);
+	s->multitask = rows_text_in(r, 0, 49, arena);
 	s->active_run_id = rows_uuid(r, 0, 50);
 	s->thread_leaf = rows_uuid(r, 0, 51);
 	s->n_blocked = rows_int(r, 0, 52);
 	s->n_steers = rows_int(r, 0, 53);
-	s->next_multitask = text_in(arena, r, 0, 54);
+	s->next_multitask = rows_text_in(r, 0, 54, arena);
 	s->waited = said_state(rows_text(r, 0, 55));
 }
 
@@ -290,7 +284,6 @@ run_sql_history(void *arg, struct uuid thread_id, const char *ns,
     struct run_history_row **out, int *n, struct error *err)
 {
 	struct store *store = arg;
-	struct run_history_row *h;
 	struct rows *r = NULL;
 	enum as_status st;
 
@@ -301,21 +294,7 @@ run_sql_history(void *arg, struct uuid thread_id, const char *ns,
 		 : run_branch_rows(store, thread_id, leaf, &r, err);
 	if (st != AS_OK)
 		return st;
-	*n = rows_count(r);
-	*out = arena_alloc(arena, (size_t)*n * sizeof(**out) + 1);
-	for (int i = 0; i < *n; i++) {
-		h = &(*out)[i];
-		h->id = rows_uuid(r, i, 0);
-		h->role = text_in(arena, r, i, 1);
-		h->content = text_in(arena, r, i, 2);
-		h->parts = text_in(arena, r, i, 3);
-		h->tool_call_id = text_in(arena, r, i, 4);
-		h->state = text_in(arena, r, i, 5);
-		h->run_id = rows_uuid(r, i, 6);
-		h->step = rows_int(r, i, 7);
-		h->sequence = rows_int(r, i, 8);
-		h->usage = text_in(arena, r, i, 9);
-	}
+	*out = run_history_of(r, arena, n);
 	rows_free(r);
 	return AS_OK;
 }
@@ -338,18 +317,18 @@ tool_from_row(struct run_tool *t, const struct rows *r, int i,
 	t->id = rows_uuid(r, i, 0);
 	t->step = rows_int(r, i, 1);
 	t->ordinal = rows_int(r, i, 2);
-	t->call_id = text_in(arena, r, i, 3);
-	t->idem_key = text_in(arena, r, i, 4);
-	t->tool = text_in(arena, r, i, 5);
-	t->version = text_in(arena, r, i, 6);
-	t->args = text_in(arena, r, i, 7);
-	t->effect = text_in(arena, r, i, 8);
-	t->state = text_in(arena, r, i, 9);
-	t->result = text_in(arena, r, i, 10);
-	t->error_code = text_in(arena, r, i, 11);
+	t->call_id = rows_text_in(r, i, 3, arena);
+	t->idem_key = rows_text_in(r, i, 4, arena);
+	t->tool = rows_text_in(r, i, 5, arena);
+	t->version = rows_text_in(r, i, 6, arena);
+	t->args = rows_text_in(r, i, 7, arena);
+	t->effect = rows_text_in(r, i, 8, arena);
+	t->state = rows_text_in(r, i, 9, arena);
+	t->result = rows_text_in(r, i, 10, arena);
+	t->error_code = rows_text_in(r, i, 11, arena);
 	t->deadline_us = rows_int(r, i, 12);
 	t->key_until = rows_int(r, i, 13);
-	t->resolution = text_in(arena, r, i, 14);
+	t->resolution = rows_text_in(r, i, 14, arena);
 }
 
 static SUSPENDS enum as_status

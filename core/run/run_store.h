@@ -10,8 +10,8 @@
  * own statement; a belief that has become wrong is AS_CONFLICT with nothing
  * written.  Only the files behind this header write threads, messages, runs,
  * the log (run_log.h), checkpoints, tool_invocations and jobs:
- * run_store_sql.c, its body for PostgreSQL run_store_pg.c, and run_node.c and
- * run_claim.c for who may work on what.
+ * run_store_sql.c, its body for PostgreSQL run_store_pg*.c, and run_node.c
+ * and run_claim.c for who may work on what.
  *
  * Callers know the heads of thread and run beforehand, so every event and
  * message is composed with its final numbers before it is written.

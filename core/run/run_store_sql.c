@@ -13,7 +13,7 @@
 
 /*
  * The writes of the run engine.  On PostgreSQL the two hot ones are one
- * statement each (run_store_pg.c); here is their body for SQLite.
+ * statement each (run_store_pg*.c); here is their body for SQLite.
  *
  * The first statement of a request, the guard, tests every belief of the caller
  * and stamps the run with the request's commit id.  The others are run only if

@@ -20,196 +20,6 @@
  * effect class allows it.
  */
 
-/* Nobody knows its outcome, and the run is not being stopped. */
-static bool
-call_waits(const struct call *c)
-{
-	return c->done && call_is_unknown(c) && !c->t->w->cancel;
-}
-
-/* For t_replay_mutant: results in another order, which a replay must notice. */
-#ifdef REPLAY_MUTANT
-extern bool replay_mutant;
-#define NTH_CALL(t, i) \
-	(replay_mutant ? &(t)->calls[(t)->n - 1 - (i)] : &(t)->calls[i])
-#else
-#define NTH_CALL(t, i) (&(t)->calls[i])
-#endif
-
-static void
-results_add(struct tools *t, struct work_commit *wc)
-{
-	wc->c.tools_done = wc->tools_done = arena_alloc(wc->arena,
-	    (size_t)t->n * sizeof(*wc->tools_done) + 1);
-	for (int i = 0; i < t->n; i++) {
-		struct call *c = NTH_CALL(t, i);
-
-		/* What ends while the commit waits is of the next one. */
-		c->taken = c->done && !c->written && !call_waits(c);
-		if (c->taken && c->parked)
-			ask_tool_park(c, wc);
-		else if (c->taken)
-			call_result(c, wc);
-	}
-}
-
-/* The rows of calls that wait for a person, with an item each. */
-static int
-unknowns_add(struct tools *t, struct work_commit *wc)
-{
-	int n = 0;
-
-	for (int i = 0; i < t->n; i++) {
-		struct call *c = &t->calls[i];
-
-		if (!call_waits(c))
-			continue;
-		if (strcmp(c->row.state, "unknown") != 0)
-			call_row(c, &wc->tools_done[wc->c.n_tools_done++],
-			    NULL);
-		work_item_unknown(t->w, wc, &c->row);
-		n++;
-	}
-	return n;
-}
-
-static bool
-all_done(const struct tools *t)
-{
-	for (int i = 0; i < t->n; i++)
-		if (!t->calls[i].done || t->calls[i].parked)
-			return false;
-	return true;
-}
-
-/* Nothing is left to do but for those that wait for a person. */
-static bool
-none_left(const struct tools *t)
-{
-	for (int i = 0; i < t->n; i++)
-		if (!t->calls[i].done && !t->calls[i].asks)
-			return false;
-	return true;
-}
-
-static bool
-all_written(const struct tools *t)
-{
-	for (int i = 0; i < t->n; i++)
-		if (!t->calls[i].written)
-			return false;
-	return true;
-}
-
-/* All but those are written, and there are some. */
-static bool
-only_asks(const struct tools *t)
-{
-	bool any = false;
-
-	for (int i = 0; i < t->n; i++) {
-		any = any || t->calls[i].asks;
-		if (!t->calls[i].written && !t->calls[i].asks)
-			return false;
-	}
-	return any;
-}
-
-/*
- * Before somebody is asked: the one who had the run before us may have known,
- * and told it in the meantime.
- */
-static SUSPENDS void
-unknowns_look(struct tools *t)
-{
-	struct run_tool *rows;
-	int n;
-
-	if (work_read_tools(t->w, t->arena, &rows, &n, NULL) != AS_OK)
-		return;
-	for (int i = 0; i < t->n; i++) {
-		struct call *c = &t->calls[i];
-
-		for (int k = 0; k < n && call_waits(c); k++)
-			if (uuid_equal(rows[k].id, c->row.id) &&
-			    rows[k].result != NULL) {
-				error_clear(&c->err);
-				c->st = AS_OK;
-				c->row = rows[k];
-				call_from_row(c);
-			}
-	}
-}
-
-static bool
-any_waits(const struct tools *t)
-{
-	for (int i = 0; i < t->n; i++)
-		if (call_waits(&t->calls[i]))
-			return true;
-	return false;
-}
-
-/* The same once more, for what has come during the commit that parks. */
-static SUSPENDS void
-parked_look(struct tools *t)
-{
-	struct engine_resume how = { .reason = "late_result",
-		.items_close = "superseded" };
-
-	(void)engine_resume(t->w->e, t->w->run_id, &how, NULL);
-}
-
-/* One that waits for a person now may be answered already. */
-static void
-call_written(struct call *c)
-{
-	c->written = !c->parked;
-	if (!c->parked)
-		return;
-	ask_tool_parked(c);
-	c->t->w->asks = c->t->w->look = true;
-}
-
-/* Commits what is there; with the last results, the step and what follows. */
-static SUSPENDS enum as_status
-results_commit(struct tools *t, struct error *err)
-{
-	struct work *w = t->w;
-	struct work_commit wc;
-	bool idle = none_left(t), last = all_done(t), begun = false;
-	int n_unknown;
-	enum as_status st;
-
-	if (idle && any_waits(t))
-		unknowns_look(t);
-	work_commit_init(w, &wc);
-	results_add(t, &wc);
-	n_unknown = idle ? unknowns_add(t, &wc) : 0;
-	if (n_unknown > 0)
-		work_park_unknown(w, &wc, n_unknown);
-	else if (last) {
-		work_checkpoint(w, &wc);
-		if ((begun = !w->cancel))
-			work_message_start(w, &wc);
-	}
-	FAILPOINT("tool.pre_result");
-	st = work_commit(w, &wc, err);
-	FAILPOINT("tool.post_result");
-	if (st == AS_CONFLICT && begun)
-		w->message_open = false;
-	t->parked = st == AS_OK && n_unknown > 0;
-	if (t->parked)
-		parked_look(t);
-	for (int i = 0; st == AS_OK && i < t->n; i++)
-		if (t->calls[i].taken)
-			call_written(&t->calls[i]);
-	work_commit_fini(&wc);
-	return st;
-}
-
-/* ---- The owner ----------------------------------------------------- */
-
 /* What a row that has no message yet means for its call. */
 void
 call_from_row(struct call *c)
@@ -341,7 +151,7 @@ tools_begin(struct tools *t)
 static bool
 something_new(const struct tools *t)
 {
-	bool all = none_left(t);
+	bool all = tools_none_left(t);
 
 	for (int i = 0; i < t->n; i++)
 		if (t->calls[i].done && !t->calls[i].written &&
@@ -428,8 +238,6 @@ late_post(struct call *c)
 {
 	struct work *w = c->t->w;
 	struct arena *arena = arena_new(NULL);
-	struct engine_resume how = { .reason = "late_result",
-		.items_close = "superseded" };
 	struct run_tool row;
 
 	call_row(c, &row, call_result_text(c, arena));
@@ -439,7 +247,7 @@ late_post(struct call *c)
 		log_info("run", "a late result of %s was accepted",
 		    c->row.tool);
 		/* If that was all it waited for, it goes on. */
-		(void)engine_resume(w->e, w->run_id, &how, NULL);
+		tools_look_again(c->t);
 	} else {
 		run_count_refused("late_result");
 		log_info("run", "a late result of %s was refused", c->row.tool);
@@ -492,6 +300,29 @@ tools_note_unsent(struct tools *t)
 			w->unsent[w->n_unsent++] = t->calls[i].row.id;
 }
 
+static bool
+all_written(const struct tools *t)
+{
+	for (int i = 0; i < t->n; i++)
+		if (!t->calls[i].written)
+			return false;
+	return true;
+}
+
+/* All but those are written, and there are some. */
+static bool
+only_asks(const struct tools *t)
+{
+	bool any = false;
+
+	for (int i = 0; i < t->n; i++) {
+		any = any || t->calls[i].asks;
+		if (!t->calls[i].written && !t->calls[i].asks)
+			return false;
+	}
+	return any;
+}
+
 /* To wait for people is as good an end as any other. */
 static bool
 may_park(const struct tools *t)
@@ -531,7 +362,7 @@ tools_run(struct tools *t, struct error *err)
 		if (!w->drain)
 			tools_begin(t);
 		if (something_new(t)) {
-			st = results_commit(t, err);
+			st = tools_commit(t, err);
 			if (st == AS_OK && (t->parked || all_written(t)))
 				return;
 			continue;
@@ -559,7 +390,7 @@ tools_run(struct tools *t, struct error *err)
 	tools_stop(t);
 	/* The cancel itself has moved the log: the first try learns that. */
 	for (int i = 0; i < 2 && !w->lost && !w->drain && something_new(t); i++)
-		if (results_commit(t, err) != AS_CONFLICT)
+		if (tools_commit(t, err) != AS_CONFLICT)
 			break;
 }
 

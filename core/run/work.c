@@ -197,3 +197,32 @@ work_caller(const struct work *w, struct plug_caller *who)
 	who->traceparent = w->state.traceparent;
 	who->attempt = 1;
 }
+
+void
+work_ask_begin(const struct work *w, const char *ns, struct plug_caller *who,
+    char key[RUN_IDEM_KEY])
+{
+	uint64_t ms = (uint64_t)w->e->c.limits.call_timeout_ms;
+
+	if (work_wall_left(w) < ms)
+		ms = work_wall_left(w);
+	fiber_deadline_set(loop_now_ms(w->e->c.loop) + ms);
+	fiber_correlation_set(w->state.correlation_id);
+	work_caller(w, who);
+	run_idem_key(w->run_id, ns, w->state.step, 0, 0, key);
+	who->idem_key = key;
+	who->attempt = (int)w->state.fence;
+}
+
+SUSPENDS void
+work_child_wait(struct work *w, struct fiber_ref child, const bool *done)
+{
+	while (!*done) {
+		if (work_must_stop(w)) {
+			fiber_reap(child);
+			return;
+		}
+		w->wait = fiber_prepare();
+		(void)fiber_suspend(w->wall_end_ms);
+	}
+}

@@ -156,6 +156,15 @@ SUSPENDS enum as_status work_commit(struct work *w, struct work_commit *wc,
     struct error *err);
 void work_commit_fini(struct work_commit *wc);
 void work_caller(const struct work *w, struct plug_caller *who);
+/*
+ * On the fiber of a request to the model: the time it has, who asks, and its key
+ * in the namespace ns, which lives as long as who.
+ */
+void work_ask_begin(const struct work *w, const char *ns,
+    struct plug_caller *who, char key[RUN_IDEM_KEY]);
+/* Until the child is done; it is ended as soon as the run must stop. */
+SUSPENDS void work_child_wait(struct work *w, struct fiber_ref child,
+    const bool *done);
 bool work_must_stop(const struct work *w);
 uint64_t work_wall_left(const struct work *w); /* ms */
 /* Of a run of its kind. */

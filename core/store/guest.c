@@ -95,6 +95,32 @@ guest_step_check(const struct guest *g, int step, const char *sha256,
 	    g->name, step);
 }
 
+/* ---- A call that has crossed --------------------------------------- */
+
+void
+guest_call_of(struct guest_call *call, int kind, const char *name,
+    struct json_object *texts, struct json_object *params)
+{
+	size_t i, n = json_object_array_length(texts);
+	const char **list = xcalloc(n + 1, sizeof(*list));
+
+	for (i = 0; i < n; i++)
+		list[i] = json_object_get_string(
+		    json_object_array_get_idx(texts, i));
+	*call = (struct guest_call){ .kind = (enum guest_kind)kind,
+		.name = name,
+		.texts = list,
+		.n_texts = (int)n,
+		.params = params };
+}
+
+void
+guest_call_clear(struct guest_call *call)
+{
+	free((void *)(uintptr_t)call->texts);
+	*call = (struct guest_call){ 0 };
+}
+
 /* ---- Making one ---------------------------------------------------- */
 
 static enum as_status

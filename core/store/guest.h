@@ -42,6 +42,14 @@ struct guest_call {
 };
 
 /*
+ * A call as it crosses: texts is an array of strings.  The list of texts is the
+ * call's own, until guest_call_clear(); all else is borrowed.
+ */
+void guest_call_of(struct guest_call *call, int kind, const char *name,
+    struct json_object *texts, struct json_object *params);
+void guest_call_clear(struct guest_call *call);
+
+/*
  * *rows (of a query) is the caller's; either may be NULL.  INVALID: the
  * statement is wrong; FORBIDDEN: it touches what is not the plugin's; CONFLICT:
  * a constraint, or a step that was edited after it had run; LIMIT: too many

@@ -30,6 +30,7 @@
 #include "core/base/uuid.h"
 #include "core/loop/fiber.h"
 
+struct arena;
 struct pool;
 struct store;
 struct store_db; /* one database, shared by the stores of all loops */
@@ -132,6 +133,9 @@ double rows_num(const struct rows *r, int row, int col);
 bool rows_bool(const struct rows *r, int row, int col);
 /* NUL-terminated, valid until rows_free; NULL for NULL. */
 const char *rows_text(const struct rows *r, int row, int col);
+/* The same, copied. */
+const char *rows_text_in(const struct rows *r, int row, int col,
+    struct arena *arena);
 const void *rows_bytes(const struct rows *r, int row, int col, size_t *len);
 struct uuid rows_uuid(const struct rows *r, int row, int col); /* NULL: nil */
 void rows_free(struct rows *r); /* NULL does nothing */

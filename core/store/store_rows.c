@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/arena.h"
 #include "core/base/mem.h"
 
 /*
@@ -176,6 +177,12 @@ const char *
 rows_text(const struct rows *r, int row, int col)
 {
 	return rows_bytes(r, row, col, NULL);
+}
+
+const char *
+rows_text_in(const struct rows *r, int row, int col, struct arena *arena)
+{
+	return arena_strdup(arena, rows_text(r, row, col));
 }
 
 const void *

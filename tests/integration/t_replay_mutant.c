@@ -11,7 +11,7 @@
  * replay of a run that the right engine has recorded must find the step.
  */
 
-extern bool replay_mutant; /* core/run/tools.c, in this program only */
+extern bool replay_mutant; /* tools_result.c, in this program only */
 bool replay_mutant;
 
 static void

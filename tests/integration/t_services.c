@@ -44,19 +44,14 @@ bind_db(void *arg, const char *plugin, int kind, struct json_object *texts,
     struct json_object *params, struct json_object **rows, int64_t *changed,
     struct error *err)
 {
-	const char *list[64];
-	struct guest_call call = { .kind = (enum guest_kind)kind,
-		.name = plugin,
-		.texts = list,
-		.params = params };
+	struct guest_call call;
+	enum as_status st;
 
 	(void)arg;
-	call.n_texts = (int)json_object_array_length(texts);
-	MUST(call.n_texts <= 64);
-	for (int i = 0; i < call.n_texts; i++)
-		list[i] = json_object_get_string(
-		    json_object_array_get_idx(texts, (size_t)i));
-	return guest_run(store, &call, rows, changed, err);
+	guest_call_of(&call, kind, plugin, texts, params);
+	st = guest_run(store, &call, rows, changed, err);
+	guest_call_clear(&call);
+	return st;
 }
 
 static struct store *

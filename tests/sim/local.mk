@@ -25,10 +25,12 @@ tests_sim_simulate_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 # The same with an engine that can be made to fail.
 check_PROGRAMS += tests/sim/mutants
 tests_sim_mutants_SOURCES = tests/sim/mutants.c $(SIM_SOURCES) \
-	core/run/answer.c core/run/ask.c core/run/blocked.c core/run/call.c \
+	core/run/answer.c core/run/answer_commit.c core/run/answer_stream.c \
+	core/run/ask.c core/run/blocked.c core/run/call.c \
 	core/run/engine.c core/run/expire.c core/run/finish.c \
 	core/run/park.c core/run/respond.c core/run/settle.c \
-	core/run/tools.c core/run/work.c core/run/work_commit.c
+	core/run/tools.c core/run/tools_result.c core/run/work.c \
+	core/run/work_commit.c
 tests_sim_mutants_CPPFLAGS = $(AM_CPPFLAGS) -DSIM_MUTANTS
 tests_sim_mutants_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 
