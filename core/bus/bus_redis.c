@@ -357,6 +357,12 @@ on_down(void *arg)
 
 /* ---- For the node -------------------------------------------------- */
 
+static char *
+text_copy(const char *s)
+{
+	return xstrdup(s != NULL ? s : "");
+}
+
 struct bus_redis *
 bus_redis_new(struct bus *bus, struct live *live,
     const struct bus_redis_config *config)
@@ -371,8 +377,8 @@ bus_redis_new(struct bus *bus, struct live *live,
 	b->process = uuid_v7();
 	b->url = config->url;
 	b->password = xstrdup(config->password);
-	b->sentinel_password = xstrdup(
-	    config->sentinel_password != NULL ? config->sentinel_password : "");
+	b->sentinel_user = text_copy(config->sentinels.user);
+	b->sentinel_password = text_copy(config->sentinels.password);
 	b->prefix = xstrdup(config->prefix);
 	b->channels_len = (size_t)snprintf(b->channels, sizeof(b->channels),
 	    "%s:%d:rt:", b->prefix, b->url.db);
@@ -406,6 +412,7 @@ bus_redis_free(struct bus_redis *b)
 	bus_attach(b->bus, NULL);
 	pthread_rwlock_destroy(&b->lock);
 	free(b->password);
+	free(b->sentinel_user);
 	free(b->sentinel_password);
 	free(b->prefix);
 	free(b);
@@ -446,6 +453,8 @@ bus_link_open(struct bus_redis *b, struct loop *loop)
 		.down = on_down,
 		.push = on_push
 	};
+	const struct redis_login login = { b->sentinel_user,
+		b->sentinel_password };
 	struct bus_link *l = xcalloc(1, sizeof(*l));
 	char index[8];
 	const char *labels[] = { index };
@@ -453,8 +462,8 @@ bus_link_open(struct bus_redis *b, struct loop *loop)
 	l->b = b;
 	l->loop = loop;
 	if (b->url.n_sentinels > 0)
-		l->sentinels = sentinels_new(loop, b->pool, &b->url,
-		    b->sentinel_password, on_moved, l);
+		l->sentinels = sentinels_new(loop, b->pool, &b->url, &login,
+		    on_moved, l);
 	l->commands = connection(l, &commands, false);
 	l->subscriptions = connection(l, &subscriptions, true);
 	l->lost.fn = on_lost;
