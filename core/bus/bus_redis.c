@@ -169,11 +169,17 @@ redis_want(struct bus_remote *r, struct uuid topic, bool wanted)
 	if (l == NULL)
 		return;
 	s = &l->slots[slot_of(topic)];
-	if (!wanted) {
+	if (!wanted)
 		s->n--;
-		live_forget_thread(b->live, topic);
-	} else if (s->n++ == 0 && !s->asked)
+	else if (s->n++ == 0 && !s->asked)
 		slot_ask(l, slot_of(topic), true);
+}
+
+static void
+redis_unread(struct bus_remote *r, struct uuid topic)
+{
+	live_forget_thread(container_of(r, struct bus_redis, remote)->live,
+	    topic);
 }
 
 static void
@@ -372,6 +378,7 @@ bus_redis_new(struct bus *bus, struct live *live,
 	MUST(pthread_rwlock_init(&b->lock, NULL) == 0);
 	b->remote.publish = redis_publish;
 	b->remote.want = redis_want;
+	b->remote.unread = redis_unread;
 	b->bus = bus;
 	b->live = live;
 	b->process = uuid_v7();
