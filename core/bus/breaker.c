@@ -8,7 +8,11 @@
 
 #include "core/base/mem.h"
 
-/* A list: services are few.  The window is six slots of five seconds. */
+/*
+ * A list: services are few, and of those that only others have spoken of no
+ * more than a few hundred are kept, whatever comes by the bus.  The window is
+ * six slots of five seconds.
+ */
 
 #define SLOTS 6
 #define SLOT_MS 5000
@@ -18,6 +22,7 @@
 #define OPEN_MAX_MS 300000
 #define PROBES 3
 #define BLUR_MS 1000 /* by which clocks of processes may differ */
+#define HEARSAY_MAX 256
 
 struct slot {
 	uint64_t number; /* of five seconds since the clock's start */
@@ -34,6 +39,7 @@ struct breaker {
 	unsigned probes; /* successes while half open */
 	bool probing; /* one call is under way */
 	bool is_news; /* it has opened or closed, and nobody was told */
+	bool is_hearsay; /* nobody here has called it; it is open */
 	uint64_t open_ms; /* how long this time */
 	uint64_t until_ms; /* open: from then on half open */
 };
@@ -53,22 +59,6 @@ breakers_new(void)
 	return b;
 }
 
-void
-breakers_free(struct breakers *b)
-{
-	struct breaker *one;
-
-	if (b == NULL)
-		return;
-	while ((one = b->list) != NULL) {
-		b->list = one->next;
-		free(one->scope);
-		free(one);
-	}
-	pthread_mutex_destroy(&b->lock);
-	free(b);
-}
-
 const char *
 breaker_state_name(enum breaker_state s)
 {
@@ -85,17 +75,58 @@ breaker_turn(struct breaker *one, enum breaker_state state)
 }
 
 static struct breaker *
-breaker_get(struct breakers *b, const char *scope)
+breaker_find(struct breakers *b, const char *scope)
 {
-	struct breaker *one;
+	struct breaker *one = b->list;
 
-	for (one = b->list; one != NULL; one = one->next)
-		if (strcmp(one->scope, scope) == 0)
-			return one;
-	one = xcalloc(1, sizeof(*one));
+	while (one != NULL && strcmp(one->scope, scope) != 0)
+		one = one->next;
+	return one;
+}
+
+static struct breaker *
+breaker_new(struct breakers *b, const char *scope)
+{
+	struct breaker *one = xcalloc(1, sizeof(*one));
+
 	one->scope = xstrdup(scope);
 	one->next = b->list;
 	b->list = one;
+	return one;
+}
+
+static void
+breaker_drop(struct breakers *b, struct breaker *one)
+{
+	struct breaker **p = &b->list;
+
+	while (*p != one)
+		p = &(*p)->next;
+	*p = one->next;
+	free(one->scope);
+	free(one);
+}
+
+void
+breakers_free(struct breakers *b)
+{
+	if (b == NULL)
+		return;
+	while (b->list != NULL)
+		breaker_drop(b, b->list);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+/* Of a service that is called here. */
+static struct breaker *
+breaker_get(struct breakers *b, const char *scope)
+{
+	struct breaker *one = breaker_find(b, scope);
+
+	if (one == NULL)
+		one = breaker_new(b, scope);
+	one->is_hearsay = false;
 	return one;
 }
 
@@ -286,6 +317,41 @@ learn_open(struct breaker *one, const struct breaker_note *note,
 	one->until_ms = until_ms;
 }
 
+static void
+learn_closed(struct breakers *b, struct breaker *one)
+{
+	if (one->is_hearsay) {
+		breaker_drop(b, one);
+		return;
+	}
+	if (one->state == BREAKER_CLOSED)
+		return;
+	breaker_turn(one, BREAKER_CLOSED);
+	one->open_ms = 0;
+	one->timeouts = 0;
+	memset(one->slots, 0, sizeof(one->slots));
+}
+
+/* What is open for the shortest time makes way. */
+static struct breaker *
+hearsay_new(struct breakers *b, const char *scope)
+{
+	struct breaker *first = NULL, *one;
+	int n = 0;
+
+	for (one = b->list; one != NULL; one = one->next)
+		if (one->is_hearsay) {
+			n++;
+			if (first == NULL || one->until_ms < first->until_ms)
+				first = one;
+		}
+	if (n >= HEARSAY_MAX)
+		breaker_drop(b, first);
+	one = breaker_new(b, scope);
+	one->is_hearsay = true;
+	return one;
+}
+
 void
 breaker_learn(struct breakers *b, const struct breaker_note *note,
     uint64_t now_ms)
@@ -293,15 +359,13 @@ breaker_learn(struct breakers *b, const struct breaker_note *note,
 	struct breaker *one;
 
 	pthread_mutex_lock(&b->lock);
-	one = breaker_get(b, note->scope);
+	one = breaker_find(b, note->scope);
+	if (one == NULL && note->open)
+		one = hearsay_new(b, note->scope);
 	if (note->open)
 		learn_open(one, note, now_ms);
-	else if (one->state != BREAKER_CLOSED) {
-		breaker_turn(one, BREAKER_CLOSED);
-		one->open_ms = 0;
-		one->timeouts = 0;
-		memset(one->slots, 0, sizeof(one->slots));
-	}
+	else if (one != NULL)
+		learn_closed(b, one);
 	pthread_mutex_unlock(&b->lock);
 }
 

@@ -28,7 +28,8 @@ struct bus_redis {
 	struct live *live;
 	struct uuid process; /* whose messages these are */
 	struct redis_url url;
-	char *password, *sentinel_password, *prefix;
+	char *password, *prefix;
+	char *sentinel_user, *sentinel_password;
 	char channels[LINK_NAME - 8]; /* what their names begin with */
 	size_t channels_len;
 	struct pool *pool;

@@ -320,6 +320,8 @@ bus_unwant(struct port *p, struct uuid id)
 	if (w->ports == 0) {
 		topics_remove(&bus->wants, &w->topic);
 		free(w);
+		if (bus->remote != NULL)
+			bus->remote->unread(bus->remote, id);
 	}
 	pthread_rwlock_unlock(&bus->lock);
 }

@@ -169,11 +169,17 @@ redis_want(struct bus_remote *r, struct uuid topic, bool wanted)
 	if (l == NULL)
 		return;
 	s = &l->slots[slot_of(topic)];
-	if (!wanted) {
+	if (!wanted)
 		s->n--;
-		live_forget_thread(b->live, topic);
-	} else if (s->n++ == 0 && !s->asked)
+	else if (s->n++ == 0 && !s->asked)
 		slot_ask(l, slot_of(topic), true);
+}
+
+static void
+redis_unread(struct bus_remote *r, struct uuid topic)
+{
+	live_forget_thread(container_of(r, struct bus_redis, remote)->live,
+	    topic);
 }
 
 static void
@@ -357,6 +363,12 @@ on_down(void *arg)
 
 /* ---- For the node -------------------------------------------------- */
 
+static char *
+text_copy(const char *s)
+{
+	return xstrdup(s != NULL ? s : "");
+}
+
 struct bus_redis *
 bus_redis_new(struct bus *bus, struct live *live,
     const struct bus_redis_config *config)
@@ -366,13 +378,14 @@ bus_redis_new(struct bus *bus, struct live *live,
 	MUST(pthread_rwlock_init(&b->lock, NULL) == 0);
 	b->remote.publish = redis_publish;
 	b->remote.want = redis_want;
+	b->remote.unread = redis_unread;
 	b->bus = bus;
 	b->live = live;
 	b->process = uuid_v7();
 	b->url = config->url;
 	b->password = xstrdup(config->password);
-	b->sentinel_password = xstrdup(
-	    config->sentinel_password != NULL ? config->sentinel_password : "");
+	b->sentinel_user = text_copy(config->sentinels.user);
+	b->sentinel_password = text_copy(config->sentinels.password);
 	b->prefix = xstrdup(config->prefix);
 	b->channels_len = (size_t)snprintf(b->channels, sizeof(b->channels),
 	    "%s:%d:rt:", b->prefix, b->url.db);
@@ -406,6 +419,7 @@ bus_redis_free(struct bus_redis *b)
 	bus_attach(b->bus, NULL);
 	pthread_rwlock_destroy(&b->lock);
 	free(b->password);
+	free(b->sentinel_user);
 	free(b->sentinel_password);
 	free(b->prefix);
 	free(b);
@@ -446,6 +460,8 @@ bus_link_open(struct bus_redis *b, struct loop *loop)
 		.down = on_down,
 		.push = on_push
 	};
+	const struct redis_login login = { b->sentinel_user,
+		b->sentinel_password };
 	struct bus_link *l = xcalloc(1, sizeof(*l));
 	char index[8];
 	const char *labels[] = { index };
@@ -453,8 +469,8 @@ bus_link_open(struct bus_redis *b, struct loop *loop)
 	l->b = b;
 	l->loop = loop;
 	if (b->url.n_sentinels > 0)
-		l->sentinels = sentinels_new(loop, b->pool, &b->url,
-		    b->sentinel_password, on_moved, l);
+		l->sentinels = sentinels_new(loop, b->pool, &b->url, &login,
+		    on_moved, l);
 	l->commands = connection(l, &commands, false);
 	l->subscriptions = connection(l, &subscriptions, true);
 	l->lost.fn = on_lost;

@@ -26,7 +26,7 @@ struct bus_link;
 struct bus_redis_config {
 	struct redis_url url;
 	const char *password;
-	const char *sentinel_password; /* NULL: none */
+	struct redis_login sentinels; /* how they know us; NULL: "" */
 	const char *prefix; /* of channels and keys; other programs' differ */
 	struct pool *pool;
 	int64_t grace_ms;

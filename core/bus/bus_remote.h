@@ -14,6 +14,11 @@ struct bus_remote {
 	void (*publish)(struct bus_remote *r, const struct bus_msg *m);
 	/* This loop has its first reader of the topic; or its last is gone. */
 	void (*want)(struct bus_remote *r, struct uuid topic, bool wanted);
+	/*
+	 * No loop has one any more, and until it returns none gets one: it must
+	 * not call the bus.
+	 */
+	void (*unread)(struct bus_remote *r, struct uuid topic);
 };
 
 /* Before there are other threads; NULL detaches. */

@@ -71,7 +71,7 @@ void live_mirror(struct live *l, const struct bus_msg *m, const char *text,
 /* Is all of it here from byte `from` on, if only so that it may go on? */
 bool live_has(struct live *l, struct uuid thread_id, struct uuid message_id,
     int64_t from);
-/* A run's message is over; or a thread has no readers here any more. */
+/* A run's message is over; or a thread has no readers in this process. */
 void live_forget(struct live *l, struct uuid thread_id, struct uuid run_id);
 void live_forget_thread(struct live *l, struct uuid thread_id);
 

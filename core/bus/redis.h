@@ -60,6 +60,11 @@ enum as_status redis_url_parse(const char *text, struct redis_url *out,
 socklen_t redis_url_address(const struct redis_url *url, const char *text,
     struct sockaddr_storage *out);
 
+/* Who asks, and the password; "": none.  With a password only. */
+struct redis_login {
+	const char *user, *password;
+};
+
 struct redis_config {
 	struct loop *loop;
 	struct pool *pool; /* looks names up; NULL: addresses only */

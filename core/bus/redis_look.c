@@ -68,21 +68,21 @@ taken(redisContext *c, redisReply *r, struct error *err)
 }
 
 static enum as_status
-enter(redisContext *c, const struct redis_url *url, const char *password,
-    struct error *err)
+enter(redisContext *c, const struct redis_login *who, int db, struct error *err)
 {
 	enum as_status st = AS_OK;
 
 	if (c == NULL || c->err != 0)
 		return error_set(err, ERR_UNAVAILABLE, "%s",
 		    c != NULL ? c->errstr : "no memory");
-	if (password[0] != '\0' && url->user[0] != '\0')
+	if (who->password[0] != '\0' && who->user[0] != '\0')
 		st = taken(c,
-		    redisCommand(c, "AUTH %s %s", url->user, password), err);
-	else if (password[0] != '\0')
-		st = taken(c, redisCommand(c, "AUTH %s", password), err);
-	if (st == AS_OK && url->db != 0)
-		st = taken(c, redisCommand(c, "SELECT %d", url->db), err);
+		    redisCommand(c, "AUTH %s %s", who->user, who->password),
+		    err);
+	else if (who->password[0] != '\0')
+		st = taken(c, redisCommand(c, "AUTH %s", who->password), err);
+	if (st == AS_OK && db != 0)
+		st = taken(c, redisCommand(c, "SELECT %d", db), err);
 	return st == AS_OK ? taken(c, redisCommand(c, "PING"), err) : st;
 }
 
@@ -99,12 +99,11 @@ connect_to(const char *host, uint16_t port)
 
 /* Where one of the sentinels says that the master is. */
 static enum as_status
-sentinel_ask(const struct redis_host *of, const char *password,
+sentinel_ask(const struct redis_host *of, const struct redis_login *who,
     struct redis_url *url, struct error *err)
 {
-	static const struct redis_url anybody;
 	redisContext *c = connect_to(of->host, of->port);
-	enum as_status st = enter(c, &anybody, password, err);
+	enum as_status st = enter(c, who, 0, err);
 	redisReply *r = NULL;
 
 	if (st == AS_OK) {
@@ -157,8 +156,10 @@ ask_all(redisContext *c, struct redis_facts *out)
 
 enum as_status
 redis_look(const struct redis_url *url, const char *password,
-    const char *sentinel_password, struct redis_facts *out, struct error *err)
+    const struct redis_login *sentinels, struct redis_facts *out,
+    struct error *err)
 {
+	const struct redis_login login = { url->user, password };
 	struct redis_url at = *url;
 	enum as_status st = AS_OK;
 	redisContext *c;
@@ -166,8 +167,7 @@ redis_look(const struct redis_url *url, const char *password,
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < url->n_sentinels; i++) {
 		error_clear(err);
-		st = sentinel_ask(&url->sentinels[i], sentinel_password, &at,
-		    err);
+		st = sentinel_ask(&url->sentinels[i], sentinels, &at, err);
 		if (st == AS_OK)
 			break;
 	}
@@ -175,7 +175,7 @@ redis_look(const struct redis_url *url, const char *password,
 		return st;
 	c = at.path[0] != '\0' ? connect_unix(at.path)
 			       : connect_to(at.host, at.port);
-	st = enter(c, &at, password, err);
+	st = enter(c, &login, at.db, err);
 	if (st == AS_OK)
 		ask_all(c, out);
 	if (c != NULL)

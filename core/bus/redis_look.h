@@ -14,8 +14,9 @@ struct redis_facts {
 	double ping_ms; /* the median of a few */
 };
 
-/* Passwords: "" is none; the second is that of the sentinels, if url has any. */
+/* password: "" is none; sentinels: how they know us, if url has any. */
 enum as_status redis_look(const struct redis_url *url, const char *password,
-    const char *sentinel_password, struct redis_facts *out, struct error *err);
+    const struct redis_login *sentinels, struct redis_facts *out,
+    struct error *err);
 
 #endif

@@ -169,16 +169,17 @@ on_timer(struct loop_timer *t)
 
 struct sentinels *
 sentinels_new(struct loop *loop, struct pool *pool, const struct redis_url *url,
-    const char *password, void (*moved)(void *arg), void *arg)
+    const struct redis_login *login, void (*moved)(void *arg), void *arg)
 {
 	static const struct redis_ops ops = { .up = on_up, .down = on_down };
 	struct redis_config c = { .loop = loop,
 		.pool = pool,
-		.password = password,
+		.password = login->password,
 		.connect_ms = CONNECT_MS };
 	struct sentinels *s = xcalloc(1, sizeof(*s));
 	struct sentinel *one;
 
+	snprintf(c.url.user, sizeof(c.url.user), "%s", login->user);
 	s->loop = loop;
 	snprintf(s->master, sizeof(s->master), "%s", url->master);
 	s->moved = moved;

@@ -18,12 +18,12 @@
 struct sentinels;
 
 /*
- * Those of url; moved is called when one of them says something new, and may
+ * Those of url, who know us by login; moved is called when one of them says something new, and may
  * ask, but not free.
  */
 struct sentinels *sentinels_new(struct loop *loop, struct pool *pool,
-    const struct redis_url *url, const char *password, void (*moved)(void *arg),
-    void *arg);
+    const struct redis_url *url, const struct redis_login *login,
+    void (*moved)(void *arg), void *arg);
 void sentinels_free(struct sentinels *s); /* NULL does nothing */
 
 /* Where to try now, after so many failures.  False: nobody says anything. */

@@ -42,6 +42,8 @@ doctor_redis_judge(struct doctor *d, const struct redis_facts *f)
 void
 doctor_redis(struct doctor *d, const struct settings *s)
 {
+	const struct redis_login sentinels = { s->redis.sentinel_user,
+		s->redis.sentinel_password };
 	struct redis_facts f;
 	struct redis_url url;
 	struct error err = { 0 };
@@ -55,8 +57,8 @@ doctor_redis(struct doctor *d, const struct settings *s)
 	}
 	/* The settings have been checked. */
 	(void)redis_url_parse(s->redis.url, &url, NULL);
-	if (redis_look(&url, s->redis.password, s->redis.sentinel_password, &f,
-		&err) == AS_OK) {
+	if (redis_look(&url, s->redis.password, &sentinels, &f, &err) ==
+	    AS_OK) {
 		doctor_say(d, DOCTOR_OK, "redis.connect",
 		    "Redis answers; names begin with %s:%d:", s->redis.prefix,
 		    url.db);

@@ -22,7 +22,7 @@ node_redis_make(struct node *n)
 {
 	const struct redis_settings *s = &n->p.settings->redis;
 	struct bus_redis_config c = { .password = s->password,
-		.sentinel_password = s->sentinel_password,
+		.sentinels = { s->sentinel_user, s->sentinel_password },
 		.prefix = s->prefix,
 		.pool = n->pool,
 		.grace_ms = s->lost_after,

@@ -109,6 +109,9 @@ static const struct as_field redis_fields[] = {
 	    "process for itself."),
 	AS_SECRET(struct redis_settings, password, 0,
 	    "Its password; empty is none."),
+	AS_STR(struct redis_settings, sentinel_user, "", 0,
+	    "Whom its sentinels know, if they have users (ACL); empty is the "
+	    "default one."),
 	AS_SECRET(struct redis_settings, sentinel_password, 0,
 	    "That of its sentinels; empty is none."),
 	AS_STR(struct redis_settings, prefix, "agent-studio", 0,
@@ -467,6 +470,10 @@ check_redis(const struct redis_settings *s, struct conf *conf)
 	if (s->url[0] != '\0' && redis_url_parse(s->url, &url, &err) != AS_OK)
 		conf_problem_at(conf, "redis.url", "redis.url: %s", err.detail);
 	error_clear(&err);
+	if (strlen(s->sentinel_user) >= sizeof(url.user))
+		conf_problem_at(conf, "redis.sentinel_user",
+		    "redis.sentinel_user: expected at most %zu characters",
+		    sizeof(url.user) - 1);
 	if (s->prefix[0] == '\0' || strlen(s->prefix) > 64 ||
 	    strpbrk(s->prefix, " :*?[]\r\n") != NULL)
 		conf_problem_at(conf, "redis.prefix",

@@ -46,6 +46,7 @@ struct store_settings {
 struct redis_settings {
 	const char *url; /* "": one process, or readers who poll */
 	const char *password;
+	const char *sentinel_user; /* "": that of all */
 	const char *sentinel_password;
 	const char *prefix;
 	int64_t lost_after;

@@ -345,15 +345,20 @@ test("the doctor: Redis", async () => {
 
 test("the doctor: Redis by its sentinels", async () => {
 	process.env.T_SENTINEL_PASSWORD = "open";
+	process.env.T_WATCHER_PASSWORD = "ajar";
 	const redis = await startSentinels({ password: "sesame",
-		sentinelPassword: "open" });
-	const look = () => doctor(databaseUrl(postgres.url, "one"), "--set",
+		sentinelPassword: "open",
+		sentinelUser: "watcher on >ajar +@all" });
+	const look = (password = "SENTINEL", ...more) => doctor(databaseUrl(postgres.url, "one"), "--set",
 		`redis.url=${redis.url}`, "--set",
 		"redis.password=env:T_REDIS_PASSWORD", "--set",
-		"redis.sentinel_password=env:T_SENTINEL_PASSWORD").of;
+		`redis.sentinel_password=env:T_${password}_PASSWORD`, ...more).of;
 	try {
 		assert.equal(look()["redis.connect"][0], "ok");
 		assert.equal(look()["redis.version"][0], "ok");
+		assert.match(look("WATCHER")["redis.connect"].join(), /WRONGPASS/);
+		assert.equal(look("WATCHER", "--set",
+			"redis.sentinel_user=watcher")["redis.connect"][0], "ok");
 	} finally {
 		await redis.stop();
 	}

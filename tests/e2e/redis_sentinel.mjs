@@ -2,7 +2,8 @@
 //
 // Two servers and a worker whose Redis is what three sentinels say: the master
 // is killed in the middle of an answer, and text flows again by the replica.
-// Their user has no rights but those that docs/operations.md names.
+// Their users, of Redis and of the sentinels, have no rights but those that
+// docs/operations.md names.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -20,14 +21,17 @@ describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 	before(async () => {
 		const manual = readFileSync(join(process.env.SRC_DIR, "docs",
 			"operations.md"), "utf8");
-		const [, rights] = /^ACL SETUSER (studio [^`]*)/m.exec(manual);
+		const rights = (user, password) =>
+			new RegExp(`^ACL SETUSER (${user} [^\`]*)`, "m").exec(manual)[1]
+				.replace("PASSWORD", password).split(/\s+/).join(" ");
 		redis = await startSentinels({ password: "of redis",
 			sentinelPassword: "of sentinels",
-			user: rights.replace("PASSWORD", "of-studio").split(/\s+/)
-				.join(" ") });
+			user: rights("studio", "of-studio"),
+			sentinelUser: rights("watcher", "of-watcher") });
 		nodes = await startNodes({
-			env: { A: "of-studio", B: "of sentinels" },
+			env: { A: "of-studio", B: "of-watcher" },
 			redis: [`redis.url=${redis.url.replace("//", "//studio@")}`, "redis.password=env:A",
+				"redis.sentinel_user=watcher",
 				"redis.sentinel_password=env:B"],
 			set: ["redis.lost_after=60s"] });
 	});

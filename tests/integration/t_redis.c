@@ -457,6 +457,7 @@ nonsense_fiber(void *arg)
 static void
 look_for_master(uint16_t port)
 {
+	static const struct redis_login nobody = { "", "" };
 	struct redis_url url;
 	struct redis_facts facts;
 	struct error err = { 0 };
@@ -464,7 +465,8 @@ look_for_master(uint16_t port)
 
 	nonsense = "+PONG\r\n*2\r\n:1\r\n:2\r\n";
 	CU_ASSERT_EQUAL_FATAL(redis_url_parse(text, &url, NULL), AS_OK);
-	CU_ASSERT_EQUAL(redis_look(&url, "", "", &facts, &err), AS_UNAVAILABLE);
+	CU_ASSERT_EQUAL(redis_look(&url, "", &nobody, &facts, &err),
+	    AS_UNAVAILABLE);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "knows of no master"));
 	error_clear(&err);
 	free(text);

@@ -31,7 +31,7 @@ struct server {
 	int peers[PEERS], n_peers; /* connections; -1: it is over */
 	struct loop_watch *watches[PEERS];
 	int asked; /* for a master */
-	char password[32]; /* the last one that came */
+	char login[64]; /* "USER PASSWORD", the last one that came */
 };
 
 static struct loop *loop;
@@ -42,16 +42,27 @@ static int ups, downs;
 
 /* ---- Servers ------------------------------------------------------- */
 
+/* What stands behind AUTH, with blanks between. */
+static void
+login_read(const char *command, char *out, size_t size)
+{
+	const char *at = strchr(strstr(command, "AUTH"), '$');
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (; at != NULL; at = strchr(at, '$')) {
+		at = strchr(at, '\n') + 1;
+		len += (size_t)snprintf(out + len, size - len, "%s%.*s",
+		    len > 0 ? " " : "", (int)strcspn(at, "\r"), at);
+		MUST(len < size);
+	}
+}
+
 static void
 answer(struct server *s, const char *command, struct buf *out)
 {
-	const char *secret;
-
 	if (strstr(command, "AUTH") != NULL) {
-		secret = strrchr(command, '$');
-		secret = strchr(secret, '\n') + 1;
-		snprintf(s->password, sizeof(s->password), "%.*s",
-		    (int)strcspn(secret, "\r"), secret);
+		login_read(command, s->login, sizeof(s->login));
 		buf_add_str(out, "+OK\r\n");
 	} else if (strstr(command, "PING") != NULL)
 		buf_add_str(out, "+PONG\r\n");
@@ -224,6 +235,7 @@ static void
 run(fiber_fn fn)
 {
 	static const struct redis_ops ops = { .up = on_up, .down = on_down };
+	static const struct redis_login login = { "watcher", "of sentinels" };
 	struct redis_config c = { .password = "of redis" };
 	char url[160];
 
@@ -244,7 +256,7 @@ run(fiber_fn fn)
 	    sentinels[0].port, sentinels[1].port, sentinels[2].port);
 	CU_ASSERT_EQUAL_FATAL(redis_url_parse(url, &c.url, NULL), AS_OK);
 	CU_ASSERT_EQUAL(c.url.n_sentinels, 3);
-	all = sentinels_new(loop, NULL, &c.url, "of sentinels", on_moved, NULL);
+	all = sentinels_new(loop, NULL, &c.url, &login, on_moved, NULL);
 	c.loop = loop;
 	c.sentinels = all;
 	redis = redis_new(&c, &ops, NULL);
@@ -265,10 +277,11 @@ found_fiber(void *arg)
 {
 	(void)arg;
 	CU_ASSERT_TRUE(is_so(is_at, &masters[0]));
-	CU_ASSERT_STRING_EQUAL(masters[0].password, "of redis");
+	CU_ASSERT_STRING_EQUAL(masters[0].login, "of redis");
 	CU_ASSERT_TRUE(all_asked());
 	for (int i = 0; i < 3; i++)
-		CU_ASSERT_STRING_EQUAL(sentinels[i].password, "of sentinels");
+		CU_ASSERT_STRING_EQUAL(sentinels[i].login,
+		    "watcher of sentinels");
 	CU_ASSERT_EQUAL(ups, 1);
 	loop_stop(loop);
 }

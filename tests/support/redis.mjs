@@ -20,8 +20,9 @@
 //
 // A master, a replica and three sentinels, with passwords:
 //
-//   const redis = await startSentinels({password, sentinelPassword, user});
-//                                user: one more, as in a file of settings
+//   const redis = await startSentinels({password, sentinelPassword, user,
+//                                sentinelUser});
+//                                users: one more, as in a file of settings
 //   redis.url
 //   await redis.killMaster();    SIGKILL; the replica becomes the master
 //   await redis.restartOld();    what was killed, which becomes the replica
@@ -179,8 +180,9 @@ function freePort() {
 class Sentinels {
 	servers = [];
 
-	constructor({ password, sentinelPassword, user }) {
-		Object.assign(this, { password, sentinelPassword, user });
+	constructor({ password, sentinelPassword, user, sentinelUser }) {
+		Object.assign(this, { password, sentinelPassword, user,
+			sentinelUser });
 		this.dir = mkdtempSync(join(tmpdir(), "redis-"));
 	}
 
@@ -250,6 +252,7 @@ class Sentinels {
 		for (const i of [1, 2, 3])
 			this.sentinels.push(await this.launch(`sentinel${i}`, [
 				`requirepass "${this.sentinelPassword}"`,
+				...this.sentinelUser ? [`user ${this.sentinelUser}`] : [],
 				`sentinel sentinel-pass "${this.sentinelPassword}"`,
 				`sentinel monitor main 127.0.0.1 ${this.master.port} 2`,
 				`sentinel auth-pass main "${this.password}"`,

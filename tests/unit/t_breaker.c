@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <stdio.h>
 
 #include "core/base/mem.h"
 #include "core/bus/breaker.h"
@@ -262,6 +263,67 @@ test_stray(void)
 	end();
 }
 
+/* ---- What others say ----------------------------------------------- */
+
+static void
+learn(const char *scope, bool open, uint64_t left_ms)
+{
+	struct breaker_note note = { .open = open,
+		.left_ms = left_ms,
+		.open_ms = left_ms };
+
+	snprintf(note.scope, sizeof(note.scope), "%s", scope);
+	breaker_learn(breakers, &note, now);
+}
+
+static bool
+is_open(const char *scope)
+{
+	unsigned t;
+
+	return !breaker_allow(breakers, scope, now, &t, &wait_ms);
+}
+
+static void
+test_learn(void)
+{
+	begin();
+	learn("b", true, 20 * S);
+	CU_ASSERT_TRUE(is_open("b"));
+	CU_ASSERT_EQUAL(wait_ms, 20 * S);
+	learn("b", false, 0);
+	CU_ASSERT_FALSE(is_open("b"));
+	learn("c", true, 20 * S);
+	learn("c", false, 0);
+	CU_ASSERT_FALSE(is_open("c"));
+	end();
+}
+
+/* Whoever can write into Redis makes up what services he likes. */
+static void
+test_made_up(void)
+{
+	char scope[16];
+	unsigned n = 0;
+
+	begin();
+	CU_ASSERT_TRUE(allow());
+	learn("a", true, 5 * S);
+	for (unsigned i = 0; i < 20000; i++) {
+		snprintf(scope, sizeof(scope), "s%u", i);
+		learn(scope, true, 20 * S + i);
+		learn(scope + 1, false, 0);
+	}
+	CU_ASSERT_TRUE(is_open("a"));
+	CU_ASSERT_TRUE(is_open("s19999"));
+	for (unsigned i = 0; i < 20000; i++) {
+		snprintf(scope, sizeof(scope), "s%u", i);
+		n += is_open(scope) ? 1 : 0;
+	}
+	CU_ASSERT_EQUAL(n, 256);
+	end();
+}
+
 /* ---- Threads ------------------------------------------------------- */
 
 static pthread_barrier_t barrier;
@@ -321,6 +383,8 @@ main(void)
 		{ "half open: one probe, three successes", test_probes },
 		{ "open twice as long each time", test_doubling },
 		{ "a stray answer while a probe is out", test_stray },
+		{ "what others say", test_learn },
+		{ "services that are made up", test_made_up },
 		{ "two threads", test_threads },
 		CU_TEST_INFO_NULL,
 	};

@@ -7,6 +7,7 @@
 
 #include "core/base/counter.h"
 #include "core/base/mem.h"
+#include "core/bus/bus_remote.h"
 #include "core/bus/topics.h"
 #include "core/loop/fiber.h"
 #include "tests/tap.h"
@@ -326,6 +327,86 @@ test_no_loop(void)
 	run_here(no_loop_fiber);
 }
 
+/* ---- A driver ------------------------------------------------------ */
+
+static struct reader shared[2]; /* of two loops, one topic */
+static int n_wanting, n_unread;
+
+static void
+remote_publish(struct bus_remote *r, const struct bus_msg *m)
+{
+	(void)r;
+	(void)m;
+}
+
+static void
+remote_want(struct bus_remote *r, struct uuid topic, bool wanted)
+{
+	(void)r;
+	CU_ASSERT_TRUE(uuid_equal(topic, shared[0].topic));
+	n_wanting += wanted ? 1 : -1;
+}
+
+static void
+remote_unread(struct bus_remote *r, struct uuid topic)
+{
+	(void)r;
+	CU_ASSERT_TRUE(uuid_equal(topic, shared[0].topic));
+	n_unread++;
+}
+
+static void
+join_fiber(void *arg)
+{
+	struct reader *r = arg;
+
+	reader_start(r, shared[0].topic);
+	loop_stop(loop_self());
+}
+
+static void
+part_fiber(void *arg)
+{
+	bus_unsubscribe(((struct reader *)arg)->sub);
+	loop_stop(loop_self());
+}
+
+/* What only the last reader's leaving is for comes when all loops have none. */
+static void
+test_driver(void)
+{
+	struct bus_remote remote = { .publish = remote_publish,
+		.want = remote_want,
+		.unread = remote_unread };
+	const struct {
+		fiber_fn fn;
+		int who, wanting, unread;
+	} steps[] = { { join_fiber, 0, 1, 0 }, { join_fiber, 1, 2, 0 },
+		{ part_fiber, 0, 1, 0 }, { join_fiber, 0, 2, 0 },
+		{ part_fiber, 1, 1, 0 }, { part_fiber, 0, 0, 1 } };
+	struct loop *loops[2];
+
+	bus = bus_new_memory();
+	bus_attach(bus, &remote);
+	shared[0].topic = uuid_v7();
+	for (int i = 0; i < 2; i++) {
+		loops[i] = loop_new();
+		bus_join(bus, loops[i]);
+	}
+	for (size_t i = 0; i < N_ITEMS(steps); i++) {
+		fiber_spawn(loops[steps[i].who], "test", steps[i].fn,
+		    &shared[steps[i].who]);
+		loop_run(loops[steps[i].who]);
+		CU_ASSERT_EQUAL(n_wanting, steps[i].wanting);
+		CU_ASSERT_EQUAL(n_unread, steps[i].unread);
+	}
+	for (int i = 0; i < 2; i++) {
+		bus_leave(bus, loops[i]);
+		loop_free(loops[i]);
+	}
+	bus_free(bus);
+}
+
 static void
 test_topics(void)
 {
@@ -352,6 +433,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
+		{ "a driver, and two loops", test_driver },
 		{ "topics", test_topics },
 		{ "one loop", test_one_loop },
 		{ "anything in a callback", test_callbacks },

@@ -70,6 +70,9 @@ test_problems(void)
 		{ "redis.prefix=a b",
 		    "redis.prefix: expected 1 to 64 characters without blanks "
 		    "and none of :*?[]" },
+		{ "redis.sentinel_user=12345678901234567890123456789012"
+		  "34567890123456789012345678901234",
+		    "redis.sentinel_user: expected at most 63 characters" },
 		{ "server.public_url=x.org",
 		    "server.public_url: expected an http or https URL, got "
 		    "'x.org'" },
