@@ -85,7 +85,7 @@ lock_take(struct node *n)
 	uint64_t until_ms = loop_now_ms(loop) + LOCK_WAIT_MS;
 
 	n->lock = store_lock_new(n->p.db, RUN_NODE_LOCK,
-	    (int32_t)(n->epoch % INT64_C(2147483648)));
+	    run_node_lock_key(n->epoch));
 	atomic_store(&n->env.lock, n->lock);
 	while (store_lock_held_us(n->lock) < 0 && loop_now_ms(loop) < until_ms)
 		if (fiber_sleep(LOCK_POLL_MS) != FIBER_WOKEN)

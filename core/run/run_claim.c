@@ -6,6 +6,9 @@
 #include "core/run/batch.h"
 #include "core/run/run_store_impl.h"
 
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
 /*
  * Who may work on what: claims, and taking back what dead nodes held.  See
  * run_node.c for who is dead.
@@ -283,12 +286,17 @@ run_sql_claim(void *arg, const struct run_claim_ask *ask,
 
 /*
  * Held by an epoch whose lease is over, or for too long; $1 is the epoch that
- * asks, $2 the longest time.
+ * asks, $2 the longest time.  Or by one of which nobody knows: it was lost with
+ * its primary, and wrote this afterwards.  A statement that waits for a row may
+ * meet an epoch that is younger than its snapshot, but not one of a minute.
  */
 #define HELD_IN_VAIN \
 	"(leased_at < now_us() - $2 OR owner_epoch IN (SELECT node_epoch" \
 	" FROM nodes WHERE lease_expires_at <= now_us() AND node_epoch <> " \
-	"$1))"
+	"$1) OR (leased_at < now_us() - " TEXT( \
+	    RUN_UNKNOWN_US) " AND owner_epoch <> $1" \
+			    " AND owner_epoch NOT IN (SELECT node_epoch FROM " \
+			    "nodes)))"
 
 /* A cancel that its owner did not live to finish is finished by its claimer. */
 #define FREE_RUNS \

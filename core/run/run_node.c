@@ -7,10 +7,19 @@
  * between two statements.
  */
 
-SQL(NODE_JOIN,
-    "INSERT INTO nodes (name, build, started_at, beat_at, lease_expires_at)"
-    " VALUES ($1, $2, now_us(), now_us(), now_us() + $3)"
-    " RETURNING node_epoch");
+/*
+ * A sequence of PostgreSQL gives numbers again that went with a primary, and
+ * whoever has one would share it.  The second and a chance of a million do not
+ * come again; they fit into a double.
+ */
+#define NODE_JOIN_AS(column, number) \
+	"INSERT INTO nodes (" column "name, build, started_at, beat_at," \
+	" lease_expires_at) VALUES (" number "$1, $2, now_us(), now_us()," \
+	" now_us() + $3) RETURNING node_epoch"
+SQL_BOTH(NODE_JOIN, NODE_JOIN_AS("", ""),
+    NODE_JOIN_AS("node_epoch, ",
+	"floor(extract(epoch FROM clock_timestamp()))::bigint * 1000000"
+	" + floor(random() * 1000000)::bigint, "));
 
 #define NODE_RENEW_IF(alive) \
 	"UPDATE nodes SET beat_at = now_us(), lease_expires_at = now_us() + " \

@@ -217,6 +217,7 @@ struct run_commit {
 	int64_t step;
 	struct run_heads heads;
 	int64_t version; /* 0: it may be any */
+	int64_t owner; /* the epoch that holds it; 0: it may be any, or none */
 	/* Effects. */
 	enum run_status to;
 	bool advance; /* step + 1 */
@@ -358,7 +359,7 @@ SUSPENDS enum as_status run_store_claim(struct run_store *rs,
     const struct run_claim_ask *ask, struct run_claim **out, int *n,
     struct error *err);
 
-/* A new epoch for this process, leased for ttl_us. */
+/* A new epoch for this process, leased for ttl_us.  No number comes twice. */
 SUSPENDS enum as_status run_store_node_join(struct run_store *rs,
     const char *name, const char *build, int64_t ttl_us, int64_t *epoch,
     struct error *err);
@@ -374,6 +375,11 @@ SUSPENDS enum as_status run_store_node_renew(struct run_store *rs,
  * does not hold it any more.
  */
 #define RUN_NODE_LOCK 1634939953
+static inline int32_t
+run_node_lock_key(int64_t epoch)
+{
+	return (int32_t)(epoch % INT64_C(2147483648));
+}
 SUSPENDS enum as_status run_store_node_guard(struct run_store *rs,
     int64_t epoch, int64_t silence_us, struct error *err);
 /*

@@ -10,6 +10,9 @@
 #include "core/run/run_store.h"
 
 /* Each member is the function of the same name in run_store.h. */
+/* What nobody knows holds nothing for longer. */
+#define RUN_UNKNOWN_US 60000000
+
 struct run_store_ops {
 	SUSPENDS enum as_status (*thread_create)(void *arg, struct uuid id,
 	    struct uuid tenant_id, struct uuid user_id, struct uuid agent_id,

@@ -26,14 +26,14 @@
 	" $26::bigint[], $27::bigint[], $28::uuid[], $29::text[]," \
 	" $30::bigint[], $31::text[], $32::text[], $33::text[]," \
 	" $34::bigint[], $35::bigint[], $36::boolean[], $37::text[]," \
-	" $38::bigint[], $39::bigint[], $45::boolean[], $47::bigint[]," \
+	" $38::bigint[], $39::bigint[], $45::bigint[], $47::bigint[]," \
 	" $48::bigint[], $49::bigint[], $50::text[], $51::text[]," \
 	" $52::bigint[], $53::bigint[]"
 #define GUARD_NAMES \
 	"thread_id, run_id, run_seq, seq, at, commit_id, status, holds," \
 	" advance, bump, run_head, checkpoint_id, usage, tokens," \
 	" error_code, error, cancel_mode, cancel_at, completed_at, ends," \
-	" from_status, from_step, from_fence, owned, attempt, next_at," \
+	" from_status, from_step, from_fence, from_owner, attempt, next_at," \
 	" cost, model, budget, deadline_at, from_version"
 #define GUARD_RUN \
 	"WITH g AS (UPDATE runs SET last_commit_id = i.commit_id," \
@@ -48,7 +48,8 @@
 	" cancel_mode = COALESCE(i.cancel_mode, runs.cancel_mode)," \
 	" cancel_requested_at = COALESCE(cancel_requested_at, i.cancel_at)," \
 	" completed_at = i.completed_at," \
-	" owner_epoch = CASE WHEN i.owned THEN owner_epoch END," \
+	" owner_epoch = CASE WHEN i.status IN ('running', 'cancelling')" \
+	" THEN owner_epoch END," \
 	" attempt = i.attempt, next_attempt_at = i.next_at," \
 	" used_cost_micros = used_cost_micros + i.cost," \
 	" model = COALESCE(i.model, runs.model)," \
@@ -63,6 +64,7 @@
 	" AND runs.head_seq = i.run_seq - 1 AND runs.fence = i.from_fence" \
 	" AND t.head_seq = i.seq - 1" \
 	" AND i.from_version IN (0, runs.version)" \
+	" AND i.from_owner IN (0, runs.owner_epoch)" \
 	" RETURNING i.n, runs.thread_id, runs.id AS run_id, i.at," \
 	" runs.tenant_id, runs.user_id, runs.step," \
 	" runs.checkpoint_ns AS ns, runs.fence, i.commit_id, i.ends," \
@@ -335,7 +337,7 @@ plain_args(const struct run_commit *c, struct sql_arg *args)
 		SQL_BOOL(!run_commit_frees_thread(c)),
 		SQL_TEXT(c->checkpoint_manifest),
 		SQL_BYTES(c->checkpoint_hash, HASH_LEN),
-		SQL_BOOL(run_has_owner(c->to)),
+		SQL_INT(c->owner),
 		SQL_TEXT(run_commit_thread_status(c)),
 		SQL_INT(c->attempt),
 		sql_time(c->to == RUN_WAITING_TIMER ? c->run_at : 0),

@@ -202,15 +202,15 @@ SQL(GUARD_RUN,
     " error_code = $12, error = $13,"
     " cancel_mode = COALESCE($14, cancel_mode),"
     " cancel_requested_at = COALESCE(cancel_requested_at, $15),"
-    " completed_at = $16, owner_epoch = CASE WHEN $17 = 1 THEN owner_epoch"
-    " END, attempt = $25, next_attempt_at = $26,"
+    " completed_at = $16, owner_epoch = CASE WHEN $3 IN ('running',"
+    " 'cancelling') THEN owner_epoch END, attempt = $25, next_attempt_at = $26,"
     " used_cost_micros = used_cost_micros + $27,"
     " model = COALESCE($28, model), budget = COALESCE($29, budget),"
     " deadline_at = COALESCE($30, deadline_at)"
     " WHERE id = $1 AND status = $18 AND step = $19 AND head_seq = $20"
     " AND fence = $21 AND thread_id = $22 AND tenant_id = $23"
     " AND (SELECT t.head_seq FROM threads t WHERE t.id = $22) = $24"
-    " AND $31 IN (0, version)");
+    " AND $31 IN (0, version) AND $17 IN (0, owner_epoch)");
 
 /* Before the thread moves on: its head is the parent. */
 SQL(INSERT_CHECKPOINT,
@@ -261,8 +261,7 @@ add_guard(struct batch *b, const struct run_commit *c)
 	    SQL_INT(c->tokens), SQL_TEXT(c->error_code), SQL_TEXT(c->error),
 	    SQL_TEXT(c->cancel_mode),
 	    c->cancel_mode != NULL ? SQL_INT(c->now_us) : SQL_NULL,
-	    ends ? SQL_INT(c->now_us) : SQL_NULL,
-	    SQL_INT(run_has_owner(c->to) ? 1 : 0),
+	    ends ? SQL_INT(c->now_us) : SQL_NULL, SQL_INT(c->owner),
 	    SQL_TEXT(run_status_name(c->from)), SQL_INT(c->step),
 	    SQL_INT(c->heads.run_seq), SQL_INT(c->fence),
 	    SQL_UUID(c->thread_id), SQL_UUID(c->tenant_id),

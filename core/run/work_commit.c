@@ -66,6 +66,18 @@ commit_breaker(struct work *w, struct work_commit *wc)
 	event_list_add(&wc->events, "breaker", &b);
 }
 
+/*
+ * A fence comes again where a claim was lost with its primary; the epoch of who
+ * claims does not.
+ */
+static int64_t
+work_owner(const struct work *w)
+{
+	return w->guest || !run_has_owner(w->state.status)
+		   ? 0
+		   : w->state.owner_epoch;
+}
+
 void
 work_commit_init(struct work *w, struct work_commit *wc)
 {
@@ -81,6 +93,7 @@ work_commit_init(struct work *w, struct work_commit *wc)
 	c->ns = w->state.ns;
 	c->from = c->to = w->state.status;
 	c->fence = w->state.fence;
+	c->owner = work_owner(w);
 	c->step = w->state.step;
 	c->heads = w->state.heads;
 	c->attempt = w->state.attempt;
@@ -266,20 +279,22 @@ static SUSPENDS enum as_status
 commit_resolve(struct work *w, struct run_commit *c, bool unknown,
     struct error *err)
 {
-	bool moved;
+	bool moved, taken;
 	struct run_state now;
 	enum as_status st;
 
 	st = run_store_state(w->e->c.runs, w->run_id, w->arena, &now, err);
 	if (st != AS_OK)
 		return st == AS_NOTFOUND ? AS_CANCELED : AS_BUSY;
+	taken = now.fence != w->state.fence ||
+		(c->owner != 0 && run_has_owner(now.status) &&
+		    now.owner_epoch != c->owner);
 	/* Beside the owner only a cancel writes, once, and it is one event. */
-	moved = !w->guest && now.fence == w->state.fence &&
-		now.heads.run_seq > c->heads.run_seq + 1;
+	moved = !w->guest && !taken && now.heads.run_seq > c->heads.run_seq + 1;
 	if (uuid_equal(now.last_commit_id, c->commit_id) || (moved && unknown))
 		return AS_OK;
 	/* Moved: we gave this run up once, and what we sent then came late. */
-	if (moved || now.fence != w->state.fence || now.step != w->state.step ||
+	if (moved || taken || now.step != w->state.step ||
 	    (w->guest ? now.heads.run_seq != c->heads.run_seq
 		      : !run_has_owner(now.status))) {
 		run_count_refused("fence");

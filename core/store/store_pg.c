@@ -135,11 +135,11 @@ db_open(const struct store_config *config, struct store_db **out,
 	pthread_mutex_init(&db->lock, NULL);
 	pg_guests_init(db);
 	db->options = PQconninfoParse(config->url, &why);
-	pg_places_init(db);
+	st = pg_places_init(db, err);
 	if (db->options == NULL)
 		st = error_set(err, ERR_VALIDATION_FAILED, "store.url: %.*s",
 		    why == NULL ? 0 : (int)strcspn(why, "\n"), why);
-	else
+	else if (st == AS_OK)
 		st = pg_look_first(db, err);
 	PQfreemem(why);
 	if (st == AS_OK)

@@ -190,7 +190,8 @@ int64_t pg_expired_us(const struct pg_conn *c);
 #define PG_TOO_LATE "it is busy, the request has waited too long"
 
 /* store_pg_place.c */
-void pg_places_init(struct pg_db *db); /* looks names up: blocks */
+/* Looks names up: blocks.  INVALID: one cannot be a name. */
+enum as_status pg_places_init(struct pg_db *db, struct error *err);
 void pg_places_fini(struct pg_db *db);
 void pg_places_look_again(struct pg_db *db); /* in the background */
 unsigned pg_places_count(struct pg_db *db); /* at least 1 */

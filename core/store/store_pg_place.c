@@ -37,19 +37,12 @@ is_name(const char *host)
 static void
 item(const char *list, unsigned i, char *out, size_t size)
 {
-	size_t len;
-
 	*out = '\0';
 	for (; list != NULL && i > 0; i--)
 		if ((list = strchr(list, ',')) != NULL)
 			list++;
-	if (list == NULL)
-		return;
-	len = strcspn(list, ",");
-	if (len < size) {
-		memcpy(out, list, len);
-		out[len] = '\0';
-	}
+	if (list != NULL)
+		snprintf(out, size, "%.*s", (int)strcspn(list, ","), list);
 }
 
 static unsigned
@@ -137,12 +130,39 @@ looker_main(void *arg)
 	return NULL;
 }
 
-void
-pg_places_init(struct pg_db *db)
+/* Of what is cut off something else would be left, which may be there, too. */
+static enum as_status
+items_fit(const char *list, const char *what, size_t size, struct error *err)
 {
+	size_t len;
+
+	for (; list != NULL; list = list[len] != '\0' ? list + len + 1 : NULL)
+		if ((len = strcspn(list, ",")) >= size)
+			return error_set(err, ERR_VALIDATION_FAILED,
+			    "store.url: %s of %zu bytes, expected at most %zu",
+			    what, len, size - 1);
+	return AS_OK;
+}
+
+enum as_status
+pg_places_init(struct pg_db *db, struct error *err)
+{
+	static const struct pg_place p;
+	enum as_status st = AS_OK;
+
 	pthread_mutex_init(&db->places.lock, NULL);
-	if (db->options != NULL)
+	if (db->options == NULL)
+		return AS_OK;
+	if (items_fit(pg_option(db, "host"), "a host", sizeof(p.host), err) !=
+		AS_OK ||
+	    items_fit(pg_option(db, "hostaddr"), "an address", sizeof(p.addr),
+		err) != AS_OK ||
+	    items_fit(pg_option(db, "port"), "a port", sizeof(p.port), err) !=
+		AS_OK)
+		st = AS_INVALID;
+	else
 		places_find(db);
+	return st;
 }
 
 void

@@ -228,6 +228,27 @@ comes_to_be_doomed(int64_t by)
 	return n == 1;
 }
 
+/* The standby that takes over has neither its row nor where the sequence was. */
+static SUSPENDS void
+no_number_twice(void)
+{
+	char *text;
+
+	if (env.dialect == STORE_SQLITE) {
+		tap_skip("nobody takes over from a file");
+		return;
+	}
+	text = xasprintf("SELECT setval(pg_get_serial_sequence('nodes',"
+			 " 'node_epoch'), %lld, false)",
+	    (long long)epoch);
+	sql("DELETE FROM nodes WHERE $1 = $2 OR $3 = $3", tenant, tenant);
+	MUST(store_db_run(env.db, text, NULL, 0, NULL, NULL) == AS_OK);
+	free(text);
+	CU_ASSERT_NOT_EQUAL(join(), epoch);
+	CU_ASSERT_EQUAL(run_store_node_renew(runs, epoch, 8 * SECOND, &err),
+	    AS_CONFLICT);
+}
+
 static SUSPENDS void
 silence(void)
 {
@@ -239,7 +260,7 @@ silence(void)
 		CU_ASSERT_EQUAL(doomed(other, 0), 0);
 		return;
 	}
-	l = store_lock_new(env.db, RUN_NODE_LOCK, (int32_t)epoch);
+	l = store_lock_new(env.db, RUN_NODE_LOCK, run_node_lock_key(epoch));
 	CU_ASSERT_TRUE(comes_to(l, true));
 	/* Who has told nobody of a lock is not judged by it. */
 	clock_at(NOW + 4 * SECOND);
@@ -477,6 +498,7 @@ heads(void)
 /* clang-format off */
 TEST(lease)
 TEST(taken_over)
+TEST(no_number_twice)
 TEST(silence)
 TEST(one_holder)
 TEST(trust)
@@ -492,6 +514,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "a lease that runs out", test_lease },
 		{ "a run of a dead process", test_taken_over },
+		{ "no number of an epoch twice", test_no_number_twice },
 		{ "silence and a free lock", test_silence },
 		{ "one holder of a lock", test_one_holder },
 		{ "trust in the lease", test_trust },

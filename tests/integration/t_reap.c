@@ -114,6 +114,19 @@ age_fiber(void *arg)
 	expect_freed();
 }
 
+/* What was written by an epoch that was lost with its primary. */
+static SUSPENDS void
+unknown_fiber(void *arg)
+{
+	(void)arg;
+	scene();
+	sql("DELETE FROM nodes WHERE name = 'a'", NULL, 0);
+	MUST(store_clock_set(env.db, NOW + 60000000) == AS_OK);
+	CU_ASSERT_EQUAL(reap(), 0);
+	MUST(store_clock_set(env.db, NOW + 60000001) == AS_OK);
+	expect_freed();
+}
+
 /* The first statement of the reaper that ends moves the clock. */
 static SUSPENDS void
 between_fiber(void *arg)
@@ -162,6 +175,12 @@ test_age(void)
 	run(age_fiber);
 }
 
+static void
+test_unknown(void)
+{
+	run(unknown_fiber);
+}
+
 /* SQLite has no trigger of a statement; its reaper has no company either. */
 static void
 test_between(void)
@@ -175,11 +194,13 @@ main(void)
 	CU_TestInfo lite[] = {
 		{ "a lease that is over", test_lease },
 		{ "a job that is held for too long", test_age },
+		{ "a job of an epoch that nobody knows", test_unknown },
 		CU_TEST_INFO_NULL,
 	};
 	CU_TestInfo postgres[] = {
 		{ "a lease that is over", test_lease },
 		{ "a job that is held for too long", test_age },
+		{ "a job of an epoch that nobody knows", test_unknown },
 		{ "a lease that runs out among the statements", test_between },
 		CU_TEST_INFO_NULL,
 	};

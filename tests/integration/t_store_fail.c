@@ -431,10 +431,30 @@ test_deadlock(void)
 	CU_ASSERT_TRUE(counter_value(store_metrics()->resent) > before);
 }
 
+/* Cut off, or left out, it would lead to another server. */
+static void
+test_long_host(void)
+{
+	char host[300] = "", *url;
+	struct store_config config = { 0 };
+	struct store_db *db = NULL;
+	struct error err = { 0 };
+
+	memset(host, 'h', sizeof(host) - 1);
+	url = xasprintf("postgresql://here.test,%s/test", host);
+	config.url = url;
+	CU_ASSERT_EQUAL(store_db_open(&config, &db, &err), AS_INVALID);
+	CU_ASSERT_STRING_EQUAL(err.detail,
+	    "store.url: a host of 299 bytes, expected at most 255");
+	error_clear(&err);
+	free(url);
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
+		{ "a host that is too long", test_long_host },
 		{ "a long read does not stop the loop", test_long_read },
 		{ "an endless read", test_endless },
 		{ "reading in a loop is fair", test_fair },

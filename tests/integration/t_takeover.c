@@ -333,6 +333,9 @@ stale_fence(void)
 	c.step = s.step + 1;
 	CU_ASSERT_EQUAL(run_store_commit(bed.runs, &c, &bed.err), AS_CONFLICT);
 	c.step = s.step;
+	c.owner = bed.epoch + 1;
+	CU_ASSERT_EQUAL(run_store_commit(bed.runs, &c, &bed.err), AS_CONFLICT);
+	c.owner = bed.epoch;
 	c.heads.seq--;
 	CU_ASSERT_EQUAL(run_store_commit(bed.runs, &c, &bed.err), AS_CONFLICT);
 	CU_ASSERT_STRING_EQUAL(bed_events(),
@@ -348,6 +351,42 @@ test_stale_fence(void)
 	const struct fake_turn turns[] = { { .text = "a", .hang = true } };
 
 	bed_run(stale_fence, turns, 1);
+}
+
+/*
+ * The claim was lost with its primary, and the fence has come again: the row is
+ * as this process believes, but for who owns it.
+ */
+static void
+fence_again(void)
+{
+	int64_t other = bed.epoch + 1;
+	struct sql_arg args[] = { SQL_NULL, SQL_INT(other) };
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until_text("a");
+	args[0] = SQL_UUID(bed.run_id);
+	MUST(store_db_run(env.db,
+		 "UPDATE runs SET owner_epoch = $2 WHERE id = $1", args, 2,
+		 NULL, NULL) == AS_OK);
+	fake_release();
+	engine_drain(bed.engine, bed.drain_until);
+	CU_ASSERT_STRING_EQUAL(bed_events(),
+	    "message_created run_status:running message_start");
+	CU_ASSERT_EQUAL(bed_count("SELECT count(*) FROM runs WHERE id = $1"
+				  " AND status = 'running' AND fence = 1"),
+	    1);
+	/* Nobody is to find it. */
+	MUST(store_db_run(env.db, "DELETE FROM jobs WHERE run_id = $1", args, 1,
+		 NULL, NULL) == AS_OK);
+}
+
+static void
+test_fence_again(void)
+{
+	const struct fake_turn turns[] = { { .text = "a", .hang = true } };
+
+	bed_run(fence_again, turns, 1);
 }
 
 /* The owner is alive, but was declared dead: what it commits is refused. */
@@ -392,6 +431,7 @@ static CU_TestInfo tests[] = {
 	{ "one that dies among calls made once", test_dies_among_once },
 	{ "a process that stops at any moment", test_drains_any_time },
 	{ "a stale belief writes nothing", test_stale_fence },
+	{ "nor does one whose fence has come again", test_fence_again },
 	{ "an owner that was declared dead", test_zombie },
 	CU_TEST_INFO_NULL,
 };

@@ -297,7 +297,7 @@ checkpoint_make(struct run_commit *c)
 static void
 beliefs_twist(struct run_commit *c)
 {
-	switch (below(8)) {
+	switch (below(9)) {
 	case 0:
 		c->fence--;
 		break;
@@ -318,6 +318,9 @@ beliefs_twist(struct run_commit *c)
 		break;
 	case 6:
 		c->version += 1 + below(2);
+		break;
+	case 7:
+		c->owner++;
 		break;
 	default:
 		c->heads.msg_seq = 1; /* not tested, but its messages exist */
@@ -404,6 +407,7 @@ commit_fill(struct commit *k, const struct model_run *r)
 	c->heads = (struct run_heads){ t->head_seq, r->head_seq,
 		t->next_msg_seq };
 	c->version = one_in(2) ? r->version : 0;
+	c->owner = one_in(2) ? r->owner_epoch : 0;
 	c->bump_fence = one_in(5);
 	c->cancel_mode = one_in(6) ? "keep" : NULL;
 	c->void_messages = c->to == RUN_ROLLED_BACK;

@@ -316,8 +316,13 @@ is_held_in_vain(const struct model *m, const struct model_job *j, int64_t epoch,
 {
 	if (m->mutant == MODEL_REAP_ANY)
 		return j->owner_epoch != epoch;
-	return j->leased_at < model_now_us(m) - max_age_us ||
-	       (j->owner_epoch != epoch && epoch_is_dead(m, j->owner_epoch));
+	if (j->leased_at < model_now_us(m) - max_age_us)
+		return true;
+	if (j->owner_epoch == epoch)
+		return false;
+	return epoch_is_dead(m, j->owner_epoch) ||
+	       (node_find(m, j->owner_epoch) == NULL &&
+		   j->leased_at < model_now_us(m) - RUN_UNKNOWN_US);
 }
 
 static void

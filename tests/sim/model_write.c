@@ -286,6 +286,7 @@ guard_holds(const struct model *m, const struct model_run *r,
 	       r->step == c->step && r->head_seq == c->heads.run_seq &&
 	       (r->fence == c->fence || m->mutant == MODEL_NO_FENCE) &&
 	       (c->version == 0 || r->version == c->version) &&
+	       (c->owner == 0 || r->owner_epoch == c->owner) &&
 	       uuid_equal(r->thread_id, c->thread_id) &&
 	       uuid_equal(r->tenant_id, c->tenant_id) &&
 	       t->head_seq == c->heads.seq;
