@@ -18,8 +18,8 @@
 struct sentinels;
 
 /*
- * Those of url, who know us by login; moved is called when one of them says something new, and may
- * ask, but not free.
+ * Those of url, who know us by login; moved is called when one of them says
+ * something new, and may ask, but not free.
  */
 struct sentinels *sentinels_new(struct loop *loop, struct pool *pool,
     const struct redis_url *url, const struct redis_login *login,

@@ -5,7 +5,8 @@
 /*
  * What a service manager hands over, and what it wants to hear: the protocols
  * of sd_listen_fds(3) and sd_notify(3), which are variables of the environment
- * and a datagram, and JOURNAL_STREAM of systemd.exec(5).  Without such a manager all of it does nothing.
+ * and a datagram, and JOURNAL_STREAM of systemd.exec(5).  Without such a
+ * manager all of it does nothing.
  */
 
 #include <stdbool.h>
