@@ -81,6 +81,7 @@ struct pg_conn {
 	bool is_watched; /* while it is up, the timer looks for silence */
 	bool is_slow; /* a lock or a timeout: one write at a time */
 	bool is_demoted; /* the server writes no more */
+	bool met_read_only; /* a server that takes no writes, since it was up */
 	unsigned timeline; /* of the server, when the session began */
 	/* Requests not sent yet. */
 	struct store_req *wait, **wait_tail;
@@ -126,7 +127,6 @@ struct pg_db {
 	struct pg_places places;
 	atomic_uint good; /* the place where writing was possible last */
 	atomic_uint timeline; /* the newest that was seen; 0: none yet */
-	atomic_bool is_read_only; /* what was found last */
 	atomic_int standby; /* enum store_standby */
 };
 

@@ -134,6 +134,7 @@ pg_conn_settled(struct pg_conn *c, const PGresult *res)
 		return;
 	}
 	why = pg_session_refused(db, res, 0, c->is_writer);
+	c->met_read_only = why != NULL && strcmp(why, PG_FORMER) != 0;
 	if (why != NULL) {
 		pg_conn_lost(c, why);
 		return;

@@ -183,16 +183,12 @@ pg_session_refused(struct pg_db *db, const PGresult *res, int col, bool writes)
 
 	if (db->base.config.read_only)
 		return NULL;
-	if (standby || (read_only && writes)) {
-		atomic_store(&db->is_read_only, true);
-		return standby ? "the server is a standby"
-			       : "the server is read-only";
-	}
-	if (!timeline_ok(db, pg_session_timeline(db, res, col)))
-		return PG_FORMER;
-	if (writes)
-		atomic_store(&db->is_read_only, false);
-	return NULL;
+	if (standby)
+		return "the server is a standby";
+	if (read_only && writes)
+		return "the server is read-only";
+	return timeline_ok(db, pg_session_timeline(db, res, col)) ? NULL
+								  : PG_FORMER;
 }
 
 /* ---- What a session is told ---------------------------------------- */
