@@ -14,6 +14,9 @@
 
 #define TICKETS_MAX 100 /* of a session, that have not expired */
 
+/* Two at once would each count without the other's. */
+#define SESSION "SELECT id FROM sessions WHERE id = $1"
+SQL_BOTH(ticket_turn, SESSION, SESSION " FOR NO KEY UPDATE");
 SQL(ticket_insert,
     "INSERT INTO socket_tickets (ticket_hash, session_id, thread_id, origin,"
     " good_until, created_at, expires_at)"
@@ -43,21 +46,22 @@ auth_ticket_new(const struct auth_ctx *ctx, const struct principal *who,
 		SQL_INT(who->expires_us), SQL_INT(AUTH_TICKET_MS * 1000),
 		SQL_INT(TICKETS_MAX) };
 	struct sql_call calls[] = { { &ticket_purge, NULL, 0 },
+		{ &ticket_turn, &args[1], 1 },
 		{ &ticket_insert, args, N_ITEMS(args) } };
-	struct rows *rows[2] = { NULL };
+	struct rows *rows[N_ITEMS(calls)] = { NULL };
 	enum as_status st;
 
 	secret_new(ticket);
 	secret_hash("ticket", ticket, SECRET_TEXT - 1, hash);
-	st = store_batch(ctx->store, calls, 2, rows, err);
-	if (st == AS_OK && rows_affected(rows[1]) == 0) {
+	st = store_batch(ctx->store, calls, N_ITEMS(calls), rows, err);
+	if (st == AS_OK && rows_affected(rows[2]) == 0) {
 		st = error_set(err, ERR_RATE_LIMITED,
 		    "%d tickets of this session were not used yet",
 		    TICKETS_MAX);
 		if (err != NULL)
 			err->retry_after_ms = AUTH_TICKET_MS;
 	}
-	for (int i = 0; i < 2; i++)
+	for (size_t i = 0; i < N_ITEMS(calls); i++)
 		rows_free(rows[i]);
 	*out = st == AS_OK ? arena_strdup(ctx->arena, ticket) : NULL;
 	return st;

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@
 /* The process's end: one fiber a client, from its line to the answer. */
 
 #define CLIENTS_MAX 16
+#define LOCK_WAIT_MS 3000 /* for others that start, who need microseconds */
+#define LOCK_POLL_MS 5
 #define PATIENCE_MS 10000 /* with a client that does not say its line */
 
 struct control {
@@ -187,21 +190,64 @@ on_accept(int fd, int what, void *arg)
 
 /* ---- The socket ---------------------------------------------------- */
 
+/* Who has locked that; 0: it is not to be seen, as from another container. */
+static long
+lock_holder(int fd)
+{
+	unsigned long long inode;
+	unsigned major, minor;
+	struct stat is = { 0 };
+	long pid, found = 0;
+	char line[256];
+	FILE *f = fopen("/proc/locks", "re");
+
+	(void)fstat(fd, &is);
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "%*s FLOCK %*s %*s %ld %x:%x:%llu", &pid,
+			&major, &minor, &inode) == 4 &&
+		    inode == is.st_ino && makedev(major, minor) == is.st_dev &&
+		    pid > 0)
+			found = pid;
+	if (f != NULL)
+		fclose(f);
+	return found;
+}
+
 /*
  * Two that start at once would each find nobody there and take the other's
  * name away: so one after another.  A file system without such locks leaves
  * that, and only that.
  */
-static enum as_status
+static SUSPENDS enum as_status
+folder_lock(struct control *c, struct error *err)
+{
+	uint64_t until = loop_now_ms(c->loop) + LOCK_WAIT_MS;
+	char who[48] = "another process";
+	long pid;
+
+	while (flock(c->folder, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return AS_OK;
+		if (loop_now_ms(c->loop) < until &&
+		    fiber_sleep(LOCK_POLL_MS) == FIBER_WOKEN)
+			continue;
+		if ((pid = lock_holder(c->folder)) > 0)
+			snprintf(who, sizeof(who), "process %ld", pid);
+		return error_set(err, ERR_UNAVAILABLE,
+		    "the data folder is locked by %s", who);
+	}
+	return AS_OK;
+}
+
+static SUSPENDS enum as_status
 socket_open(struct control *c, struct error *err)
 {
-	enum as_status st = AS_OK;
+	enum as_status st = folder_lock(c, err);
 	struct sockaddr_un to;
 	int probe;
 
-	while (flock(c->folder, LOCK_EX) != 0 && errno == EINTR)
-		continue;
-
+	if (st != AS_OK)
+		return st;
 	snprintf(c->name, sizeof(c->name), CONTROL_FIRST);
 	if ((probe = control_connect(c->folder, c->name)) >= 0) {
 		close(probe);
@@ -220,7 +266,7 @@ socket_open(struct control *c, struct error *err)
 	return st;
 }
 
-enum as_status
+SUSPENDS enum as_status
 control_listen(struct loop *loop, const char *folder, control_fn fn, void *arg,
     struct control **out, struct error *err)
 {

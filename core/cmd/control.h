@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "core/base/error.h"
+#include "core/loop/fiber.h"
 #include "core/loop/loop.h"
 
 struct control;
@@ -31,9 +32,10 @@ typedef enum as_status (*control_fn)(void *arg, struct json_object *request,
 
 /*
  * Each request has a fiber of this loop, on which fn may suspend; a client
- * that goes away does not end it.
+ * that goes away does not end it.  UNAVAILABLE: somebody keeps the folder
+ * locked.
  */
-enum as_status control_listen(struct loop *loop, const char *folder,
+SUSPENDS enum as_status control_listen(struct loop *loop, const char *folder,
     control_fn fn, void *arg, struct control **out, struct error *err);
 const char *control_name(const struct control *c); /* in the folder */
 /* Takes the name away and no more requests; NULL does nothing. */

@@ -53,7 +53,7 @@ void doctor_host(struct doctor *d, const struct settings *s);
 struct pg_facts {
 	int64_t version; /* 150004 */
 	enum store_proxy proxy;
-	bool is_standby, is_read_only, durable_off;
+	bool is_standby, is_read_only;
 	const char *not_durable; /* the setting that is off, or NULL */
 	const char *encoding, *synchronous_commit, *standby_names;
 	int64_t standbys, synchronous; /* that are there; -1: not to be seen */

@@ -81,6 +81,10 @@ start_fiber(void *arg)
 	node_watch_start(n);
 	node_control_start(n);
 	n->started = true;
+	if (n->stopping) { /* a signal has come meanwhile */
+		node_shutdown(n);
+		return;
+	}
 	node_report(n);
 	node_notify_ready(n);
 }

@@ -11,6 +11,7 @@
 #include "core/inbox/changes.h"
 #include "core/run/breaker_store.h"
 #include "core/run/run_store.h"
+#include "core/run/sweep.h"
 #include "core/store/store_lock.h"
 
 /*
@@ -121,17 +122,18 @@ beat_fiber(void *arg)
  * Who has just lost his own lock may have lost it as the others lost theirs:
  * he judges nobody before they have had the time to come back.
  */
-static SUSPENDS void
+static SUSPENDS int
 doom(struct node *n)
 {
 	int gone = 0;
 
 	if (store_lock_held_us(n->lock) < n->p.settings->worker.beat * 1000)
-		return;
+		return 0;
 	(void)run_store_node_doom(node_app(n)->runs, n->epoch, n->lease_us,
 	    &gone, NULL);
 	if (gone > 0)
 		log_warn("serve", "%d processes have died", gone);
+	return gone;
 }
 
 static SUSPENDS void
@@ -212,11 +214,12 @@ look_fiber(void *arg)
 	struct node *n = arg;
 
 	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 10000);
-	cancels_look(n);
+	if (n->sweep.cancels)
+		cancels_look(n);
 	orphans_look(n);
 	queues_look(n);
 	breaker_sync(node_app(n)->store, n->breakers,
-	    loop_now_ms(node_app(n)->loop));
+	    loop_now_ms(node_app(n)->loop), n->sweep.breakers);
 	n->looking = false;
 }
 
@@ -226,7 +229,8 @@ expire_fiber(void *arg)
 	struct node *n = arg;
 
 	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 60000);
-	engine_expire(node_app(n)->engine);
+	if (n->sweep.overdue)
+		engine_expire(node_app(n)->engine);
 	forget(n);
 	n->expiring = false;
 }
@@ -239,19 +243,31 @@ look_start(struct node *n, bool *busy, const char *name, fiber_fn fn)
 		*busy = fiber_spawn(node_app(n)->loop, name, fn, n).f != NULL;
 }
 
+/* Whom his lock betrays has held something: that is not looked for again. */
+static SUSPENDS void
+dead_look(struct node *n)
+{
+	bool vain = n->sweep.vain;
+
+	if (n->lock != NULL) {
+		node_guard_tell(n);
+		if (n->sweep.silent && doom(n) > 0)
+			vain = true;
+	}
+	if (vain)
+		reap(n);
+}
+
 static SUSPENDS void
 reap_fiber(void *arg)
 {
 	struct node *n = arg;
 
 	fiber_deadline_set(loop_now_ms(node_app(n)->loop) + 10000);
+	sweep_look(node_app(n)->store, n->epoch, node_max_age_us(n), &n->sweep);
 	n->reaping = true;
-	if (n->lock != NULL && !n->between) {
-		node_guard_tell(n);
-		doom(n);
-	}
 	if (!n->between)
-		reap(n);
+		dead_look(n);
 	n->reaping = false;
 	if (n->stopping)
 		return;

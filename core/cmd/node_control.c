@@ -101,7 +101,7 @@ watch_fiber(void *arg)
 	plug_watch(n->plug);
 }
 
-void
+SUSPENDS void
 node_control_start(struct node *n)
 {
 	struct loop *loop = node_first(n)->app.loop;

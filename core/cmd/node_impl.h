@@ -18,6 +18,7 @@
 
 #include "core/cmd/node.h"
 #include "core/cmd/node_env.h"
+#include "core/run/sweep.h"
 
 struct api_gauges;
 struct breaker_redis;
@@ -93,6 +94,7 @@ struct node {
 	uint64_t unstall_at_ms; /* the next look at queues of threads */
 	uint64_t database_at_ms; /* the next look at the server's settings */
 	uint64_t forget_at_ms; /* when the next old changes of the inbox go */
+	struct sweep sweep; /* what the last look said */
 	bool looking; /* a fiber looks after cancels, queues and breakers */
 	bool database_looking; /* one looks at the server's settings */
 	bool expiring; /* one looks for items that nobody has answered */
@@ -133,7 +135,7 @@ void node_notify_end(struct node *n);
 /* ---- node_control.c: the first loop's thread ----------------------- */
 
 /* Without a control socket a process serves all the same: it says why. */
-void node_control_start(struct node *n);
+SUSPENDS void node_control_start(struct node *n);
 SUSPENDS void node_control_stop(struct node *n);
 void node_control_free(struct node *n); /* after the loop was drained */
 void node_reload_all(struct node *n); /* SIGHUP */

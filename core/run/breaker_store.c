@@ -42,7 +42,7 @@ notes_learn(struct breakers *b, const struct rows *r, uint64_t now_ms)
 }
 
 SUSPENDS void
-breaker_sync(struct store *store, struct breakers *b, uint64_t now_ms)
+breaker_sync(struct store *store, struct breakers *b, uint64_t now_ms, bool ask)
 {
 	struct breaker_note note;
 	struct rows *r = NULL;
@@ -50,7 +50,8 @@ breaker_sync(struct store *store, struct breakers *b, uint64_t now_ms)
 	while (breaker_news(b, now_ms, &note))
 		if (note_put(store, &note) != AS_OK)
 			return;
-	if (store_query(store, &BREAKERS_OPEN, NULL, 0, &r, NULL) == AS_OK)
+	if (ask &&
+	    store_query(store, &BREAKERS_OPEN, NULL, 0, &r, NULL) == AS_OK)
 		notes_learn(b, r, now_ms);
 	rows_free(r);
 }

@@ -11,8 +11,11 @@
 #include "core/bus/breaker.h"
 #include "core/store/store.h"
 
-/* now_ms: as for breaker_allow.  Each process, every second or so. */
+/*
+ * now_ms: as for breaker_allow.  Each process, every second or so.  ask: some
+ * may be open.
+ */
 SUSPENDS void breaker_sync(struct store *store, struct breakers *b,
-    uint64_t now_ms);
+    uint64_t now_ms, bool ask);
 
 #endif

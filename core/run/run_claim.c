@@ -6,9 +6,6 @@
 #include "core/run/batch.h"
 #include "core/run/run_store_impl.h"
 
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-
 /*
  * Who may work on what: claims, and taking back what dead nodes held.  See
  * run_node.c for who is dead.
@@ -284,20 +281,6 @@ run_sql_claim(void *arg, const struct run_claim_ask *ask,
 
 /* ---- Reap ---------------------------------------------------------- */
 
-/*
- * Held by an epoch whose lease is over, or for too long; $1 is the epoch that
- * asks, $2 the longest time.  Or by one of which nobody knows: it was lost with
- * its primary, and wrote this afterwards.  A statement that waits for a row may
- * meet an epoch that is younger than its snapshot, but not one of a minute.
- */
-#define HELD_IN_VAIN \
-	"(leased_at < now_us() - $2 OR owner_epoch IN (SELECT node_epoch" \
-	" FROM nodes WHERE lease_expires_at <= now_us() AND node_epoch <> " \
-	"$1) OR (leased_at < now_us() - " TEXT( \
-	    RUN_UNKNOWN_US) " AND owner_epoch <> $1" \
-			    " AND owner_epoch NOT IN (SELECT node_epoch FROM " \
-			    "nodes)))"
-
 /* A cancel that its owner did not live to finish is finished by its claimer. */
 #define FREE_RUNS \
 	"UPDATE runs SET status = CASE WHEN status = 'cancelling'" \
@@ -312,9 +295,9 @@ run_sql_claim(void *arg, const struct run_claim_ask *ask,
 SQL(NODES_DROP, "UPDATE nodes SET lease_expires_at = now_us()"
 		" WHERE node_epoch <> $1 AND lease_expires_at > now_us()");
 
-SQL(REAP_RUNS, FREE_RUNS HELD_IN_VAIN ")");
+SQL(REAP_RUNS, FREE_RUNS RUN_HELD_IN_VAIN ")");
 /* Only with its run: a lease may run out between the two statements. */
-SQL(REAP_JOBS, FREE_JOBS HELD_IN_VAIN
+SQL(REAP_JOBS, FREE_JOBS RUN_HELD_IN_VAIN
     " AND run_id IN (SELECT id FROM runs WHERE owner_epoch IS NULL)");
 /* Its id comes first: the requests of one thread go one after the other. */
 SQL(NAME_THREAD, "SELECT 1 FROM threads WHERE id = $1");

@@ -37,15 +37,13 @@ SQL(NODE_GUARD, "UPDATE nodes SET silence_us = $2, beat_at = now_us()"
  * The lock is tried only for those that have been silent.  A server that has
  * just started holds nobody's lock, and nobody has had the time to beat.
  */
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
 SQL(NODES_DOOM,
     "UPDATE nodes SET lease_expires_at = now_us() WHERE node_epoch <> $1"
     " AND lease_expires_at > now_us() AND CASE WHEN silence_us > 0"
     " AND beat_at < now_us() - silence_us"
     " AND clock_timestamp() - pg_postmaster_start_time()"
     " > make_interval(secs => $2 / 1e6)"
-    " THEN pg_try_advisory_xact_lock(" TEXT(
+    " THEN pg_try_advisory_xact_lock(" RUN_TEXT(
 	RUN_NODE_LOCK) ", (node_epoch % 2147483648)::int) ELSE FALSE END");
 
 SQL(NODE_LEAVE, "UPDATE nodes SET lease_expires_at = now_us(), draining = TRUE"

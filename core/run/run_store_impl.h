@@ -10,7 +10,22 @@
 #include "core/run/run_store.h"
 
 /* Each member is the function of the same name in run_store.h. */
-/* What nobody knows holds nothing for longer. */
+#define RUN_TEXT_(x) #x
+#define RUN_TEXT(x) RUN_TEXT_(x)
+
+/*
+ * Held by an epoch whose lease is over, or for too long; $1 is the epoch that
+ * asks, $2 the longest time.  Or by one of which nobody knows: it was lost with
+ * its primary, and wrote this afterwards.  A statement that waits for a row may
+ * meet an epoch that is younger than its snapshot, but not one of a minute.
+ */
+#define RUN_HELD_IN_VAIN \
+	"(leased_at < now_us() - $2 OR owner_epoch IN (SELECT node_epoch" \
+	" FROM nodes WHERE lease_expires_at <= now_us() AND node_epoch <> " \
+	"$1) OR (leased_at < now_us() - " RUN_TEXT( \
+	    RUN_UNKNOWN_US) " AND owner_epoch <> $1" \
+			    " AND owner_epoch NOT IN (SELECT node_epoch FROM " \
+			    "nodes)))"
 #define RUN_UNKNOWN_US 60000000
 
 struct run_store_ops {

@@ -13,13 +13,16 @@ libstore_la_SOURCES = \
 	core/store/store_args.c core/store/store_error.c \
 	core/store/store_rows.c \
 	core/store/store_pg.c core/store/store_pg.h \
-	core/store/store_pg_conn.c core/store/store_pg_guest.c \
+	core/store/store_pg_conn.c \
+	core/store/store_pg_guest.c core/store/store_pg_guest.h \
+	core/store/store_pg_guest_run.c \
 	core/store/store_pg_pipe.c \
 	core/store/store_lock.h core/store/store_pg_lock.c \
 	core/store/store_pg_look.c core/store/store_pg_place.c \
 	core/store/store_pg_proxy.c core/store/store_pg_queue.c \
 	core/store/store_pg_session.c \
 	core/store/store_pg_set.c core/store/store_pg_value.c \
+	core/store/store_pg_wait.c \
 	core/store/store_sqlite.c core/store/store_sqlite.h \
 	core/store/store_sqlite_conn.c core/store/store_sqlite_guest.c \
 	core/store/store_sqlite_reader.c \
@@ -54,6 +57,10 @@ tests_integration_t_blob_LDADD = $(STORE_TEST_LIBS)
 check_PROGRAMS += tests/integration/t_kv
 tests_integration_t_kv_SOURCES = tests/integration/t_kv.c
 tests_integration_t_kv_LDADD = $(STORE_TEST_LIBS)
+
+check_PROGRAMS += tests/integration/t_store_silent
+tests_integration_t_store_silent_SOURCES = tests/integration/t_store_silent.c
+tests_integration_t_store_silent_LDADD = $(STORE_TEST_LIBS)
 
 check_PROGRAMS += tests/integration/t_guest
 tests_integration_t_guest_SOURCES = tests/integration/t_guest.c

@@ -131,7 +131,8 @@ store_condition(const struct store *store)
 
 	if (store_is_up(store))
 		return "ok";
-	return db->driver->is_read_only != NULL && db->driver->is_read_only(db)
+	return db->driver->is_read_only != NULL &&
+		       db->driver->is_read_only(store)
 		   ? "read_only"
 		   : "down";
 }

@@ -260,9 +260,14 @@ pg_submit(struct store *base, struct store_req *r)
 }
 
 static bool
-pg_is_read_only(const struct store_db *base)
+pg_is_read_only(const struct store *base)
 {
-	return atomic_load(&pg_db_const(base)->is_read_only);
+	const struct pg_store *s = (const struct pg_store *)(const void *)base;
+	bool met = false;
+
+	for (unsigned i = s->n_readers; i < s->n_conns; i++)
+		met |= s->conns[i].met_read_only;
+	return met;
 }
 
 static unsigned

@@ -74,6 +74,7 @@ struct pg_conn {
 	struct loop_timer timer;
 	unsigned attempts; /* to connect that failed since it was last up */
 	unsigned place; /* where it is, or is tried */
+	uint64_t hope_ms; /* when trying there ends */
 	uint64_t
 	    heard_ms; /* the last answer, or when something was first owed */
 	uint64_t spoke_ms; /* the last time that the server said anything */
@@ -81,6 +82,7 @@ struct pg_conn {
 	bool is_watched; /* while it is up, the timer looks for silence */
 	bool is_slow; /* a lock or a timeout: one write at a time */
 	bool is_demoted; /* the server writes no more */
+	bool met_read_only; /* a server that takes no writes, since it was up */
 	unsigned timeline; /* of the server, when the session began */
 	/* Requests not sent yet. */
 	struct store_req *wait, **wait_tail;
@@ -126,7 +128,6 @@ struct pg_db {
 	struct pg_places places;
 	atomic_uint good; /* the place where writing was possible last */
 	atomic_uint timeline; /* the newest that was seen; 0: none yet */
-	atomic_bool is_read_only; /* what was found last */
 	atomic_int standby; /* enum store_standby */
 };
 
@@ -212,9 +213,21 @@ const char *pg_session_refused(struct pg_db *db, const PGresult *res, int col,
 unsigned pg_session_timeline(const struct pg_db *db, const PGresult *res,
     int col);
 bool pg_send_setup(struct pg_conn *c);
+/* More columns, of settings that the server may know. */
+const char *pg_session_checks(const PGconn *pg);
 /* The first server that may be used; NULL: *err says what the last one lacks. */
 PGconn *pg_connect_blocking(struct pg_db *db, enum pg_role role,
     struct error *err);
+
+/* store_pg_wait.c: in threads that may block */
+#define PG_SILENCE_MS 2000 /* more than a statement may take */
+/*
+ * As PQgetResult; of a server that has said nothing by then the connection is
+ * shut, and the result says that it is lost.
+ */
+PGresult *pg_next(PGconn *pg, int64_t until_us);
+/* The last one of what was sent; NULL: it was not, see the connection. */
+PGresult *pg_last(PGconn *pg, int sent, int64_t until_us);
 
 /* store_pg_guest.c */
 void pg_guests_init(struct pg_db *db);

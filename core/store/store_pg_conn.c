@@ -22,7 +22,6 @@
 
 #define CONNECT_MS 10000
 #define CONNECT_EACH_MS 4000 /* if there are other places */
-#define SILENCE_MORE_MS 2000 /* than a statement may take */
 #define LOOK_MIN_MS 20
 #define LOOK_MAX_MS 1000
 #define BACKOFF_MIN_MS 50
@@ -42,6 +41,7 @@ conn_close(struct pg_conn *c)
 }
 
 static void conn_look(struct pg_conn *c);
+static void conn_hope(struct pg_conn *c);
 
 static void
 conn_timer(struct loop_timer *t)
@@ -53,7 +53,7 @@ conn_timer(struct loop_timer *t)
 	else if (c->state == PG_UP)
 		conn_look(c);
 	else
-		pg_conn_lost(c, "connecting takes too long");
+		conn_hope(c);
 }
 
 static void
@@ -62,6 +62,17 @@ timer_in(struct pg_conn *c, uint64_t ms)
 	struct loop *loop = c->store->base.loop;
 
 	loop_timer_set(loop, &c->timer, loop_now_ms(loop) + ms);
+}
+
+/* How often to look at who waits. */
+static uint64_t
+look_ms(const struct pg_conn *c)
+{
+	int64_t ms = c->store->base.db->config.statement_timeout_ms / 8;
+
+	if (ms < LOOK_MIN_MS)
+		ms = LOOK_MIN_MS;
+	return (uint64_t)(ms > LOOK_MAX_MS ? LOOK_MAX_MS : ms);
 }
 
 /* Half of it is chance, so that many clients do not come at once. */
@@ -134,6 +145,7 @@ pg_conn_settled(struct pg_conn *c, const PGresult *res)
 		return;
 	}
 	why = pg_session_refused(db, res, 0, c->is_writer);
+	c->met_read_only = why != NULL && strcmp(why, PG_FORMER) != 0;
 	if (why != NULL) {
 		pg_conn_lost(c, why);
 		return;
@@ -211,7 +223,9 @@ conn_start(struct pg_conn *c)
 		    c->pg == NULL ? "no memory" : PQerrorMessage(c->pg));
 		return;
 	}
-	timer_in(c, pg_places_count(db) > 1 ? CONNECT_EACH_MS : CONNECT_MS);
+	c->hope_ms = loop_now_ms(c->store->base.loop) +
+		     (pg_places_count(db) > 1 ? CONNECT_EACH_MS : CONNECT_MS);
+	timer_in(c, look_ms(c));
 	/* The contract of PQconnectStart: as if it had said WRITING. */
 	c->watch = loop_watch(c->store->base.loop, PQsocket(c->pg), LOOP_WRITE,
 	    conn_ready, c);
@@ -223,7 +237,7 @@ static uint64_t
 silence_ms(const struct pg_conn *c)
 {
 	return (uint64_t)c->store->base.db->config.statement_timeout_ms +
-	       SILENCE_MORE_MS;
+	       PG_SILENCE_MS;
 }
 
 /*
@@ -268,6 +282,18 @@ conn_expire(struct pg_conn *c)
 	}
 }
 
+/* It is not up yet. */
+static void
+conn_hope(struct pg_conn *c)
+{
+	if (loop_now_ms(c->store->base.loop) >= c->hope_ms) {
+		pg_conn_lost(c, "connecting takes too long");
+		return;
+	}
+	conn_expire(c);
+	timer_in(c, look_ms(c));
+}
+
 /* One that has nothing to do is asked; the answer is seen at the next look. */
 static void
 reader_ask(struct pg_conn *c)
@@ -291,7 +317,7 @@ server_speaks(struct pg_store *s)
 
 	for (unsigned i = 0; i < s->n_readers; i++) {
 		if (s->conns[i].state == PG_UP &&
-		    s->conns[i].spoke_ms + SILENCE_MORE_MS > now)
+		    s->conns[i].spoke_ms + PG_SILENCE_MS > now)
 			speaks = true;
 		reader_ask(&s->conns[i]);
 	}
@@ -307,7 +333,7 @@ static bool
 conn_given_up(struct pg_conn *c)
 {
 	uint64_t silent = loop_now_ms(c->store->base.loop) - c->heard_ms;
-	uint64_t most = silence_ms(c), ask = most - SILENCE_MORE_MS;
+	uint64_t most = silence_ms(c), ask = most - PG_SILENCE_MS;
 
 	if (c->head == NULL || silent < ask) {
 		c->is_stuck = false;
@@ -340,14 +366,10 @@ conn_look(struct pg_conn *c)
 void
 pg_conn_watch(struct pg_conn *c)
 {
-	int64_t ms = c->store->base.db->config.statement_timeout_ms / 8;
-
 	if (c->is_watched || c->state != PG_UP)
 		return;
 	c->is_watched = true;
-	if (ms < LOOK_MIN_MS)
-		ms = LOOK_MIN_MS;
-	timer_in(c, (uint64_t)(ms > LOOK_MAX_MS ? LOOK_MAX_MS : ms));
+	timer_in(c, look_ms(c));
 }
 
 /* ---- Serving ------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 
 /*
@@ -16,11 +17,13 @@
  */
 
 #define ROUNDS 8
+#define ANSWER_US 10000000
 
 static int
 backend_pid(PGconn *pg)
 {
-	PGresult *res = PQexec(pg, "SELECT pg_backend_pid()");
+	PGresult *res = pg_last(pg, PQsendQuery(pg, "SELECT pg_backend_pid()"),
+	    clock_mono_us() + ANSWER_US);
 	int pid = PQresultStatus(res) == PGRES_TUPLES_OK
 		      ? atoi(PQgetvalue(res, 0, 0))
 		      : -1;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
@@ -183,16 +184,12 @@ pg_session_refused(struct pg_db *db, const PGresult *res, int col, bool writes)
 
 	if (db->base.config.read_only)
 		return NULL;
-	if (standby || (read_only && writes)) {
-		atomic_store(&db->is_read_only, true);
-		return standby ? "the server is a standby"
-			       : "the server is read-only";
-	}
-	if (!timeline_ok(db, pg_session_timeline(db, res, col)))
-		return PG_FORMER;
-	if (writes)
-		atomic_store(&db->is_read_only, false);
-	return NULL;
+	if (standby)
+		return "the server is a standby";
+	if (read_only && writes)
+		return "the server is read-only";
+	return timeline_ok(db, pg_session_timeline(db, res, col)) ? NULL
+								  : PG_FORMER;
 }
 
 /* ---- What a session is told ---------------------------------------- */
@@ -208,10 +205,23 @@ lock_timeout(const struct store_config *c)
 }
 
 /*
+ * A server that looks whether its client is still there lets go of locks for
+ * which nobody waits any more.
+ */
+const char *
+pg_session_checks(const PGconn *pg)
+{
+	return PQserverVersion(pg) < 140000
+		   ? ""
+		   : ", set_config('idle_session_timeout', '0', false), "
+		     "set_config('client_connection_check_interval', '2s', "
+		     "false)";
+}
+
+/*
  * A writer's statements find their rows by key, whatever they are called with:
  * they are planned once, and never as the scan that was right while a table was
- * small.  A server that looks whether its client is still there lets go of
- * locks for which nobody waits any more.
+ * small.
  */
 bool
 pg_send_setup(struct pg_conn *c)
@@ -235,16 +245,14 @@ pg_send_setup(struct pg_conn *c)
 	    ", set_config('enable_seqscan', $5, false)"
 	    ", set_config('idle_in_transaction_session_timeout', '10s', false)"
 	    ", set_config('jit', 'off', false)%s",
-	    PQserverVersion(c->pg) < 140000
-		? ""
-		: ", set_config('idle_session_timeout', '0', false), "
-		  "set_config('client_connection_check_interval', '2s', "
-		  "false)");
+	    pg_session_checks(c->pg));
 	if (!PQsendQueryParams(c->pg, text, 5, NULL, values, NULL, NULL, 1))
 		return false;
 	pg_item_push(c, PG_SETUP, NULL, 0);
 	return pg_send_sync(c, NULL);
 }
+
+#define SETTLE_US 10000000
 
 /*
  * Of connections that block: what a migration takes is not known beforehand,
@@ -254,13 +262,14 @@ static bool
 settle(struct pg_db *db, PGconn *pg)
 {
 	bool read_only = db->base.config.read_only;
-	PGresult *res = PQexec(pg,
-	    read_only
-		? "SELECT " PG_SESSION
-		  ", set_config('default_transaction_read_only', 'on', false)"
-		: "SELECT " PG_SESSION
-		  ", set_config('statement_timeout', '0', false)"
-		  ", set_config('lock_timeout', '0', false)");
+	PGresult *res = pg_last(pg,
+	    PQsendQuery(pg,
+		read_only ? "SELECT " PG_SESSION ", set_config("
+			    "'default_transaction_read_only', 'on', false)"
+			  : "SELECT " PG_SESSION
+			    ", set_config('statement_timeout', '0', false)"
+			    ", set_config('lock_timeout', '0', false)"),
+	    clock_mono_us() + SETTLE_US);
 	const char *why = NULL;
 	bool ok = PQresultStatus(res) == PGRES_TUPLES_OK;
 

@@ -111,7 +111,7 @@ struct store_driver {
 	    *script)(struct store_db *db, const char *text, struct error *err);
 	enum as_status (*clock_set)(struct store_db *db, int64_t us);
 	/* PostgreSQL's; NULL: nothing of the kind can happen. */
-	bool (*is_read_only)(const struct store_db *db);
+	bool (*is_read_only)(const struct store *store);
 	unsigned (*timeline)(const struct store_db *db);
 	enum as_status (*look)(struct store *store, struct error *err);
 	enum store_standby (*standby)(const struct store_db *db);

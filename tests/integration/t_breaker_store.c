@@ -46,15 +46,15 @@ shared(void *arg)
 	time_out(here, 5);
 	CU_ASSERT_FALSE(allows(here, NOW, &wait_ms));
 	CU_ASSERT_TRUE(allows(there, 5, &wait_ms));
-	breaker_sync(env.store, here, NOW);
+	breaker_sync(env.store, here, NOW, true);
 	/* The other process has another clock. */
-	breaker_sync(env.store, there, 5);
+	breaker_sync(env.store, there, 5, true);
 	CU_ASSERT_FALSE(allows(there, 5, &wait_ms));
 	CU_ASSERT_TRUE(wait_ms > 5000 && wait_ms <= 15000);
 	/* It tries by itself when the time is over. */
 	CU_ASSERT_TRUE(allows(there, 5 + wait_ms, &wait_ms));
 	/* What it has learnt is no news of its own. */
-	breaker_sync(env.store, here, NOW);
+	breaker_sync(env.store, here, NOW, true);
 	CU_ASSERT_FALSE(allows(here, NOW, &wait_ms));
 	breakers_free(here);
 	breakers_free(there);
@@ -70,7 +70,7 @@ closed(void *arg)
 
 	(void)arg;
 	time_out(here, 5);
-	breaker_sync(env.store, here, NOW);
+	breaker_sync(env.store, here, NOW, true);
 	for (int i = 0; i < 3; i++) {
 		CU_ASSERT_TRUE_FATAL(
 		    breaker_allow(here, "provider", later, &turn, &wait_ms));
@@ -78,8 +78,8 @@ closed(void *arg)
 		    &state);
 	}
 	CU_ASSERT_EQUAL(state, BREAKER_CLOSED);
-	breaker_sync(env.store, here, later);
-	breaker_sync(env.store, there, 5);
+	breaker_sync(env.store, here, later, true);
+	breaker_sync(env.store, there, 5, true);
 	CU_ASSERT_TRUE(allows(there, 5, &wait_ms));
 	breakers_free(here);
 	breakers_free(there);

@@ -7,6 +7,7 @@
 #include "core/chat/stream_poll.h"
 #include "core/cmd/node_env.h"
 #include "core/run/run_store.h"
+#include "core/run/sweep.h"
 #include "core/store/store_lock.h"
 #include "tests/integration/store_env.h"
 #include "tests/tap.h"
@@ -398,6 +399,64 @@ cancelled_elsewhere(void)
 	free(list);
 }
 
+/* ---- What there is to sweep ---------------------------------------- */
+
+static SUSPENDS void
+sweeps(int64_t by, const char *want)
+{
+	struct sweep s;
+	char text[6] = "-----";
+
+	sweep_look(env.store, by, 3600 * SECOND, &s);
+	text[0] = s.silent ? 's' : '-';
+	text[1] = s.vain ? 'v' : '-';
+	text[2] = s.cancels ? 'c' : '-';
+	text[3] = s.breakers ? 'b' : '-';
+	text[4] = s.overdue ? 'o' : '-';
+	CU_ASSERT_STRING_EQUAL(text, want);
+	if (strcmp(text, want) != 0)
+		tap_note("%s, not %s", text, want);
+}
+
+static SUSPENDS void
+sweep(void)
+{
+	int64_t other = join();
+
+	sql("DELETE FROM jobs WHERE $1 = $2 OR $3 = $3", tenant, tenant);
+	run_new(epoch);
+	sweeps(epoch, "-----");
+	sql("UPDATE runs SET status = 'cancelling' WHERE id = $1"
+	    " AND $2 = $3",
+	    run_id, tenant);
+	sweeps(epoch, "--c--");
+	sweeps(other, "-----");
+	sql("INSERT INTO breakers (scope, state, open_until)"
+	    " SELECT 's', 'open', now_us() + 2000000 WHERE $1 = $2 AND $3 = $3",
+	    tenant, tenant);
+	sweeps(other, "---b-");
+	sql("INSERT INTO inbox_items (id, tenant_id, user_id, agent_id,"
+	    " thread_id, run_id, kind, interrupt_id, expires_at, created_at,"
+	    " updated_at) SELECT id, tenant_id, user_id, agent_id, thread_id,"
+	    " id, 'approval', id, now_us() + 1000000, 1, 1 FROM runs"
+	    " WHERE id = $1 AND $2 = $3",
+	    run_id, tenant);
+	sweeps(other, "---b-");
+	clock_at(NOW + SECOND);
+	sweeps(other, "---bo");
+	clock_at(NOW + 2 * SECOND);
+	sweeps(other, "----o");
+	sql("DELETE FROM inbox_items WHERE run_id = $1 AND $2 = $3", run_id,
+	    tenant);
+	CU_ASSERT_EQUAL(run_store_node_guard(runs, epoch, 3 * SECOND, &err),
+	    AS_OK);
+	clock_at(NOW + 5 * SECOND + 1);
+	sweeps(other, "s----");
+	sweeps(epoch, "--c--");
+	clock_at(NOW + 8 * SECOND); /* the lease is over */
+	sweeps(other, "-v---");
+}
+
 static SUSPENDS void
 due(void)
 {
@@ -503,6 +562,7 @@ TEST(silence)
 TEST(one_holder)
 TEST(trust)
 TEST(cancelled_elsewhere)
+TEST(sweep)
 TEST(due)
 TEST(charges)
 TEST(heads)
@@ -519,6 +579,7 @@ main(void)
 		{ "one holder of a lock", test_one_holder },
 		{ "trust in the lease", test_trust },
 		{ "cancelled elsewhere", test_cancelled_elsewhere },
+		{ "what there is to sweep", test_sweep },
 		{ "the next that is due", test_due },
 		{ "crashes at one step", test_charges },
 		{ "logs that others write", test_heads },

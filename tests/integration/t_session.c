@@ -235,6 +235,41 @@ test_tickets(void)
 	accounts_run(tickets);
 }
 
+struct ticket_try {
+	const struct principal *who;
+	enum as_status status;
+};
+
+static SUSPENDS void
+ticket_fiber(void *arg)
+{
+	struct ticket_try *t = arg;
+	const char *ticket;
+
+	t->status = auth_ticket_new(&ctx, t->who, no_thread, NULL, &ticket,
+	    NULL);
+}
+
+/* The last one goes to one of many that ask at once. */
+static SUSPENDS void
+tickets_at_once(const struct principal *who)
+{
+	struct ticket_try tries[16];
+	struct fiber_ref fibers[N_ITEMS(tries)];
+	int n = 0;
+
+	for (size_t i = 0; i < N_ITEMS(tries); i++) {
+		tries[i] = (struct ticket_try){ .who = who };
+		fibers[i] = fiber_spawn(env.loop, "ticket", ticket_fiber,
+		    &tries[i]);
+	}
+	for (size_t i = 0; i < N_ITEMS(tries); i++) {
+		fiber_join(fibers[i], 0);
+		n += tries[i].status == AS_OK;
+	}
+	CU_ASSERT_EQUAL(n, 1);
+}
+
 static void
 tickets_age(void *arg)
 {
@@ -249,9 +284,10 @@ tickets_age(void *arg)
 	CU_ASSERT_EQUAL(token(s.access_token, &who), ERR_NONE);
 	store_clock_set(env.db, now);
 	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &first), ERR_NONE);
-	for (int i = 1; i < 100; i++)
+	for (int i = 1; i < 99; i++)
 		CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket),
 		    ERR_NONE);
+	tickets_at_once(&who);
 	CU_ASSERT_EQUAL(ticket_new(&who, no_thread, NULL, &ticket),
 	    ERR_RATE_LIMITED);
 	store_clock_set(env.db, now + AUTH_TICKET_MS * 1000);

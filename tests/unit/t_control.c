@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,18 +25,43 @@ never(void *arg, struct json_object *request, struct json_object **result,
 	return AS_OK;
 }
 
+struct listener {
+	struct loop *loop;
+	const char *folder;
+	struct control *control;
+	enum as_status status;
+	struct error err;
+};
+
+static SUSPENDS void
+listen_fiber(void *arg)
+{
+	struct listener *l = arg;
+
+	l->status = control_listen(l->loop, l->folder, never, NULL, &l->control,
+	    &l->err);
+	loop_stop(l->loop);
+}
+
+static void
+listen_to(struct listener *l, const char *folder)
+{
+	*l = (struct listener){ .loop = loop_new(), .folder = folder };
+	(void)fiber_spawn(l->loop, "listen", listen_fiber, l);
+	loop_run(l->loop);
+}
+
 /* Begins when `go` is closed, says its name, ends when `stop` is. */
 static void
 one_process(const char *folder, int go, int stop, int names)
 {
-	struct loop *loop = loop_new();
-	struct control *c = NULL;
-	struct error err = { 0 };
+	struct listener l;
 	char name[CONTROL_NAME] = "", byte;
 
 	(void)!read(go, &byte, 1);
-	if (control_listen(loop, folder, never, NULL, &c, &err) == AS_OK)
-		snprintf(name, sizeof(name), "%s", control_name(c));
+	listen_to(&l, folder);
+	if (l.status == AS_OK)
+		snprintf(name, sizeof(name), "%s", control_name(l.control));
 	(void)!write(names, name, sizeof(name));
 	(void)!read(stop, &byte, 1);
 	_exit(0);
@@ -101,11 +127,40 @@ test_at_once(void)
 	CU_ASSERT_EQUAL(rmdir(folder), 0);
 }
 
+/* It is told who does. */
+static void
+test_locked(void)
+{
+	char folder[] = "/tmp/agent-studio-control.XXXXXX", who[64];
+	struct listener l;
+	int fd;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CU_ASSERT_EQUAL_FATAL(flock(fd, LOCK_EX), 0);
+	listen_to(&l, folder);
+	CU_ASSERT_EQUAL(l.status, AS_UNAVAILABLE);
+	snprintf(who, sizeof(who), "the data folder is locked by process %d",
+	    (int)getpid());
+	CU_ASSERT_STRING_EQUAL(l.err.detail, who);
+	error_clear(&l.err);
+	loop_free(l.loop);
+	close(fd);
+	listen_to(&l, folder);
+	CU_ASSERT_EQUAL(l.status, AS_OK);
+	control_close(l.control);
+	loop_drain(l.loop);
+	control_free(l.control);
+	loop_free(l.loop);
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "many that start at once", test_at_once },
+		{ "a folder that somebody keeps locked", test_locked },
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
