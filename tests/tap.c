@@ -24,6 +24,16 @@ tap_skip(const char *why)
 }
 
 void
+tap_lacks(const char *program)
+{
+	tap_note("there is no %s", program);
+	if (getenv("CI") == NULL)
+		skip_reason = "a program is missing";
+	else
+		CU_FAIL("nothing may be missing where CI is set");
+}
+
+void
 tap_note(const char *fmt, ...)
 {
 	va_list ap;

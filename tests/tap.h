@@ -40,6 +40,9 @@ int tap_run(CU_SuiteInfo *suites);
 /* The running test is reported as skipped (if nothing failed in it). */
 void tap_skip(const char *why);
 
+/* This program is missing: the test is skipped; where CI is set, it fails. */
+void tap_lacks(const char *program);
+
 /* part is in text; if it is not, a comment says what there is instead. */
 bool tap_has(const char *text, const char *part);
 

@@ -51,4 +51,4 @@ TESTS += tests/integration/check.sh tests/integration/commands.sh \
 	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh
 EXTRA_DIST += tests/integration/check.sh tests/integration/commands.sh \
 	tests/integration/plugin_bad.sh tests/integration/plugin_new.sh \
-	tests/integration/program.sh
+	tests/integration/program.sh tests/integration/tap.sh

@@ -7,19 +7,8 @@ src=$(cd "${srcdir:-.}" && pwd) build=$(cd "${builddir:-.}" && pwd)
 program=$build/agent-studio
 work=$(mktemp -d "${TMPDIR:-/tmp}/agent-studio-frozen.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-n=0
-failed=0
-
-result() { # status name
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - frozen: $2"
-	else
-		failed=1
-		echo "not ok $n - frozen: $2"
-		sed 's/^/# /' "$work/log"
-	fi
-}
+about=frozen logs=$work/log
+. "$src/tests/integration/tap.sh"
 
 for dir in "$src"/sdk/abi/*/; do
 	version=$(basename "$dir")
@@ -57,6 +46,5 @@ END
 	done)
 	result $? "every header of $version is still there"
 done
-echo "1..$n"
-[ $n -gt 0 ] && exit $failed
-exit 1
+[ $n -gt 0 ] || exit 1
+plan

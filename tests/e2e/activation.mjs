@@ -13,8 +13,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 
+import { lacksPostgres } from "../support/lacks.mjs";
 import { manage } from "../support/manager.mjs";
 import { api, signUp, start } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const PROGRAM = process.env.AGENT_STUDIO ?? "agent-studio";
 const CLIENTS = 4;
@@ -45,8 +47,8 @@ async function load(server, token, act) {
 	};
 	const clients = Array.from({ length: CLIENTS }, (_, i) => client(i));
 	await act(async (n) => {
-		for (const until = answers.length + n; answers.length < until;)
-			await new Promise((done) => setTimeout(done, 5));
+		const enough = answers.length + n;
+		await until("answers", () => answers.length >= enough);
 	});
 	over = true;
 	await Promise.all(clients);
@@ -75,8 +77,8 @@ test("one server after the other", async () => {
 		});
 		assert.ok(n > 100, `${n} answers`);
 		assert.match(server.told[0], /^READY=1 STATUS=node epoch \d+$/);
-		while (server.told.filter((t) => t === "WATCHDOG=1").length < 4)
-			await new Promise((done) => setTimeout(done, 20));
+		await until("signs of life", () =>
+			server.told.filter((t) => t === "WATCHDOG=1").length >= 4);
 		assert.match(manager.log,
 			new RegExp(`listening on http://127.0.0.1:${manager.port}\n`));
 		server.kill("SIGTERM");
@@ -87,9 +89,8 @@ test("one server after the other", async () => {
 	}
 });
 
-test("two servers on one socket, restarted in turn", async (t) => {
-	if (!process.env.TEST_POSTGRES_URL)
-		return t.skip("no PostgreSQL");
+test("two servers on one socket, restarted in turn", {
+	skip: lacksPostgres }, async () => {
 	const store = process.env.AGENT_STUDIO_STORE;
 	process.env.AGENT_STUDIO_STORE = "postgres";
 	const first = await start();

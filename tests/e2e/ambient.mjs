@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
-import { log, messages, newThread, scene, script } from "../support/chat.mjs";
+import { log, messages, newThread, scene, script, untilEnd }
+	from "../support/chat.mjs";
 import { rows } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { start as startModel } from "../support/stub_model.mjs";
@@ -16,19 +17,7 @@ import { start as startModel } from "../support/stub_model.mjs";
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-ambient-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-async function ended(server, s, id) {
-	for (let after = 0; ;) {
-		const { body } = await api(server, "GET",
-			`/api/runs/${id}/events?after=${after}&wait=20`,
-			{ token: s.token });
-		for (const e of body.items) {
-			after = e.run_seq;
-			if (e.type === "run_status" && e.status === "end")
-				return e;
-		}
-		assert.ok(body.items.length > 0, "the run goes on and on");
-	}
-}
+const ended = (server, s, id) => untilEnd(server, s.token, id);
 
 function items(server, runId) {
 	return rows(server, "SELECT kind, status, title, description, run_id" +

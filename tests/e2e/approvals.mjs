@@ -12,8 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { log, messages, newThread, replayAll, scene, script } from
-	"../support/chat.mjs";
+import { log, messages, newThread, replayAll, scene, script, untilEvent }
+	from "../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "script-"));
@@ -63,19 +63,8 @@ async function ok(method, path, how = {}, status = 200) {
 	return answer.body;
 }
 
-// Events of the run, until one passes; a server that is new knows them, too.
-async function until(run, passes) {
-	for (let after = 0; ;) {
-		const { items } = await ok("GET",
-			`/api/runs/${run.id}/events?after=${after}&wait=20`);
-		for (const e of items) {
-			after = e.run_seq;
-			if (passes(e))
-				return e;
-		}
-		assert.ok(items.length > 0, "it does not come");
-	}
-}
+// Of a run; a server that is new knows its events, too.
+const until = (run, passes) => untilEvent(server, s.token, run.id, passes);
 
 const isState = (state) => (e) => e.type === "run_status" && e.state === state;
 

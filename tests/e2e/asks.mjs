@@ -11,8 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { log, messages, newThread, replayAll, scene, script } from
-	"../support/chat.mjs";
+import { log, messages, newThread, replayAll, scene, script, untilEvent }
+	from "../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "script-"));
@@ -58,18 +58,11 @@ async function ok(method, path, how = {}, status = 200) {
 	return answer.body;
 }
 
-async function until(run, n, passes) {
+// The n-th event that passes.
+function until(run, n, passes) {
 	let found = 0;
-	for (let after = 0; ;) {
-		const { items } = await ok("GET",
-			`/api/runs/${run.id}/events?after=${after}&wait=20`);
-		for (const e of items) {
-			after = e.run_seq;
-			if (passes(e) && ++found === n)
-				return e;
-		}
-		assert.ok(items.length > 0, "it does not come");
-	}
+	return untilEvent(server, s.token, run.id,
+		(e) => passes(e) && ++found === n);
 }
 
 const isState = (state) => (e) => e.type === "run_status" && e.state === state;

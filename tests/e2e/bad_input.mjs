@@ -11,7 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { newThread, scene, script } from "../support/chat.mjs";
+import { hasEnded, newThread, scene, script, untilEvent }
+	from "../support/chat.mjs";
 import { rowsOf } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 
@@ -41,20 +42,7 @@ async function ok(who, method, path, body, status = 200) {
 	return answer.body;
 }
 
-async function until(who, run, passes) {
-	for (let seen = 0; ;) {
-		const { items } = await ok(who, "GET",
-			`/api/runs/${run.id}/events?after=${seen}&wait=20`);
-		for (const e of items) {
-			seen = e.run_seq;
-			if (passes(e))
-				return;
-		}
-		assert.ok(items.length > 0, "it does not come");
-	}
-}
-
-const over = (e) => e.type === "run_status" && e.status === "end";
+const until = (who, run, passes) => untilEvent(server, who.token, run.id, passes);
 
 // A run of this agent that asks, and its items.
 async function asked(who, agent, content) {
@@ -71,7 +59,7 @@ async function talked(who, agent) {
 	const thread = await newThread(server, who.person ?? who, agent.id);
 	const { run } = await ok(who, "POST", `/api/chat/sessions/${thread.id}`,
 		{ content: "hello" }, 202);
-	await until(who, run, over);
+	await until(who, run, hasEnded);
 	const { items } = await ok(who, "GET",
 		`/api/chat/sessions/${thread.id}/history`);
 	return { thread, checkpoint: items[0] };
@@ -110,10 +98,10 @@ before(async () => {
 			{ task: "{{body}}" }, 201) };
 	await ok(s, "PATCH", `/api/agents/${agents.robbed.id}/`,
 		{ toolkits: ["calculator"] });
-	await until(s, expired.run, over);
+	await until(s, expired.run, hasEnded);
 	await ok(s, "POST", `/api/inbox/${at.done.items[0].id}/respond`,
 		{ type: "ignore" });
-	await until(s, at.done.run, over);
+	await until(s, at.done.run, hasEnded);
 	known = everything();
 });
 after(async () => {
@@ -350,7 +338,7 @@ describe("incoming webhooks", () => {
 	test("replayed", async () => {
 		const first = await post({ id: "msg_3" });
 		assert.equal(first.status, 202, JSON.stringify(first.body));
-		await until(s, { id: first.body.run_id }, over);
+		await until(s, { id: first.body.run_id }, hasEnded);
 		known = everything();
 		const again = await post({ id: "msg_3" });
 		assert.equal(again.status, 200);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { log, messages, scene } from "../support/chat.mjs";
+import { log, messages, scene, untilEnd } from "../support/chat.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
 
@@ -29,19 +29,7 @@ const people = async (agent = {}) => scene(server,
 const call = (s, method, path, body) => api(server, method,
 	`/api/chat/sessions/${s.thread.id}${path}`, { token: s.token, body });
 
-async function ended(s, runId) {
-	let after = 0;
-	for (;;) {
-		const { body } = await api(server, "GET",
-			`/api/runs/${runId}/events?wait=10&after=${after}`,
-			{ token: s.token });
-		for (const e of body.items) {
-			after = e.run_seq;
-			if (e.type === "run_status" && e.status === "end")
-				return e;
-		}
-	}
-}
+const ended = (s, runId) => untilEnd(server, s.token, runId);
 
 // Sends, waits for the end, and gives what was accepted.
 async function say(s, content, more = {}) {

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { log, messages, scene, script } from "../support/chat.mjs";
+import { log, messages, scene, script, untilEnd } from "../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
@@ -60,14 +60,8 @@ const get = async (s, path) => {
 };
 
 async function over(s, id) {
-	const end = Date.now() + 20000;
-	for (;;) {
-		const run = await get(s, `/api/runs/${id}`);
-		if (run.completed_at)
-			return run;
-		assert.ok(Date.now() < end, JSON.stringify(run));
-		await new Promise((resolve) => setTimeout(resolve, 50));
-	}
+	await untilEnd(server, s.token, id);
+	return get(s, `/api/runs/${id}`);
 }
 
 async function say(s, content) {

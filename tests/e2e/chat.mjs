@@ -7,7 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { events, log, messages, newThread, scene, script } from "../support/chat.mjs";
+import { events, log, messages, newThread, scene, script, untilEnd }
+	from "../support/chat.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "script-"));
@@ -31,20 +32,7 @@ const stream = (s, content, more = {}, to = server) =>
 		body: JSON.stringify({ thread_id: s.thread.id, content, ...more }),
 	});
 
-async function waitEnd(s, runId, to = server) {
-	let after = 0;
-	for (;;) {
-		const { status, body } = await api(to, "GET",
-			`/api/runs/${runId}/events?wait=10&after=${after}`,
-			{ token: s.token });
-		assert.equal(status, 200, JSON.stringify(body));
-		for (const e of body.items) {
-			after = e.run_seq;
-			if (e.type === "run_status" && e.status === "end")
-				return e;
-		}
-	}
-}
+const waitEnd = (s, runId, to = server) => untilEnd(to, s.token, runId);
 
 test("a question, a tool, an answer, streamed and stored", async () => {
 	const s = await scene(server);

@@ -12,13 +12,14 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
-import { launch } from "../support/browser.mjs";
+import { lacksChromium, launch } from "../support/browser.mjs";
 import { script } from "../support/chat.mjs";
+import { lacks, lacksPostgres } from "../support/lacks.mjs";
 import { hasProxy } from "../support/proxy.mjs";
+import { PATIENCE_MS, until } from "../support/wait.mjs";
 
 const CLUSTER = join(process.env.SRC_DIR, "script/cluster");
 const NODES = ["serve1", "serve2", "worker1", "worker2"];
-const PATIENCE_MS = 60000;
 const folder = mkdtempSync(join(tmpdir(), "script-"));
 const state = join(folder, "cluster");
 const long = (word) => Array.from({ length: 60 }, (_, i) => `${word}${i}`).join(" ");
@@ -27,20 +28,10 @@ const turns = [
 	{ match: "second", text: long("tök"), delay_ms: 60 },
 	{ match: "third", text: "Thrice." },
 ];
-const able = process.env.TEST_POSTGRES_URL && hasProxy("nginx");
+const skip = lacksPostgres || lacks(hasProxy("nginx"), "nginx");
 let browser, page, cluster, url, ended, said = "";
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-async function eventually(what, found) {
-	for (const until = Date.now() + PATIENCE_MS; Date.now() < until;
-		await pause(50)) {
-		const value = await found();
-		if (value)
-			return value;
-	}
-	throw new Error(`not within ${PATIENCE_MS} ms: ${what}\n${said}`);
-}
+const soon = (what, found) => until(() => `${what}\n${said}`, found);
 
 async function command(...words) {
 	const { stdout } = await promisify(execFile)(CLUSTER,
@@ -53,7 +44,7 @@ const port = (node) => new RegExp(`^${node} (\\d+)$`, "m").exec(
 	readFileSync(join(state, "ports"), "utf8"))[1];
 
 before(async () => {
-	if (!able)
+	if (skip)
 		return;
 	cluster = spawn(CLUSTER, ["--port", "0", "--state", state, "--program",
 		process.env.AGENT_STUDIO, "--set", script(folder, turns)],
@@ -84,11 +75,8 @@ after(async () => {
 	rmSync(folder, { recursive: true, force: true });
 });
 
-const step = (name, chromium, fn) => test(name, (t) => {
-	if (!able)
-		return t.skip("needs TEST_POSTGRES_URL and nginx");
-	return chromium && !browser ? t.skip("Chromium is not installed") : fn(t);
-});
+const step = (name, chromium, fn) => test(name, {
+	skip: skip || (chromium && lacksChromium) }, fn);
 
 async function ask(text) {
 	await page.visible("#send:not(:disabled)");
@@ -99,7 +87,7 @@ async function ask(text) {
 const last = (pattern) => page.text("#messages > li:last-child", pattern);
 
 // The server that holds the page's socket.
-const holder = () => eventually("a server with a socket", async () => {
+const holder = () => soon("a server with a socket", async () => {
 	for (const node of ["serve1", "serve2"]) {
 		const text = await fetch(`http://127.0.0.1:${port(node)}/metrics`)
 			.then((answer) => answer.text()).catch(() => "");
@@ -116,7 +104,7 @@ function bothServe() {
 		.then((text) => Number(/^agent_studio_http_requests_total{route="\/healthz".* (\d+)$/m
 			.exec(text)?.[1] ?? 0));
 	const all = () => Promise.all(["serve1", "serve2"].map(served));
-	return eventually("requests for both servers", async () => {
+	return soon("requests for both servers", async () => {
 		const before = await all();
 		for (let i = 0; i < 10; i++)
 			await (await fetch(`${url}/healthz`)).text();
@@ -214,7 +202,7 @@ step("it stops, and leaves nothing behind", false, async () => {
 	assert.equal(await ended, 0, said);
 	// It has ended; whoever inherits it has to notice.
 	for (const name of [...NODES, "nginx", "redis"])
-		await eventually(`the end of ${name}`, () => {
+		await soon(`the end of ${name}`, () => {
 			try {
 				return !process.kill(pid(name), 0);
 			} catch (e) {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { log, messages, scene } from "../support/chat.mjs";
+import { log, messages, scene, untilEnd } from "../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
 
@@ -48,19 +48,7 @@ const people = (agent = {}) => scene(server,
 const requests = () => stub.log.filter((r) => r.body?.messages)
 	.map((r) => r.body.messages);
 
-async function ended(s, runId, to = server) {
-	let after = 0;
-	for (;;) {
-		const { body } = await api(to, "GET",
-			`/api/runs/${runId}/events?wait=10&after=${after}`,
-			{ token: s.token });
-		for (const e of body.items) {
-			after = e.run_seq;
-			if (e.type === "run_status" && e.status === "end")
-				return e;
-		}
-	}
-}
+const ended = (s, runId, to = server) => untilEnd(to, s.token, runId);
 
 async function say(s, content) {
 	const { status, body } = await api(server, "POST",

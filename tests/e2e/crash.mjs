@@ -4,28 +4,24 @@
 // the others of that process are not, and all go on in the next one.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { messages, newThread, scene, script } from "../support/chat.mjs";
+import { rows } from "../support/rows.mjs";
 import { api, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
 const PLUGINS = join(process.env.BUILD_DIR ?? "build/release",
 	"tests/integration/plug/.libs");
-const READ = "import sqlite3, sys, json; print(json.dumps(dict(" +
-	"sqlite3.connect(sys.argv[1]).execute(" +
-	"'SELECT lower(hex(id)), crash_count FROM runs').fetchall())))";
 const kits = ["crash", "crashhome", "crashpool"];
 let folder, server, s;
 
 function counts() {
-	const all = JSON.parse(execFileSync("python3",
-		["-c", READ, join(server.data, "agent-studio.db")]));
-	return (id) => all[id.replaceAll("-", "")];
+	const all = rows(server, "SELECT id, crash_count FROM runs");
+	return (id) => all.find((r) => r.id === id)?.crash_count;
 }
 
 before(async () => {

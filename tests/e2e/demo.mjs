@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { launch } from "../support/browser.mjs";
+import { lacksChromium, launch } from "../support/browser.mjs";
 import { script } from "../support/chat.mjs";
 import { start } from "../support/server.mjs";
 
@@ -73,8 +73,7 @@ after(async () => {
 	rmSync(folder, { recursive: true });
 });
 
-const step = (name, fn) => test(name, (t) => browser === null
-	? t.skip("Chromium is not installed") : fn(t));
+const step = (name, fn) => test(name, { skip: lacksChromium }, fn);
 
 // Light and dark, wide and narrow.
 async function pictures(name) {

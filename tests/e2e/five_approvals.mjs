@@ -14,9 +14,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { poll, Talk, World } from "../fault/world.mjs";
+import { Talk, World } from "../fault/world.mjs";
 import { log, messages, replayAll } from "../support/chat.mjs";
 import { api, signUp } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const store = process.env.AGENT_STUDIO_STORE === "postgres" ? "postgres" : "sqlite";
 const dir = mkdtempSync(join(tmpdir(), "five-"));
@@ -203,8 +204,8 @@ async function story(order) {
 			ANSWERS[name]);
 	checkWitness(n);
 	await checkThread(s);
-	await poll(async () => s.talk.cursor === (await log(all.server,
-		{ ...owner, thread: s.thread })).length, "the end of the log");
+	await until("the end of the log", async () => s.talk.cursor ===
+		(await log(all.server, { ...owner, thread: s.thread })).length);
 	s.talk.leave();
 }
 

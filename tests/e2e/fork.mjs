@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { log, messages, scene, script } from "../support/chat.mjs";
+import { log, messages, scene, script, untilEnd } from "../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,19 +49,7 @@ after(async () => {
 
 const people = () => scene(server, { toolkits: ["http", "calculator"] });
 
-async function ended(s, runId) {
-	let after = 0;
-	for (;;) {
-		const { body } = await api(server, "GET",
-			`/api/runs/${runId}/events?wait=10&after=${after}`,
-			{ token: s.token });
-		for (const e of body.items) {
-			after = e.run_seq;
-			if (e.type === "run_status" && e.status === "end")
-				return e;
-		}
-	}
-}
+const ended = (s, runId) => untilEnd(server, s.token, runId);
 
 async function say(s, content) {
 	const { status, body } = await call(s, "POST", "", { content });

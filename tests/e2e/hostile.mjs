@@ -12,6 +12,7 @@ import { after, before, test } from "node:test";
 
 import { newThread, scene, script } from "../support/chat.mjs";
 import { start } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const PLUGINS = join(process.env.BUILD_DIR ?? "build/release",
@@ -162,19 +163,15 @@ function children(pid) {
 
 test("no process of a plugin outlives the host", async () => {
 	// One that has died is being replaced.
-	let pids, until = Date.now() + 20000;
-	do {
-		await new Promise((resolve) => setTimeout(resolve, 20));
-		pids = children(server.child.pid);
-	} while (pids.length !== deeds.length && Date.now() < until);
-	assert.equal(pids.length, deeds.length);
+	const pids = await until("a process for each plugin", () => {
+		const list = children(server.child.pid);
+		return list.length === deeds.length && list;
+	});
 	for (const pid of pids)
 		assert.match(readFileSync(`/proc/${pid}/cmdline`, "utf8"),
 			/^agent-studio\0plugin-host\0toolkit_h\d/);
 	await server.kill9();
-	until = Date.now() + 10000;
-	while (pids.some(runs) && Date.now() < until)
-		await new Promise((resolve) => setTimeout(resolve, 20));
-	assert.deepEqual(pids.filter(runs), []);
+	await until(() => `the end of ${pids.filter(runs)}`,
+		() => !pids.some(runs));
 	await server.restart();
 });

@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { events, messages, newThread, scene, script } from "../support/chat.mjs";
+import { events, hasEnded, messages, newThread, scene, script, untilEvent }
+	from "../support/chat.mjs";
 import { api, signUp, start, startWorker } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -194,22 +195,7 @@ function asker(approval = {}) {
 	return scene(server, { approval: { default: "always", ...approval } });
 }
 
-// Waits for an event of the run.
-async function until(s, run, found) {
-	for (let after = 0; ;) {
-		const { items } = await ok("GET",
-			`/api/runs/${run.id}/events?after=${after}&wait=20`,
-			{ token: s.token });
-		for (const e of items) {
-			after = e.run_seq;
-			if (found(e))
-				return e;
-		}
-		assert.ok(items.length > 0, "it does not come");
-	}
-}
-
-const hasEnded = (e) => e.type === "run_status" && e.status === "end";
+const until = (s, run, found) => untilEvent(server, s.token, run.id, found);
 
 // A run that asks, and its items in the order of the calls.
 async function asked(s, content) {

@@ -13,6 +13,7 @@ import { newThread, script } from "../support/chat.mjs";
 import { sign } from "../support/receiver.mjs";
 import { problems, resolve } from "../support/schema.mjs";
 import { api, signUp, start } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const ROUTES = new URL("../../core/api/routes.c", import.meta.url);
 const folder = mkdtempSync(join(tmpdir(), "script-"));
@@ -392,8 +393,8 @@ test("webhooks", async () => {
 		{ path, status: 202, body: {} });
 	const list = (query) => call("GET", "/api/webhooks/{id}/deliveries",
 		{ path, query });
-	while ((await list("?status=failed")).items.length === 0)
-		continue;
+	await until("a delivery that failed", async () =>
+		(await list("?status=failed")).items.length > 0);
 	assert.equal((await list("?limit=1")).items[0].id, id);
 	await call("POST", "/api/webhooks/{id}/deliveries/{delivery_id}/replay",
 		{ path: { ...path, delivery_id: id }, status: 202, body: {} });

@@ -15,6 +15,7 @@ import { startPostgres } from "../support/postgres.mjs";
 import { startCable } from "../support/cable.mjs";
 import { startRedis, startSentinels } from "../support/redis.mjs";
 import { api, databaseUrl, signUp, start, startWorker } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const TIMEOUT_MS = 2000; // store.timeout
 const LATE_MS = 10 * (TIMEOUT_MS + 2000); // a server that is silent is given up
@@ -59,15 +60,7 @@ const me = () => api(server, "GET", "/api/auth/me", { token: ada.token });
 const agent = () => api(server, "POST", "/api/agents/", { token: ada.token,
 	body: { name: "Eve" } });
 
-async function until(what, fn, ms = LATE_MS) {
-	for (const end = performance.now() + ms; ;) {
-		const value = await fn();
-		if (value)
-			return value;
-		assert.ok(performance.now() < end, `not in time: ${what}`);
-		await new Promise((done) => setTimeout(done, 20));
-	}
-}
+const soon = (what, found) => until(what, found, LATE_MS);
 
 async function timed(promise) {
 	const at = performance.now();
@@ -158,7 +151,7 @@ test("a row that is locked: 503 for its owner only", async () => {
 test("a server that takes no writes is told of, and left", async () => {
 	setting("default_transaction_read_only", "on");
 	try {
-		await until("/readyz to say so", async () => {
+		await soon("/readyz to say so", async () => {
 			await agent();
 			const { status, body } = await api(server, "GET", "/readyz");
 			return status === 503 && body.checks.store === "read_only";
@@ -170,7 +163,7 @@ test("a server that takes no writes is told of, and left", async () => {
 	} finally {
 		setting("default_transaction_read_only");
 	}
-	await until("writes", async () => (await agent()).status === 201);
+	await soon("writes", async () => (await agent()).status === 201);
 	assert.equal((await ready()).checks.store, "ok");
 });
 
@@ -179,17 +172,17 @@ test("a server that is silent is given up, and found again", async () => {
 	const waiting = [timed(me()), timed(agent())];
 	for (const { status } of await Promise.all(waiting))
 		assert.ok(status === 503 || status === 504, `${status}`);
-	await until("/readyz to say so", async () =>
+	await soon("/readyz to say so", async () =>
 		(await ready()).checks.store === "down");
 	cable.go();
-	await until("writes", async () => (await agent()).status === 201);
+	await soon("writes", async () => (await agent()).status === 201);
 	assert.equal((await timed(me())).status, 200);
 });
 
 async function standbyLost(nth) {
 	setting("synchronous_standby_names", "'nobody'");
 	try {
-		await until("/readyz to say so", async () => {
+		await soon("/readyz to say so", async () => {
 			const { status, checks } = await ready();
 			return checks.standby === "lost" && status === "degraded";
 		});
@@ -197,7 +190,7 @@ async function standbyLost(nth) {
 		const writing = () => Number(sql("SELECT count(*) FROM " +
 			"pg_stat_activity WHERE application_name LIKE " +
 			`'%${server.child.pid} writer'`));
-		await until("the log to say so", async () => {
+		await soon("the log to say so", async () => {
 			assert.ok((await timed(agent())).status >= 503);
 			return server.log.split("a commit does not end").length > nth;
 		});
@@ -208,9 +201,9 @@ async function standbyLost(nth) {
 	} finally {
 		setting("synchronous_standby_names");
 	}
-	await until("/readyz to know", async () =>
+	await soon("/readyz to know", async () =>
 		(await ready()).checks.standby === "none");
-	await until("writes", async () => (await agent()).status === 201);
+	await soon("writes", async () => (await agent()).status === 201);
 }
 
 test("commits that wait for a standby that is not there", async () => {

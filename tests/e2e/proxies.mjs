@@ -11,37 +11,17 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { events, newThread, scene } from "../support/chat.mjs";
+import { lacks, lacksPostgres } from "../support/lacks.mjs";
 import { hasProxy, startProxy } from "../support/proxy.mjs";
 import { startRedis } from "../support/redis.mjs";
 import { api, start } from "../support/server.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
+import { held, until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
-const PATIENCE_MS = 30000;
 const THREADS = 8;
-const postgres = process.env.TEST_POSTGRES_URL;
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-async function eventually(what, found) {
-	for (const until = Date.now() + PATIENCE_MS; Date.now() < until;
-		await pause(20)) {
-		const value = await found();
-		if (value)
-			return value;
-	}
-	throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-}
-
-function held() {
-	let release;
-	const hold = new Promise((resolve) => {
-		release = resolve;
-	});
-	return { hold, release };
-}
-
-describe("proxies in front of two servers", {
-	skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+describe("proxies in front of two servers", { skip: lacksPostgres }, () => {
 	let a, b, stub, redis, folder, store, s;
 
 	before(async () => {
@@ -104,7 +84,7 @@ describe("proxies in front of two servers", {
 			"/api/auth/login", { headers: { "x-forwarded-for": from },
 				body: { email, password: "wrong password" } })).status;
 		assert.equal(await login("192.0.2.1"), 401);
-		await eventually("he is shut out", async () =>
+		await until("he is shut out", async () =>
 			await login("192.0.2.1") === 429);
 		assert.equal(await login("192.0.2.2"), 401);
 	}
@@ -122,7 +102,7 @@ describe("proxies in front of two servers", {
 			await socket.close();
 			seen.set(id, new Set());
 		}
-		await eventually("the log", () => proxy.served().length > 4 * THREADS);
+		await until("the log", () => proxy.served().length > 4 * THREADS);
 		for (const line of proxy.served()) {
 			const [server, , , path] = line.split(" ");
 			for (const [id, servers] of seen)
@@ -152,7 +132,7 @@ describe("proxies in front of two servers", {
 		await socket.type("snapshot");
 		const { port } = b;
 		b.child.kill("SIGTERM");
-		const { body } = await eventually("it says so", async () => {
+		const { body } = await until("it says so", async () => {
 			const answer = await api(b, "GET", "/readyz");
 			return answer.status === 503 && answer;
 		});
@@ -169,8 +149,7 @@ describe("proxies in front of two servers", {
 	}
 
 	for (const kind of ["nginx", "haproxy"])
-		test(kind, { skip: !hasProxy(kind) && !process.env.CI &&
-			`no ${kind}` }, async (t) => {
+		test(kind, { skip: lacks(hasProxy(kind), kind) }, async (t) => {
 			const proxy = await startProxy(kind, [a.port, b.port]);
 			try {
 				await t.test("sockets", () => sockets(proxy));

@@ -5,14 +5,15 @@
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
 import { events, scene, script } from "../support/chat.mjs";
+import { freePort } from "../support/port.mjs";
 import { rows } from "../support/rows.mjs";
 import { api, start, startWorker } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-queue-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -30,22 +31,13 @@ const task = (server, s, body) => api(server, "POST",
 const run = async (server, s, id) => (await api(server, "GET",
 	`/api/runs/${id}`, { token: s.token })).body;
 
-async function until(fn) {
-	for (;;) {
-		const found = await fn();
-		if (found)
-			return found;
-		await new Promise((done) => setTimeout(done, 20));
-	}
-}
-
 const cancel = (server, s, id) => api(server, "POST",
 	`/api/runs/${id}/cancel`, { token: s.token, body: {} });
 
-const done = (server, s, id) => until(async () => {
+const done = (server, s, id) => until("the end of a run", async () => {
 	const r = await run(server, s, id);
 	return r.completed_at && r;
-});
+}, 120000);
 
 async function metric(server, name) {
 	const { body } = await api(server, "GET", "/metrics");
@@ -61,7 +53,7 @@ test("a run that waits says where it stands, and is told again", async () => {
 		const sent = [];
 		for (let i = 0; i < 8; i++)
 			sent.push((await task(server, s, {})).body.run);
-		await until(async () =>
+		await until("the first run to begin", async () =>
 			(await run(server, s, sent[0].id)).status !== "queued");
 		assert.equal(sent[7].status, "queued");
 		const places = [];
@@ -76,7 +68,7 @@ test("a run that waits says where it stands, and is told again", async () => {
 		assert.ok("est_wait_ms" in queued);
 		await done(server, s, sent[0].id);
 		// What has been learnt by now is told from now on.
-		const est = await until(async () => {
+		const est = await until("an estimate", async () => {
 			const r = await run(server, s, sent[7].id);
 			assert.equal(r.status, "queued", "it went too soon");
 			return r.est_wait_ms ?? 0;
@@ -134,7 +126,7 @@ test("classes have their turns, and chat has its own slots", async () => {
 			held.push(await post({ task: "hold" }));
 		for (let i = 0; i < 5; i++)
 			standard.push(await post({}));
-		await until(async () => (await run(server, s, held[2])).started_at);
+		await until("the run to begin", async () => (await run(server, s, held[2])).started_at);
 		// Three of four slots are in use; the last one is reserved.
 		assert.equal((await run(server, s, standard[0])).status, "queued");
 		const chat = await api(server, "POST",
@@ -166,7 +158,7 @@ test("age lets a run go before others", async () => {
 	try {
 		const s = await scene(server);
 		const first = (await task(server, s, { task: "hold" })).body.run.id;
-		await until(async () => (await run(server, s, first)).started_at);
+		await until("the run to begin", async () => (await run(server, s, first)).started_at);
 		const all = [];
 		for (let i = 0; i < 5; i++)
 			for (const name of ["bulk", "standard"])
@@ -177,7 +169,7 @@ test("age lets a run go before others", async () => {
 		for (const name of ["bulk", "standard"])
 			assert.ok(await metric(server,
 				`agent_studio_run_promotions_total{class="${name}"}`) > 0);
-		assert.equal(await until(async () => await metric(server,
+		assert.equal(await until("the count", async () => await metric(server,
 			'agent_studio_queue_depth{class="bulk"}') === 0), true);
 	} finally {
 		await server.stop();
@@ -190,7 +182,7 @@ test("a full queue refuses, and has stored nothing", async () => {
 	try {
 		const s = await scene(server);
 		const first = (await task(server, s, { task: "hold" })).body.run.id;
-		await until(async () => (await run(server, s, first)).started_at);
+		await until("the run to begin", async () => (await run(server, s, first)).started_at);
 		for (let i = 0; i < 3; i++)
 			assert.equal((await task(server, s, {})).status, 202);
 		const counts = () => rows(server, "SELECT (SELECT count(*) FROM runs)" +
@@ -208,18 +200,11 @@ test("a full queue refuses, and has stored nothing", async () => {
 		assert.deepEqual(counts(), before);
 		for (const r of rows(server, "SELECT id, status FROM runs"))
 			await cancel(server, s, r.id);
-		assert.equal(await until(async () =>
+		assert.equal(await until("the count", async () =>
 			(await task(server, s, {})).status === 202), true);
 	} finally {
 		await server.stop();
 	}
-});
-
-const freePort = () => new Promise((found) => {
-	const listener = createServer().listen(0, "127.0.0.1", () => {
-		const { port } = listener.address();
-		listener.close(() => found(port));
-	});
 });
 
 test("a worker has metrics of its own", {

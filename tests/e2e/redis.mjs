@@ -9,18 +9,18 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { events, log, messages, scene } from "../support/chat.mjs";
-import { eventually, held, pause, PATIENCE_MS, startNodes, textOf, words }
-	from "../support/nodes.mjs";
+import { lacksPostgres } from "../support/lacks.mjs";
+import { startNodes, textOf, words } from "../support/nodes.mjs";
 import { sign } from "../support/receiver.mjs";
 import { startRedis } from "../support/redis.mjs";
 import { api, signUp, start } from "../support/server.mjs";
+import { held, PATIENCE_MS, until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const AT_ONCE_MS = 5000; // ten times what is expected
 const BELLS = 10;
 const RATE = 6;
 const PASSWORD = "correct horse";
-const postgres = process.env.TEST_POSTGRES_URL;
 
 // Reads a thread until its run has ended, cut off and moved to the other server
 // every now and then; each event once and in order, each text without a gap.
@@ -83,8 +83,7 @@ class Reader {
 	}
 }
 
-describe("two servers, workers and Redis", {
-	skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+describe("two servers, workers and Redis", { skip: lacksPostgres }, () => {
 	let redis, nodes, stub, a, b, s;
 
 	before(async () => {
@@ -141,7 +140,7 @@ describe("two servers, workers and Redis", {
 					return;
 			}
 		})();
-		await eventually("deltas by SSE",
+		await until("deltas by SSE",
 			() => seen.some((f) => f.type === "message_delta"));
 		release();
 		for (const socket of [first, joined, resumed])
@@ -272,7 +271,9 @@ describe("two servers, workers and Redis", {
 		const back = nodes.workersBack();
 		await redis.kill();
 		release();
-		await pause(100); // some of it is said while it is away
+		// Some of it is said while it is away.
+		const said = stub.count("pieces");
+		await stub.until(() => stub.count("pieces") >= said + 5);
 		await redis.restart();
 		await nodes.allUp();
 		await back();
@@ -427,9 +428,9 @@ test("a password that is wrong", async () => {
 		`redis.url=${redis.url}`, "redis.password=env:P",
 		"redis.lost_after=100ms"] });
 	try {
-		await eventually("down", async () => (await api(server, "GET",
+		await until("down", async () => (await api(server, "GET",
 			"/readyz")).body.checks.realtime === "down");
-		await eventually("why", () =>
+		await until("why", () =>
 			/redis: it refuses: WRONGPASS/.test(server.log));
 		const s = await scene(server); // the API is there
 		const refused = await connect(server, s.thread.id,

@@ -10,18 +10,18 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { events, log, messages } from "../support/chat.mjs";
-import { eventually, held, startNodes, textOf, words } from "../support/nodes.mjs";
+import { lacksPostgres } from "../support/lacks.mjs";
+import { startNodes, textOf, words } from "../support/nodes.mjs";
 import { startRedis, startWay } from "../support/redis.mjs";
 import { api } from "../support/server.mjs";
+import { held, until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const TOLD_MS = 20000;
 const AT_ONCE_MS = 5000;
 const ITEMS = 6;
-const postgres = process.env.TEST_POSTGRES_URL;
 
-describe("Redis is lost", {
-	skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+describe("Redis is lost", { skip: lacksPostgres }, () => {
 	let redis, way, nodes, worker, servers;
 
 	before(async () => {
@@ -102,7 +102,7 @@ describe("Redis is lost", {
 			f.type === "message_start");
 
 		const from = worker.log.length;
-		const says = (what) => eventually(what, () =>
+		const says = (what) => until(what, () =>
 			worker.log.slice(from).includes(what));
 		await lose();
 		const began = performance.now();

@@ -10,12 +10,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { eventually, held, startNodes, words } from "../support/nodes.mjs";
+import { lacksPostgres } from "../support/lacks.mjs";
+import { startNodes, words } from "../support/nodes.mjs";
 import { startSentinels } from "../support/redis.mjs";
+import { held, until } from "../support/wait.mjs";
 
-const postgres = process.env.TEST_POSTGRES_URL;
-
-describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+describe("sentinels", { skip: lacksPostgres }, () => {
 	let redis, nodes;
 
 	before(async () => {
@@ -78,7 +78,7 @@ describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 	async function failsOver() {
 		const began = performance.now();
 		await redis.killMaster();
-		await eventually("the new master", () => [nodes.a, nodes.b,
+		await until("the new master", () => [nodes.a, nodes.b,
 			...nodes.workers].every((server) => connected(server) >= 2));
 		await nodes.allUp();
 		console.log("# up by the new master after " +
@@ -87,7 +87,7 @@ describe("sentinels", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 
 	test("the master is killed, and comes back", async () => {
 		const worker = await nodes.hire(["redis.lost_after=60s"]);
-		await eventually("the master", () => [nodes.a, nodes.b, worker].every(
+		await until("the master", () => [nodes.a, nodes.b, worker].every(
 			(server) => connected(server) >= 2));
 		const first = await halfway();
 		await failsOver();

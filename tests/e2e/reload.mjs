@@ -22,6 +22,7 @@ import { test } from "node:test";
 import { newThread, scene } from "../support/chat.mjs";
 import { adminOfAnotherTenant } from "../support/rows.mjs";
 import { api, signUp, start } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const TIMES = Number(process.env.RELOAD_TIMES ?? 100);
@@ -102,21 +103,12 @@ async function stream(server, base, stage) {
 		await talk(server, base, stage);
 }
 
-// What look gives, as soon as it gives something.
-async function until(look, what) {
-	for (let i = 0; i < 600; i++) {
-		const found = await look();
-		if (found)
-			return found;
-		await new Promise((resolve) => setTimeout(resolve, 50));
-	}
-	throw new Error(`never: ${await what()}`);
-}
-
-const settled = (server, holds, what) => until(async () => {
-	const list = await plugins(server);
-	return holds(list) ? list : null;
-}, async () => `${what}\n${JSON.stringify(await plugins(server))}`);
+const settled = (server, holds, what) => until(
+	async () => `${what}\n${JSON.stringify(await plugins(server))}`,
+	async () => {
+		const list = await plugins(server);
+		return holds(list) ? list : null;
+	});
 
 test(`${TIMES} reloads under ${STREAMS} streams`, async (t) => {
 	const server = await start({ set: ["plugins.llm_demo.delay=3",
@@ -128,8 +120,7 @@ test(`${TIMES} reloads under ${STREAMS} streams`, async (t) => {
 		stream(server, base, stage));
 	const fell = Promise.all(streams);
 	const took = [], weights = [];
-	while (stage.open < STREAMS)
-		await Promise.race([fell, new Promise((r) => setTimeout(r, 20))]);
+	await Promise.race([fell, until("all streams", () => stage.open >= STREAMS)]);
 	for (let i = 0; i < TIMES; i++) {
 		const since = performance.now();
 		await Promise.race([fell, reload(server, PLUGINS[i % PLUGINS.length])]);
@@ -186,8 +177,8 @@ for (const isolation of ["none", "process"])
 		t.diagnostic(`VmRSS ${before.kb} kB, after ${WEIGHED} reloads ` +
 			`${after.kb} kB`);
 		// The connection of who asked last may not be closed yet.
-		await until(() => files(server) <= before.files,
-			() => `${before.files} files open, but ${files(server)}`);
+		await until(() => `${before.files} files open, but ${files(server)}`,
+			() => files(server) <= before.files);
 		if (!keepsBooks(server))
 			assert.ok(after.kb - before.kb < LEFT_KB[isolation],
 				`${before.kb} kB, then ${after.kb} kB`);

@@ -5,12 +5,13 @@
 // its step; a row that was corrupted is written back by `agent-studio rebuild`.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import http from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { events, log, newThread, scene } from "../support/chat.mjs";
+import { change, id } from "../support/rows.mjs";
 import { api, databaseUrl, start } from "../support/server.mjs";
 import { connect } from "../support/ws.mjs";
 
@@ -55,21 +56,6 @@ function command(...args) {
 		{ encoding: "utf8", maxBuffer: 1 << 26 });
 	return { status, out: stdout, err: stderr };
 }
-
-// Changes what is stored, which nobody but a test does.
-function sql(text) {
-	if (server.database)
-		execFileSync("psql", ["-X", "-q", "-d",
-			databaseUrl(server.admin, server.database), "-c", text]);
-	else
-		execFileSync("python3", ["-c", "import sqlite3, sys\n" +
-			"c = sqlite3.connect(sys.argv[1], timeout=20)\n" +
-			"c.execute(sys.argv[2])\nc.commit()",
-			join(server.data, "agent-studio.db"), text]);
-}
-
-const id = (uuid) => server.database
-	? `'${uuid}'` : `X'${uuid.replaceAll("-", "")}'`;
 
 const questions = [
 	"hello there",
@@ -190,8 +176,8 @@ test("a run that waits is replayed to where it waits", () => {
 
 test("a changed record is found at its step", () => {
 	const run = runs.at(-1);
-	sql("UPDATE messages SET content = '43', parts = replace(parts, " +
-		`'42', '43') WHERE run_id = ${id(run)} AND role = 'tool'`);
+	change(server, "UPDATE messages SET content = '43', parts = replace(parts, " +
+		`'42', '43') WHERE run_id = ${id(server, run)} AND role = 'tool'`);
 	const { status, out } = command("replay", run);
 	assert.equal(status, 1, out);
 	assert.match(out, /^step 1 .* ok\nstep 2 .* DIFFERENT\nrun .*: DIFFERENT at step 2: message 2/);
@@ -217,8 +203,8 @@ test("a corrupted row is written back", async () => {
 		assert.match(r.out, text);
 	};
 	check(0, /^the row agrees with the log\n$/);
-	sql("UPDATE runs SET status = 'failed', step = 9, usage = NULL " +
-		`WHERE id = ${id(run)}`);
+	change(server, "UPDATE runs SET status = 'failed', step = 9, usage = NULL " +
+		`WHERE id = ${id(server, run)}`);
 	check(1, /^status: succeeded in the log, failed in the row\nstep: /);
 	const r = command("rebuild", run);
 	assert.equal(r.status, 0, r.err);

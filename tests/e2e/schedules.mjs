@@ -13,6 +13,7 @@ import { join } from "node:path";
 
 import { Clock } from "../support/clock.mjs";
 import { api, ask, signUp, start, startWorker } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const POSTGRES = process.env.AGENT_STUDIO_STORE === "postgres";
 const SYSTEM = "/usr/share/zoneinfo";
@@ -70,23 +71,11 @@ async function fires(s) {
 	return body.items.reverse();
 }
 
-// Until the server has come to something; what it waits for is its own look.
-async function until(fn, what) {
-	const end = performance.now() + 20000;
-	for (;;) {
-		const value = await fn();
-		if (value)
-			return value;
-		assert.ok(performance.now() < end, `not in time: ${what}`);
-		await new Promise((done) => setTimeout(done, 20));
-	}
-}
-
-const settled = (s, n, what = "fires") => until(async () => {
+const settled = (s, n, what = "fires") => until(what, async () => {
 	const list = await fires(s);
 	return list.length >= n && list.every((f) => f.state !== "pending")
 		? list : null;
-}, what);
+});
 
 const T = (time) => `2026-${time}:00.000000Z`;
 
@@ -94,7 +83,7 @@ const T = (time) => `2026-${time}:00.000000Z`;
 async function pass(time) {
 	const marker = await make({ cron: "* * * * *", name: "marker" });
 	await clock.set(server, time);
-	await until(async () => (await fires(marker)).length > 0, "the marker");
+	await until("the marker", async () => (await fires(marker)).length > 0);
 	await call("DELETE", path(marker));
 }
 
@@ -362,10 +351,10 @@ test("an agent that is not ready: it pauses, and its owner is told", async () =>
 	await pass(T("03-29T13:00"));
 	const why = ["agent_not_ready", "agent_deleted"];
 	for (const [i, of] of [lazy, gone].entries()) {
-		const now = await until(async () => {
+		const now = await until("the pause", async () => {
 			const { body } = await call("GET", path(s[i], "", of));
 			return body.paused ? body : null;
-		}, "the pause");
+		});
 		assert.deepEqual([now.paused_reason, now.next_at, now.version],
 			[why[i], null, 2]);
 		const { body } = await call("GET", path(s[i], "/runs", of));
@@ -379,7 +368,7 @@ test("an agent that is not ready: it pauses, and its owner is told", async () =>
 	await call("PATCH", `/api/agents/${lazy.id}/`, { agent_state: "ready" });
 	await call("POST", path(s[0], "/resume", lazy));
 	await pass(T("03-29T14:00"));
-	await until(() => runs(s[0]) === 1, "the run");
+	await until("the run", () => runs(s[0]) === 1);
 });
 
 test("a zone that is not there any more: it pauses", async () => {
@@ -388,10 +377,10 @@ test("a zone that is not there any more: it pauses", async () => {
 	assert.equal(s.next_at, T("03-29T16:00"));
 	rmSync(join(zones, "Gone"));
 	await pass(T("03-29T16:00"));
-	const now = await until(async () => {
+	const now = await until("the pause", async () => {
 		const found = await read(s);
 		return found.paused ? found : null;
-	}, "the pause");
+	});
 	assert.equal(now.paused_reason, "zone_unknown");
 	assert.equal((await fires(s))[0].reason, "zone_unknown");
 	assert.equal(sql("SELECT title FROM inbox_items WHERE title LIKE '%Lost'"),
@@ -431,10 +420,10 @@ test("after a time without a server: as many as catch_up says", async () => {
 		[late(7), ran("08"), ran("09"), ran("10")],
 	]);
 	assert.deepEqual(list.map(runs), [0, 1, 3]);
-	const m = await until(async () => {
+	const m = await until("two of 600 minutes", async () => {
 		const l = await fires(minutes);
 		return l.filter((f) => f.state === "started").length >= 2 ? l : null;
-	}, "two of 600 minutes");
+	});
 	assert.equal(m[0].state, "missed");
 	assert.ok(m[0].times >= 597, String(m[0].times));
 	await remove(...list, minutes);
@@ -453,11 +442,11 @@ test("without a poll: woken by a change, it sleeps until the time", async () => 
 		await late.set(other, "2026-03-28T12:59:55Z");
 		const { body: s } = await api(other, "POST", all, { token,
 			body: { cron: "* * * * *", task: "say pong" } });
-		const [fire] = await until(async () => {
+		const [fire] = await until("its time", async () => {
 			const { body } = await api(other, "GET", `${all}/${s.id}/runs`,
 				{ token });
 			return body.items[0]?.run_status === "succeeded" && body.items;
-		}, "its time");
+		});
 		const { body: run } = await api(other, "GET",
 			`/api/runs/${fire.run_id}`, { token });
 		assert.equal(fire.fire_at, s.next_at);
@@ -483,11 +472,11 @@ test("two workers and a server look: one starts it",
 			await pass(T(`04-01T${time}`));
 		await clock.set(server, T("04-01T00:16"));
 		for (const s of list) {
-			const l = await until(async () => {
+			const l = await until("three runs", async () => {
 				const l = await fires(s);
 				return l.length === 3 &&
 					l.every((f) => f.run_status === "succeeded") ? l : null;
-			}, "three runs");
+			});
 			assert.equal(new Set(l.map((f) => f.run_id)).size, 3);
 			assert.equal(runs(s), 3);
 		}

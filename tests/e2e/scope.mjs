@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { messages, scene } from "../support/chat.mjs";
+import { messages, scene, untilEnd } from "../support/chat.mjs";
 import { api, signUp, start } from "../support/server.mjs";
 
 let server, admin;
@@ -59,13 +59,6 @@ test("an admin sees and ends other people's runs, but does not read along", asyn
 test("fewer slots than loops are enough", async () => {
 	const s = await scene(server);
 	const run = await talk(s, "hello");
-	let after = 0, state;
-	while (state !== "succeeded") {
-		const { body } = await api(server, "GET",
-			`/api/runs/${run.id}/events?wait=20&after=${after}`, { token: s.token });
-		assert.ok(body.items.length > 0, "nothing happens");
-		after = body.items.at(-1).run_seq;
-		state = body.items.findLast((e) => e.type === "run_status")?.state ?? state;
-	}
+	assert.equal((await untilEnd(server, s.token, run.id)).state, "succeeded");
 	assert.equal((await messages(server, s)).at(-1).role, "assistant");
 });

@@ -4,34 +4,24 @@
 // heart is about to beat, and while it still hands back runs.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import http from "node:http";
-import { join } from "node:path";
 import { test } from "node:test";
 
 import { scene } from "../support/chat.mjs";
-import { api, databaseUrl, start } from "../support/server.mjs";
+import { rows } from "../support/rows.mjs";
+import { api, start } from "../support/server.mjs";
+import { pause, until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const BEAT_MS = 2000;
-const LEASE = "SELECT max(lease_expires_at) FROM nodes";
-const READ = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1])" +
-	".execute(sys.argv[2]).fetchone()[0])";
-
 const MASKED = "import os, signal, sys; " +
 	"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); " +
 	"os.kill(os.getpid(), signal.SIGTERM); " +
 	"os.execvp(sys.argv[1], sys.argv[1:])";
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-function lease(server) {
-	const [program, ...list] = server.database
-		? ["psql", "-X", "-A", "-t", "-d",
-			databaseUrl(server.admin, server.database), "-c", LEASE]
-		: ["python3", "-c", READ, join(server.data, "agent-studio.db"), LEASE];
-	return execFileSync(program, list, { encoding: "utf8" }).trim();
-}
+const lease = (server) => rows(server,
+	"SELECT max(lease_expires_at) AS at FROM nodes")[0].at;
 
 test("a signal that waits when the loops begin", async () => {
 	const program = process.env.AGENT_STUDIO ?? "agent-studio";
@@ -73,8 +63,8 @@ test("it says so first, and serves on; a second signal is enough", async () => {
 		accept: "text/event-stream", authorization: `Bearer ${s.token}` } });
 	const text = stream.text();
 	server.child.kill("SIGTERM");
-	for (let status; status !== "draining"; await pause(20))
-		({ body: { status } } = await api(server, "GET", "/readyz"));
+	await until("it says so", async () =>
+		(await api(server, "GET", "/readyz")).body.status === "draining");
 	assert.equal((await api(server, "GET", "/readyz")).status, 503);
 	const answer = await api(server, "GET", "/api/agents/", options);
 	assert.equal(answer.status, 200);
@@ -115,12 +105,8 @@ test("the lease is renewed while a tool call ends", async () => {
 		server.child.kill("SIGTERM");
 		// The first renewal may have been under way.
 		const seen = new Set([lease(server)]);
-		const until = Date.now() + 4 * BEAT_MS;
-		while (seen.size < 3 && Date.now() < until) {
-			await pause(100);
-			seen.add(lease(server));
-		}
-		assert.equal(seen.size, 3, "the lease runs out");
+		await until("the lease is renewed", () =>
+			seen.add(lease(server)).size === 3);
 		hanging.forEach((res) => res.end("there"));
 		assert.deepEqual(await server.exited, { code: 0, signal: null }, server.log);
 	} finally {

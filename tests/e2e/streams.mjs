@@ -14,12 +14,12 @@ import { events, log, messages, newThread, scene, script } from "../support/chat
 import { change, rows } from "../support/rows.mjs";
 import { startRude } from "../support/rude.mjs";
 import { api, signUp, start } from "../support/server.mjs";
+import { pause } from "../support/wait.mjs";
 import { connect, Socket } from "../support/ws.mjs";
 
 const PAGE = "https://app.example.org";
 const AT_ONCE_MS = 20000; // ten times what is documented
 const BUSY_MS = 25;
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const folder = mkdtempSync(join(tmpdir(), "script-"));
 const words = (n) => Array.from({ length: n }, (_, i) => `word${i}`).join(" ");
 

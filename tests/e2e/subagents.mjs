@@ -13,6 +13,7 @@ import { after, before, test } from "node:test";
 import { log, messages, newThread, replayAll, scene, script } from
 	"../support/chat.mjs";
 import { api, start } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "agent-studio-script-"));
@@ -108,17 +109,6 @@ async function begin(content) {
 		`/api/chat/sessions/${thread.id}`, { content });
 	assert.equal(status, 202, JSON.stringify(body));
 	return { ...s, thread, run: body.run };
-}
-
-async function until(what, fn) {
-	const end = Date.now() + 20000;
-	for (;;) {
-		const value = await fn();
-		if (value)
-			return value;
-		assert.ok(Date.now() < end, `waited in vain: ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 50));
-	}
 }
 
 const over = (t, id = t.run.id) => until("the end of a run", async () => {

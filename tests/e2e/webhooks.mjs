@@ -9,9 +9,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { newThread, scene, script } from "../support/chat.mjs";
+import { newThread, scene, script, untilEnd, untilEvent }
+	from "../support/chat.mjs";
 import { startReceiver, verify } from "../support/receiver.mjs";
 import { api, ask, signUp, start, startWorker } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const folder = mkdtempSync(join(tmpdir(), "webhooks-"));
@@ -64,27 +66,16 @@ async function talk(content, who = s) {
 }
 
 // Of a run, until it passes.
-async function untilRun(id, passes, who = s) {
-	for (let last = 0;;) {
-		const { body } = await call("GET",
-			`/api/runs/${id}/events?wait=10&after=${last}`, undefined, who);
-		last = body.items.at(-1)?.run_seq ?? last;
-		if (body.items.some((e) => e.type === "run_status" && passes(e)))
-			return;
-	}
-}
-const untilEnd = (id, who = s) => untilRun(id, (e) => e.status === "end", who);
+const untilRun = (id, passes, who = s) => untilEvent(server, who.token, id,
+	(e) => e.type === "run_status" && passes(e));
+const ended = (id, who = s) => untilEnd(server, who.token, id);
 
-async function delivery(h, passes) {
-	for (;;) {
-		const { status, body } = await call("GET",
-			`/api/webhooks/${h.id}/deliveries`);
-		assert.equal(status, 200);
-		const found = body.items.find(passes);
-		if (found)
-			return found;
-	}
-}
+const delivery = (h, passes) => until("a delivery", async () => {
+	const { status, body } = await call("GET",
+		`/api/webhooks/${h.id}/deliveries`);
+	assert.equal(status, 200);
+	return body.items.find(passes);
+});
 
 async function gone(h) {
 	assert.equal((await call("DELETE", `/api/webhooks/${h.id}/`)).status, 204);
@@ -129,7 +120,7 @@ test("only what was asked for, only one's own runs", async () => {
 	const r = spare.pop();
 	const failed = await hook(r, { events: ["run.recoverable_error"] });
 	const other = await scene(server);
-	await untilEnd((await talk("hello")).id);
+	await ended((await talk("hello")).id);
 	const parked = await talk("fail");
 	await untilRun(parked.id, (e) => e.state === "recoverable_error");
 	const theirs = await talk("fail", other);
@@ -208,7 +199,7 @@ test("what nobody has answered is told of when it escalates", async () => {
 	assert.equal(item.status, "pending");
 	assert.equal((await call("POST", `/api/inbox/${item.id}/respond`,
 		{ type: "accept" }, who)).status, 200);
-	await untilEnd(run.id, who);
+	await ended(run.id, who);
 	assert.equal(r.seen.length, 1);
 });
 
@@ -260,7 +251,7 @@ test("given up after the last try: an item for the user, the webhook paused", as
 			`WHERE run_id = '${run.id}' AND kind = 'notification'`),
 		"A webhook is paused|pending");
 	// What ends now is not even noted.
-	await untilEnd((await talk("hello")).id);
+	await ended((await talk("hello")).id);
 	assert.equal((await call("POST", `/api/webhooks/${h.id}/test`)).status, 409);
 	assert.equal((await call("POST",
 		`/api/webhooks/${h.id}/deliveries/${d.id}/replay`)).status, 409);

@@ -12,25 +12,16 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { events, log, messages, newThread, scene, script } from "../support/chat.mjs";
+import { lacksPostgres } from "../support/lacks.mjs";
+import { rows } from "../support/rows.mjs";
 import { api, ask, start, startWorker } from "../support/server.mjs";
+import { pause, until } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const KILLS = 10;
 const LEASE_MS = 6000; // a lease that decides takes longer; 3 s are promised
 const PATIENCE_MS = 30000; // ten times what is promised
 const SLOW = "plugins.llm_demo.delay=30";
-const postgres = process.env.TEST_POSTGRES_URL;
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-async function eventually(what, found, ms = PATIENCE_MS) {
-	for (const until = Date.now() + ms; Date.now() < until; await pause(20)) {
-		const value = await found();
-		if (value)
-			return value;
-	}
-	throw new Error(`not within ${ms} ms: ${what}`);
-}
 
 const owner = (server, runId) => Number(ask(server,
 	`SELECT COALESCE(owner_epoch, 0) FROM runs WHERE id = '${runId}'`));
@@ -46,9 +37,8 @@ test("on SQLite a worker says what it needs", () => {
 	assert.match(stderr, /worker\.embedded/);
 });
 
-test("alone with its database, a server survives a long sleep", async () => {
-	if (process.env.AGENT_STUDIO_STORE === "postgres")
-		return;
+test("alone with its database, a server survives a long sleep", {
+	skip: process.env.AGENT_STUDIO_STORE === "postgres" }, async () => {
 	const server = await start({ set: ["worker.lease=1s", "worker.beat=200ms"] });
 	try {
 		server.child.kill("SIGSTOP");
@@ -57,7 +47,10 @@ test("alone with its database, a server survives a long sleep", async () => {
 		const s = await scene(server);
 		const socket = await connect(server, s.thread.id, { token: s.token });
 		await socket.type("snapshot");
-		await pause(1000); // several beats
+		const lease = () => rows(server,
+			"SELECT lease_expires_at AS at FROM nodes").at(-1).at;
+		const seen = new Set();
+		await until("several beats", () => seen.add(lease()).size > 3);
 		socket.send({ type: "message", content: "hello" });
 		assert.equal((await socket.end()).state, "succeeded");
 		await socket.close();
@@ -66,7 +59,7 @@ test("alone with its database, a server survives a long sleep", async () => {
 	}
 });
 
-describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
+describe("workers", { skip: lacksPostgres }, () => {
 	let server, s, before_;
 	const workers = [];
 
@@ -85,7 +78,7 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		return { ...s, thread, socket, run: run_id };
 	}
 
-	const claimed = (c) => eventually("a claim", () => owner(server, c.run));
+	const claimed = (c) => until("a claim", () => owner(server, c.run));
 
 	before(async () => {
 		before_ = process.env.AGENT_STUDIO_STORE;
@@ -201,7 +194,7 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		assert.equal(await claimed(c), leaving.epoch);
 		const staying = await hire();
 		const stopped = leaving.stop();
-		assert.equal(await eventually("a new owner", () => {
+		assert.equal(await until("a new owner", () => {
 			const epoch = owner(server, c.run);
 			return epoch !== leaving.epoch && epoch;
 		}), staying.epoch);
@@ -222,7 +215,7 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 			assert.ok(dead >= 0, `owner ${epoch}`);
 			const killed = Date.now();
 			await crew[dead].kill9();
-			assert.equal(await eventually("a takeover", () => {
+			assert.equal(await until("a takeover", () => {
 				const now = owner(server, c.run);
 				return now !== epoch && now;
 			}), crew[1 - dead].epoch);
@@ -264,7 +257,7 @@ describe("workers", { skip: !postgres && "needs TEST_POSTGRES_URL" }, () => {
 		assert.equal(await claimed(c), crew[0].epoch);
 		crew.push(await hire({ set }));
 		await crew[0].kill9();
-		assert.equal(await eventually("a takeover", () => {
+		assert.equal(await until("a takeover", () => {
 			const now = owner(server, c.run);
 			return now !== crew[0].epoch && now;
 		}), crew[1].epoch);

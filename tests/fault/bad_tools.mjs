@@ -17,9 +17,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 import { messages } from "../support/chat.mjs";
 import { api } from "../support/server.mjs";
+import { pause, until } from "../support/wait.mjs";
 import { startBad } from "./bad_service.mjs";
 import { checked, drill, options, shown } from "./drill.mjs";
-import { poll } from "./world.mjs";
 
 const IDLE_MS = 1000; // a silent model, and a silent HTTP service
 const CALL_MS = 2500; // of a model
@@ -52,7 +52,7 @@ function* parts(first, piece, n) {
 async function* slowly(piece, ms) {
 	for (;;) {
 		yield piece;
-		await new Promise((done) => setTimeout(done, ms));
+		await pause(ms);
 	}
 }
 
@@ -199,7 +199,7 @@ async function say(talk, server, content) {
 async function stop(c, talk, server, bad, run) {
 	await talk.until((f) => f.run_id === run && c.stop(f), "a time to stop");
 	if (c.tool)
-		await poll(() => bad.n > c.n, "the call");
+		await until("the call", () => bad.n > c.n);
 	const from = performance.now();
 	await api(server, "POST", `/api/runs/${run}/cancel`,
 		{ token: talk.token });

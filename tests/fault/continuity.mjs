@@ -27,8 +27,9 @@ import { messages, newThread, scene } from "../support/chat.mjs";
 import { startPostgres } from "../support/postgres.mjs";
 import { startRedis } from "../support/redis.mjs";
 import { ask, databaseUrl } from "../support/server.mjs";
+import { pause } from "../support/wait.mjs";
 import { Reader } from "./continuity_reader.mjs";
-import { chance, Crew, DATABASE, deferred, pause, shuffled, startModel, Talk }
+import { chance, Crew, DATABASE, deferred, shuffled, startModel, Talk }
 	from "./continuity_world.mjs";
 import { options, Tap } from "./drill.mjs";
 import { checkRuns } from "./world.mjs";

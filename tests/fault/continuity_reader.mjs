@@ -11,6 +11,7 @@
 
 import { createHash } from "node:crypto";
 
+import { pause } from "../support/wait.mjs";
 import { RawStream } from "./raw_stream.mjs";
 
 const AGAIN_MS = [250, 8000]; // the first pause and the longest
@@ -22,7 +23,6 @@ const AWAY = [1001, 1006, 1013, 4008]; // come back
 const UNAVAILABLE = ["REALTIME_UNAVAILABLE", "UNAVAILABLE", "SLOW_READER"];
 const HOWS = ["reset", "leave", "stall"];
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const isEnd = (f) => f.type === "run_status" && f.status === "end" && !f.ns;
 
 // The text of a message as far as it is here.

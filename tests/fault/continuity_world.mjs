@@ -9,11 +9,10 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { api, start, startWorker } from "../support/server.mjs";
+import { pause } from "../support/wait.mjs";
 
 export const DATABASE = "continuity";
 const WORD = 31; // bytes of one, about
-
-export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Chance that can be had again (mulberry32).
 export function chance(seed) {

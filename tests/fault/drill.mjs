@@ -14,7 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
-import { poll, World } from "./world.mjs";
+import { until } from "../support/wait.mjs";
+import { World } from "./world.mjs";
 
 export class Tap {
 	constructor() {
@@ -89,11 +90,11 @@ export async function checked(story, tap) {
 // Until those who read have been shown all there is.
 export async function shown(story, server) {
 	for (const talk of story.talks.filter((t) => t.reader))
-		await poll(async () => {
+		await until("the end of a log", async () => {
 			const { body } = await api(server, "GET", "/api/chat/sessions/" +
 				`${talk.thread}/events?limit=1`, { token: talk.token });
 			return talk.cursor === body.head;
-		}, "the end of a log");
+		});
 }
 
 // Counters of a process by name and labels, from the text of /metrics.

@@ -18,9 +18,9 @@
 
 import { startPostgres } from "../support/postgres.mjs";
 import { startCable } from "../support/cable.mjs";
+import { pause, until } from "../support/wait.mjs";
 import { checked, drill, options, shown } from "./drill.mjs";
 import { beginLoad, TALKS } from "./load.mjs";
-import { poll } from "./world.mjs";
 
 const WARM_MS = 2000;
 const BACK_MS = 60000; // after a failover, until everybody was answered
@@ -31,7 +31,6 @@ const TEXTS = ["only talk", "only pay", "only put", "only book", "only read"];
 const SET = ["worker.lease=30s", "worker.beat=500ms", "worker.poll=250ms",
 	"store.timeout=2s"];
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const count = (text, pattern) => (text.match(pattern) ?? []).length;
 
 // Its commits wait for the standby from now on.
@@ -49,11 +48,11 @@ async function wait(load, ms) {
 
 // Everybody has been answered since then.
 async function answered(load, from) {
-	await poll(() => {
+	await until("answers", () => {
 		if (load.failed)
 			throw load.failed;
 		return load.ends.filter((t) => t > from).length >= TALKS;
-	}, "answers", BACK_MS);
+	}, BACK_MS);
 	return load.ends.find((t) => t > from) - from;
 }
 
@@ -72,8 +71,8 @@ async function failover(world, tap, { load, servers, from, to, title, cut }) {
 	const first = await answered(load, promoted);
 	tap.note(`${title}: promoted after ${((promoted - at) / 1000).toFixed(1)} ` +
 		`s, answers ${(first / 1000).toFixed(1)} s later`);
-	await poll(() => epochs(servers).every((n, i) => n > before[i]),
-		"new epochs", BACK_MS);
+	await until("new epochs", () => epochs(servers)
+		.every((n, i) => n > before[i]), BACK_MS);
 	tap.ok(servers.every((s) => s.log.includes("the database was promoted")),
 		`${title}: each process takes a new epoch`);
 }
@@ -119,8 +118,8 @@ async function run(story, tap, { a, b, cable, rounds, quick }) {
 		title: "cut off", cut: () => cable.silence() });
 	await stale(world, tap, { load, servers, a, b, cable,
 		begin: () => story.startWorker(server, { set: SET, env }) });
-	await poll(async () => (await ready()).standby === "none",
-		"/readyz to know of no standby", BACK_MS);
+	await until("/readyz to know of no standby",
+		async () => (await ready()).standby === "none", BACK_MS);
 	for (let i = 0; i < (quick ? 0 : rounds); i++) {
 		const [from, to] = i % 2 === 0 ? [b, a] : [a, b];
 
@@ -132,9 +131,7 @@ async function run(story, tap, { a, b, cable, rounds, quick }) {
 	}
 	load.enough = true;
 	await load.all;
-	await poll(async () => await story.ask("SELECT count(*) FROM runs WHERE " +
-		"status IN ('queued', 'running', 'cancelling')") === "0",
-	"the end of all runs", END_MS);
+	await until("the end of all runs", () => story.isQuiet(), END_MS);
 	await shown(story, server);
 	load.leave();
 	await Promise.all(load.readers);

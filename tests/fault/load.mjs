@@ -2,11 +2,11 @@
 //
 // People who talk on while something is done to the servers below them.
 
+import { pause } from "../support/wait.mjs";
+
 export const TALKS = 8;
 const EVERY_MS = 500; // somebody says something, unless still waiting
 const AGAIN_MS = 100; // before a request without an answer is repeated
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // The reader comes back for as long as there is somebody to listen to.
 async function follow(talk, server, load) {

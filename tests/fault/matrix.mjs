@@ -27,8 +27,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { api } from "../support/server.mjs";
+import { until, within } from "../support/wait.mjs";
 import { shown } from "./drill.mjs";
-import { ended, PARKED, poll, within, World } from "./world.mjs";
+import { ended, PARKED, World } from "./world.mjs";
 
 const AT_ONCE = Number(process.env.FAULT_JOBS ?? 4);
 const HITS_MAX = 5; // of one point that are tried
@@ -89,8 +90,8 @@ const plots = {
 			// The minute after which the key of a dead request is free.
 			await story.statement("UPDATE idempotency_keys SET expires_at = 1" +
 				" WHERE state = 'in_progress'");
-			await poll(async () => (await story.task(server, "hello",
-				KEY_OF_TASK))?.status === 202, "a task's acceptance");
+			await until("a task's acceptance", async () =>
+				(await story.task(server, "hello", KEY_OF_TASK))?.status === 202);
 		},
 		async end(story, server) {
 			const { status } = await story.task(server, "hello", KEY_OF_TASK);
@@ -188,14 +189,14 @@ const plots = {
 			await clocked(story, server, "PATCH", "", { name: "due" });
 		},
 		again: (story, server) => { story.now = server; },
-		rest: (story) => poll(async () => {
+		rest: (story) => until("the schedule's run", async () => {
 			const { body } = await clocked(story, story.now, "GET", "/runs")
 				.catch(() => ({}));
 			const runs = body?.items?.filter((f) => f.state === "started");
 			return runs?.length > 0 &&
 				runs.every((f) => f.run_status === "succeeded") &&
 				{ state: "succeeded" };
-		}, "the schedule's run"),
+		}),
 		// Each time has started one run.
 		async end(story, server) {
 			await clocked(story, server, "POST", "/pause", {});
@@ -384,7 +385,7 @@ function struck(c, server, story) {
 		return true;
 	});
 	const stopped = c.action === "kill" ? new Promise(() => {})
-		: poll(() => isStopped(server.child.pid), "the stop", CRASH_MS);
+		: until("the stop", () => isStopped(server.child.pid), CRASH_MS);
 
 	const over = rest(plots[c.plot], story).then(() => new Promise((_, reject) => {
 		// What comes after the last word to a client comes soon.
@@ -436,8 +437,8 @@ async function wakeUp(server) {
 	server.exited.then(() => {
 		over = true;
 	});
-	await poll(() => over || isAnew(), "the end of a server that was taken " +
-		"for dead, or its new epoch", CRASH_MS);
+	await until("the end of a server that was taken for dead, or its new epoch",
+		() => over || isAnew(), CRASH_MS);
 	const { code, signal } = over ? await server.exited : await server.stop();
 	if (signal !== null || (code === 0) !== isAnew())
 		throw new Error(`was taken for dead and ended with ${signal ?? code}`);
@@ -471,9 +472,7 @@ async function tell(c, story) {
 		await story.untilOthersAreDead();
 		await wakeUp(server);
 		// It may have known what the run waited for.
-		await poll(async () => await story.ask("SELECT count(*) FROM runs " +
-			"WHERE status IN ('queued', 'running', 'cancelling')") === "0",
-		"the end of the run");
+		await until("the end of the run", () => story.isQuiet());
 		await shown(story, next);
 	}
 	// A request that is repeated after all is answered as before.

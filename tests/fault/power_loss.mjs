@@ -18,8 +18,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { api, signUp, start } from "../support/server.mjs";
+import { until } from "../support/wait.mjs";
 import { checked, drill, options, shown } from "./drill.mjs";
-import { poll } from "./world.mjs";
 
 const TALKS = 6;
 const SAID = 25; // acknowledged before the power fails
@@ -225,13 +225,13 @@ async function failing(story, tap, { losses }) {
 	server = await story.start();
 	story.fault(dark);
 	await Promise.all(story.talks.map((talk) => talk.read(server)));
-	await poll(async () => {
+	await until("the end of all runs", async () => {
 		const { body } = await api(server, "GET", "/api/runs?limit=200",
 			{ token: story.token });
 		return body.items.every((r) =>
 			!["queued", "running", "cancelling", "waiting_timer"]
 				.includes(r.status));
-	}, "the end of all runs");
+	});
 	await shown(story, server);
 	tap.ok((await server.stop()).code === 0, "the last server ends in order");
 	await checked(story, tap);

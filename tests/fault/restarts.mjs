@@ -16,9 +16,9 @@
 // Environment: as matrix.mjs, but the PostgreSQL is one of its own.
 
 import { startPostgres } from "../support/postgres.mjs";
+import { pause, until } from "../support/wait.mjs";
 import { checked, drill, median, options, shown } from "./drill.mjs";
 import { beginLoad, TALKS } from "./load.mjs";
-import { poll } from "./world.mjs";
 
 const BACK_MS = 30000;
 const BACK_SHARE = 0.95;
@@ -27,8 +27,6 @@ const WARM_MS = 2000; // not counted
 const LEASE_S = 8;
 const OUTAGE_S = LEASE_S + 4;
 const END_MS = 60000;
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // ---- Rates ------------------------------------------------------------------
 
@@ -132,9 +130,7 @@ async function run(story, tap, postgres, { total, least, most, bound }) {
 		await between(BUCKET_MS, load, restarts);
 	load.enough = true;
 	await load.all;
-	await poll(async () => await story.ask("SELECT count(*) FROM runs WHERE " +
-		"status IN ('queued', 'running', 'cancelling')") === "0",
-	"the end of all runs", END_MS);
+	await until("the end of all runs", () => story.isQuiet(), END_MS);
 	await shown(story, server);
 	load.leave();
 	await Promise.all(load.readers);

@@ -21,6 +21,7 @@ import { startProxy } from "../support/proxy.mjs";
 import { startRedis } from "../support/redis.mjs";
 import { api, signUp, start, startWorker } from "../support/server.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
+import { PATIENCE_MS, pause, until } from "../support/wait.mjs";
 import { options, Tap } from "./drill.mjs";
 
 const { WebSocket } = createRequire(import.meta.url)("ws");
@@ -30,24 +31,12 @@ const BUSY = 4; // who do one thing after the other
 const PIECE_MS = 20;
 const WORDS = 40;
 const BACK_MS = [50, 500]; // who is sent away comes back after so long
-const PATIENCE_MS = 60000;
 const TOOL = JSON.stringify({ tool_calls: [{ name: "calculator_evaluate",
 	args: { expression: "6 * 7" } }] });
 const ESSAY = JSON.stringify({ delay_ms: PIECE_MS,
 	tokens: Array.from({ length: WORDS }, (_, i) => `wörd ${i}, `) });
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const back = () => pause(BACK_MS[0] + Math.random() * (BACK_MS[1] - BACK_MS[0]));
-
-async function eventually(what, found) {
-	for (const until = Date.now() + PATIENCE_MS; Date.now() < until;
-		await pause(20)) {
-		const value = await found();
-		if (value)
-			return value;
-	}
-	throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-}
 
 // ---- People -------------------------------------------------------------
 
@@ -244,7 +233,7 @@ class Stage {
 
 	// nginx has sent something to it since it is back.
 	async isUsed(server, from) {
-		await eventually(`requests for ${server.port}`, () =>
+		await until(`requests for ${server.port}`, () =>
 			this.proxy.served().slice(from).some((line) =>
 				line.startsWith(`127.0.0.1:${server.port} 20`)));
 	}
@@ -257,7 +246,7 @@ class Stage {
 		if (process_.port)
 			await this.isUsed(process_, this.proxy.served().length);
 		// People are served by whoever is there.
-		await eventually("further runs", () => met.runs > runs + 2);
+		await until("further runs", () => met.runs > runs + 2);
 		tap.ok(status.code === 0, `${name} stops in ` +
 			`${((stopped - at) / 1000).toFixed(1)} s and is back after ` +
 			`${((Date.now() - at) / 1000).toFixed(1)} s`);
@@ -282,7 +271,7 @@ async function main(tap) {
 		for (let i = 0; i < people; i++)
 			crowd.push(await stage.person());
 		all = [...crowd.map(talk), ...crowd.slice(0, BUSY).map(work)];
-		await eventually("the first runs", () => met.runs >= people);
+		await until("the first runs", () => met.runs >= people);
 		for (let round = 1; round <= rounds; round++)
 			for (const [name, p] of [["server a", stage.a],
 				["worker 1", stage.w[0]], ["server b", stage.b],

@@ -37,6 +37,8 @@ import { fsyncSync, openSync, writeSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 
+import { pause } from "../support/wait.mjs";
+
 const NAME = /^[a-z0-9._-]{1,100}$/;
 const BODY_MAX = 1024 * 1024;
 const TOOLS = new Set(["read", "put", "pay", "book", "send"]);
@@ -150,7 +152,7 @@ async function call(c, tool, req, res) {
 	const body = c.act(tool, key, args, n);
 
 	if (ms > 0)
-		await new Promise((done) => setTimeout(done, ms));
+		await pause(ms);
 	if (mode === "close_after")
 		return req.socket.destroy();
 	c.note("answer", { tool, key, n, status: 200, body });

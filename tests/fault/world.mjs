@@ -28,6 +28,7 @@ import { newThread, scene } from "../support/chat.mjs";
 import { api, databaseUrl, start, startWorker } from "../support/server.mjs";
 import { startReceiver } from "../support/receiver.mjs";
 import { start as startStub } from "../support/stub_model.mjs";
+import { until, within } from "../support/wait.mjs";
 import { connect } from "../support/ws.mjs";
 
 const run = promisify(execFile);
@@ -69,34 +70,6 @@ function decide(messages) {
 // A run that has ended, or waits for somebody who can look at a service.
 export const ended = (f) => f.type === "run_status" &&
 	(f.status === "end" || f.state === "recoverable_error");
-
-export async function within(ms, promise, what) {
-	let timer;
-	const late = new Promise((_, reject) => {
-		timer = setTimeout(() => reject(new Error(`not in time: ${what}`)), ms);
-		// Who waits for what has become of no interest holds nobody up.
-		timer.unref();
-	});
-	try {
-		return await Promise.race([promise, late]);
-	} finally {
-		clearTimeout(timer);
-	}
-}
-
-// Until a function gives something; its steps are events of another process.
-export async function poll(fn, what, ms = WAIT_MS) {
-	const end = performance.now() + ms;
-
-	for (;;) {
-		const value = await fn();
-		if (value)
-			return value;
-		if (performance.now() > end)
-			throw new Error(`not in time: ${what}`);
-		await new Promise((done) => setTimeout(done, 10));
-	}
-}
 
 // What check_runs finds: a line for each broken invariant, and figures.
 export async function checkRuns(args) {
@@ -372,12 +345,14 @@ export class Story extends Talk {
 			kb: Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(
 				`/proc/${server.child.pid}/status`, "utf8"))[1]) });
 		const before = this[`weight of ${name}`];
-		let now = await read();
+		let now;
 
-		for (const end = performance.now() + WAIT_MS; before &&
-			(now.files > before.files || now.connections > before.connections) &&
-			performance.now() < end; now = await read())
-			await new Promise((done) => setTimeout(done, 50));
+		await until(() => `${name} to let go of what it has no use for: ` +
+			`${JSON.stringify(now)}`, async () => {
+			now = await read();
+			return !before || (now.files <= before.files &&
+				now.connections <= before.connections);
+		});
 		this[`weight of ${name}`] = now;
 		appendFileSync(this.drill, `${JSON.stringify(now)}\n`);
 		return now;
@@ -399,8 +374,7 @@ export class Story extends Talk {
 
 	// Everything has been delivered, by what the database says.
 	untilTold() {
-		return poll(async () => await this.outbox() === "0",
-			"an empty outbox");
+		return until("an empty outbox", async () => await this.outbox() === "0");
 	}
 
 	async outbox() {
@@ -480,6 +454,12 @@ export class Story extends Talk {
 		return (await this.world.sql(text, this.database)).stdout.trim();
 	}
 
+	// Nothing of it is to be worked on.
+	async isQuiet() {
+		return await this.ask("SELECT count(*) FROM runs WHERE status IN " +
+			"('queued', 'running', 'cancelling')") === "0";
+	}
+
 	// One statement on the story's database, on both stores; its one value.
 	async statement(text) {
 		if (this.database)
@@ -500,8 +480,9 @@ export class Story extends Talk {
 
 	// Only one process may live on, by what the database says.
 	async untilOthersAreDead() {
-		await poll(async () => await this.ask("SELECT count(*) FROM nodes " +
-			"WHERE lease_expires_at > now_us()") === "1", "the end of a lease");
+		await until("the end of a lease", async () =>
+			await this.ask("SELECT count(*) FROM nodes " +
+			"WHERE lease_expires_at > now_us()") === "1");
 	}
 
 	// The store's clock is ahead by so much; nobody is dead because of that.

@@ -15,8 +15,9 @@
 //
 // Environment: as matrix.mjs; it needs TEST_POSTGRES_URL.
 
+import { pause, until, within } from "../support/wait.mjs";
 import { checked, counters, drill, options, shown } from "./drill.mjs";
-import { poll, TOOLS, within } from "./world.mjs";
+import { TOOLS } from "./world.mjs";
 
 const LEASE_MS = 2000;
 const SETTINGS = [`worker.lease=${LEASE_MS}ms`, "worker.beat=250ms",
@@ -25,7 +26,6 @@ const DELAY_MS = 1000; // at most, of a call
 const END_MS = 60000;
 
 const count = (text, pattern) => (text.match(pattern) ?? []).length;
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Each tool is as slow as any other, in another order each.
 function slowDown(story, runs) {
@@ -49,9 +49,6 @@ const parked = async (story) => (await story.ask("SELECT r.id, " +
 	"WHERE r.status NOT IN ('succeeded', 'queued', 'running') " +
 	"GROUP BY r.id")).split("\n").filter(Boolean);
 
-const open = (story) => story.ask("SELECT count(*) FROM runs WHERE status " +
-	"IN ('queued', 'running', 'cancelling')");
-
 async function begin(story, server, runs) {
 	const talks = [story];
 
@@ -66,8 +63,8 @@ async function begin(story, server, runs) {
 
 // Stops it while it holds calls that are under way; the runs it held.
 async function bury(story, worker) {
-	const n = Math.max(2, Math.floor(await poll(async () =>
-		(await held(story, worker.epoch)).length, "a claim") / 2));
+	const n = Math.max(2, Math.floor(await until("a claim", async () =>
+		(await held(story, worker.epoch)).length) / 2));
 
 	await within(END_MS, fetch(`${story.world.witness.url}/${story.name}/` +
 		`_until?tool=send&what=answer&n=${n}`), "answers");
@@ -110,8 +107,7 @@ async function run(story, tap, { runs }) {
 	tap.ok((await held(story, zombie.epoch)).length === 0,
 		"its runs are another's after three leases");
 	tap.ok(await awake(zombie), "it ends when it finds that out");
-	await poll(async () => await open(story) === "0", "the end of all runs",
-		END_MS);
+	await until("the end of all runs", () => story.isQuiet(), END_MS);
 	story.fault(from);
 	await shown(story, server);
 

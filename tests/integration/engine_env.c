@@ -134,7 +134,7 @@ static SUSPENDS void
 test_fiber(void *arg)
 {
 	(void)arg;
-	fiber_deadline_set(loop_now_ms(env.loop) + 30000);
+	fiber_deadline_set(loop_now_ms(env.loop) + 60000);
 	stand_up();
 	test_fn();
 	while (engine_active(bed.engine) > 0)

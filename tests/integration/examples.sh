@@ -21,19 +21,8 @@ export PKG_CONFIG_PATH="$work"
 # Debian's, if there are others: it is the one that must do.
 rustc=rustc
 [ -x /usr/bin/rustc ] && rustc=/usr/bin/rustc
-n=0
-failed=0
-
-result() { # status name
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - examples: $2"
-	else
-		failed=1
-		echo "not ok $n - examples: $2"
-		sed 's/^/# /' log
-	fi
-}
+about=examples logs=log
+. "$src/tests/integration/tap.sh"
 
 for name in toolkit_*; do
 	if [ -f "$name/$name.rs" ] && ! command -v $rustc >/dev/null &&
@@ -56,6 +45,5 @@ END
 	result $? "$name is taken by the host"
 	rm -r conf
 done
-echo "1..$n"
-[ $n -gt 0 ] && exit $failed
-exit 1
+[ $n -gt 0 ] || exit 1
+plan

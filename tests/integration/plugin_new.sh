@@ -11,19 +11,8 @@ program=$build/agent-studio
 work=$(mktemp -d "${TMPDIR:-/tmp}/agent-studio-new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-n=0
-failed=0
-
-result() { # status name
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - new: $2"
-	else
-		failed=1
-		echo "not ok $n - new: $2"
-		sed 's/^/# /' log
-	fi
-}
+about=new logs=log
+. "$src/tests/integration/tap.sh"
 
 cat >agentstudio.pc <<END
 bindir=$build
@@ -91,5 +80,4 @@ done
 new node trip
 [ $? -eq 2 ] && grep -q "no kind 'node'.*toolkit, llm, vector and auth" log
 result $? "not a kind"
-echo "1..$n"
-exit $failed
+plan

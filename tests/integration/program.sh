@@ -2,27 +2,18 @@
 # shellcheck shell=sh
 # For tests of the program's commands, which source it: an empty folder with
 # another one, conf, in it; run ARGUMENT..., then look at $status and at the
-# files out and err; result STATUS NAME says one case.
+# files out and err; see tap.sh for result and plan.
 set -u
 program=$builddir/agent-studio
 if [ ! -x "$program" ]; then
-	echo '1..0 # SKIP there is no program'
-	exit 0
+	echo 'Bail out! there is no program'
+	exit 1
 fi
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" && mkdir conf || exit 1
-n=0
-
-result() { # status name
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		sed 's/^/# /' out err
-		echo "not ok $n - $2"
-	fi
-}
+about=$(basename "$0" .sh) logs='out err'
+. "$srcdir/tests/integration/tap.sh"
 
 run() { # arguments; $status is the exit status
 	"$program" "$@" >out 2>err

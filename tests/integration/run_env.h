@@ -3,37 +3,13 @@
 #define TESTS_INTEGRATION_RUN_ENV_H
 
 /*
- * An agent, a thread and an engine on the database of store_env.h, with the
- * model and the tools of fake_plug.h.
+ * For tests of what is made of a run's log afterwards: what happens to the last
+ * run of the bed of engine_env.h.
  */
 
-#include "core/chat/chat.h"
-#include "tests/integration/fake_plug.h"
-#include "tests/integration/store_env.h"
+#include "tests/integration/engine_env.h"
 
-struct engine_test {
-	struct chat_ctx ctx;
-	struct engine *engine;
-	struct run_store *runs;
-	struct world *world;
-	struct bus *bus;
-	struct live *live;
-	struct arena *arena;
-	struct uuid agent_id, thread_id;
-	struct uuid run_id; /* of the last message that was sent */
-	int64_t epoch;
-};
-
-extern struct engine_test et;
-
-/* Runs fn on a fiber, all of the above new; false: no such database. */
-bool et_run(void (*fn)(void), const struct fake_turn *turns, int n);
-
-SUSPENDS void et_send(const char *text); /* waits for nothing */
-SUSPENDS void et_wait_end(void);
-SUSPENDS void et_say(const char *text); /* both */
-SUSPENDS void et_cancel(bool rollback);
-SUSPENDS void et_until_text(const char *text);
+SUSPENDS void et_say(const char *text); /* and waits for the end */
 SUSPENDS void et_until_hanging(int n); /* tools */
 /*
  * The run before the last one was ended by its message; the last one is ended
@@ -46,8 +22,6 @@ SUSPENDS void et_resume(const struct run_tool *decided);
 SUSPENDS void et_take_up(void);
 /* The call of the last run that waits for a decision: all but its outcome. */
 SUSPENDS void et_unknown(struct run_tool *row);
-/* The process dies now, or stops in order; another one takes its runs. */
-SUSPENDS void et_take_over(bool dies);
 
 /* $1 is the last run, $2 its thread. */
 void et_sql(const char *text);

@@ -133,6 +133,23 @@ env_close(void)
 	return 0;
 }
 
+int
+env_main(const char *name, CU_TestInfo *tests, int (*fn)(void))
+{
+	char *lite = xasprintf("%s on sqlite", name);
+	char *postgres = xasprintf("%s on postgres", name);
+	CU_SuiteInfo suites[] = {
+		{ lite, env_sqlite_open, fn, NULL, NULL, tests },
+		{ postgres, env_postgres_open, fn, NULL, NULL, tests },
+		CU_SUITE_INFO_NULL,
+	};
+	int rc = tap_run(suites);
+
+	free(lite);
+	free(postgres);
+	return rc;
+}
+
 bool
 env_ready(void)
 {

@@ -8,6 +8,7 @@
  */
 
 #include "core/store/store.h"
+#include "tests/tap.h"
 
 struct store_env {
 	enum store_dialect dialect;
@@ -28,6 +29,11 @@ int env_sqlite_open(void);
 /* Without TEST_POSTGRES_URL it succeeds and opens nothing: env_ready. */
 int env_postgres_open(void);
 int env_close(void);
+/*
+ * What main returns: the tests as a suite on either database, each of which
+ * ends with fn, env_close unless more is to be closed.
+ */
+int env_main(const char *name, CU_TestInfo *tests, int (*fn)(void));
 /* False, and the test is reported as skipped: there is no such database. */
 bool env_ready(void);
 

@@ -569,11 +569,6 @@ main(void)
 		{ "remember", test_remember },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "sqlite", env_sqlite_open, env_close, NULL, NULL, tests },
-		{ "postgres", env_postgres_open, env_close, NULL, NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("agent", tests, env_close);
 }

@@ -379,13 +379,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "ask on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "ask on postgres", env_postgres_open, env_close, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
-
-	return tap_run(suites);
+	return env_main("ask", tests, env_close);
 }

@@ -436,13 +436,6 @@ main(void)
 		{ "audit", test_audit },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "auth on sqlite", env_sqlite_open, accounts_end, NULL, NULL,
-		    tests },
-		{ "auth on postgres", env_postgres_open, accounts_end, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("auth", tests, accounts_end);
 }

@@ -103,12 +103,7 @@ main(void)
 		{ "damage is found", test_damage },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "sqlite", env_sqlite_open, env_close, NULL, NULL, tests },
-		{ "postgres", env_postgres_open, env_close, NULL, NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
 	log_configure("error");
-	return tap_run(suites);
+	return env_main("blob", tests, env_close);
 }

@@ -108,13 +108,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "breakers on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "breakers on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
-
-	return tap_run(suites);
+	return env_main("breakers", tests, env_close);
 }

@@ -189,13 +189,6 @@ main(void)
 		{ "a drain and a call with a key", test_drain_maybe_keyed },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "drain on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "drain on postgres", env_postgres_open, env_close, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("drain", tests, env_close);
 }

@@ -586,13 +586,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "engine on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "engine on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
-
-	return tap_run(suites);
+	return env_main("engine", tests, env_close);
 }

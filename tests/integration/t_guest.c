@@ -565,13 +565,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "guest on sqlite", env_sqlite_open, close_all, NULL, NULL,
-		    tests },
-		{ "guest on postgres", env_postgres_open, close_all, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
-
-	return tap_run(suites);
+	return env_main("guest", tests, close_all);
 }

@@ -643,13 +643,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "inbox on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "inbox on postgres", env_postgres_open, env_close, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
-
-	return tap_run(suites);
+	return env_main("inbox", tests, env_close);
 }

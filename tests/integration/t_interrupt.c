@@ -286,13 +286,6 @@ main(void)
 		{ "its time stands still", test_time_stands_still },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "interrupt on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "interrupt on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("interrupt", tests, env_close);
 }

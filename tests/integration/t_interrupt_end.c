@@ -274,13 +274,6 @@ main(void)
 		{ "beside a call whose outcome is unknown", test_unknown_too },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "interrupt end on sqlite", env_sqlite_open, env_close, NULL,
-		    NULL, tests },
-		{ "interrupt end on postgres", env_postgres_open, env_close,
-		    NULL, NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("interrupt end", tests, env_close);
 }

@@ -254,13 +254,6 @@ main(void)
 		{ "each: an answer while it is queued", test_each_elsewhere },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "interrupt many on sqlite", env_sqlite_open, env_close, NULL,
-		    NULL, tests },
-		{ "interrupt many on postgres", env_postgres_open, env_close,
-		    NULL, NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("interrupt many", tests, env_close);
 }

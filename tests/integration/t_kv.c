@@ -165,13 +165,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "kv on sqlite", env_sqlite_open, close_all, NULL, NULL,
-		    tests },
-		{ "kv on postgres", env_postgres_open, close_all, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
-
-	return tap_run(suites);
+	return env_main("kv", tests, close_all);
 }

@@ -271,13 +271,6 @@ main(void)
 		    test_late_after_operator },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "late on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "late on postgres", env_postgres_open, env_close, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("late", tests, env_close);
 }

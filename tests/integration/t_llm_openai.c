@@ -806,7 +806,8 @@ main(void)
 	signal(SIGPIPE, SIG_IGN);
 	setenv("STUB_KEY", "sesame", 1);
 	if (!stub_start()) {
-		puts("1..0 # SKIP node is not installed");
+		puts(getenv("CI") != NULL ? "Bail out! there is no node"
+					  : "1..0 # SKIP there is no node");
 		return 0;
 	}
 	rc = tap_run(suites);

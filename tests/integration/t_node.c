@@ -585,11 +585,6 @@ main(void)
 		{ "logs that others write", test_heads },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "sqlite", env_sqlite_open, env_close, NULL, NULL, tests },
-		{ "postgres", env_postgres_open, env_close, NULL, NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("node", tests, env_close);
 }

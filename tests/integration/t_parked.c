@@ -193,13 +193,6 @@ main(void)
 		{ "several decide at once", test_deciders },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "parked on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "parked on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("parked", tests, env_close);
 }

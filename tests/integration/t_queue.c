@@ -272,13 +272,6 @@ main(void)
 		{ "many watch one run", test_watching },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "queue, SQLite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "queue, PostgreSQL", env_postgres_open, env_close, NULL, NULL,
-		    tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("queue", tests, env_close);
 }

@@ -22,7 +22,7 @@ look(void)
 	struct error err = { 0 };
 	enum as_status st;
 
-	st = rebuild_look(env.db, et.run_id, et.arena, &looked, &err);
+	st = rebuild_look(env.db, bed.run_id, bed.arena, &looked, &err);
 	CU_ASSERT_EQUAL_FATAL(st, AS_OK);
 	error_clear(&err);
 	return looked.n_differences;
@@ -67,22 +67,22 @@ parks(void)
 static void
 stopped(void)
 {
-	et_send("go");
+	MUST(bed_send("go") == AS_OK);
 	agrees("running");
-	et_until_text("half");
+	bed_until_text("half");
 	agrees("running");
-	et_cancel(false);
-	et_wait_end();
+	bed_cancel(false);
+	bed_wait_end();
 	agrees("cancelled");
 }
 
 static void
 rolled_back(void)
 {
-	et_send("go");
-	et_until_text("half");
-	et_cancel(true);
-	et_wait_end();
+	MUST(bed_send("go") == AS_OK);
+	bed_until_text("half");
+	bed_cancel(true);
+	bed_wait_end();
 	agrees("rolled_back");
 }
 
@@ -90,14 +90,14 @@ static void
 taken_over(void)
 {
 	fake.tool_hangs = true;
-	et_send("go");
+	MUST(bed_send("go") == AS_OK);
 	et_until_hanging(2);
 	agrees("running");
-	et_take_over(true);
+	bed_restart(true);
 	agrees("running");
-	et_wait_end();
+	bed_wait_end();
 	agrees("recoverable_error"); /* nobody knows about the one with U */
-	et_send("never mind");
+	MUST(bed_send("never mind") == AS_OK);
 	et_cancel_last(false);
 	agrees("cancelled");
 }
@@ -116,12 +116,12 @@ test_agrees(void)
 	};
 	const struct fake_turn slow[] = { { .text = "half", .hang = true } };
 
-	et_run(succeeds, ok, 2);
-	et_run(fails, bad, 2);
-	et_run(parks, later, 2);
-	et_run(stopped, slow, 1);
-	et_run(rolled_back, slow, 1);
-	et_run(taken_over, ok, 2);
+	bed_run(succeeds, ok, 2);
+	bed_run(fails, bad, 2);
+	bed_run(parks, later, 2);
+	bed_run(stopped, slow, 1);
+	bed_run(rolled_back, slow, 1);
+	bed_run(taken_over, ok, 2);
 }
 
 /* ---- Rows that were corrupted -------------------------------------- */
@@ -130,7 +130,7 @@ test_agrees(void)
 static const char *
 row_text(void)
 {
-	struct sql_arg args[] = { SQL_UUID(et.run_id) };
+	struct sql_arg args[] = { SQL_UUID(bed.run_id) };
 	struct buf b = { 0 };
 	struct rows *r = NULL;
 	const char *s;
@@ -150,7 +150,7 @@ row_text(void)
 	buf_add_str(&b, rows_text(r, 0, 0));
 	for (size_t i = 0; i < 16; i++)
 		buf_printf(&b, "%02x", rows_uuid(r, 0, 1).b[i]);
-	s = arena_strdup(et.arena, b.data);
+	s = arena_strdup(bed.arena, b.data);
 	buf_free(&b);
 	rows_free(r);
 	return s;
@@ -205,7 +205,7 @@ test_corrupted(void)
 	const struct fake_turn turns[] = { { .calls = { "t_P {}", "t_U {}" } },
 		{ .text = "done" } };
 
-	et_run(corrupted, turns, 2);
+	bed_run(corrupted, turns, 2);
 }
 
 /* A state that is none of the row's: the checkpoint that it names. */
@@ -233,7 +233,7 @@ test_other_hash(void)
 {
 	const struct fake_turn turns[] = { { .text = "done" } };
 
-	et_run(other_hash, turns, 1);
+	bed_run(other_hash, turns, 1);
 }
 
 /* ---- A run that is at work ----------------------------------------- */
@@ -241,8 +241,8 @@ test_other_hash(void)
 static void
 at_work(void)
 {
-	et_send("go");
-	et_until_text("half");
+	MUST(bed_send("go") == AS_OK);
+	bed_until_text("half");
 	et_sql("UPDATE runs SET status = 'succeeded', holds_thread = FALSE"
 	       " WHERE id = $1");
 	CU_ASSERT_EQUAL(look(), 1);
@@ -257,9 +257,9 @@ at_work(void)
 		CU_ASSERT_TRUE(et_status_is("queued"));
 	}
 	fake_release();
-	et_wait_end();
-	engine_claim(et.engine);
-	et_wait_end();
+	bed_wait_end();
+	engine_claim(bed.engine);
+	bed_wait_end();
 	agrees("succeeded");
 }
 
@@ -269,7 +269,7 @@ test_at_work(void)
 	const struct fake_turn turns[] = { { .text = "half", .hang = true },
 		{ .text = "whole" } };
 
-	et_run(at_work, turns, 2);
+	bed_run(at_work, turns, 2);
 }
 
 static CU_TestInfo tests[] = {
@@ -283,14 +283,6 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "rebuild on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "rebuild on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
-
 	log_configure("error");
-	return tap_run(suites);
+	return env_main("rebuild", tests, env_close);
 }

@@ -270,13 +270,6 @@ main(void)
 		{ "a breaker opens", test_breaker_opens },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "recovery on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "recovery on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("recovery", tests, env_close);
 }

@@ -22,7 +22,7 @@ replay(void)
 	int n_chats = fake.n_chats, n_tools = fake.n_tools;
 	enum as_status st;
 
-	st = replay_run(env.loop, env.store, et.run_id, et.arena, &result,
+	st = replay_run(env.loop, env.store, bed.run_id, bed.arena, &result,
 	    &err);
 	CU_ASSERT_EQUAL(st, AS_OK);
 	if (st != AS_OK)
@@ -85,7 +85,7 @@ test_text(void)
 	const struct fake_turn turns[] = { { .text = "hell\xc3\xb6 \"you\"\n" },
 		{ .text = "", .bare = true } };
 
-	et_run(text, turns, 2);
+	bed_run(text, turns, 2);
 }
 
 static void
@@ -104,7 +104,7 @@ test_parallel(void)
 						   "t_K {\"y\":null}" } },
 		{ .text = "done" } };
 
-	et_run(tools, turns, 2);
+	bed_run(tools, turns, 2);
 }
 
 /* Everything that a person may say, one thing for each call. */
@@ -122,7 +122,7 @@ asked(void)
 	       "\"questions\":true}' WHERE $1 IS NOT NULL AND $2 IS NOT NULL");
 	et_say("go");
 	for (int i = 0; i < 4; i++) {
-		struct sql_arg args[] = { SQL_UUID(et.run_id), SQL_INT(i) };
+		struct sql_arg args[] = { SQL_UUID(bed.run_id), SQL_INT(i) };
 		struct rows *r = NULL;
 
 		MUST(store_db_run(env.db,
@@ -133,9 +133,9 @@ asked(void)
 		a[i].by = rows_uuid(r, 0, 1);
 		rows_free(r);
 	}
-	CU_ASSERT_EQUAL(engine_respond(et.engine, et.run_id, a, 4, NULL),
+	CU_ASSERT_EQUAL(engine_respond(bed.engine, bed.run_id, a, 4, NULL),
 	    AS_OK);
-	et_wait_end();
+	bed_wait_end();
 	replay_same("succeeded", 3);
 }
 
@@ -148,7 +148,7 @@ test_asked(void)
 						 "\"Which?\"}" } },
 		{ .text = "done" } };
 
-	et_run(asked, turns, 2);
+	bed_run(asked, turns, 2);
 }
 
 /* It waits, and then it is stopped. */
@@ -159,7 +159,7 @@ asked_and_stopped(void)
 	       " WHERE $1 IS NOT NULL AND $2 IS NOT NULL");
 	et_say("go");
 	replay_open("waiting_human", 1);
-	et_cancel(false);
+	bed_cancel(false);
 	replay_same("cancelled", 1);
 }
 
@@ -170,14 +170,14 @@ test_asked_and_stopped(void)
 		{ .calls = { "t_U {\"x\":1}", "t_P {}", "t_K {}" } }
 	};
 
-	et_run(asked_and_stopped, turns, 1);
+	bed_run(asked_and_stopped, turns, 1);
 }
 
 /* What a tool asks is its own affair: its result is what is played. */
 static SUSPENDS void
 answer_tool(const char *type, const char *args)
 {
-	struct sql_arg run[] = { SQL_UUID(et.run_id) };
+	struct sql_arg run[] = { SQL_UUID(bed.run_id) };
 	struct engine_answer a = { .type = type, .args = args, .key = type };
 	struct rows *r = NULL;
 
@@ -189,9 +189,9 @@ answer_tool(const char *type, const char *args)
 	a.item_id = rows_uuid(r, 0, 0);
 	a.by = rows_uuid(r, 0, 1);
 	rows_free(r);
-	CU_ASSERT_EQUAL(engine_respond(et.engine, et.run_id, &a, 1, NULL),
+	CU_ASSERT_EQUAL(engine_respond(bed.engine, bed.run_id, &a, 1, NULL),
 	    AS_OK);
-	et_wait_end();
+	bed_wait_end();
 }
 
 static void
@@ -215,7 +215,7 @@ test_tool_asks(void)
 		{ .text = "done" }
 	};
 
-	et_run(tool_asks, turns, 2);
+	bed_run(tool_asks, turns, 2);
 }
 
 static void
@@ -223,7 +223,7 @@ tool_asks_and_stopped(void)
 {
 	et_say("go");
 	replay_open("waiting_human", 1);
-	et_cancel(false);
+	bed_cancel(false);
 	replay_same("cancelled", 1);
 }
 
@@ -234,7 +234,7 @@ test_tool_asks_and_stopped(void)
 		{ .calls = { "t_U {\"ask\":[\"a\"]}", "t_P {}" } }
 	};
 
-	et_run(tool_asks_and_stopped, turns, 1);
+	bed_run(tool_asks_and_stopped, turns, 1);
 }
 
 static void
@@ -251,7 +251,7 @@ test_many_steps(void)
 		{ .text = "hm", .calls = { "t_P {}", "t_P {}" }, .bare = true },
 		{ .text = "done" } };
 
-	et_run(many_steps, turns, 3);
+	bed_run(many_steps, turns, 3);
 }
 
 static void
@@ -269,7 +269,7 @@ test_tool_errors(void)
 						 "t_P {broken", "t_K {}" } },
 		{ .text = "sorry" } };
 
-	et_run(tool_fails, turns, 2);
+	bed_run(tool_fails, turns, 2);
 }
 
 static void
@@ -289,7 +289,7 @@ test_cut(void)
 	const struct fake_turn turns[] = { { .calls = { "t_P {}", "t_U {}" } },
 		{ .text = "ok" } };
 
-	et_run(cut, turns, 2);
+	bed_run(cut, turns, 2);
 }
 
 /* The agent has changed since: that is not what the record is about. */
@@ -312,7 +312,7 @@ test_remember(void)
 		{ .text = "noted" }
 	};
 
-	et_run(remember, turns, 2);
+	bed_run(remember, turns, 2);
 }
 
 /* ---- Runs that fail, or wait for a decision ------------------------- */
@@ -330,7 +330,7 @@ test_model_fails(void)
 	const struct fake_turn turns[] = { { .calls = { "t_P {}" } },
 		{ .text = "half", .fail = ERR_INTERNAL } };
 
-	et_run(model_fails, turns, 2);
+	bed_run(model_fails, turns, 2);
 }
 
 /* Asked once more, and once more; then the person goes on without it. */
@@ -345,7 +345,7 @@ parked(void)
 	replay_same("succeeded", 3);
 	et_say("again");
 	replay_open("recoverable_error", 0);
-	et_send("never mind");
+	MUST(bed_send("never mind") == AS_OK);
 	et_cancel_last(false);
 	replay_same("cancelled", 0);
 }
@@ -359,7 +359,7 @@ test_parked(void)
 		{ .text = "bad", .fail = ERR_UPSTREAM_UNAVAILABLE },
 		{ .text = "fine" } };
 
-	et_run(parked, turns, 6);
+	bed_run(parked, turns, 6);
 }
 
 /* The first run ended without an answer; the second has no question. */
@@ -371,7 +371,7 @@ taken_up(void)
 	et_take_up();
 	replay_same("succeeded", 3);
 	et_sql("UPDATE runs SET forked_from_run = NULL WHERE id = $1");
-	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, et.run_id, et.arena,
+	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, bed.run_id, bed.arena,
 			    &result, NULL),
 	    AS_CONFLICT);
 }
@@ -383,7 +383,7 @@ test_taken_up(void)
 					       .fail = ERR_INTERNAL },
 		{ .calls = { "t_P {}" } }, { .text = "whole" } };
 
-	et_run(taken_up, turns, 3);
+	bed_run(taken_up, turns, 3);
 }
 
 static void
@@ -402,7 +402,7 @@ test_limit(void)
 		{ .calls = { "t_P {\"x\":2}" } },
 		{ .calls = { "t_P {\"x\":2}" } }, { .text = "done" } };
 
-	et_run(limit, turns, 6); /* and the model is told at the third */
+	bed_run(limit, turns, 6); /* and the model is told at the third */
 }
 
 /* ---- Runs that are stopped ----------------------------------------- */
@@ -410,20 +410,20 @@ test_limit(void)
 static void
 cancel_keep(void)
 {
-	et_send("go");
-	et_until_text("partial");
-	et_cancel(false);
-	et_wait_end();
+	MUST(bed_send("go") == AS_OK);
+	bed_until_text("partial");
+	bed_cancel(false);
+	bed_wait_end();
 	replay_same("cancelled", 0);
 }
 
 static void
 cancel_discard(void)
 {
-	et_send("go");
-	et_until_text("partial");
-	et_cancel(true);
-	et_wait_end();
+	MUST(bed_send("go") == AS_OK);
+	bed_until_text("partial");
+	bed_cancel(true);
+	bed_wait_end();
 	replay_same("rolled_back", 0);
 }
 
@@ -433,18 +433,18 @@ test_cancel_answer(void)
 	const struct fake_turn turns[] = { { .text = "partial",
 	    .hang = true } };
 
-	et_run(cancel_keep, turns, 1);
-	et_run(cancel_discard, turns, 1);
+	bed_run(cancel_keep, turns, 1);
+	bed_run(cancel_discard, turns, 1);
 }
 
 static void
 cancel_tools(void)
 {
 	fake.tool_hangs = true;
-	et_send("go");
+	MUST(bed_send("go") == AS_OK);
 	et_until_hanging(2);
-	et_cancel(false);
-	et_wait_end();
+	bed_cancel(false);
+	bed_wait_end();
 	CU_ASSERT_EQUAL(et_int("SELECT count(*) FROM messages WHERE run_id = $1"
 			       " AND content LIKE '%before this call'"),
 	    2);
@@ -455,10 +455,10 @@ static void
 discard_tools(void)
 {
 	fake.tool_hangs = true;
-	et_send("go");
+	MUST(bed_send("go") == AS_OK);
 	et_until_hanging(2);
-	et_cancel(true);
-	et_wait_end();
+	bed_cancel(true);
+	bed_wait_end();
 	replay_same("rolled_back", 2);
 }
 
@@ -469,8 +469,8 @@ test_cancel_tools(void)
 						 "t_P {}", "t_N {}" } },
 		{ .text = "ok" } };
 
-	et_run(cancel_tools, turns, 2);
-	et_run(discard_tools, turns, 2);
+	bed_run(cancel_tools, turns, 2);
+	bed_run(discard_tools, turns, 2);
 }
 
 /* Whatever the run was doing when it was stopped. */
@@ -482,11 +482,11 @@ cancel_any_time(void)
 	for (int k = 0; k < 24; k++) {
 		fake.n_chats = 0;
 		fake.tool_hangs = k % 2;
-		et_send("go");
+		MUST(bed_send("go") == AS_OK);
 		for (int i = 0; i < k; i++)
 			fiber_yield();
-		et_cancel(k % 3 == 0);
-		et_wait_end();
+		bed_cancel(k % 3 == 0);
+		bed_wait_end();
 		steps = (int)et_int(
 		    "SELECT count(*) FROM checkpoints WHERE run_id = $1");
 		replay_same(k % 3 == 0 ? "rolled_back" : "cancelled", steps);
@@ -501,7 +501,7 @@ test_cancel_any_time(void)
 		{ .text = "cd", .hang = true }
 	};
 
-	et_run(cancel_any_time, turns, 2);
+	bed_run(cancel_any_time, turns, 2);
 }
 
 /* ---- Runs that changed hands --------------------------------------- */
@@ -511,10 +511,10 @@ takeover_answer(void)
 {
 	bool in_order = fake.verify == AS_OK;
 
-	et_send("go");
-	et_until_text("lost");
-	et_take_over(!in_order);
-	et_wait_end();
+	MUST(bed_send("go") == AS_OK);
+	bed_until_text("lost");
+	bed_restart(!in_order);
+	bed_wait_end();
 	CU_ASSERT_TRUE(et_int("SELECT fence FROM runs WHERE id = $1") > 1);
 	replay_same("succeeded", 1);
 }
@@ -530,10 +530,10 @@ static void
 stopped_tools(void)
 {
 	fake.tool_hangs = true;
-	et_send("go");
+	MUST(bed_send("go") == AS_OK);
 	et_until_hanging(2);
-	et_take_over(false);
-	et_wait_end();
+	bed_restart(false);
+	bed_wait_end();
 	if (!et_status_is("succeeded"))
 		return;
 	replay_same("succeeded", 3);
@@ -549,9 +549,9 @@ test_takeover_answer(void)
 						"t_U {}", "t_K {}" } },
 		{ .text = "ok" } };
 
-	et_run(takeover_answer, turns, 2);
-	et_run(stopped_answer, turns, 2);
-	et_run(stopped_tools, more, 2);
+	bed_run(takeover_answer, turns, 2);
+	bed_run(stopped_answer, turns, 2);
+	bed_run(stopped_tools, more, 2);
 }
 
 /* Of the call that was sent nobody knows; a person does, then. */
@@ -561,10 +561,10 @@ take_over_unknown(void)
 	fake.tool_hangs = true;
 	fake.verify = AS_OK;
 	fake.timeout_ms = 100;
-	et_send("go");
+	MUST(bed_send("go") == AS_OK);
 	et_until_hanging(2);
-	et_take_over(true);
-	et_wait_end();
+	bed_restart(true);
+	bed_wait_end();
 	CU_ASSERT_EQUAL(et_int("SELECT count(*) FROM tool_invocations"
 			       " WHERE run_id = $1 AND state = 'unknown'"),
 	    1);
@@ -607,7 +607,7 @@ decided_again(void)
 
 	take_over_unknown();
 	et_unknown(&row);
-	run_idem_key(et.run_id, "", row.step, row.ordinal, 1, key);
+	run_idem_key(bed.run_id, "", row.step, row.ordinal, 1, key);
 	row.idem_key = key;
 	et_resume(&row);
 	CU_ASSERT_EQUAL(fake.n_tools, 2 + 1 + 1);
@@ -618,7 +618,7 @@ static void
 undecided(void)
 {
 	take_over_unknown();
-	et_send("never mind");
+	MUST(bed_send("never mind") == AS_OK);
 	et_cancel_last(false);
 	replay_same("cancelled", 1);
 }
@@ -630,10 +630,10 @@ test_takeover_tools(void)
 						 "t_P {}" } },
 		{ .text = "ok" } };
 
-	et_run(decided_happened, turns, 2);
-	et_run(decided_skip, turns, 2);
-	et_run(decided_again, turns, 2);
-	et_run(undecided, turns, 2);
+	bed_run(decided_happened, turns, 2);
+	bed_run(decided_skip, turns, 2);
+	bed_run(decided_again, turns, 2);
+	bed_run(undecided, turns, 2);
 }
 
 /* ---- Runs that have not ended -------------------------------------- */
@@ -641,11 +641,11 @@ test_takeover_tools(void)
 static void
 open_run(void)
 {
-	et_send("go");
-	et_until_text("wait");
+	MUST(bed_send("go") == AS_OK);
+	bed_until_text("wait");
 	replay_open("running", 2);
 	fake_release();
-	et_wait_end();
+	bed_wait_end();
 	replay_same("succeeded", 3);
 }
 
@@ -655,7 +655,7 @@ test_open_run(void)
 	const struct fake_turn turns[] = { { .calls = { "t_P {}" } },
 		{ .text = "wait", .hang = true } };
 
-	et_run(open_run, turns, 2);
+	bed_run(open_run, turns, 2);
 }
 
 static void
@@ -663,7 +663,7 @@ no_run(void)
 {
 	struct error err = { 0 };
 
-	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, uuid_v7(), et.arena,
+	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, uuid_v7(), bed.arena,
 			    &result, &err),
 	    AS_NOTFOUND);
 	error_clear(&err);
@@ -672,7 +672,7 @@ no_run(void)
 static void
 test_no_run(void)
 {
-	et_run(no_run, NULL, 0);
+	bed_run(no_run, NULL, 0);
 }
 
 /* ---- Records that were changed ------------------------------------- */
@@ -745,7 +745,7 @@ test_changed(void)
 						   "t_N {\"x\":2}" } },
 		{ .text = "done" } };
 
-	et_run(changed, turns, 2);
+	bed_run(changed, turns, 2);
 }
 
 static void
@@ -772,8 +772,8 @@ test_end_changed(void)
 {
 	const struct fake_turn turns[] = { { .text = "yes" } };
 
-	et_run(question_changed, turns, 1);
-	et_run(end_changed, turns, 1);
+	bed_run(question_changed, turns, 1);
+	bed_run(end_changed, turns, 1);
 }
 
 static CU_TestInfo tests[] = {
@@ -806,14 +806,6 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "replay on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "replay on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
-
 	log_configure("error");
-	return tap_run(suites);
+	return env_main("replay", tests, env_close);
 }

@@ -21,11 +21,11 @@ mutant(void)
 
 	et_say("go");
 	CU_ASSERT_TRUE(et_status_is("succeeded"));
-	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, et.run_id, et.arena,
+	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, bed.run_id, bed.arena,
 			    &right, NULL),
 	    AS_OK);
 	replay_mutant = true;
-	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, et.run_id, et.arena,
+	CU_ASSERT_EQUAL(replay_run(env.loop, env.store, bed.run_id, bed.arena,
 			    &wrong, NULL),
 	    AS_OK);
 	replay_mutant = false;
@@ -44,7 +44,7 @@ test_mutant(void)
 		{ .calls = { "t_P {\"x\":1}", "t_P {\"x\":2}" } },
 		{ .text = "done" } };
 
-	et_run(mutant, turns, 3);
+	bed_run(mutant, turns, 3);
 }
 
 int
@@ -54,14 +54,7 @@ main(void)
 		{ "results in another order are noticed", test_mutant },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "mutant on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "mutant on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
 	log_configure("error");
-	return tap_run(suites);
+	return env_main("mutant", tests, env_close);
 }

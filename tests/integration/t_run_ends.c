@@ -274,13 +274,6 @@ main(void)
 		{ "cancel before the run is parked", test_cancel_faster },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "run ends on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "run ends on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("run ends", tests, env_close);
 }

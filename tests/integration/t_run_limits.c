@@ -164,13 +164,6 @@ main(void)
 		{ "the same calls again and again", test_circle },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "run limits on sqlite", env_sqlite_open, env_close, NULL,
-		    NULL, tests },
-		{ "run limits on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("run limits", tests, env_close);
 }

@@ -794,21 +794,13 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{ "services on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "services on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
-
 	/* Once: a process reads its authorities' certificates once. */
 	char *dir = env_temp_dir();
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
 	port = tls_peer_start(dir);
-	rc = tap_run(suites);
+	rc = env_main("services", tests, env_close);
 	tls_peer_stop();
 	env_remove(dir);
 	return rc;

@@ -324,13 +324,6 @@ main(void)
 		{ "tickets that are old, or many", test_tickets_age },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "session on sqlite", env_sqlite_open, accounts_end, NULL,
-		    NULL, tests },
-		{ "session on postgres", env_postgres_open, accounts_end, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("session", tests, accounts_end);
 }

@@ -464,12 +464,7 @@ main(void)
 		{ "busy connections are lost", test_busy_lost },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "sqlite", env_sqlite_open, env_close, NULL, NULL, tests },
-		{ "postgres", env_postgres_open, env_close, NULL, NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
 	log_configure("error");
-	return tap_run(suites);
+	return env_main("store fail", tests, env_close);
 }

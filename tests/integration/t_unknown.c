@@ -505,13 +505,6 @@ main(void)
 		{ "cancel while a call waits", test_cancel_pause },
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{ "unknown on sqlite", env_sqlite_open, env_close, NULL, NULL,
-		    tests },
-		{ "unknown on postgres", env_postgres_open, env_close, NULL,
-		    NULL, tests },
-		CU_SUITE_INFO_NULL,
-	};
 
-	return tap_run(suites);
+	return env_main("unknown", tests, env_close);
 }

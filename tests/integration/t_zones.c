@@ -122,7 +122,7 @@ test_oracle(void)
 	int n;
 
 	if (!oracle_start()) {
-		tap_skip("there is no python3 with time zones");
+		tap_lacks("python3 with time zones");
 		free(words);
 		return;
 	}

@@ -4,8 +4,6 @@
 set -u
 src=$(cd "${srcdir:-.}" && pwd) build=$(cd "${builddir:-.}" && pwd)
 units='agent-studio.socket agent-studio@1.service agent-studio-worker@1.service'
-n=0
-failed=0
 
 if ! command -v systemd-analyze >/dev/null && [ -z "${CI:-}" ]; then
 	echo '1..0 # SKIP no systemd'
@@ -15,16 +13,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/agent-studio-units.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-result() { # status name
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - units: $2"
-	else
-		failed=1
-		echo "not ok $n - units: $2"
-		sed 's/^/# /' log
-	fi
-}
+about=units logs=log
+. "$src/tests/integration/tap.sh"
 
 # Its words count, too: what it does not know it only warns of.
 verify() {
@@ -53,5 +43,4 @@ sed -i 's/^ProtectSystem=/ProtectSytem=/' agent-studio@.service
 ! verify agent-studio@1.service
 result $? 'a mistake is found'
 
-echo "1..$n"
-exit $failed
+plan

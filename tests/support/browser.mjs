@@ -20,9 +20,13 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { lacks } from "./lacks.mjs";
+
 const { WebSocket } = createRequire(import.meta.url)("ws");
 const PROGRAM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const WAIT_MS = 20000;
+
+export const lacksChromium = lacks(existsSync(PROGRAM), "Chromium");
 
 function endpoint(child) {
 	return new Promise((resolve, reject) => {
@@ -269,7 +273,7 @@ class Browser {
 }
 
 export async function launch() {
-	if (!existsSync(PROGRAM))
+	if (lacksChromium)
 		return null;
 	const folder = mkdtempSync(join(tmpdir(), "chromium-"));
 	const child = spawn(PROGRAM, ["--headless", "--no-sandbox", "--disable-gpu",

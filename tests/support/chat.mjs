@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { api, signUp } from "./server.mjs";
+import { until } from "./wait.mjs";
 
 // A person with an agent and a thread.
 export async function scene(server, agent = {}) {
@@ -34,6 +35,23 @@ export async function messages(server, s) {
 		`/api/chat/sessions/${s.thread.id}?limit=200`, { token: s.token });
 	return body.messages;
 }
+
+// The first event of a run that passes.
+export function untilEvent(server, token, runId, passes) {
+	let after = 0;
+	return until(`an event of run ${runId}`, async () => {
+		const { status, body } = await api(server, "GET",
+			`/api/runs/${runId}/events?after=${after}&wait=10`, { token });
+		assert.equal(status, 200, JSON.stringify(body));
+		after = body.items.at(-1)?.run_seq ?? after;
+		return body.items.find(passes);
+	});
+}
+
+export const hasEnded = (e) => e.type === "run_status" && e.status === "end";
+
+export const untilEnd = (server, token, runId) =>
+	untilEvent(server, token, runId, hasEnded);
 
 // The whole log of a thread, and that it has no gap.
 export async function log(server, s) {

@@ -24,29 +24,8 @@ import { join } from "node:path";
 import { log, messages, newThread, scene } from "./chat.mjs";
 import { api, start, startWorker } from "./server.mjs";
 import { start as startStub } from "./stub_model.mjs";
+import { until } from "./wait.mjs";
 import { connect } from "./ws.mjs";
-
-export const PATIENCE_MS = 30000;
-
-export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-export async function eventually(what, found) {
-	for (const until = Date.now() + PATIENCE_MS; Date.now() < until;
-		await pause(20)) {
-		const value = await found();
-		if (value)
-			return value;
-	}
-	throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-}
-
-export function held() {
-	let release;
-	const hold = new Promise((resolve) => {
-		release = resolve;
-	});
-	return { hold, release };
-}
 
 export const words = (n, word = "wörd") =>
 	Array.from({ length: n }, (_, i) => `${word} ${i}, `);
@@ -134,7 +113,7 @@ class Nodes {
 	}
 
 	all(what) {
-		return eventually(`realtime: ${what}`, async () => {
+		return until(`realtime: ${what}`, async () => {
 			for (const server of [this.a, this.b])
 				if ((await this.realtime(server)).checks.realtime !== what)
 					return false;
@@ -151,7 +130,7 @@ class Nodes {
 		const count = (worker) =>
 			worker.log.split("redis: connected").length;
 		const before = this.workers.map((worker) => [worker, count(worker)]);
-		return () => eventually("workers with their Redis", () =>
+		return () => until("workers with their Redis", () =>
 			before.every(([worker, n]) => count(worker) >= n + 2));
 	}
 

@@ -16,11 +16,10 @@ import { join } from "node:path";
 import { scene, script } from "./chat.mjs";
 import { change, id, rows } from "./rows.mjs";
 import { api, start } from "./server.mjs";
+import { pause } from "./wait.mjs";
 
 const PRIORITY_MS = 2000;
 const SMALL_TENANT = "00000000-0000-7000-8000-0000000000b0";
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function p95(list) {
 	const sorted = list.toSorted((a, b) => a - b);

@@ -12,7 +12,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const START_MS = 20000;
+import { until } from "./wait.mjs";
 
 const answers = (path) => new Promise((resolve) => {
 	const socket = connect(path);
@@ -48,13 +48,11 @@ default_pool_size = 100
 		child.on("exit", resolve);
 	});
 	exited.catch(() => {});
-	for (const until = Date.now() + START_MS; ;) {
-		if (await answers(join(dir, ".s.PGSQL.6432")))
-			break;
-		if (Date.now() > until || child.exitCode !== null)
-			throw new Error("no pgbouncer");
-		await new Promise((done) => setTimeout(done, 10));
-	}
+	await until("pgbouncer answers", () => {
+		if (child.exitCode !== null)
+			throw new Error("pgbouncer has ended");
+		return answers(join(dir, ".s.PGSQL.6432"));
+	});
 	return { url: `postgresql:///test?host=${dir}&port=6432&user=test`,
 		async stop() {
 			child.kill("SIGKILL");

@@ -15,21 +15,12 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const START_MS = 20000;
+import { freePort } from "./port.mjs";
+import { until } from "./wait.mjs";
+
 const SAMPLES = [8081, 8082];
 
 export const hasProxy = (kind) => existsSync(`/usr/sbin/${kind}`);
-
-function freePort() {
-	return new Promise((resolve, reject) => {
-		const server = net.createServer();
-		server.on("error", reject);
-		server.listen(0, "127.0.0.1", () => {
-			const { port } = server.address();
-			server.close(() => resolve(port));
-		});
-	});
-}
 
 function replace(text, from, to) {
 	if (!text.includes(from))
@@ -98,14 +89,9 @@ class Proxy {
 			this.child.on("error", reject);
 			this.child.on("close", resolve);
 		});
-		for (const until = Date.now() + START_MS; Date.now() < until;) {
-			if (await this.answers())
-				return true;
-			if (this.child.exitCode !== null)
-				return false;
-			await new Promise((done) => setTimeout(done, 20));
-		}
-		throw new Error(`${this.kind} does not answer:\n${this.log}`);
+		return await until(() => `${this.kind} answers:\n${this.log}`,
+			async () => await this.answers() ? "answers" :
+				this.child.exitCode !== null && "ended") === "answers";
 	}
 
 	async start() {

@@ -35,7 +35,8 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const START_MS = 20000;
+import { freePort } from "./port.mjs";
+import { until } from "./wait.mjs";
 
 class Redis {
 	constructor({ password = "" }) {
@@ -55,13 +56,12 @@ class Redis {
 			this.child.on("exit", resolve);
 		});
 		this.exited.catch(() => {});
-		for (const until = Date.now() + START_MS; ;) {
-			if (await this.answers())
-				return this;
-			if (Date.now() > until || this.child.exitCode !== null)
-				throw new Error("no redis-server");
-			await new Promise((done) => setTimeout(done, 10));
-		}
+		await until("redis-server answers", () => {
+			if (this.child.exitCode !== null)
+				throw new Error("redis-server has ended");
+			return this.answers();
+		});
+		return this;
 	}
 
 	answers() {
@@ -167,16 +167,6 @@ export function startWay(redis) {
 	return new Way(redis).start();
 }
 
-function freePort() {
-	const server = createServer();
-	return new Promise((resolve) => {
-		server.listen(0, "127.0.0.1", () => {
-			const { port } = server.address();
-			server.close(() => resolve(port));
-		});
-	});
-}
-
 class Sentinels {
 	servers = [];
 
@@ -209,14 +199,12 @@ class Sentinels {
 		server.exited = new Promise((resolve) => {
 			server.child.on("exit", resolve);
 		});
-		for (const until = Date.now() + START_MS; ;) {
+		await until(`redis-server ${server.name} answers`, async () => {
 			const up = await this.answers(port);
-			if (Date.now() > until || server.child.exitCode !== null)
+			if (server.child.exitCode !== null)
 				throw new Error(`redis-server ${server.name} has ended`);
-			if (up)
-				break;
-			await new Promise((done) => setTimeout(done, 10));
-		}
+			return up;
+		});
 		if (!this.servers.includes(server))
 			this.servers.push(server);
 		return server;
@@ -263,18 +251,14 @@ class Sentinels {
 		this.url = "redis+sentinel://" + this.sentinels.map(
 			({ port }) => `127.0.0.1:${port}`).join(",") + "/main";
 		// Before they know each other and the replica, nothing can fail over.
-		for (const until = Date.now() + START_MS; ;
-			await new Promise((done) => setTimeout(done, 50))) {
-			const known = this.sentinels.map(({ port }) => this.ask(port,
-				this.sentinelPassword, "SENTINEL", "MASTER", "main"));
-			if (known.every((text) =>
-				/num-slaves\s+1\s+num-other-sentinels\s+2\s/.test(text)) &&
-				/master_link_status:up/.test(this.ask(this.replica.port,
-					this.password, "INFO", "replication")))
-				return this;
-			if (Date.now() > until)
-				throw new Error("the sentinels do not find each other");
-		}
+		await until("the sentinels find each other", () =>
+			this.sentinels.map(({ port }) => this.ask(port,
+				this.sentinelPassword, "SENTINEL", "MASTER", "main"))
+				.every((text) =>
+					/num-slaves\s+1\s+num-other-sentinels\s+2\s/.test(text)) &&
+			/master_link_status:up/.test(this.ask(this.replica.port,
+				this.password, "INFO", "replication")));
+		return this;
 	}
 
 	async killMaster() {

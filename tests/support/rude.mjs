@@ -14,7 +14,7 @@ import { connect } from "node:net";
 import { createRequire } from "node:module";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+import { pause } from "./wait.mjs";
 
 // closed: how often sockets were closed with each code; sent: frames.
 export async function startRude(options) {

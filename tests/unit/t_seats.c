@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/api/seats.h"
 #include "tests/tap.h"
@@ -37,15 +38,24 @@ test_limit(void)
 }
 
 #define ROUNDS 20000
+#define PEOPLE 4
+#define MAX 3
+
+static atomic_int sits[PEOPLE], n_too_many, n_taken;
 
 static void *
 take_and_leave(void *arg)
 {
 	for (int i = 0; i < ROUNDS; i++) {
-		struct uuid id = user((uint8_t)i);
+		int who = i % PEOPLE;
 
-		if (seats_take(arg, id, 3))
-			seats_leave(arg, id);
+		if (!seats_take(arg, user((uint8_t)who), MAX))
+			continue;
+		atomic_fetch_add(&n_taken, 1);
+		if (atomic_fetch_add(&sits[who], 1) >= MAX)
+			atomic_fetch_add(&n_too_many, 1);
+		atomic_fetch_sub(&sits[who], 1);
+		seats_leave(arg, user((uint8_t)who));
 	}
 	return NULL;
 }
@@ -54,12 +64,17 @@ static void
 test_threads(void)
 {
 	struct seats *s = seats_new();
-	pthread_t t[4];
+	pthread_t t[MAX + 1];
 
-	for (int i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, take_and_leave, s);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i <= MAX; i++)
+		CU_ASSERT_EQUAL(pthread_create(&t[i], NULL, take_and_leave, s),
+		    0);
+	for (int i = 0; i <= MAX; i++)
 		pthread_join(t[i], NULL);
+	CU_ASSERT_EQUAL(atomic_load(&n_too_many), 0);
+	CU_ASSERT_TRUE(atomic_load(&n_taken) >= ROUNDS);
+	for (int i = 0; i < PEOPLE; i++)
+		CU_ASSERT_TRUE(seats_have_room(s, user((uint8_t)i), 1));
 	seats_free(s);
 }
 
