@@ -28,28 +28,28 @@ frame_start(const char *type)
 	return o;
 }
 
-/* A message that was open at the snapshot's seq, as far as it has come. */
+/*
+ * A message that was open at the snapshot's seq, as far as it has come; which
+ * is not at all if nothing was said yet, or only by an attempt that is void, or
+ * whose reset comes yet.
+ */
 static struct json_object *
 partial_json(const struct stream_config *c, struct open_text *open)
 {
-	struct json_object *o;
-	struct live_text t;
+	struct json_object *o = jobj();
+	struct live_text t = { 0 };
 
-	if (!live_get(c->live, c->thread_id, open->message_id, 0, &t))
-		return NULL;
-	if (t.attempt != open->attempt) { /* void, or its reset comes yet */
-		buf_free(&t.text);
-		return NULL;
-	}
-	open->pos = (int64_t)t.text.len;
-	o = jobj();
+	if (live_get(c->live, c->thread_id, open->message_id, 0, &t) &&
+	    t.attempt == open->attempt)
+		open->pos = (int64_t)t.text.len;
 	jput_uuid(o, "run_id", open->run_id);
 	if (open->ns[0] != '\0')
 		jput_str(o, "ns", open->ns);
-	jput_uuid(o, "message_id", t.message_id);
-	jput_int(o, "attempt", t.attempt);
+	jput_uuid(o, "message_id", open->message_id);
+	jput_int(o, "attempt", open->attempt);
 	jput_int(o, "offset", 0);
-	jput_strn(o, "text", t.text.data, t.text.len);
+	jput_strn(o, "text", open->pos > 0 ? t.text.data : "",
+	    (size_t)open->pos);
 	buf_free(&t.text);
 	return o;
 }
@@ -75,7 +75,7 @@ partials_put(const struct stream_config *c, struct json_object *o,
 		partial = partial_json(c, t);
 		if (t->ns[0] == '\0')
 			own = partial;
-		else if (partial != NULL)
+		else
 			json_object_array_add(others, partial);
 	}
 	jput(o, "partial", own);

@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { events, messages, scene } from "../support/chat.mjs";
+import { events, log, messages, scene } from "../support/chat.mjs";
 import { eventually, held, pause, PATIENCE_MS, startNodes, textOf, words }
 	from "../support/nodes.mjs";
 import { sign } from "../support/receiver.mjs";
@@ -155,6 +155,56 @@ describe("two servers, workers and Redis", {
 		assert.equal(textOf(resumedFrames, answer.id), answer.content);
 		assert.equal(textOf(seen, answer.id), answer.content);
 		await resumed.close();
+		await nodes.fire(worker);
+	});
+
+	// By a socket, by an event stream, and by asking: the same message, empty.
+	test("who joins before the first word knows which message begins", async () => {
+		const worker = await nodes.hire();
+		const c = await nodes.newTalk();
+		const { hold, release } = held();
+		const tokens = words(5);
+		stub.script([{ tokens, hold_after: 0, hold }]);
+		const first = await nodes.join(b, c);
+		first.send({ type: "message", content: "tell me" });
+		const { run_id, message_id, attempt, seq } =
+			await first.type("message_start");
+		const joined = [];
+		for (const server of [a, b]) {
+			const socket = await nodes.join(server, c);
+			assert.deepEqual(socket.frames.find((f) => f.type === "snapshot")
+				.partial, { run_id, message_id, attempt, offset: 0, text: "" });
+			joined.push(socket);
+			joined.push(await nodes.join(server, c, { after: seq }));
+			assert.deepEqual((await log(server, c)).filter((e) => e.message_id)
+				.map((e) => [e.type, e.message_id, e.attempt]),
+			[["message_start", message_id, attempt]]);
+		}
+		const streams = await Promise.all([0, seq].map((cursor) =>
+			fetch(`${a.url}/api/chat/sessions/${c.thread.id}/events?after=` +
+				cursor, { headers: { accept: "text/event-stream",
+				authorization: `Bearer ${s.token}` } })));
+		release();
+		for (const response of streams) {
+			let text = "";
+			for await (const { data } of events(response)) {
+				if (data.type === "message_delta") {
+					assert.equal(data.message_id, message_id);
+					assert.equal(data.offset, Buffer.byteLength(text));
+					text += data.delta;
+				}
+				if (data.type === "run_status" && data.status === "end")
+					break;
+			}
+			assert.equal(text, tokens.join(""));
+		}
+		for (const socket of joined) {
+			await socket.end();
+			assert.equal(textOf([{ type: "message_start", message_id, attempt },
+				...socket.frames], message_id), tokens.join(""));
+			await socket.close();
+		}
+		await nodes.same(c, [first]);
 		await nodes.fire(worker);
 	});
 

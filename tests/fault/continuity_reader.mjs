@@ -275,18 +275,17 @@ export class Reader {
 			this.at.texts.set(p.message_id, text.length);
 			this.advance();
 		}
-		// A message of which nothing was said may have begun.
-		this.unheard = f.run !== null && !p;
 		if (f.run && f.run.completed_at !== null)
 			this.finish();
 	}
 
-	// A message that had ended when its reader joined.
+	// A message that had ended when its reader joined; it may have begun after
+	// the seq of the snapshot.
 	whole(m) {
 		const text = new Text(0);
 
 		text.partial = text.add(0, Buffer.from(m.content));
-		text.over = true;
+		text.over = text.stored = true;
 		this.texts.set(m.id, text);
 		this.advance();
 	}
@@ -349,10 +348,9 @@ export class Reader {
 
 	onBegin(f) {
 		const old = this.texts.get(f.message_id);
-		const { unheard } = this;
 
-		this.unheard = false;
-		if ((f.type === "message_reset") !== (old !== undefined) && !unheard)
+		if ((f.type === "message_reset") !== (old !== undefined) &&
+			!old?.stored)
 			throw new Error(`${f.type} of a message that ${old ? "has begun"
 				: "has not"}`);
 		if (old && !(f.attempt > old.attempt))
@@ -366,10 +364,6 @@ export class Reader {
 	// Where this connection is in a text: at its beginning first, also after
 	// a resume.
 	onDelta(f) {
-		if (this.unheard && f.offset === 0 && !this.texts.has(f.message_id)) {
-			this.unheard = false;
-			this.texts.set(f.message_id, new Text(f.attempt));
-		}
 		const text = this.texts.get(f.message_id);
 
 		if (this.at.resumed !== null && f.offset === 0 &&

@@ -14,9 +14,11 @@
 
 struct reader {
 	struct buf line, text;
+	struct uuid message_id; /* that began last */
 	int64_t last;
 	size_t pending;
 	bool over, ordered;
+	struct json_object *partial; /* of the snapshot */
 	/* After this event it wants the tail after another cursor. */
 	struct stream *stream;
 	int64_t turns_at, turns_to;
@@ -34,12 +36,16 @@ reader_send(void *arg, const char *type, int64_t id, struct rcbuf *frame)
 			     jget_int(o, "offset", -1) == (int64_t)r->text.len;
 		buf_add_str(&r->text, jget_str(o, "delta", ""));
 	} else if (strcmp(type, "message_start") == 0 ||
-		   strcmp(type, "message_reset") == 0)
+		   strcmp(type, "message_reset") == 0) {
+		(void)jget_uuid(o, "message_id", &r->message_id);
 		buf_reset(&r->text);
+	}
 	if (id > 0 && strcmp(type, "snapshot") != 0)
 		r->ordered = r->ordered && id == r->last + 1;
 	if (id > 0)
 		r->last = id;
+	if (strcmp(type, "snapshot") == 0)
+		r->partial = json_object_get(jget(o, "partial"));
 	json_object_put(o);
 	if (id > 0 && id == r->turns_at) {
 		r->turns_at = 0;
@@ -65,7 +71,7 @@ static const struct stream_ops reader_ops = { reader_send, reader_pending,
 	reader_over };
 
 static struct stream *
-reader_open(struct reader *r, bool by_run, int64_t after)
+reader_begin(struct reader *r, bool by_run, bool snapshot, int64_t after)
 {
 	struct stream_config c = { .loop = env.loop,
 		.store = env.store,
@@ -75,12 +81,19 @@ reader_open(struct reader *r, bool by_run, int64_t after)
 		.thread_id = bed.thread_id,
 		.run_id = bed.run_id,
 		.by_run = by_run,
+		.snapshot = snapshot,
 		.after = after };
 
 	memset(r, 0, sizeof(*r));
 	r->last = after;
 	r->ordered = true;
 	return stream_open(&c, &reader_ops, r);
+}
+
+static struct stream *
+reader_open(struct reader *r, bool by_run, int64_t after)
+{
+	return reader_begin(r, by_run, false, after);
 }
 
 static void
@@ -335,10 +348,56 @@ test_reasoner(void)
 	bed_run(reasoner, turns, 1);
 }
 
+/* Who joins before the first word is told which message has begun. */
+static void
+before_the_first_word(void)
+{
+	struct reader early, r;
+	struct json_object *partial;
+	struct uuid id;
+
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	reader_open(&early, true, 0);
+	while (fake.n_chats == 0)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	reader_begin(&r, false, true, 0);
+	while (r.partial == NULL && !r.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	partial = r.partial;
+	CU_ASSERT_TRUE(jget_uuid(partial, "message_id", &id));
+	CU_ASSERT_TRUE(uuid_equal(id, early.message_id));
+	CU_ASSERT_EQUAL(jget_int(partial, "attempt", -1), 1);
+	CU_ASSERT_EQUAL(jget_int(partial, "offset", -1), 0);
+	CU_ASSERT_STRING_EQUAL(jget_str(partial, "text", "?"), "");
+	fake_release();
+	while (!r.over || !early.over)
+		if (fiber_yield() != FIBER_WOKEN)
+			break;
+	CU_ASSERT_TRUE(r.ordered);
+	CU_ASSERT_STRING_EQUAL(r.text.data, "abc");
+	json_object_put(partial);
+	buf_free(&r.text);
+	buf_free(&early.text);
+}
+
+static void
+test_before_the_first_word(void)
+{
+	const struct fake_turn turns[] = {
+		{ .text = "", .hang = true, .calls = { "t_P {}" } },
+		{ .text = "abc" }
+	};
+
+	bed_run(before_the_first_word, turns, 2);
+}
+
 static CU_TestInfo tests[] = {
 	{ "a reader of what is over", test_late_reader },
 	{ "a reader that turns back", test_turning_reader },
 	{ "a reader hears what is no event", test_strange_bus },
+	{ "a reader before the first word", test_before_the_first_word },
 	{ "a reader of a long log", test_long_log },
 	{ "readers: early, late, slow", test_readers },
 	{ "a reader of an answer that begins anew", test_reset },
