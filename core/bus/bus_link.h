@@ -3,9 +3,10 @@
 #define CORE_BUS_BUS_LINK_H
 
 /*
- * What the files of the driver for Redis share: bus_redis.c (messages,
- * subscriptions, up and down), bus_keep.c (text for those who come later),
- * bus_fetch.c (who comes later) and bus_ask.c (what all share).
+ * What the files of the driver for Redis share: bus_redis.c (publishing, and
+ * what all links have), bus_link.c (a loop's link, up and down), bus_hear.c
+ * (subscriptions, and what comes by them), bus_keep.c (text for those who come
+ * later), bus_fetch.c (who comes later) and bus_ask.c (what all share).
  */
 
 #include <pthread.h>
@@ -68,6 +69,21 @@ struct bus_link {
 
 /* The link of this thread's loop, or NULL. */
 struct bus_link *bus_link_here(struct bus_redis *b);
+
+/* The channel of a topic: one of LINK_SLOTS. */
+unsigned link_slot_of(struct uuid topic);
+struct redis_arg link_channel_name(const struct bus_redis *b, unsigned slot,
+    char out[LINK_NAME]);
+
+/* ---- bus_hear.c ---------------------------------------------------- */
+
+void link_want(struct bus_remote *r, struct uuid topic, bool wanted);
+void link_unread(struct bus_remote *r, struct uuid topic);
+void link_on_push(void *arg, const redisReply *r);
+/* The connection is a new one. */
+void link_subscribe_all(struct bus_link *l);
+/* What could not be asked for, or nobody needs.  Every few seconds. */
+void link_subscribe_look(struct bus_link *l);
 
 /* ---- bus_ask.c ----------------------------------------------------- */
 

@@ -7,18 +7,13 @@
 #include <string.h>
 
 #include "core/base/counter.h"
-#include "core/base/json.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/bus_link.h"
-#include "core/bus/bus_remote.h"
-#include "core/bus/sentinel.h"
 #include "core/bus/wire.h"
 
 /*
- * Topics are spread over 256 channels by their last byte, which is chance; a
- * link subscribes to those that it has readers for.  A channel that nobody
- * reads any more is left some seconds later, at the next look.
+ * What is published here, to the channels of other processes; and what all
+ * links of a process have in common.
  *
  * Redis knows no databases for channels, so the number is part of the names.
  */
@@ -29,8 +24,8 @@
 
 /* ---- Names --------------------------------------------------------- */
 
-static struct redis_arg
-channel_name(const struct bus_redis *b, unsigned slot, char out[LINK_NAME])
+struct redis_arg
+link_channel_name(const struct bus_redis *b, unsigned slot, char out[LINK_NAME])
 {
 	static const char digits[] = "0123456789abcdef";
 	size_t len = b->channels_len;
@@ -41,8 +36,8 @@ channel_name(const struct bus_redis *b, unsigned slot, char out[LINK_NAME])
 	return (struct redis_arg){ out, len };
 }
 
-static unsigned
-slot_of(struct uuid topic)
+unsigned
+link_slot_of(struct uuid topic)
 {
 	return topic.b[15];
 }
@@ -64,7 +59,7 @@ link_publish(struct bus_link *l, const struct bus_msg *m)
 	else if (!uuid_is_nil(m->message_id))
 		link_keep(l, m);
 	wire_write(&b, l->b->process, m);
-	args[1] = channel_name(l->b, slot_of(m->topic), channel);
+	args[1] = link_channel_name(l->b, link_slot_of(m->topic), channel);
 	args[2] = (struct redis_arg){ b.data, b.len };
 	sent = redis_send(l->commands, args, N_ITEMS(args), NULL, NULL);
 	counter_add(sent ? l->b->published : l->b->unsent, 1);
@@ -144,223 +139,6 @@ redis_publish(struct bus_remote *r, const struct bus_msg *m)
 	bus_redis_tell(container_of(r, struct bus_redis, remote), m);
 }
 
-/* ---- Subscriptions ------------------------------------------------- */
-
-/* Refused while it is not up: then all are asked for when it is. */
-static void
-slot_ask(struct bus_link *l, unsigned slot, bool on)
-{
-	char room[LINK_NAME];
-	const struct redis_arg args[] = { REDIS_STR(
-					      on ? "SUBSCRIBE" : "UNSUBSCRIBE"),
-		channel_name(l->b, slot, room) };
-
-	if (redis_send(l->subscriptions, args, N_ITEMS(args), NULL, NULL))
-		l->slots[slot].asked = on;
-}
-
-static void
-redis_want(struct bus_remote *r, struct uuid topic, bool wanted)
-{
-	struct bus_redis *b = container_of(r, struct bus_redis, remote);
-	struct bus_link *l = bus_link_here(b);
-	struct link_slot *s;
-
-	if (l == NULL)
-		return;
-	s = &l->slots[slot_of(topic)];
-	if (!wanted)
-		s->n--;
-	else if (s->n++ == 0 && !s->asked)
-		slot_ask(l, slot_of(topic), true);
-}
-
-static void
-redis_unread(struct bus_remote *r, struct uuid topic)
-{
-	live_forget_thread(container_of(r, struct bus_redis, remote)->live,
-	    topic);
-}
-
-static void
-on_sweep(struct loop_timer *t)
-{
-	struct bus_link *l = container_of(t, struct bus_link, sweep);
-
-	for (unsigned i = 0; i < LINK_SLOTS; i++)
-		if ((l->slots[i].n > 0) != l->slots[i].asked)
-			slot_ask(l, i, l->slots[i].n > 0);
-	link_keep_look(l);
-	loop_timer_set(l->loop, t,
-	    loop_now_ms(l->loop) + (uint64_t)l->b->look_ms);
-}
-
-/* ---- Receiving ----------------------------------------------------- */
-
-static void
-mirror(struct bus_link *l, const struct bus_msg *m)
-{
-	struct json_object *frame = NULL, *delta;
-
-	if (json_parse(m->frame->data, m->frame->len, &frame, NULL) != AS_OK)
-		return;
-	delta = jget(frame, "delta");
-	if (json_object_is_type(delta, json_type_string) &&
-	    (size_t)json_object_get_string_len(delta) == m->len)
-		live_mirror(l->b->live, m, json_object_get_string(delta),
-		    m->len, false);
-	json_object_put(frame);
-}
-
-/* A message is over; its text is in the log. */
-static bool
-ends_message(const struct bus_msg *m)
-{
-	return m->seq > 0 && m->frame != NULL &&
-	       (strstr(m->frame->data, "\"type\":\"message_end\"") != NULL ||
-		   strstr(m->frame->data, "\"status\":\"end\"") != NULL);
-}
-
-/* Of what this process has said itself, most of it, no more is read. */
-static void
-take_message(struct bus_link *l, const redisReply *data)
-{
-	struct uuid process, topic;
-	struct bus_msg m;
-
-	if (data->type == REDIS_REPLY_STRING &&
-	    wire_glance(data->str, data->len, &process, &topic) &&
-	    (uuid_equal(process, l->b->process) ||
-		!bus_is_wanted(l->b->bus, topic)))
-		return;
-	if (data->type != REDIS_REPLY_STRING ||
-	    !wire_read(data->str, data->len, &process, &m)) {
-		counter_add(l->b->refused, 1);
-		return;
-	}
-	counter_add(l->b->received, 1);
-	if (m.seq == 0 && !uuid_is_nil(m.message_id) && m.frame != NULL)
-		mirror(l, &m);
-	bus_deliver(l->b->bus, &m);
-	if (ends_message(&m))
-		live_forget(l->b->live, m.topic, m.run_id);
-	rcbuf_unref(m.frame);
-}
-
-/* What was said before the subscription held was not heard here. */
-static void
-slot_look(struct bus_link *l, const char *channel)
-{
-	const char *number = strrchr(channel, ':');
-	struct bus_msg m = { .look = true };
-	struct uuid *topics;
-	size_t n;
-
-	if (number == NULL)
-		return;
-	topics = bus_wanted(l->b->bus, (unsigned)strtoul(number + 1, NULL, 16),
-	    &n);
-	for (size_t i = 0; i < n; i++) {
-		m.topic = topics[i];
-		bus_deliver(l->b->bus, &m);
-	}
-	free(topics);
-}
-
-static void
-on_push(void *arg, const redisReply *r)
-{
-	struct bus_link *l = arg;
-	const redisReply *kind = r->element[0];
-
-	if (kind->type != REDIS_REPLY_STRING || r->elements != 3 ||
-	    r->element[1]->type != REDIS_REPLY_STRING)
-		return;
-	if (strcmp(kind->str, "message") == 0)
-		take_message(l, r->element[2]);
-	else if (strcmp(kind->str, "subscribe") == 0)
-		slot_look(l, r->element[1]->str);
-}
-
-/* ---- Up and down --------------------------------------------------- */
-
-static bool
-link_is_up(const struct bus_link *l)
-{
-	return redis_is_up(l->commands) && redis_is_up(l->subscriptions);
-}
-
-/* Since when one of the two is not there. */
-static uint64_t
-gone_since(const struct bus_link *l)
-{
-	const struct redis *gone = redis_is_up(l->commands) ? l->subscriptions
-							    : l->commands;
-	uint64_t ms = redis_gone_ms(gone);
-
-	return ms != 0 ? ms : loop_now_ms(l->loop);
-}
-
-static void
-link_changed(struct bus_link *l)
-{
-	bool up = link_is_up(l);
-
-	counter_set(l->up, up ? 1 : 0);
-	if (up) {
-		if (l->is_lost)
-			log_info("bus", "redis is back");
-		l->is_lost = false;
-		loop_timer_clear(&l->lost);
-	} else if (l->lost.at_ms == 0 && !l->is_lost)
-		loop_timer_set(l->loop, &l->lost,
-		    gone_since(l) + (uint64_t)l->b->grace_ms);
-}
-
-static void
-on_lost(struct loop_timer *t)
-{
-	struct bus_link *l = container_of(t, struct bus_link, lost);
-	struct bus_mourner *m;
-
-	l->is_lost = true;
-	log_err("bus", "redis is lost: %s",
-	    redis_is_up(l->commands) ? redis_why(l->subscriptions)
-				     : redis_why(l->commands));
-	while ((m = l->mourners) != NULL) {
-		bus_link_leave(m);
-		m->fn(m);
-	}
-}
-
-static void
-on_commands_up(void *arg)
-{
-	struct bus_link *l = arg;
-
-	link_keep_all(l);
-	link_changed(l);
-}
-
-static void
-on_subscriptions_up(void *arg)
-{
-	struct bus_link *l = arg;
-
-	for (unsigned i = 0; i < LINK_SLOTS; i++) {
-		l->slots[i].asked = false;
-		if (l->slots[i].n > 0)
-			slot_ask(l, i, true);
-	}
-	link_changed(l);
-}
-
-static void
-on_down(void *arg)
-{
-	link_changed(arg);
-}
-
 /* ---- For the node -------------------------------------------------- */
 
 static char *
@@ -377,8 +155,8 @@ bus_redis_new(struct bus *bus, struct live *live,
 
 	MUST(pthread_rwlock_init(&b->lock, NULL) == 0);
 	b->remote.publish = redis_publish;
-	b->remote.want = redis_want;
-	b->remote.unread = redis_unread;
+	b->remote.want = link_want;
+	b->remote.unread = link_unread;
 	b->bus = bus;
 	b->live = live;
 	b->process = uuid_v7();
@@ -423,116 +201,4 @@ bus_redis_free(struct bus_redis *b)
 	free(b->sentinel_password);
 	free(b->prefix);
 	free(b);
-}
-
-static struct redis *
-connection(struct bus_link *l, const struct redis_ops *ops, bool subscribes)
-{
-	struct redis_config c = { .loop = l->loop,
-		.pool = l->b->pool,
-		.url = l->b->url,
-		.sentinels = l->sentinels,
-		.password = l->b->password,
-		.hurry_ms = l->b->grace_ms,
-		.max_bytes = l->b->max_bytes,
-		.max_waiting = l->b->max_waiting,
-		.subscribes = subscribes };
-
-	return redis_new(&c, ops, l);
-}
-
-static void
-on_moved(void *arg)
-{
-	struct bus_link *l = arg;
-
-	redis_hint(l->commands);
-	redis_hint(l->subscriptions);
-}
-
-struct bus_link *
-bus_link_open(struct bus_redis *b, struct loop *loop)
-{
-	static const struct redis_ops commands = { .up = on_commands_up,
-		.down = on_down };
-	static const struct redis_ops subscriptions = {
-		.up = on_subscriptions_up,
-		.down = on_down,
-		.push = on_push
-	};
-	const struct redis_login login = { b->sentinel_user,
-		b->sentinel_password };
-	struct bus_link *l = xcalloc(1, sizeof(*l));
-	char index[8];
-	const char *labels[] = { index };
-
-	l->b = b;
-	l->loop = loop;
-	if (b->url.n_sentinels > 0)
-		l->sentinels = sentinels_new(loop, b->pool, &b->url, &login,
-		    on_moved, l);
-	l->commands = connection(l, &commands, false);
-	l->subscriptions = connection(l, &subscriptions, true);
-	l->lost.fn = on_lost;
-	l->sweep.fn = on_sweep;
-	link_keep_open(l);
-	pthread_rwlock_wrlock(&b->lock);
-	while (b->links[l->index] != NULL)
-		MUST(++l->index < LINKS_MAX);
-	b->links[l->index] = l;
-	pthread_rwlock_unlock(&b->lock);
-	snprintf(index, sizeof(index), "%d", l->index);
-	l->up = counter_get(GAUGE, "redis_up",
-	    "1 if this loop's link to Redis is up.", "link", labels);
-	link_changed(l);
-	loop_timer_set(loop, &l->sweep,
-	    loop_now_ms(loop) + (uint64_t)b->look_ms);
-	return l;
-}
-
-void
-bus_link_close(struct bus_link *l)
-{
-	if (l == NULL)
-		return;
-	MUST(l->mourners == NULL);
-	pthread_rwlock_wrlock(&l->b->lock);
-	l->b->links[l->index] = NULL;
-	pthread_rwlock_unlock(&l->b->lock);
-	link_keep_close(l);
-	redis_free(l->commands);
-	redis_free(l->subscriptions);
-	sentinels_free(l->sentinels);
-	loop_timer_clear(&l->lost);
-	loop_timer_clear(&l->sweep);
-	free(l);
-}
-
-enum bus_link_state
-bus_link_state(const struct bus_link *l)
-{
-	if (link_is_up(l))
-		return BUS_LINK_UP;
-	return l->is_lost ? BUS_LINK_LOST : BUS_LINK_CONNECTING;
-}
-
-void
-bus_link_mourn(struct bus_link *l, struct bus_mourner *m)
-{
-	m->next = l->mourners;
-	if (m->next != NULL)
-		m->next->at = &m->next;
-	m->at = &l->mourners;
-	l->mourners = m;
-}
-
-void
-bus_link_leave(struct bus_mourner *m)
-{
-	if (m->at == NULL)
-		return;
-	*m->at = m->next;
-	if (m->next != NULL)
-		m->next->at = m->at;
-	m->at = NULL;
 }

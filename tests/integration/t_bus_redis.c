@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/bus/bus_redis.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/counter.h"
 #include "core/base/mem.h"
-#include "core/loop/fiber.h"
 #include "tests/integration/redis_env.h"
+#include "tests/integration/redis_node.h"
 #include "tests/tap.h"
 
 /*
@@ -17,15 +15,7 @@
  * lost in between.
  */
 
-#define WAIT_MS 30000
 #define GRACE_MS 200
-
-struct node {
-	struct bus *bus;
-	struct live *live;
-	struct bus_redis *redis;
-	struct bus_link *link;
-};
 
 struct reader {
 	struct bus_sub *sub;
@@ -35,45 +25,14 @@ struct reader {
 };
 
 static struct loop *loop;
-static struct node here, there;
+static struct redis_node here, there;
 static struct bus_redis_config config;
-
-static void
-node_open(struct node *n)
-{
-	n->bus = bus_new_memory();
-	n->live = live_new();
-	n->redis = bus_redis_new(n->bus, n->live, &config);
-	bus_join(n->bus, loop);
-	n->link = bus_link_open(n->redis, loop);
-}
-
-static void
-node_close(struct node *n)
-{
-	bus_link_close(n->link);
-	bus_leave(n->bus, loop);
-	bus_redis_free(n->redis);
-	live_free(n->live);
-	bus_free(n->bus);
-}
-
-static SUSPENDS bool
-is_so(bool (*check)(void *arg), void *arg)
-{
-	uint64_t until = loop_now_ms(loop) + WAIT_MS;
-
-	while (!check(arg) && loop_now_ms(loop) < until)
-		(void)fiber_sleep(2);
-	return check(arg);
-}
 
 static bool
 both_up(void *arg)
 {
 	(void)arg;
-	return bus_link_state(here.link) == BUS_LINK_UP &&
-	       bus_link_state(there.link) == BUS_LINK_UP;
+	return redis_node_is_up(&here) && redis_node_is_up(&there);
 }
 
 static void
@@ -82,18 +41,14 @@ run(fiber_fn fn)
 	if (!redis_env_start(NULL))
 		return;
 	loop = loop_new();
-	config.password = "";
-	config.prefix = "test";
 	config.grace_ms = GRACE_MS;
-	CU_ASSERT_EQUAL(redis_url_parse(redis_env_url(), &config.url, NULL),
-	    AS_OK);
-	node_open(&here);
-	node_open(&there);
+	redis_node_open(&here, loop, &config);
+	redis_node_open(&there, loop, &config);
 	fiber_spawn(loop, "test", fn, NULL);
 	loop_run(loop);
 	loop_drain(loop);
-	node_close(&here);
-	node_close(&there);
+	redis_node_close(&here);
+	redis_node_close(&there);
 	loop_free(loop);
 	redis_env_stop();
 	config = (struct bus_redis_config){ 0 };
@@ -115,7 +70,7 @@ on_msg(const struct bus_msg *m, void *arg)
 }
 
 static void
-read_at(struct node *n, struct reader *r, struct uuid topic)
+read_at(struct redis_node *n, struct reader *r, struct uuid topic)
 {
 	*r = (struct reader){ 0 };
 	r->sub = bus_subscribe(n->bus, topic, on_msg, r);
@@ -134,7 +89,7 @@ has_one(void *arg)
 }
 
 static void
-say(struct node *n, struct uuid topic, int64_t seq, const char *frame)
+say(struct redis_node *n, struct uuid topic, int64_t seq, const char *frame)
 {
 	struct bus_msg m = { .topic = topic, .seq = seq };
 
@@ -161,21 +116,21 @@ messages_fiber(void *arg)
 
 	(void)arg;
 	other.b[15] = topic.b[15]; /* the same channel */
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	read_at(&here, &a, topic);
 	read_at(&there, &b, topic);
 	read_at(&there, &deaf, other);
 	/* What was said before is not heard: so it is told to look. */
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
-	CU_ASSERT_TRUE(is_so(has_looked, &a));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &a));
 	say(&here, topic, 5, "{\"type\":\"x\"}");
-	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &b));
 	CU_ASSERT_EQUAL(b.seq, 5);
 	CU_ASSERT_STRING_EQUAL(b.frame, "{\"type\":\"x\"}");
 	CU_ASSERT_EQUAL(a.n, 1); /* its own comes once */
 	say(&there, topic, 0, NULL); /* a bell */
 	a.n = 0;
-	CU_ASSERT_TRUE(is_so(has_one, &a));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &a));
 	CU_ASSERT_EQUAL(a.n, 1);
 	CU_ASSERT_EQUAL(deaf.n, 0);
 	/* What is too large to carry is looked up. */
@@ -185,7 +140,7 @@ messages_fiber(void *arg)
 	large[399998] = '}';
 	b.looks = b.n = 0;
 	say(&here, topic, 6, large);
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
 	CU_ASSERT_EQUAL(b.n, 0);
 	free(large);
 	bus_unsubscribe(a.sub);
@@ -216,17 +171,17 @@ nonsense_fiber(void *arg)
 	char *got;
 
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	read_at(&there, &b, topic);
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
 	snprintf(command, sizeof(command), "PUBLISH test:0:rt:%02x nonsense",
 	    topic.b[15]);
 	got = redis_env_ask(command);
 	CU_ASSERT_STRING_EQUAL(got, "1\n");
 	free(got);
-	CU_ASSERT_TRUE(is_so(refused_some, &before));
+	CU_ASSERT_TRUE(redis_node_wait(refused_some, &before));
 	say(&here, topic, 5, "{}");
-	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &b));
 	bus_unsubscribe(b.sub);
 	loop_stop(loop);
 }
@@ -297,7 +252,7 @@ fetch(int attempt)
 static SUSPENDS bool
 fetch_all(int attempt)
 {
-	uint64_t until = loop_now_ms(loop) + WAIT_MS;
+	uint64_t until = loop_now_ms(loop) + REDIS_NODE_WAIT_MS;
 
 	do
 		(void)fetch(attempt);
@@ -313,26 +268,26 @@ text_fiber(void *arg)
 	struct reader b;
 
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(1);
 	write_text(1, "who joins ");
 	write_text(1, "l\xc3\xa4ter ");
 	CU_ASSERT_FALSE(there_is_all(NULL)); /* it has no reader */
 	read_at(&there, &b, thread);
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
 	write_text(1, "has all");
-	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &b));
 	CU_ASSERT_FALSE(live_has(there.live, thread, message, 0));
 	CU_ASSERT_TRUE(fetch(1));
 	CU_ASSERT_TRUE(there_is_all(NULL));
 	write_text(1, ", and goes \"on\"\n");
-	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(there_is_all, NULL));
 	CU_ASSERT_FALSE(fetch(2)); /* nobody wrote that */
 	/* Another attempt of the message: what is late of this one is void. */
 	live_begin(here.live, thread, run_id, message, 2);
 	buf_reset(&said);
 	write_text(2, "anew");
-	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(there_is_all, NULL));
 	CU_ASSERT_TRUE(fetch(1));
 	CU_ASSERT_TRUE(there_is_all(NULL));
 	/* The next message; what is fetched of the last one is too late. */
@@ -342,14 +297,14 @@ text_fiber(void *arg)
 	live_begin(here.live, thread, run_id, message, 2);
 	buf_reset(&said);
 	write_text(2, "next");
-	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(there_is_all, NULL));
 	(void)bus_link_fetch(there.link, thread, old_run, old_message, 2);
 	CU_ASSERT_TRUE(there_is_all(NULL));
 	/* Its end. */
 	say(&here, thread, 9, "{\"type\":\"message_end\"}");
 	CU_ASSERT_TRUE(live_has(there.live, thread, message, 0));
 	b.n = 0;
-	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &b));
 	bus_unsubscribe(b.sub);
 	CU_ASSERT_FALSE(live_has(there.live, thread, message, 0));
 	live_end(here.live, thread, run_id, 2);
@@ -408,7 +363,7 @@ long_fiber(void *arg)
 	long ttl;
 
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(3);
 	for (int i = 0; i < 6000; i++) {
 		snprintf(text, sizeof(text), "word %d, ", i);
@@ -454,16 +409,16 @@ static void
 thrown_fiber(void *arg)
 {
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(1);
 	write_text(1, "the beginning, ");
 	CU_ASSERT_TRUE(fetch_all(1));
 	free(kept_ask("DEL", 1));
 	write_text(1, "what follows");
-	CU_ASSERT_TRUE(is_so(is_whole, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(is_whole, NULL));
 	CU_ASSERT_TRUE(fetch_all(1));
 	live_end(here.live, thread, run_id, 1);
-	CU_ASSERT_TRUE(is_so(goes_soon, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(goes_soon, NULL));
 	loop_stop(loop);
 }
 
@@ -481,7 +436,7 @@ hole_fiber(void *arg)
 	struct live_text t;
 
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(1);
 	write_text(1, "lost ");
 	CU_ASSERT_TRUE(fetch_all(1));
@@ -528,7 +483,7 @@ many_fiber(void *arg)
 
 	(void)arg;
 	memset(text, 'x', sizeof(text));
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	m.frame = rcbuf_new("{}", 2);
 	for (int i = 0; i < TEXTS; i++) {
 		runs[i] = uuid_v7();
@@ -538,10 +493,10 @@ many_fiber(void *arg)
 		    sizeof(text), &m);
 		bus_publish(here.bus, &m);
 	}
-	CU_ASSERT_TRUE(is_so(texts_are_kept, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(texts_are_kept, NULL));
 	redis_env_kill();
 	redis_env_again(NULL);
-	CU_ASSERT_TRUE(is_so(texts_are_kept, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(texts_are_kept, NULL));
 	for (int i = 0; i < TEXTS; i++)
 		live_end(here.live, runs[i], runs[i], 1);
 	rcbuf_unref(m.frame);
@@ -581,18 +536,18 @@ loss_fiber(void *arg)
 	struct reader b;
 
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(1);
 	read_at(&there, &b, thread);
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
 	write_text(1, "before, ");
-	CU_ASSERT_TRUE(is_so(there_is_all, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(there_is_all, NULL));
 	bus_link_mourn(there.link, &who.m);
 	bus_link_mourn(there.link, &gone.m);
 	bus_link_leave(&gone.m);
 	bus_link_leave(&gone.m);
 	redis_env_kill();
-	CU_ASSERT_TRUE(is_so(is_told, &who));
+	CU_ASSERT_TRUE(redis_node_wait(is_told, &who));
 	CU_ASSERT_FALSE(gone.told);
 	CU_ASSERT_EQUAL(bus_link_state(there.link), BUS_LINK_LOST);
 	write_text(1, "in between, ");
@@ -600,11 +555,11 @@ loss_fiber(void *arg)
 	CU_ASSERT_FALSE(fetch(1));
 	b.looks = 0;
 	redis_env_again(NULL); /* it knows nothing any more */
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
 	b.n = 0;
 	write_text(1, "after");
-	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &b));
 	CU_ASSERT_FALSE(there_is_all(NULL));
 	CU_ASSERT_TRUE(fetch(1));
 	CU_ASSERT_TRUE(there_is_all(NULL));
@@ -623,19 +578,19 @@ test_loss(void)
 static void
 full_fiber(void *arg)
 {
-	uint64_t until = loop_now_ms(loop) + WAIT_MS;
+	uint64_t until = loop_now_ms(loop) + REDIS_NODE_WAIT_MS;
 	double unsent = counted("bus_unsent_total");
 	struct reader b;
 
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(1);
 	read_at(&there, &b, thread);
-	CU_ASSERT_TRUE(is_so(has_looked, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_looked, &b));
 	for (int i = 0; i < 50; i++) /* in one turn of the loop */
 		write_text(1, "piece ");
 	CU_ASSERT_TRUE(counted("bus_unsent_total") > unsent);
-	CU_ASSERT_TRUE(is_so(has_one, &b));
+	CU_ASSERT_TRUE(redis_node_wait(has_one, &b));
 	do { /* until there is room again */
 		write_text(1, "last");
 		(void)fetch(1);
@@ -667,7 +622,7 @@ static void
 cut_fiber(void *arg)
 {
 	(void)arg;
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	write_begin(1);
 	write_text(1, "text");
 	for (int i = 0; i < 20; i++) {

@@ -6,10 +6,9 @@
 
 #include "core/base/mem.h"
 #include "core/bus/breaker_redis.h"
-#include "core/bus/bus_redis.h"
 #include "core/bus/rate_redis.h"
-#include "core/loop/fiber.h"
 #include "tests/integration/redis_env.h"
+#include "tests/integration/redis_node.h"
 #include "tests/tap.h"
 
 /*
@@ -17,14 +16,10 @@
  * clock of breakers; that of Redis is what it writes into their hash.
  */
 
-#define WAIT_MS 30000
 #define S 1000u /* ms */
 
 struct node {
-	struct bus *bus;
-	struct live *live;
-	struct bus_redis *redis;
-	struct bus_link *link;
+	struct redis_node at;
 	struct breakers *breakers;
 	struct breaker_redis *shared;
 	unsigned turn;
@@ -38,58 +33,34 @@ static int64_t ask_ms;
 static void
 node_open(struct node *n)
 {
-	struct bus_redis_config config = { .password = "",
-		.prefix = "test",
-		.ask_ms = ask_ms,
+	const struct bus_redis_config config = { .ask_ms = ask_ms,
 		.grace_ms = 200 };
 
-	CU_ASSERT_EQUAL(redis_url_parse(redis_env_url(), &config.url, NULL),
-	    AS_OK);
-	n->bus = bus_new_memory();
-	n->live = live_new();
+	redis_node_open(&n->at, loop, &config);
 	n->breakers = breakers_new();
-	n->redis = bus_redis_new(n->bus, n->live, &config);
-	n->shared = breaker_redis_new(n->redis, n->bus, n->breakers);
-	bus_join(n->bus, loop);
-	n->link = bus_link_open(n->redis, loop);
+	n->shared = breaker_redis_new(n->at.redis, n->at.bus, n->breakers);
 }
 
 static void
 node_close(struct node *n)
 {
-	bus_link_close(n->link);
-	bus_leave(n->bus, loop);
+	redis_node_close(&n->at);
 	breaker_redis_free(n->shared);
-	bus_redis_free(n->redis);
 	breakers_free(n->breakers);
-	live_free(n->live);
-	bus_free(n->bus);
-}
-
-static SUSPENDS bool
-is_so(bool (*check)(void *arg), void *arg)
-{
-	uint64_t until = loop_now_ms(loop) + WAIT_MS;
-
-	while (!check(arg) && loop_now_ms(loop) < until)
-		(void)fiber_sleep(2);
-	return check(arg);
 }
 
 static bool
 both_up(void *arg)
 {
 	(void)arg;
-	return bus_link_state(here.link) == BUS_LINK_UP &&
-	       bus_link_state(there.link) == BUS_LINK_UP;
+	return redis_node_is_up(&here.at) && redis_node_is_up(&there.at);
 }
 
 static bool
 none_up(void *arg)
 {
 	(void)arg;
-	return bus_link_state(here.link) != BUS_LINK_UP &&
-	       bus_link_state(there.link) != BUS_LINK_UP;
+	return !redis_node_is_up(&here.at) && !redis_node_is_up(&there.at);
 }
 
 static SUSPENDS void
@@ -97,7 +68,7 @@ begin(void)
 {
 	breaker_redis_listen(here.shared, loop);
 	breaker_redis_listen(there.shared, loop);
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 }
 
 static void
@@ -111,7 +82,7 @@ end(void)
 static void
 run(fiber_fn fn)
 {
-	ask_ms = ask_ms > 0 ? ask_ms : WAIT_MS;
+	ask_ms = ask_ms > 0 ? ask_ms : REDIS_NODE_WAIT_MS;
 	if (!redis_env_start(NULL))
 		return;
 	loop = loop_new();
@@ -195,8 +166,8 @@ call(struct node *n, enum breaker_outcome outcome)
 static SUSPENDS void
 pass_open_time(void)
 {
-	CU_ASSERT_TRUE(is_so(is_open, &here));
-	CU_ASSERT_TRUE(is_so(is_open, &there));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &here));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &there));
 	free(redis_env_ask("hset test:b:a until 1"));
 	now += 301 * S;
 }
@@ -209,7 +180,7 @@ open_fiber(void *arg)
 	for (int i = 0; i < 5; i++)
 		call(&here, BREAKER_TIMED_OUT);
 	CU_ASSERT_EQUAL(state_of(&here), BREAKER_OPEN);
-	CU_ASSERT_TRUE(is_so(is_open, &there));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &there));
 	CU_ASSERT_FALSE(allow(&there));
 	CU_ASSERT_TRUE(wait_ms > 1 * S && wait_ms <= 45 * S);
 	CU_ASSERT_TRUE(number_of("ttl test:b:a") > 500);
@@ -230,14 +201,14 @@ together_fiber(void *arg)
 	begin();
 	for (int i = 0; i < 10; i++) {
 		call(&here, i % 2 == 0 ? BREAKER_FAILED : BREAKER_OK);
-		CU_ASSERT_TRUE(is_so(is_closed, &here));
+		CU_ASSERT_TRUE(redis_node_wait(is_closed, &here));
 	}
 	for (int i = 0; i < 10; i++) {
 		CU_ASSERT_EQUAL(state_of(&there), BREAKER_CLOSED);
 		call(&there, BREAKER_FAILED);
 	}
-	CU_ASSERT_TRUE(is_so(is_open, &here));
-	CU_ASSERT_TRUE(is_so(is_open, &there));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &here));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &there));
 	end();
 }
 
@@ -262,20 +233,20 @@ probe_fiber(void *arg)
 	CU_ASSERT_FALSE(allow(&here));
 	/* It fails: all leave it alone, for twice as long. */
 	CU_ASSERT_EQUAL(report(&here, BREAKER_FAILED), BREAKER_OPEN);
-	CU_ASSERT_TRUE(is_so(is_open, &there));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &there));
 	CU_ASSERT_EQUAL(number_of("hget test:b:a open"), 30000);
 	pass_open_time();
 	/* Three successes, whoever has them, and all may again. */
 	call(&here, BREAKER_OK);
-	CU_ASSERT_TRUE(is_so(is_half, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(is_half, NULL));
 	call(&there, BREAKER_OK);
-	CU_ASSERT_TRUE(is_so(is_half, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(is_half, NULL));
 	CU_ASSERT_EQUAL(number_of("hget test:b:a ok"), 2);
 	call(&there, BREAKER_NO_FAULT); /* says nothing */
-	CU_ASSERT_TRUE(is_so(is_half, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(is_half, NULL));
 	call(&here, BREAKER_OK);
-	CU_ASSERT_TRUE(is_so(is_closed, &here));
-	CU_ASSERT_TRUE(is_so(is_closed, &there));
+	CU_ASSERT_TRUE(redis_node_wait(is_closed, &here));
+	CU_ASSERT_TRUE(redis_node_wait(is_closed, &there));
 	CU_ASSERT_EQUAL(number_of("exists test:b:a"), 0);
 	end();
 }
@@ -323,10 +294,10 @@ lost_fiber(void *arg)
 	CU_ASSERT_TRUE(allow(&here)); /* after a moment */
 	CU_ASSERT_TRUE(loop_now_ms(loop) - began < 10 * 100);
 	/* The next one does not wait. */
-	CU_ASSERT_EQUAL(rate_redis_take(here.redis, "x", 3), -1);
+	CU_ASSERT_EQUAL(rate_redis_take(here.at.redis, "x", 3), -1);
 	redis_env_signal(SIGCONT);
 	redis_env_kill();
-	CU_ASSERT_TRUE(is_so(none_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(none_up, NULL));
 	CU_ASSERT_TRUE(allow(&there)); /* at once */
 	CU_ASSERT_EQUAL(report(&here, BREAKER_OK), BREAKER_HALF_OPEN);
 	call(&here, BREAKER_OK);
@@ -335,14 +306,14 @@ lost_fiber(void *arg)
 	CU_ASSERT_EQUAL(report(&there, BREAKER_FAILED), BREAKER_OPEN);
 	/* It is back, and knows nothing. */
 	redis_env_again(NULL);
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	now += 301 * S;
 	for (int i = 0; i < 3; i++)
 		call(&there, BREAKER_OK);
 	CU_ASSERT_EQUAL(state_of(&there), BREAKER_CLOSED);
 	for (int i = 0; i < 5; i++)
 		call(&there, BREAKER_TIMED_OUT);
-	CU_ASSERT_TRUE(is_so(is_open, &here));
+	CU_ASSERT_TRUE(redis_node_wait(is_open, &here));
 	end();
 }
 
@@ -364,34 +335,34 @@ rates_fiber(void *arg)
 	begin();
 	/* A minute's tokens, whoever draws them; they flow in meanwhile. */
 	for (int i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(rate_redis_take(i % 2 ? here.redis
-						      : there.redis,
+		CU_ASSERT_EQUAL(rate_redis_take(i % 2 ? here.at.redis
+						      : there.at.redis,
 				    "x", 3),
 		    0);
-	wait = rate_redis_take(here.redis, "x", 3);
+	wait = rate_redis_take(here.at.redis, "x", 3);
 	CU_ASSERT_TRUE(wait > 0 && wait <= 20000);
-	wait = rate_redis_take(there.redis, "x", 3);
+	wait = rate_redis_take(there.at.redis, "x", 3);
 	CU_ASSERT_TRUE(wait > 0 && wait <= 20000);
-	CU_ASSERT_EQUAL(rate_redis_take(here.redis, "y", 3), 0);
-	rate_redis_give(here.redis, "x", 3);
-	CU_ASSERT_EQUAL(rate_redis_take(here.redis, "x", 3), 0);
-	CU_ASSERT_TRUE(rate_redis_take(here.redis, "x", 3) > 0);
+	CU_ASSERT_EQUAL(rate_redis_take(here.at.redis, "y", 3), 0);
+	rate_redis_give(here.at.redis, "x", 3);
+	CU_ASSERT_EQUAL(rate_redis_take(here.at.redis, "x", 3), 0);
+	CU_ASSERT_TRUE(rate_redis_take(here.at.redis, "x", 3) > 0);
 	CU_ASSERT_TRUE(number_of("pttl test:q:x") > 0);
 	/* None more than there is room for. */
-	rate_redis_give(here.redis, "y", 3);
-	rate_redis_give(here.redis, "y", 3);
+	rate_redis_give(here.at.redis, "y", 3);
+	rate_redis_give(here.at.redis, "y", 3);
 	for (int i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(rate_redis_take(here.redis, "y", 3), 0);
-	CU_ASSERT_TRUE(rate_redis_take(here.redis, "y", 3) > 0);
+		CU_ASSERT_EQUAL(rate_redis_take(here.at.redis, "y", 3), 0);
+	CU_ASSERT_TRUE(rate_redis_take(here.at.redis, "y", 3) > 0);
 	redis_env_kill();
-	CU_ASSERT_TRUE(is_so(none_up, NULL));
-	CU_ASSERT_EQUAL(rate_redis_take(here.redis, "x", 3), -1);
-	rate_redis_give(here.redis, "x", 3);
+	CU_ASSERT_TRUE(redis_node_wait(none_up, NULL));
+	CU_ASSERT_EQUAL(rate_redis_take(here.at.redis, "x", 3), -1);
+	rate_redis_give(here.at.redis, "x", 3);
 	redis_env_again(NULL);
-	CU_ASSERT_TRUE(is_so(both_up, NULL));
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
 	/* Something else has that name. */
 	free(redis_env_ask("set test:q:z 1"));
-	CU_ASSERT_EQUAL(rate_redis_take(here.redis, "z", 3), -1);
+	CU_ASSERT_EQUAL(rate_redis_take(here.at.redis, "z", 3), -1);
 	end();
 }
 
