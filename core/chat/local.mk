@@ -18,7 +18,8 @@ libchat_la_SOURCES = \
 	core/chat/send.c core/chat/send.h core/chat/send_behind.c \
 	core/chat/send_impl.h core/chat/send_parts.c \
 	core/chat/snapshot.c core/chat/snapshot.h \
-	core/chat/stream.c core/chat/stream.h \
+	core/chat/stream.c core/chat/stream.h core/chat/stream_impl.h \
+	core/chat/stream_log.c \
 	core/chat/stream_poll.c core/chat/stream_poll.h \
 	core/chat/stream_text.c core/chat/stream_text.h \
 	core/chat/thread.c
