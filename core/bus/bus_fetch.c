@@ -81,13 +81,15 @@ is_under_way(const struct bus_link *l, struct uuid message_id, int attempt)
 	return f != NULL;
 }
 
-/* Many readers miss the same piece: one of them fetches it. */
+/* Many readers miss the same piece: one fetches it, or misses it, for all. */
 static SUSPENDS bool
-fetch_of_another(struct bus_link *l, struct uuid message_id, int attempt)
+fetch_of_another(struct bus_link *l, struct uuid message_id, int attempt,
+    uint64_t until)
 {
 	bool waited = false;
 
-	while (is_under_way(l, message_id, attempt)) {
+	while (is_under_way(l, message_id, attempt) &&
+	       loop_now_ms(l->loop) < until) {
 		waited = true;
 		if (fiber_sleep(FETCH_POLL_MS) != FIBER_WOKEN)
 			break;
@@ -128,9 +130,8 @@ bus_link_fetch(struct bus_link *l, struct uuid thread_id, struct uuid run_id,
 	struct fetch *f;
 	bool sent, found;
 
-	if (fetch_of_another(l, message_id, attempt) &&
-	    live_has(l->b->live, thread_id, message_id, 0))
-		return true;
+	if (fetch_of_another(l, message_id, attempt, until))
+		return live_has(l->b->live, thread_id, message_id, 0);
 	link_text_name(l->b, message_id, attempt, name);
 	args[1].len = strlen(name);
 	f = xcalloc(1, sizeof(*f));

@@ -54,10 +54,10 @@ link_publish(struct bus_link *l, const struct bus_msg *m)
 	struct buf b = { 0 };
 	bool sent;
 
+	if (!uuid_is_nil(m->message_id))
+		link_keep(l, m);
 	if (m->frame != NULL && m->frame->len > LARGE)
 		m = &small;
-	else if (!uuid_is_nil(m->message_id))
-		link_keep(l, m);
 	wire_write(&b, l->b->process, m);
 	args[1] = link_channel_name(l->b, link_slot_of(m->topic), channel);
 	args[2] = (struct redis_arg){ b.data, b.len };

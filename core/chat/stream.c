@@ -149,7 +149,7 @@ on_durable(struct stream *s, const struct bus_msg *m)
 static void
 on_gap(struct stream *s, const struct open_text *open)
 {
-	if (s->c.link != NULL && open->missed < TEXT_MISSES)
+	if (s->c.link != NULL && loop_now_ms(s->c.loop) >= open->rest_ms)
 		pump_more(&s->p);
 }
 
@@ -218,7 +218,7 @@ stream_idle(struct pump *p)
 	for (struct open_text *t = s->texts.first; t != NULL && !p->closed;
 	     t = t->next)
 		if (send_text(s, t))
-			t->missed = 0;
+			t->rest_ms = t->missed = 0;
 }
 
 static void

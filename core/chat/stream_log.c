@@ -181,10 +181,11 @@ stream_begin(struct stream *s)
 static struct open_text *
 text_lacking(struct stream *s)
 {
+	uint64_t now = loop_now_ms(s->c.loop);
 	struct open_text *t = s->texts.first;
 
 	while (t != NULL &&
-	       (t->missed >= TEXT_MISSES || t->asked == s->fetches ||
+	       (t->rest_ms > now || t->asked == s->fetches ||
 		   live_has(s->c.live, s->c.thread_id, t->message_id, t->pos)))
 		t = t->next;
 	return t;
@@ -198,8 +199,9 @@ fetch_texts(struct stream *s)
 
 	s->fetches++;
 	while (!s->p.closed && (t = text_lacking(s)) != NULL) {
-		t->missed++;
 		t->asked = s->fetches;
+		if (++t->missed >= TEXT_MISSES)
+			t->rest_ms = loop_now_ms(s->c.loop) + TEXT_REST_MS;
 		(void)bus_link_fetch(s->c.link, s->c.thread_id, t->run_id,
 		    t->message_id, t->attempt);
 	}

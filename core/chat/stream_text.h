@@ -19,6 +19,7 @@ struct open_text {
 	int attempt;
 	int missed; /* how often its text was not there to be fetched */
 	unsigned asked; /* when it was fetched last, as the reader counts */
+	uint64_t rest_ms; /* it is not fetched before that */
 };
 
 struct open_texts {
@@ -26,7 +27,8 @@ struct open_texts {
 };
 
 void texts_clear(struct open_texts *ts);
-#define TEXT_MISSES 3 /* after these it comes with the message's end */
+#define TEXT_MISSES 3 /* after these it is fetched once in a while */
+#define TEXT_REST_MS 1000
 
 /* What that run wrote before is forgotten. */
 struct open_text *texts_begin(struct open_texts *ts, struct uuid run_id,

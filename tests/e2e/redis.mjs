@@ -208,6 +208,37 @@ describe("two servers, workers and Redis", {
 		await nodes.fire(worker);
 	});
 
+	// Redis has thrown the text out: until its writer notices, who joins has
+	// nothing to fetch; afterwards the text is live, long before its end.
+	test("a text that is not there yet is asked for again", async () => {
+		const worker = await nodes.hire();
+		const c = await nodes.newTalk();
+		const { hold, release } = held();
+		const tokens = words(3000);
+		stub.script([{ tokens, hold_after: 10, hold, delay_ms: 20 }]);
+		const first = await nodes.join(b, c);
+		first.send({ type: "message", content: "tell me" });
+		const begun = tokens.slice(0, 10).join("");
+		await nodes.reads(first, begun);
+		const { run_id, message_id, attempt } =
+			first.frames.find((f) => f.type === "message_start");
+		const key = `agent-studio:t:${message_id}:${attempt}`;
+		assert.equal(redis.ask("-n", "2", "DEL", key), "1");
+		const joined = await nodes.join(a, c);
+		assert.equal(joined.frames.find((f) => f.type === "snapshot")
+			.partial.text, "");
+		release();
+		await nodes.reads(first, tokens.slice(0, 60).join(""));
+		redis.ask("-n", "2", "SETRANGE", key, "0", begun);
+		assert.equal((await joined.type("message_delta")).offset, 0);
+		const { status } = await api(a, "POST", `/api/runs/${run_id}/cancel`,
+			{ token: s.token, body: {} });
+		assert.equal(status, 202);
+		await Promise.all([first.end(), joined.end()]);
+		await nodes.same(c, [first, joined]);
+		await nodes.fire(worker);
+	});
+
 	test("a writer is killed in the middle", async () => {
 		const one = await nodes.hire();
 		const c = await nodes.newTalk();

@@ -460,6 +460,69 @@ test_hole(void)
 	run(hole_fiber);
 }
 
+/* A piece that is too large to be carried is kept all the same. */
+static void
+large_fiber(void *arg)
+{
+	char *large = xcalloc(1, 400000);
+
+	(void)arg;
+	memset(large, 'x', 399999);
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
+	write_begin(1);
+	write_text(1, "first, ");
+	write_text(1, large);
+	write_text(1, ", last");
+	CU_ASSERT_TRUE(fetch_all(1));
+	live_end(here.live, thread, run_id, 1);
+	free(large);
+	loop_stop(loop);
+}
+
+static void
+test_large(void)
+{
+	run(large_fiber);
+}
+
+/* What is not there is asked for once, however many readers miss it. */
+#define READERS 20
+
+static void
+miss_fiber(void *arg)
+{
+	CU_ASSERT_FALSE(fetch(7));
+	++*(int *)arg;
+}
+
+static bool
+all_missed(void *arg)
+{
+	return *(int *)arg == READERS;
+}
+
+static void
+crowd_fiber(void *arg)
+{
+	int missed = 0;
+
+	(void)arg;
+	CU_ASSERT_TRUE(redis_node_wait(both_up, NULL));
+	write_begin(1);
+	for (int i = 0; i < READERS; i++)
+		fiber_spawn(loop, "misses", miss_fiber, &missed);
+	CU_ASSERT_TRUE(redis_node_wait(all_missed, &missed));
+	CU_ASSERT_EQUAL(calls_of("get"), 1);
+	live_end(here.live, thread, run_id, 1);
+	loop_stop(loop);
+}
+
+static void
+test_crowd(void)
+{
+	run(crowd_fiber);
+}
+
 /* A thousand texts at once when Redis comes back: none is forgotten. */
 #define TEXTS 1000
 
@@ -651,6 +714,8 @@ main(void)
 		{ "a long text", test_long },
 		{ "Redis throws a text out", test_thrown },
 		{ "a hole", test_hole },
+		{ "a large piece", test_large },
+		{ "many miss the same", test_crowd },
 		{ "many texts", test_many },
 		{ "Redis is lost, and back", test_loss },
 		{ "a full queue", test_full },
