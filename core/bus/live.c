@@ -16,6 +16,7 @@
 
 #define N_SLOTS 1024
 #define MIRROR_TEXTS 128 /* of one thread */
+#define MIRROR_BYTES ((size_t)32 * 1024 * 1024) /* the same */
 #define MIRROR_IDLE_MS 300000 /* its end was lost: nobody needs it */
 
 struct live_entry {
@@ -228,22 +229,39 @@ slot_sweep(struct live *l, struct uuid thread_id, int64_t now_ms)
 			p = &(*p)->next;
 }
 
-/* Makes room for one more of that thread. */
-static void
-thread_trim(struct live *l, struct uuid thread_id)
+/* How many that thread has, and their bytes. */
+static struct live_entry **
+thread_oldest(struct live *l, struct uuid thread_id, int *n, size_t *bytes)
 {
 	struct live_entry **oldest = NULL;
-	int n = 0;
 
+	*n = 0;
+	*bytes = 0;
 	for (struct live_entry **p = slot_of(l, thread_id); *p != NULL;
 	     p = &(*p)->next)
 		if ((*p)->mirrored && uuid_equal((*p)->thread_id, thread_id)) {
-			n++;
+			++*n;
+			*bytes += (*p)->text.len;
 			if (oldest == NULL || (*p)->at_ms < (*oldest)->at_ms)
 				oldest = p;
 		}
-	if (n >= MIRROR_TEXTS)
+	return oldest;
+}
+
+/* Until it has no more than that. */
+static void
+thread_trim(struct live *l, struct uuid thread_id, int max, size_t max_bytes)
+{
+	struct live_entry **oldest;
+	size_t bytes;
+	int n;
+
+	for (;;) {
+		oldest = thread_oldest(l, thread_id, &n, &bytes);
+		if (n <= max && bytes <= max_bytes)
+			break;
 		entry_drop(oldest);
+	}
 }
 
 /* NULL: this piece is of an attempt that is over, or it is ours. */
@@ -260,7 +278,7 @@ mirror_entry(struct live *l, const struct bus_msg *m, bool again)
 		(e->attempt == m->attempt && (again || !e->mirrored))))
 		return NULL;
 	entry_drop(p);
-	thread_trim(l, m->topic);
+	thread_trim(l, m->topic, MIRROR_TEXTS - 1, MIRROR_BYTES);
 	p = entry_at(l, m->topic, m->run_id);
 	e = *p = xcalloc(1, sizeof(*e));
 	e->thread_id = m->topic;
@@ -310,6 +328,7 @@ live_mirror(struct live *l, const struct bus_msg *m, const char *text,
 		return;
 	pthread_mutex_lock(&l->mu);
 	slot_sweep(l, m->topic, now_ms);
+	thread_trim(l, m->topic, MIRROR_TEXTS, MIRROR_BYTES - len);
 	if ((e = mirror_entry(l, m, again)) != NULL) {
 		e->at_ms = now_ms;
 		mirror_add(e, m->offset, text, len);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/bus/live.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "tests/tap.h"
 
 /* The text that is being written: who may add to it, who may end it. */
@@ -201,12 +203,37 @@ test_bound(void)
 	live_free(l);
 }
 
+/* And long ones. */
+static void
+test_bytes(void)
+{
+	struct bus_msg piece = { .topic = thread, .attempt = 1 };
+	char *text = xcalloc(1, LIVE_MIRROR_MAX);
+	struct live *l = live_new();
+	int n = 0;
+
+	memset(text, 'x', LIVE_MIRROR_MAX);
+	for (int i = 0; i < 12; i++) {
+		piece.run_id.b[0] = piece.message_id.b[0] = (uint8_t)(i + 1);
+		live_mirror(l, &piece, text, LIVE_MIRROR_MAX, false);
+		CU_ASSERT_TRUE(live_has(l, thread, piece.message_id, 0));
+	}
+	for (int i = 0; i < 12; i++) {
+		piece.message_id.b[0] = (uint8_t)(i + 1);
+		n += live_has(l, thread, piece.message_id, 0) ? 1 : 0;
+	}
+	CU_ASSERT_EQUAL(n, 8);
+	live_free(l);
+	free(text);
+}
+
 static CU_TestInfo tests[] = {
 	{ "pieces follow one another", test_pieces },
 	{ "who is late changes nothing", test_successor },
 	{ "several write at once", test_several },
 	{ "text of another process", test_mirrored },
 	{ "how many there are", test_bound },
+	{ "how long they are", test_bytes },
 	CU_TEST_INFO_NULL,
 };
 
