@@ -82,10 +82,15 @@ fine("a reset", but(4, 0, event(3, "message_reset", { message_id: "m",
 fine("a snapshot with a part", [{ type: "ready" }, { type: "snapshot",
 	snapshot_seq: 2, messages: [], partial: { message_id: "m", attempt: 1,
 		text: FIRST } }, ...good().slice(4)], "ws");
-const joined = (run) => [{ type: "ready" }, { type: "snapshot",
-	snapshot_seq: 2, messages: [], run, partial: null }];
-fine("a snapshot before the first word", [...joined({ completed_at: null }),
-	...good().slice(3)], "ws");
+const joined = (partial) => [{ type: "ready" }, { type: "snapshot",
+	snapshot_seq: 2, messages: [], run: { completed_at: null }, partial },
+...good().slice(3)];
+fine("a snapshot before the first word", joined({ message_id: "m", attempt: 1,
+	offset: 0, text: "" }), "ws");
+fine("a snapshot with a message that ended after its seq", [{ type: "ready" },
+	{ type: "snapshot", snapshot_seq: 1, messages: [{ id: "m",
+		role: "assistant", content: TEXT }], run: { completed_at: null },
+	partial: null }, ...good().slice(2)], "ws");
 fine("the answer to a resume", [...good().slice(0, 4), { resume: true },
 	delta(AT, SECOND), good()[5], delta(0, TEXT), good()[5],
 	...good().slice(6)], "ws");
@@ -114,7 +119,7 @@ bad("a reset to an older attempt", but(3, 0, event(3, "message_reset",
 	{ message_id: "m", attempt: 1 })));
 bad("a snapshot for a cursor", but(2, 0, { type: "snapshot", snapshot_seq: 1,
 	messages: [] }));
-bad("a text of nobody's", [...joined(null), ...good().slice(3)]);
+bad("a text of nobody's", joined(null));
 bad("a run that fails", but(7, 1, event(5, "run_status", { status: "end",
 	state: "failed" })));
 bad("a frame of no kind", but(2, 0, { type: "gossip" }));
