@@ -28,7 +28,7 @@
 static struct peer_host *host;
 static struct answer a;
 static char dir[] = "/tmp/t_http_server.XXXXXX";
-static atomic_int n_canceled, n_finished, n_closed, n_idem;
+static atomic_int n_canceled, n_finished, n_closed, n_idem, n_refused;
 
 /* ---- Handlers ------------------------------------------------------ */
 
@@ -166,7 +166,15 @@ idem_end(struct http_req *req, int status, const char *body, size_t len)
 		atomic_fetch_add(&n_idem, 1);
 }
 
-static const struct http_hooks hooks = { authenticate, idem_begin, idem_end };
+static void
+refused(struct http_req *req, const struct error *err)
+{
+	if (!http_replied(req) && err->code == ERR_AUTH_REQUIRED)
+		atomic_fetch_add(&n_refused, 1);
+}
+
+static const struct http_hooks hooks = { authenticate, idem_begin, idem_end,
+	refused };
 
 /* ---- The host ------------------------------------------------------ */
 
@@ -363,6 +371,7 @@ test_refusals(void)
 	CU_ASSERT(answer_has(&a, "Allow: GET, HEAD, POST, OPTIONS"));
 	answer_free(&a);
 	CU_ASSERT_EQUAL(peer_ask(host, &a, GET("/me")), 401);
+	CU_ASSERT_EQUAL(atomic_load(&n_refused), 1);
 	CU_ASSERT(strstr(a.head, "\r\nWWW-Authenticate: Bearer") != NULL);
 	answer_free(&a);
 	ask("GET /me HTTP/1.1\r\n" HOST "Authorization: x\r\n" END, 200, NULL);
