@@ -40,17 +40,21 @@ struct asking {
 	struct buf list; /* of struct question */
 };
 
-/* What can be lost: $1 and $2 are one seat, or lists of them. */
+/*
+ * What can be lost: $1 and $2 are one seat, or lists of them.  A thread is
+ * looked up by its id alone: joined by its owner as well, a server that knows
+ * little of the tables goes through all threads of the owner for each seat.
+ */
 #define STANDING(seats) \
 	"SELECT k.session_id, k.thread_id, s.id IS NOT NULL" \
 	" AND s.revoked_at IS NULL AND u.disabled_at IS NULL" \
-	" AND m.role IS NOT NULL, m.role, t.id IS NOT NULL FROM " seats \
-	" LEFT JOIN sessions s ON s.id = k.session_id" \
+	" AND m.role IS NOT NULL, m.role, COALESCE(t.tenant_id = s.tenant_id" \
+	"  AND t.user_id = s.user_id, false)" \
+	" FROM " seats " LEFT JOIN sessions s ON s.id = k.session_id" \
 	" LEFT JOIN users u ON u.id = s.user_id" \
 	" LEFT JOIN memberships m ON m.tenant_id = s.tenant_id" \
 	"  AND m.user_id = s.user_id" \
-	" LEFT JOIN threads t ON t.id = k.thread_id" \
-	"  AND t.tenant_id = s.tenant_id AND t.user_id = s.user_id"
+	" LEFT JOIN threads t ON t.id = k.thread_id"
 SQL_BOTH(STANDING_OF, STANDING("(SELECT $1 AS session_id, $2 AS thread_id) k"),
     STANDING(
 	"unnest(string_to_array($1, ',')::uuid[],"

@@ -328,40 +328,68 @@ def idle_ms(hosts):
     return cpu / options.seconds * 1000
 
 
+class Yardstick:
+    """An nginx process that answers what a host has answered."""
+
+    def __init__(self, name, head, body):
+        self.process, self.port = nginx_start(head, body, name)
+        self.pid = self.process.pid
+
+
+def yardsticks(host, targets, counts):
+    token, path = targets.split('\n')[0].split()
+    head, body = raw_answer(host.port, path, token)
+    return {n: [Yardstick(f'nginx{n}-{i}', head, body) for i in range(n)]
+            for n in counts}
+
+
 def bench_nodes():
-    """All are there all the time and take turns, for a machine that others
+    """One load on 1, 2 and 4 processes, compared with what it does to nginx.
+
+    All are there all the time and take turns, for a machine that others
     share is not equally fast all the time."""
     rest_rate, run_rate, counts = 4000, 50, (1, 2, 4)
     redis = Redis()
     stub, port = stub_model(5000)
-    found = {n: [] for n in counts}
     hosts, targets, lines = {}, {}, {}
     for n in counts:
         hosts[n] = plane(f'nodes{n}', n, port, redis, 'server.loops=1',
                          f'redis.prefix=nodes{n}')
         targets[n] = rest_targets(hosts[n][0])
         lines[n] = threads_make(hosts[n][0], 400)
+    nginxes = yardsticks(hosts[1][0], targets[1], counts)
+    measures = (
+        ('nginx', lambda n: rest_us(nginxes[n], targets[n], rest_rate)),
+        (f'REST request, {rest_rate:,}/s',
+         lambda n: rest_us(hosts[n], targets[n], rest_rate)),
+        (f'run, {run_rate}/s',
+         lambda n: chat_load(hosts[n], lines[n], options.seconds, run_rate,
+                             'pace')['host_us']))
+    found = {n: [] for n in counts}
     for i in range(6):
         for n in counts:
-            v = (rest_us(hosts[n], targets[n], rest_rate),
-                 chat_load(hosts[n], lines[n], options.seconds, run_rate,
-                           'pace')['host_us'], idle_ms(hosts[n]))
-            say('%d processes: %.1f us a request, %.0f us a run, %.1f ms/s '
-                'idle' % (n, *v))
+            v = [measure(n) for _, measure in measures]
+            say('%d processes: nginx %.1f us, a request %.1f us, a run %.0f us'
+                % (n, *v))
             if i > 0:  # after what is done but once
                 found[n].append(v)
     median = {n: [sorted(x)[2] for x in zip(*found[n])] for n in counts}
-    for i, what in ((0, f'REST request, {rest_rate:,}/s'),
-                    (1, f'run, {run_rate}/s')):
-        ratio = median[4][i] / median[1][i]
-        row(f'CPU of a {what}, 4 processes / 1', f'{ratio:.2f} x', '1.1 x',
-            ratio <= 1.1, ' / '.join(f'{median[n][i]:.0f}' for n in counts) +
-            ' us with 1 / 2 / 4')
-    row('CPU of a process that does nothing',
-        f'{median[4][2] / 4:.1f} ms/s')
+    growth = [median[4][i] / median[1][i] for i in range(len(measures))]
+    notes = [' / '.join(f'{median[n][i]:.0f}' for n in counts) +
+             ' us with 1 / 2 / 4' for i in range(len(measures))]
+    row(f'CPU of nginx, {rest_rate:,}/s, 4 processes / 1',
+        f'{growth[0]:.2f} x', note=notes[0])
+    for i, (what, _) in list(enumerate(measures))[1:]:
+        ratio = growth[i] / growth[0]
+        row(f'CPU of a {what}, 4 / 1, of nginx\'s', f'{ratio:.2f} x', '1.1 x',
+            ratio <= 1.1, f'{growth[i]:.2f} x, {notes[i]}')
+    idle = [idle_ms(hosts[4]) / 4 for _ in range(3)]
+    row('CPU of a process that does nothing', f'{sorted(idle)[1]:.1f} ms/s')
     for n in counts:
         for host in hosts[n]:
             host.stop()
+        for nginx in nginxes[n]:
+            stop(nginx.process)
     stop(stub)
     redis.stop()
 

@@ -241,7 +241,7 @@ end
     return script
 
 
-def nginx_start(head, body):
+def nginx_start(head, body, name='nginx'):
     """nginx that answers what the host answered: same size, same headers."""
     port = free_port()
     own = {'content-type', 'content-length', 'date', 'server', 'connection'}
@@ -249,7 +249,7 @@ def nginx_start(head, body):
     quote = lambda s: "'" + s.replace('\\', '\\\\').replace("'", "\\'") + "'"
     more = '\n'.join(f'add_header {name} {quote(value)};'
                      for name, value in headers if name.lower() not in own)
-    folder = OUT / 'nginx'
+    folder = OUT / name
     folder.mkdir(exist_ok=True)
     (folder / 'nginx.conf').write_text(f'''
 daemon off;
