@@ -163,18 +163,17 @@ def windows(polite, host, disturb):
 def abuse_row(what, limit, polite, host, disturb):
     """The best of three, as soon as it is good enough: what else the machine
     does differs each time, what a bad client does does not."""
-    best = None
-    for _ in range(3):
-        found = windows(polite, host, disturb)
-        best = min(best or found, found)
-        if limit is None or best[0] <= limit:
-            break
-    ratio, quiet, abused, codes, cpu = best
+    tries = []
+    while not tries or (limit and len(tries) < 3 and tries[-1][0] > limit):
+        tries.append(windows(polite, host, disturb))
+    ratio, quiet, abused, codes, cpu = min(tries)
     row(f'p99 of others, {what}', f'{ratio:.2f} x', limit and f'{limit} x',
         ratio <= limit if limit else None,
         'request {:.2f} / {:.2f} ms, first token {:.2f} / {:.2f} ms'.format(
             abused[0], quiet[0], abused[1], quiet[1]) +
         f', {cpu * 100:.0f} % more CPU, ' +
+        ('tries ' + ' '.join(f'{t[0]:.2f}' for t in tries) + ', ') * (
+            len(tries) > 1) +
         ', '.join(f'{n} x {code}' for code, n in sorted(codes.items())))
 
 
