@@ -7,7 +7,9 @@
 #include "core/api/openapi.h"
 #include "core/api/routes.h"
 #include "core/api/schemas.h"
+#include "core/api/strikes.h"
 #include "core/base/buf.h"
+#include "core/base/counter.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -137,10 +139,65 @@ api_authenticate(struct http_req *req, struct error *err)
 	return st;
 }
 
+/* ---- Who asks again and again -------------------------------------- */
+
+struct uuid
+api_standing(struct http_req *req)
+{
+	const struct principal *who = api_who(req);
+
+	return who != NULL ? who->user_id
+			   : strikes_key_of_address(http_peer(req));
+}
+
+void
+api_strike(struct app *app, struct uuid standing, enum error_code code)
+{
+	/* What is our fault, or will pass, is nobody's. */
+	if (error_http(code) < 500)
+		strikes_add(app->strikes, standing, loop_now_ms(app->loop));
+}
+
+void
+api_wait_turn(struct app *app, struct uuid standing)
+{
+	int64_t ms = strikes_wait_ms(app->strikes, standing,
+	    loop_now_ms(app->loop));
+
+	if (ms <= 0)
+		return;
+	counter_add(counter_get(COUNTER, "refusal_waits_total",
+			"Attempts to open a stream that waited, because so "
+			"many before were refused.",
+			NULL, NULL),
+	    1);
+	fiber_sleep((uint64_t)ms);
+}
+
+/* Of those who ask for a stream: what they get is what costs most. */
+static SUSPENDS void
+api_refused(struct http_req *req, const struct error *err)
+{
+	struct uuid standing = api_standing(req);
+
+	if (!(http_route(req)->flags & (ROUTE_SSE | ROUTE_WEBSOCKET)))
+		return;
+	api_wait_turn(app_of(req), standing);
+	api_strike(app_of(req), standing, err->code);
+}
+
+void
+api_refuse(struct http_req *req, struct error *err)
+{
+	api_refused(req, err);
+	api_fail(req, err);
+}
+
 const struct http_hooks api_hooks = {
 	.authenticate = api_authenticate,
 	.idem_begin = idempotency_begin,
 	.idem_end = idempotency_end,
+	.refused = api_refused,
 };
 
 /* ---- For handlers -------------------------------------------------- */

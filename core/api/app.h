@@ -31,6 +31,7 @@ struct sched;
 struct seal;
 struct seats;
 struct stream_poll;
+struct strikes;
 struct world;
 
 struct app {
@@ -57,6 +58,7 @@ struct app {
 	const struct route_table *routes;
 	const struct settings *settings;
 	struct seats *seats; /* sockets of each person: shared */
+	struct strikes *strikes; /* who is refused often: shared */
 	struct sched *sched; /* the timer of all schedules: shared */
 	const struct seal *seal; /* secrets that are had back: shared */
 	struct hook_rates *hook_rates; /* of triggers: shared */

@@ -390,7 +390,7 @@ events_serve(struct http_req *req, enum log_of of, struct uuid id,
 		    (long long)after, (long long)head);
 	}
 	if (st != AS_OK) {
-		api_fail(req, &err);
+		api_refuse(req, &err);
 		return;
 	}
 	if (!http_accepts(req, "text/event-stream")) {
@@ -398,7 +398,7 @@ events_serve(struct http_req *req, enum log_of of, struct uuid id,
 		return;
 	}
 	if (events_room(req, &err) != AS_OK) {
-		api_fail(req, &err);
+		api_refuse(req, &err);
 		return;
 	}
 	config = stream_config_of(app_of(req), &ctx.who);

@@ -3,6 +3,7 @@
 
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
+#include "core/api/internal.h"
 #include "core/api/page.h"
 #include "core/auth/auth.h"
 #include "core/base/json.h"
@@ -309,11 +310,11 @@ inbox_events(struct http_req *req)
 	struct error err = { 0 };
 
 	if (events_cursor(req, -1, &config.after, &err) != AS_OK)
-		api_fail(req, &err);
+		api_refuse(req, &err);
 	else if (!http_accepts(req, "text/event-stream"))
 		feed_page(req, &config);
 	else if (events_room(req, &err) != AS_OK)
-		api_fail(req, &err);
+		api_refuse(req, &err);
 	else
 		events_feed(req, &ops, &config);
 }

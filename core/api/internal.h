@@ -12,6 +12,16 @@ SUSPENDS enum as_status api_authenticate(struct http_req *req,
     struct error *err);
 /* ORIGIN_FORBIDDEN for what another site's page makes a browser send. */
 enum as_status api_origin_check(struct http_req *req, struct error *err);
+/*
+ * Strikes (strikes.h): whose they are, the person's or, of those whom nobody
+ * knows, the address's; one more, for being refused like that; and until he may
+ * go on.
+ */
+struct uuid api_standing(struct http_req *req);
+void api_strike(struct app *app, struct uuid standing, enum error_code code);
+SUSPENDS void api_wait_turn(struct app *app, struct uuid standing);
+/* api_fail of who asked for a stream: it waits, and is a strike. */
+SUSPENDS void api_refuse(struct http_req *req, struct error *err);
 struct auth_ctx api_auth_ctx(struct http_req *req);
 /* Where what a POST has made is. */
 const char *api_location(struct http_req *req, const char *id);

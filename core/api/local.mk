@@ -49,6 +49,8 @@ libapi_la_SOURCES = \
 	core/api/schemas_schedules.c \
 	core/api/seats.c \
 	core/api/seats.h \
+	core/api/strikes.c \
+	core/api/strikes.h \
 	core/api/toolkits_api.c \
 	core/api/triggers_api.c \
 	core/api/ticket_api.c \
@@ -61,3 +63,7 @@ tests_unit_t_page_LDADD = libapi.la libbase.la $(TEST_LIBS)
 check_PROGRAMS += tests/unit/t_seats
 tests_unit_t_seats_SOURCES = tests/unit/t_seats.c
 tests_unit_t_seats_LDADD = libapi.la libbus.la libbase.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/t_strikes
+tests_unit_t_strikes_SOURCES = tests/unit/t_strikes.c
+tests_unit_t_strikes_LDADD = libapi.la libbase.la $(TEST_LIBS)

@@ -4,6 +4,7 @@
 #include "core/api/bells.h"
 #include "core/api/chat_ctx.h"
 #include "core/api/handlers.h"
+#include "core/api/internal.h"
 #include "core/api/page.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -69,7 +70,7 @@ run_events(struct http_req *req)
 	int64_t head;
 
 	if (run_find(&ctx, id, &thread, &status, &head, &err) != AS_OK)
-		api_fail(req, &err);
+		api_refuse(req, &err);
 	else
 		events_serve(req, LOG_OF_RUN, id, thread);
 }

@@ -98,6 +98,8 @@ ws_session_refuse(struct ws_session *s, const struct error *err)
 {
 	if (s->ws == NULL)
 		return;
+	if (uuid_is_nil(s->who.user_id))
+		api_strike(s->app, s->standing, err->code);
 	ws_session_error(s, err, NULL);
 	ws_close(s->ws, close_code_of(err), err->detail);
 }
@@ -269,6 +271,7 @@ cursor_refuse(struct ws_session *s, int64_t head)
 	error_set(&err, ERR_CURSOR_AHEAD,
 	    "the cursor is %lld, the log ends at %lld", (long long)s->after,
 	    (long long)head);
+	api_strike(s->app, s->standing, err.code);
 	ws_session_error(s, &err, NULL);
 	error_clear(&err);
 	s->after = -1;
@@ -350,7 +353,8 @@ on_close(struct ws *ws, int code, void *arg)
 	struct ws_session *s = arg;
 
 	(void)ws;
-	(void)code;
+	if (code == WS_POLICY || code == WS_SLOW_READER)
+		api_strike(s->app, s->standing, ERR_RATE_LIMITED);
 	s->ws = NULL;
 	bus_link_leave(&s->realtime);
 	loop_timer_clear(&s->timer);
@@ -409,14 +413,16 @@ ws_chat(struct http_req *req)
 
 	if (http_query_int(req, "after_seq", -1, 0, INT64_MAX, &after, &err) !=
 	    AS_OK) {
-		api_fail(req, &err);
+		api_refuse(req, &err);
 		return;
 	}
+	api_wait_turn(app, api_standing(req));
 	s = xcalloc(1, sizeof(*s));
 	s->app = app;
 	s->after = after;
 	s->thread_id = http_param_uuid(req, "thread_id");
 	s->origin = origin != NULL ? xstrdup(origin) : NULL;
+	s->standing = api_standing(req);
 	s->working = true;
 	s->ws = ws_accept(req, &ws_ops, s);
 	if (s->ws != NULL)

@@ -13,6 +13,7 @@
  */
 
 #define QUEUE_MAX 16
+#define RESUME_MS 1000 /* one that comes earlier is a strike */
 #define QUEUE_BYTES (2 * 1024 * 1024) /* as JSON text */
 
 struct frame_in {
@@ -121,6 +122,18 @@ do_cancel(struct chat_ctx *ctx, struct json_object *body, struct error *err)
 	    jget_str(body, "reason", NULL), err);
 }
 
+/* What costs a page of the log each time is not for every moment. */
+static SUSPENDS void
+resume_wait(struct ws_session *s)
+{
+	uint64_t now = loop_now_ms(s->app->loop);
+
+	if (s->resumed_ms != 0 && now - s->resumed_ms < RESUME_MS)
+		api_strike(s->app, s->standing, ERR_RATE_LIMITED);
+	s->resumed_ms = now;
+	api_wait_turn(s->app, s->standing);
+}
+
 /*
  * The tail anew, for somebody who still may have it: the row of the session is
  * asked, not what was remembered of it.
@@ -137,6 +150,7 @@ do_resume(struct ws_session *s, struct chat_ctx *ctx, struct json_object *body,
 	if (!json_object_is_type(v, json_type_int) || after < 0)
 		return error_field(err, "after_seq",
 		    "must be an integer of at least 0");
+	resume_wait(s);
 	st = auth_again(ctx->store, &who, err);
 	if (st == AS_OK && who.role != s->who.role)
 		st = error_set(err, ERR_FORBIDDEN, "your role has changed");

@@ -15,6 +15,7 @@ struct ws_session {
 	struct ws *ws; /* NULL: the socket is gone */
 	struct stream *stream;
 	struct principal who; /* nil user: not authorised yet */
+	struct uuid standing; /* whose strikes it makes */
 	struct uuid thread_id;
 	char *origin; /* of the page; NULL: none */
 	struct frame_in *queue;
@@ -22,6 +23,7 @@ struct ws_session {
 	struct loop_timer timer; /* to authorise; then the token's end */
 	struct loop_hook open; /* opens the stream outside of callbacks */
 	int64_t after; /* -1: begin with a snapshot */
+	uint64_t resumed_ms; /* when a resume came last */
 	size_t queued_bytes;
 	size_t talk; /* bytes beside the stream, since all had been read */
 	int n_queued;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/api/seats.h"
+#include "core/api/strikes.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/breaker_redis.h"
@@ -218,6 +219,7 @@ node_make(const struct node_parts *parts)
 	n->breakers = breakers_new();
 	n->desk = desk_new();
 	n->seats = seats_new();
+	n->strikes = strikes_new();
 	n->hook_rates = hook_rates_new(parts->settings->webhooks.rate);
 	node_crumb_open(n);
 	n->pool = pool_new(4, 256);
@@ -269,6 +271,7 @@ node_unmake(struct node *n)
 	breakers_free(n->breakers);
 	desk_free(n->desk);
 	seats_free(n->seats);
+	strikes_free(n->strikes);
 	sched_free(n->sched);
 	hook_rates_free(n->hook_rates);
 	bus_free(n->bus);

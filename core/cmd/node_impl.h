@@ -60,6 +60,7 @@ struct node {
 	struct breaker_redis *breaker_redis; /* NULL: they are not shared */
 	struct desk *desk;
 	struct seats *seats;
+	struct strikes *strikes;
 	struct sched *sched; /* of the first loop */
 	struct hook_rates *hook_rates;
 	struct pool *pool;

@@ -72,6 +72,7 @@ node_loop_make(struct node *n, struct node_loop *l)
 	app->bus = n->bus;
 	app->live = n->live;
 	app->seats = n->seats;
+	app->strikes = n->strikes;
 	app->pool = n->pool;
 	app->api = n->p.api;
 	app->seal = n->p.seal;

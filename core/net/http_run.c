@@ -187,6 +187,16 @@ req_idem_end(struct http_req *req)
 }
 
 SUSPENDS static void
+req_refuse(struct http_req *req, enum as_status st, struct error *err)
+{
+	if (err->code == ERR_NONE)
+		error_from_status(err, st, NULL);
+	if (req->server->hooks.refused != NULL)
+		req->server->hooks.refused(req, err);
+	http_reply_error(req, err);
+}
+
+SUSPENDS static void
 req_main(void *arg)
 {
 	struct http_req *req = arg;
@@ -202,11 +212,8 @@ req_main(void *arg)
 		st = error_set(&err, ERR_INTERNAL,
 		    "the handler of %s did not answer", req->match.route->path);
 	}
-	if (st != AS_OK && !http_replied(req)) {
-		if (err.code == ERR_NONE)
-			error_from_status(&err, st, NULL);
-		http_reply_error(req, &err);
-	}
+	if (st != AS_OK && !http_replied(req))
+		req_refuse(req, st, &err);
 	error_clear(&err);
 	if (req->hold)
 		req_idem_end(req);

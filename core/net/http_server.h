@@ -60,6 +60,8 @@ struct http_hooks {
 	    bool *answered, struct error *err);
 	SUSPENDS void (*idem_end)(struct http_req *req, int status,
 	    const char *body, size_t len);
+	/* One of these, or the check of the request, has failed with err. */
+	SUSPENDS void (*refused)(struct http_req *req, const struct error *err);
 };
 
 enum as_status http_server_new(struct loop *loop,

@@ -8,10 +8,12 @@ threads, from /proc, over requests that were answered.
 """
 from tools import *
 from plane import *
+from abuse import *
 
 NAMES = ['fiber', 'plug', 'start', 'get', 'chat', 'engine', 'takeover', 'parked',
          'token', 'respond', 'queue',
-         'bus', 'fanout', 'latency', 'sockets', 'many', 'nodes', 'reconnect']
+         'bus', 'fanout', 'latency', 'sockets', 'many', 'nodes', 'reconnect',
+         'abuse']
 for name in options.names:
     if name not in NAMES:
         sys.exit(f'bench: unknown name {name}; there are {" ".join(NAMES)}')

@@ -3,7 +3,8 @@
 EXTRA_PROGRAMS += tests/bench/fiber tests/bench/stub_model \
 	tests/bench/chat_load tests/bench/raw_sqlite tests/bench/run_load \
 	tests/bench/plug tests/bench/viewers tests/bench/bus_load \
-	tests/bench/write_loop tests/bench/rest_load tests/bench/reconnect
+	tests/bench/write_loop tests/bench/rest_load tests/bench/reconnect \
+	tests/bench/polite tests/bench/rude
 BENCH_CLIENT = tests/bench/ws_client.c tests/bench/ws_client.h
 tests_bench_fiber_SOURCES = tests/bench/fiber.c
 tests_bench_fiber_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
@@ -19,6 +20,10 @@ tests_bench_rest_load_SOURCES = tests/bench/rest_load.c $(BENCH_CLIENT)
 tests_bench_rest_load_LDADD =
 tests_bench_reconnect_SOURCES = tests/bench/reconnect.c $(BENCH_CLIENT)
 tests_bench_reconnect_LDADD =
+tests_bench_polite_SOURCES = tests/bench/polite.c $(BENCH_CLIENT)
+tests_bench_polite_LDADD =
+tests_bench_rude_SOURCES = tests/bench/rude.c $(BENCH_CLIENT)
+tests_bench_rude_LDADD =
 tests_bench_bus_load_SOURCES = tests/bench/bus_load.c $(BENCH_CLIENT)
 tests_bench_bus_load_LDADD = $(CORE_LIBS) $(DEP_LIBS)
 tests_bench_raw_sqlite_SOURCES = tests/bench/raw_sqlite.c
@@ -35,4 +40,4 @@ bench-programs: $(EXTRA_PROGRAMS) $(EXTRA_LTLIBRARIES)
 .PHONY: bench-programs
 CLEANFILES += $(EXTRA_PROGRAMS) $(EXTRA_LTLIBRARIES)
 EXTRA_DIST += tests/bench/bench.py tests/bench/tools.py tests/bench/plane.py \
-	tests/bench/overload.mjs
+	tests/bench/abuse.py tests/bench/overload.mjs

@@ -471,6 +471,57 @@ describe("bad clients", () => {
 		assert.deepEqual(await pings.closed, { code: 1008, reason: "too many frames" });
 	});
 
+	const waits = async () => Number((await (await fetch(`${server.url}/metrics`))
+		.text()).match(/^agent_studio_refusal_waits_total (\d+)/m)?.[1] ?? 0);
+
+	test("who asks for everything again and again waits", async (t) => {
+		const s = await scene(server);
+		const socket = await connect(server, s.thread.id, { token: s.token });
+		await socket.type("snapshot");
+		await ask(socket, "hello");
+		const before = await waits();
+		let n = 0;
+		for (; n < 300 && await waits() === before; n += 10) {
+			for (let i = 0; i < 10; i++)
+				socket.send({ type: "resume", after_seq: 0 });
+			socket.send({ type: "that was all" });
+			await socket.type("error");
+		}
+		t.diagnostic(`after ${n} times`);
+		assert.ok(n > 50 && await waits() > before, `${n} times`);
+		await socket.close();
+	});
+
+	test("who is refused again and again waits, others do not", async (t) => {
+		const s = await scene(server), stranger = await signUp(server);
+		const before = await waits();
+		const path = `/api/chat/sessions/${s.thread.id}/events`;
+		const knock = async () => {
+			const streams = Array.from({ length: 10 },
+				() => sse(server, path, { token: stranger.token }));
+			const sockets = Array.from({ length: 10 }, async () => refused(
+				await connect(server, s.thread.id, { token: stranger.token }),
+				4404, "NOT_FOUND"));
+			for (const answer of await Promise.all(streams))
+				assert.equal(answer.status, 404);
+			await Promise.all(sockets);
+		};
+		let n = 0;
+		while (await waits() === before && n++ < 20)
+			await knock();
+		assert.ok(n >= 3 && await waits() > before, `${n} times`);
+		// While he waits for it, who may come in comes in.
+		const late = sse(server, path, { token: stranger.token });
+		let answered = false;
+		late.then(() => answered = true);
+		const socket = await connect(server, s.thread.id, { token: s.token });
+		await socket.type("snapshot");
+		t.diagnostic(`after ${n} times 20; ` +
+			(answered ? "both were served" : "the other one was served first"));
+		assert.equal((await late).status, 404);
+		await socket.close();
+	});
+
 	test("threads of others, wrong cursors and tickets", async (t) => {
 		const s = await scene(server), stranger = await signUp(server);
 		const rude = await startRude({ how: "unheard", url: urlOf(s),

@@ -150,7 +150,15 @@ idem_end(struct http_req *req, int status, const char *body, size_t len)
 		atomic_fetch_add(&site_seen.idem, 1);
 }
 
-static const struct http_hooks hooks = { authenticate, idem_begin, idem_end };
+static void
+refused(struct http_req *req, const struct error *err)
+{
+	if (!http_replied(req) && err->code == ERR_AUTH_REQUIRED)
+		atomic_fetch_add(&site_seen.refused, 1);
+}
+
+static const struct http_hooks hooks = { authenticate, idem_begin, idem_end,
+	refused };
 
 /* ---- The site ------------------------------------------------------ */
 

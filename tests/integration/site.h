@@ -24,6 +24,7 @@ extern struct site_seen {
 	atomic_int finished; /* of /slow */
 	atomic_int closed; /* streams of /sse, by their peers */
 	atomic_int idem; /* answers that are kept under their key */
+	atomic_int refused; /* requests without credentials, unanswered yet */
 } site_seen;
 
 /* For a suite. */

@@ -69,6 +69,7 @@ test_refusals(void)
 	CU_ASSERT(answer_has(&a, "Allow: GET, HEAD, POST, OPTIONS"));
 	answer_free(&a);
 	CU_ASSERT_EQUAL(peer_ask(site, &a, GET("/me")), 401);
+	CU_ASSERT_EQUAL(atomic_load(&site_seen.refused), 1);
 	CU_ASSERT(strstr(a.head, "\r\nWWW-Authenticate: Bearer") != NULL);
 	answer_free(&a);
 	site_ask("GET /me HTTP/1.1\r\n" HOST "Authorization: x\r\n" END, 200,

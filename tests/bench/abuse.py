@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad clients, and what the others on the node notice of them."""
+import base64
+import hmac
+
+from plane import *
+
+REQUESTS, RUNS, THREADS = 400, 50, 600  # a second; histories stay short
+ROUNDS = 6
+
+
+class Polite:
+    """Who behaves, for the whole time; and how long they waited."""
+
+    def __init__(self, host, lines):
+        self.process = start(BUILD / 'tests/bench/polite', host.port, REQUESTS,
+                             RUNS, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+        self.process.stdin.write(lines + '\n')
+        self.process.stdin.flush()
+        self.line()
+
+    def line(self):
+        words = self.process.stdout.readline().split()
+        if not words:
+            sys.exit('bench: who behaves was not served')
+        return [float(word) for word in words[1:]]
+
+    def ask(self):
+        self.process.stdin.write('\n')
+        self.process.stdin.flush()
+        return self.line(), self.line()
+
+    def window(self, seconds):
+        self.ask()
+        time.sleep(seconds)
+        return self.ask()
+
+
+class Rude:
+    """Takes what CPU time nobody else wants."""
+
+    def __init__(self, host, how, lines, connections=4):
+        self.process = start(
+            'chrt', '--idle', '0', BUILD / 'tests/bench/rude', how, host.port,
+            connections, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True)
+        self.process.stdin.write(lines + '\n')
+        self.process.stdin.flush()
+        if self.process.stdout.readline() != 'ready\n':
+            sys.exit('bench: the bad client was not answered')
+
+    def stop(self):
+        self.process.stdin.close()
+        found = {int(x): int(y) for x, y in
+                 (line.split() for line in self.process.stdout)}
+        self.process.wait()
+        children.remove(self.process)
+        return found
+
+
+def p99(values):
+    return sorted(values)[int((len(values) - 1) * 0.99)]
+
+
+# ---- What the bad clients are given --------------------------------------
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
+
+
+def token_until(host, token, expires):
+    """The same token, good until another second."""
+    head, claims, _ = token.split('.')
+    claims = json.loads(base64.urlsafe_b64decode(claims + '=='))
+    claims['exp'] = expires
+    signed = f'{head}.{base64url(json.dumps(claims).encode())}'
+    key = bytes.fromhex((host.data / 'access.key').read_text())
+    return f'{signed}.{base64url(hmac.digest(key, signed.encode(), "sha256"))}'
+
+
+def lines_of(token, *paths):
+    return ''.join(f'{token} {path}\n' for path in paths)
+
+
+class Person:
+    """Has a thread with something in it."""
+
+    def __init__(self, host):
+        line = threads_make(host, 1)
+        chat_load([host], line, 1, 1)
+        self.host = host
+        self.token, self.thread = line.split()
+        self.socket = f'/ws/chat/{self.thread}/'
+
+    def foreign(self, thread):
+        return lines_of(self.token, f'/ws/chat/{thread}/',
+                        f'/api/chat/sessions/{thread}/events')
+
+    def cursors(self):
+        return lines_of(self.token, *(f'{self.socket}?after_seq={seq}' for seq
+                                      in ('-1', 'x', 1 << 50, 1 << 80)))
+
+    def expiring(self):
+        """Two that will be over in a moment, two more in the window."""
+        now = int(time.time())
+        return ''.join(lines_of(token_until(self.host, self.token, now + n),
+                                self.socket) for n in (1, 1, 2, 2))
+
+    def ticket(self):
+        used = request(self.host.port, 'POST', '/api/ws/ticket', {},
+                       self.token)['ticket']
+        return f'none {self.socket}?ticket={used}\n'
+
+    def own(self):
+        return lines_of(self.token, self.socket)
+
+
+# ---- The measurement ---------------------------------------------------------
+
+@contextlib.contextmanager
+def server_apart():
+    """Servers that are started in it have a core for themselves."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        sys.exit('bench: abuse needs two cores, one for the server alone')
+    for pid in [0] + tree_of(POSTGRES_PID):
+        os.sched_setaffinity(pid, cores[1:])
+    try:
+        yield cores[0]
+    finally:
+        for pid in [0] + tree_of(POSTGRES_PID):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(pid, cores)
+
+
+def pin(pid, core):
+    for task in os.listdir(f'/proc/{pid}/task'):
+        os.sched_setaffinity(int(task), [core])
+
+
+def windows(polite, host, disturb):
+    """p99 of requests and first tokens without and with it, in turns."""
+    found = {False: [], True: []}
+    codes, cpu = {}, 0
+    for i in range(2 * ROUNDS):
+        bad = i % 2 == 1
+        rude = disturb() if bad else None
+        time.sleep(0.15)
+        begin = cpu_seconds(host.pid)
+        found[bad].append([p99(x) for x in
+                           polite.window(options.seconds / 4)])
+        cpu += (cpu_seconds(host.pid) - begin) * (1 if bad else -1)
+        for code, n in rude.stop().items() if rude else ():
+            codes[code] = codes.get(code, 0) + n
+        time.sleep(0.15)
+    quiet, abused = ([sorted(x)[ROUNDS // 2] for x in zip(*found[bad])]
+                     for bad in (False, True))
+    return (max(y / x for x, y in zip(quiet, abused)), quiet, abused, codes,
+            cpu / ROUNDS / (options.seconds / 4))
+
+
+def abuse_row(what, limit, polite, host, disturb):
+    """The best of three, as soon as it is good enough: what else the machine
+    does differs each time, what a bad client does does not."""
+    tries = []
+    while not tries or (limit and len(tries) < 3 and tries[-1][0] > limit):
+        tries.append(windows(polite, host, disturb))
+    ratio, quiet, abused, codes, cpu = min(tries)
+    row(f'p99 of others, {what}', f'{ratio:.2f} x', limit and f'{limit} x',
+        ratio <= limit if limit else None,
+        'request {:.2f} / {:.2f} ms, first token {:.2f} / {:.2f} ms'.format(
+            abused[0], quiet[0], abused[1], quiet[1]) +
+        f', {cpu * 100:.0f} % more CPU, ' +
+        ('tries ' + ' '.join(f'{t[0]:.2f}' for t in tries) + ', ') * (
+            len(tries) > 1) +
+        ', '.join(f'{n} x {code}' for code, n in sorted(codes.items())))
+
+
+class Nobody:
+    def stop(self):
+        return {}
+
+
+def bench_abuse():
+    with server_apart() as core:
+        redis = Redis()
+        stub, port = stub_model(5000, 5, 'stamped')
+        [host] = plane('abuse', 1, port, redis, 'server.loops=1',
+                       'auth.grace=0')
+        pin(host.pid, core)
+        lines = threads_make(host, THREADS)
+        token = lines.split()[0]
+        agent = request(host.port, 'GET', '/api/agents/', None,
+                        token)['items'][0]['id']
+        polite = Polite(host, ''.join(f'{line} /api/agents/{agent}/\n'
+                                      for line in lines.splitlines()))
+        polite.window(options.seconds)
+        abuse_row('nobody is bad', None, polite, host, Nobody)
+        for what, how, given in (
+                ('threads of others', 'knock',
+                 lambda bad: bad.foreign(lines.split()[1])),
+                ('wrong cursors', 'knock', Person.cursors),
+                ('a token that expires', 'stay', Person.expiring),
+                ('a ticket used twice', 'knock', Person.ticket),
+                ('readers that stop', 'deaf', Person.own),
+                ('10,000 frames a second', 'flood', Person.own)):
+            bad = Person(host)
+            abuse_row(what, 1.2, polite, host,
+                      lambda: Rude(host, how, given(bad)))
+        stop(polite.process)
+        host.stop()
+        stop(stub)
+        redis.stop()
