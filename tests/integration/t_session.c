@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/auth/auth.h"
 #include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/loop/fiber.h"
 #include "tests/integration/auth_env.h"
 #include "tests/integration/store_env.h"
 #include "tests/tap.h"
