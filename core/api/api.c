@@ -178,10 +178,11 @@ api_wait_turn(struct app *app, struct uuid standing)
 static SUSPENDS void
 api_refused(struct http_req *req, const struct error *err)
 {
-	struct uuid standing = api_standing(req);
+	struct uuid standing;
 
 	if (!(http_route(req)->flags & (ROUTE_SSE | ROUTE_WEBSOCKET)))
 		return;
+	standing = api_standing(req);
 	api_wait_turn(app_of(req), standing);
 	api_strike(app_of(req), standing, err->code);
 }

@@ -6,6 +6,7 @@ EXTRA_PROGRAMS += tests/bench/fiber tests/bench/stub_model \
 	tests/bench/write_loop tests/bench/rest_load tests/bench/reconnect \
 	tests/bench/polite tests/bench/rude
 BENCH_CLIENT = tests/bench/ws_client.c tests/bench/ws_client.h
+BENCH_REST = tests/bench/rest_client.c tests/bench/rest_client.h
 tests_bench_fiber_SOURCES = tests/bench/fiber.c
 tests_bench_fiber_LDADD = libnet.la libloop.la libbase.la $(DEP_LIBS)
 tests_bench_stub_model_SOURCES = tests/bench/stub_model.c
@@ -16,11 +17,13 @@ tests_bench_viewers_SOURCES = tests/bench/viewers.c $(BENCH_CLIENT)
 tests_bench_viewers_LDADD =
 tests_bench_write_loop_SOURCES = tests/bench/write_loop.c $(BENCH_CLIENT)
 tests_bench_write_loop_LDADD =
-tests_bench_rest_load_SOURCES = tests/bench/rest_load.c $(BENCH_CLIENT)
+tests_bench_rest_load_SOURCES = tests/bench/rest_load.c $(BENCH_CLIENT) \
+	$(BENCH_REST)
 tests_bench_rest_load_LDADD =
 tests_bench_reconnect_SOURCES = tests/bench/reconnect.c $(BENCH_CLIENT)
 tests_bench_reconnect_LDADD =
-tests_bench_polite_SOURCES = tests/bench/polite.c $(BENCH_CLIENT)
+tests_bench_polite_SOURCES = tests/bench/polite.c $(BENCH_CLIENT) \
+	$(BENCH_REST)
 tests_bench_polite_LDADD =
 tests_bench_rude_SOURCES = tests/bench/rude.c $(BENCH_CLIENT)
 tests_bench_rude_LDADD =

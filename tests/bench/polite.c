@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/bench/rest_client.h"
 #include "tests/bench/ws_client.h"
 
 /*
@@ -27,7 +24,6 @@
 
 enum {
 	KEPT = 16, /* connections for requests */
-	ANSWER_MAX = 65536,
 	SAMPLES_MAX = 1 << 18
 };
 
@@ -38,10 +34,8 @@ struct person {
 };
 
 struct conn {
-	int fd;
+	struct rest rest; /* first: what the epoll has is one of these */
 	uint64_t due_ns; /* of the request that it carries; 0: none */
-	size_t len;
-	char in[ANSWER_MAX];
 };
 
 struct samples {
@@ -53,7 +47,8 @@ struct samples {
 static struct person *people;
 static int n_people, n_ready, next_person, next_asker, next_conn;
 static struct conn conns[KEPT];
-static struct samples rest = { .name = "rest" }, tokens = { .name = "token" };
+static struct samples answers = { .name = "rest" },
+		      tokens = { .name = "token" };
 static struct wsc input = { .fd = -1 };
 static int port, ep;
 
@@ -115,40 +110,6 @@ say(void)
 
 /* ---- Requests ------------------------------------------------------ */
 
-static void
-conn_open(struct conn *c)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
-	int on = 1;
-
-	c->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (c->fd < 0 ||
-	    connect(c->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e) < 0)
-		wsc_fail("connect", strerror(errno));
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
-static void
-request_send(struct conn *c, uint64_t due_ns)
-{
-	struct person *p = &people[next_asker];
-	char head[4096];
-	int n;
-
-	next_asker = (next_asker + 1) % n_people;
-	n = snprintf(head, sizeof(head),
-	    "GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "
-	    "%s\r\n\r\n",
-	    p->path, p->token);
-	if (send(c->fd, head, (size_t)n, MSG_NOSIGNAL) != n)
-		wsc_fail("send", strerror(errno));
-	c->due_ns = due_ns;
-}
-
 /* False: none is free; it waits, and its time runs. */
 static bool
 ask(uint64_t due_ns)
@@ -159,7 +120,10 @@ ask(uint64_t due_ns)
 		next_conn = (next_conn + 1) % KEPT;
 		if (c->due_ns != 0)
 			continue;
-		request_send(c, due_ns);
+		rest_ask(&c->rest, people[next_asker].token,
+		    people[next_asker].path);
+		next_asker = (next_asker + 1) % n_people;
+		c->due_ns = due_ns;
 		return true;
 	}
 	return false;
@@ -168,25 +132,9 @@ ask(uint64_t due_ns)
 static void
 answer_read(struct conn *c)
 {
-	ssize_t n = recv(c->fd, c->in + c->len, ANSWER_MAX - 1 - c->len,
-	    MSG_DONTWAIT);
-	char *end, *length;
-
-	if (n < 0 && errno == EAGAIN)
+	if (!rest_read(&c->rest))
 		return;
-	if (n <= 0)
-		wsc_fail("recv", n == 0 ? "end" : strerror(errno));
-	c->len += (size_t)n;
-	c->in[c->len] = '\0';
-	if ((end = strstr(c->in, "\r\n\r\n")) == NULL)
-		return;
-	length = strcasestr(c->in, "\r\ncontent-length:");
-	if (strncmp(c->in, "HTTP/1.1 200", 12) != 0 || length == NULL)
-		wsc_fail("not answered", c->in);
-	if (c->len < (size_t)(end + 4 - c->in) + strtoul(length + 17, NULL, 10))
-		return;
-	sample(&rest, c->due_ns);
-	c->len = 0;
+	sample(&answers, c->due_ns);
 	c->due_ns = 0;
 }
 
@@ -209,7 +157,7 @@ asked(void)
 
 	if (read(STDIN_FILENO, line, sizeof(line)) <= 0)
 		exit(0);
-	samples_print(&rest);
+	samples_print(&answers);
 	samples_print(&tokens);
 	fflush(stdout);
 }
@@ -306,12 +254,12 @@ main(int argc, char **argv)
 	setvbuf(stdin, NULL, _IONBF, 0); /* what follows is read by hand */
 	port = atoi(argv[1]);
 	ep = epoll_create1(0);
-	rest.ms = malloc(SAMPLES_MAX * sizeof(*rest.ms));
+	answers.ms = malloc(SAMPLES_MAX * sizeof(*answers.ms));
 	tokens.ms = malloc(SAMPLES_MAX * sizeof(*tokens.ms));
 	lines_read();
 	people_come();
 	for (int i = 0; i < KEPT; i++)
-		conn_open(&conns[i]);
+		rest_open(&conns[i].rest, ep, port);
 	epoll_ctl(ep, EPOLL_CTL_ADD, STDIN_FILENO, &e);
 	printf("ready\n");
 	fflush(stdout);

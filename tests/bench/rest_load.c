@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
+#include "tests/bench/rest_client.h"
 #include "tests/bench/ws_client.h"
 
 /*
@@ -23,15 +20,12 @@
 
 enum {
 	MAX_PORTS = 64,
-	MAX_CONNS = 1024,
-	ANSWER_MAX = 65536
+	MAX_CONNS = 1024
 };
 
 struct conn {
-	int fd;
+	struct rest rest; /* first: what the epoll has is one of these */
 	bool busy;
-	size_t len;
-	char in[ANSWER_MAX];
 };
 
 struct target {
@@ -43,30 +37,11 @@ static struct target *targets;
 static int n_conns, n_targets, next_conn, next_target;
 static unsigned long long n_answers;
 
-static void
-conn_open(struct conn *c, int port, int ep)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
-	int on = 1;
-
-	c->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (c->fd < 0 ||
-	    connect(c->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e) < 0)
-		wsc_fail("connect", strerror(errno));
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
 /* False: all are waiting for an answer. */
 static bool
 request_send(void)
 {
 	struct target *t = &targets[next_target];
-	char head[4096];
-	int n;
 
 	for (int i = 0; i < n_conns; i++) {
 		struct conn *c = &conns[next_conn];
@@ -75,12 +50,7 @@ request_send(void)
 		if (c->busy)
 			continue;
 		next_target = (next_target + 1) % n_targets;
-		n = snprintf(head, sizeof(head),
-		    "GET %s HTTP/1.1\r\nHost: bench\r\n"
-		    "Authorization: Bearer %s\r\n\r\n",
-		    t->path, t->token);
-		if (send(c->fd, head, (size_t)n, MSG_NOSIGNAL) != n)
-			wsc_fail("send", strerror(errno));
+		rest_ask(&c->rest, t->token, t->path);
 		c->busy = true;
 		return true;
 	}
@@ -90,24 +60,8 @@ request_send(void)
 static void
 answer_read(struct conn *c)
 {
-	ssize_t n = recv(c->fd, c->in + c->len, ANSWER_MAX - 1 - c->len,
-	    MSG_DONTWAIT);
-	char *end, *length;
-
-	if (n < 0 && errno == EAGAIN)
+	if (!rest_read(&c->rest))
 		return;
-	if (n <= 0)
-		wsc_fail("recv", n == 0 ? "end" : strerror(errno));
-	c->len += (size_t)n;
-	c->in[c->len] = '\0';
-	if ((end = strstr(c->in, "\r\n\r\n")) == NULL)
-		return;
-	length = strcasestr(c->in, "\r\ncontent-length:");
-	if (strncmp(c->in, "HTTP/1.1 200", 12) != 0 || length == NULL)
-		wsc_fail("not answered", c->in);
-	if (c->len < (size_t)(end + 4 - c->in) + strtoul(length + 17, NULL, 10))
-		return;
-	c->len = 0;
 	c->busy = false;
 	n_answers++;
 }
@@ -169,7 +123,7 @@ main(int argc, char **argv)
 	n_conns = atoi(argv[4]);
 	lines_read();
 	for (int i = 0; i < n_conns; i++)
-		conn_open(&conns[i], ports[i % n_ports], ep);
+		rest_open(&conns[i].rest, ep, ports[i % n_ports]);
 	for (int i = 0; i < n_conns; i++) /* what a connection costs once */
 		request_send();
 	while (n_answers < (unsigned long long)n_conns)

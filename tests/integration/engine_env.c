@@ -184,6 +184,21 @@ bed_send(const char *text)
 	return st;
 }
 
+SUSPENDS void
+bed_until_hanging(int n)
+{
+	while (fake.n_hanging < n)
+		if (fiber_yield() != FIBER_WOKEN)
+			return;
+}
+
+SUSPENDS void
+bed_send_hanging(int n)
+{
+	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
+	bed_until_hanging(n);
+}
+
 /* ---- Looking at what is stored ------------------------------------- */
 
 SUSPENDS const char *

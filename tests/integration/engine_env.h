@@ -44,6 +44,9 @@ void bed_run(void (*fn)(void), const struct fake_turn *turns, int n);
 struct engine *bed_engine(void);
 
 SUSPENDS enum as_status bed_send(const char *text);
+SUSPENDS void bed_until_hanging(int n); /* tools */
+/* A message whose run comes to n tools that hang. */
+SUSPENDS void bed_send_hanging(int n);
 SUSPENDS void bed_wait_end(void); /* of all that is at work */
 SUSPENDS void bed_wait_idle(struct engine *e); /* the same, of this one */
 SUSPENDS void bed_until(const char *status); /* of the run */

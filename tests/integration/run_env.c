@@ -96,14 +96,6 @@ et_unknown(struct run_tool *row)
 	row->resolution = want.resolution;
 }
 
-SUSPENDS void
-et_until_hanging(int n)
-{
-	while (fake.n_hanging < n)
-		if (fiber_yield() != FIBER_WOKEN)
-			return;
-}
-
 /* ---- Looking and meddling ------------------------------------------ */
 
 void

@@ -10,7 +10,6 @@
 #include "tests/integration/engine_env.h"
 
 SUSPENDS void et_say(const char *text); /* and waits for the end */
-SUSPENDS void et_until_hanging(int n); /* tools */
 /*
  * The run before the last one was ended by its message; the last one is ended
  * now, and the former is the one that is looked at.

@@ -107,8 +107,7 @@ died_at_work(void)
 	people_begin();
 	people_wait(1);
 	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_until_hanging(1);
 	bed_restart(true);
 	bed_until("succeeded");
 	same_keys(3);
@@ -133,8 +132,7 @@ died_unknown(void)
 	people_begin();
 	people_wait(1);
 	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_until_hanging(1);
 	bed_restart(true);
 	bed_until("recoverable_error");
 	CU_ASSERT_EQUAL(bed_calls("unknown"), 1);
@@ -307,8 +305,7 @@ cancelled_at_work(void)
 	fake.calls = hangs;
 	fake.n_calls = 1;
 	people_begin();
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_until_hanging(1);
 	fake_release();
 	bed_cancel(false);
 	bed_until("cancelled");
@@ -335,8 +332,7 @@ usurped(void)
 	fake.calls = hangs;
 	fake.n_calls = 1;
 	people_begin();
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_until_hanging(1);
 	old = bed_usurp();
 	fake_release();
 	while (fake.n_kept < 1)

@@ -45,9 +45,7 @@ static void
 drain_tools(void)
 {
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	bed_release_soon();
 	bed.drain_until = loop_now_ms(env.loop) + 20000;
 	bed_stop(false);
@@ -79,9 +77,7 @@ static void
 drain_at_once(void)
 {
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	bed_stop(false);
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"queued\"");
 	CU_ASSERT_EQUAL(bed_calls("started"), 2);
@@ -134,9 +130,7 @@ static SUSPENDS void
 drain_maybe(void)
 {
 	fake_calls(hang_and_maybe, 1);
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	bed_release_soon();
 	bed.drain_until = loop_now_ms(env.loop) + 20000;
 	bed_stop(false);

@@ -104,9 +104,7 @@ static void
 capped(void)
 {
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	fake_release();
 	bed_wait_end();
 	CU_ASSERT_EQUAL(fake.n_parallel_max, 2);
@@ -376,9 +374,7 @@ static void
 cancel_tools(void)
 {
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	bed_cancel(false);
 	bed_wait_end();
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"cancelled\"");

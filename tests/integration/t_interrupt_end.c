@@ -45,8 +45,7 @@ cancelled_at_work(void)
 {
 	fake.tool_hangs = true;
 	people_begin();
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_until_hanging(1);
 	bed_cancel(false);
 	bed_until("cancelled");
 	CU_ASSERT_EQUAL(bed_calls("cancelled"), 2);
@@ -72,8 +71,7 @@ died(void)
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"), "\"waiting_human\"");
 	fake.tool_hangs = true;
 	CU_ASSERT_EQUAL(people_answer(0, "accept", NULL), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_until_hanging(2);
 	bed_restart(true);
 	/* The keyed one again, with what the person has said. */
 	bed_until("recoverable_error");

@@ -189,16 +189,14 @@ each_at_work(void)
 	people_begin();
 	people_wait(3);
 	CU_ASSERT_EQUAL(people_answer(1, "accept", NULL), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_until_hanging(1);
 	a = people_say(0, "edit", "{\"x\":5}");
 	CU_ASSERT_EQUAL(people_respond(&a, 1), AS_OK);
 	CU_ASSERT_EQUAL(people_respond(&a, 1), AS_OK);
 	a.key = "another";
 	CU_ASSERT_EQUAL(people_respond(&a, 1), AS_CONFLICT);
 	/* It is begun at once, beside the other one. */
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_until_hanging(2);
 	fake_release();
 	people_wait(1);
 	CU_ASSERT_EQUAL(fake.n_tools, 2);

@@ -65,9 +65,7 @@ late(void)
 	struct engine *old;
 
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	old = bed_usurp();
 	engine_claim(bed.engine);
 	people_wait_unknown(1);
@@ -101,9 +99,7 @@ late_first(void)
 	struct engine *old;
 
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	old = bed_usurp();
 	fake_release();
 	bed_wait_idle(old);
@@ -133,13 +129,10 @@ late_between(void)
 	struct engine *old;
 
 	fake_calls(list, 3);
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	old = bed_usurp();
 	engine_claim(bed.engine);
-	while (fake.n_hanging < 3)
-		fiber_yield();
+	bed_until_hanging(3);
 	fake_release_call(0);
 	bed_wait_idle(old);
 	CU_ASSERT_EQUAL(bed_calls("succeeded"), 1);
@@ -170,9 +163,7 @@ late_unknown(void)
 	struct engine *old;
 
 	fake_calls(list, 1);
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	old = bed_usurp();
 	/* It learns of its loss before its call ends. */
 	old->works->lost = true;
@@ -200,9 +191,7 @@ too_late(void)
 	struct engine *old;
 
 	fake_calls(first, 1);
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	old = bed_usurp();
 	engine_claim(bed.engine);
 	bed_until("succeeded");
@@ -234,9 +223,7 @@ late_after_operator(void)
 	struct engine *old;
 
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	old = bed_usurp();
 	engine_claim(bed.engine);
 	people_wait_unknown(1);

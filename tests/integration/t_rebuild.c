@@ -90,8 +90,7 @@ static void
 taken_over(void)
 {
 	fake.tool_hangs = true;
-	MUST(bed_send("go") == AS_OK);
-	et_until_hanging(2);
+	bed_send_hanging(2);
 	agrees("running");
 	bed_restart(true);
 	agrees("running");

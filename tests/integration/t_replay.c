@@ -441,8 +441,7 @@ static void
 cancel_tools(void)
 {
 	fake.tool_hangs = true;
-	MUST(bed_send("go") == AS_OK);
-	et_until_hanging(2);
+	bed_send_hanging(2);
 	bed_cancel(false);
 	bed_wait_end();
 	CU_ASSERT_EQUAL(et_int("SELECT count(*) FROM messages WHERE run_id = $1"
@@ -455,8 +454,7 @@ static void
 discard_tools(void)
 {
 	fake.tool_hangs = true;
-	MUST(bed_send("go") == AS_OK);
-	et_until_hanging(2);
+	bed_send_hanging(2);
 	bed_cancel(true);
 	bed_wait_end();
 	replay_same("rolled_back", 2);
@@ -530,8 +528,7 @@ static void
 stopped_tools(void)
 {
 	fake.tool_hangs = true;
-	MUST(bed_send("go") == AS_OK);
-	et_until_hanging(2);
+	bed_send_hanging(2);
 	bed_restart(false);
 	bed_wait_end();
 	if (!et_status_is("succeeded"))
@@ -561,8 +558,7 @@ take_over_unknown(void)
 	fake.tool_hangs = true;
 	fake.verify = AS_OK;
 	fake.timeout_ms = 100;
-	MUST(bed_send("go") == AS_OK);
-	et_until_hanging(2);
+	bed_send_hanging(2);
 	bed_restart(true);
 	bed_wait_end();
 	CU_ASSERT_EQUAL(et_int("SELECT count(*) FROM tool_invocations"

@@ -24,9 +24,7 @@ takeover_cancelled(void)
 	int n = 0;
 
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 1)
-		fiber_yield();
+	bed_send_hanging(1);
 	engine_drain(bed.engine, bed.drain_until);
 	engine_free(bed.engine);
 	MUST(run_store_node_leave(bed.runs, dead, &bed.err) == AS_OK);
@@ -92,9 +90,7 @@ takeover_tools(void)
 	fake.tool_hangs = true;
 	fake.timeout_ms = 100;
 	fake.verify = AS_OK;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	die_and_take_over();
 	bed_wait_end();
 	CU_ASSERT_STRING_EQUAL(bed_run_member("status"),
@@ -143,9 +139,7 @@ static void
 drain_tools(void)
 {
 	fake.tool_hangs = true;
-	CU_ASSERT_EQUAL_FATAL(bed_send("go"), AS_OK);
-	while (fake.n_hanging < 2)
-		fiber_yield();
+	bed_send_hanging(2);
 	bed_release_soon();
 	bed.drain_until = loop_now_ms(env.loop) + 20000;
 	bed_restart(false);
