@@ -155,20 +155,21 @@ api_strike(struct app *app, struct uuid standing, enum error_code code)
 {
 	/* What is our fault, or will pass, is nobody's. */
 	if (error_http(code) < 500)
-		strikes_add(app->strikes, standing, loop_now_ms(app->loop));
+		strikes_add(app->strikes, standing, 1, loop_now_ms(app->loop));
 }
 
 void
-api_wait_turn(struct app *app, struct uuid standing)
+api_wait_turn(struct app *app, struct uuid standing, int64_t least_ms)
 {
-	int64_t ms = strikes_wait_ms(app->strikes, standing,
+	int64_t owed_ms = strikes_wait_ms(app->strikes, standing,
 	    loop_now_ms(app->loop));
+	int64_t ms = owed_ms > least_ms ? owed_ms : least_ms;
 
 	if (ms <= 0)
 		return;
 	counter_add(counter_get(COUNTER, "refusal_waits_total",
-			"Attempts to open a stream that waited, because so "
-			"many before were refused.",
+			"Attempts to open or to resume a stream that waited: "
+			"too many before were refused, or came too soon.",
 			NULL, NULL),
 	    1);
 	fiber_sleep((uint64_t)ms);
@@ -183,7 +184,7 @@ api_refused(struct http_req *req, const struct error *err)
 	if (!(http_route(req)->flags & (ROUTE_SSE | ROUTE_WEBSOCKET)))
 		return;
 	standing = api_standing(req);
-	api_wait_turn(app_of(req), standing);
+	api_wait_turn(app_of(req), standing, 0);
 	api_strike(app_of(req), standing, err->code);
 }
 

@@ -15,11 +15,12 @@ enum as_status api_origin_check(struct http_req *req, struct error *err);
 /*
  * Strikes (strikes.h): whose they are, the person's or, of those whom nobody
  * knows, the address's; one more, for being refused like that; and until he may
- * go on.
+ * go on, in least_ms at the earliest.
  */
 struct uuid api_standing(struct http_req *req);
 void api_strike(struct app *app, struct uuid standing, enum error_code code);
-SUSPENDS void api_wait_turn(struct app *app, struct uuid standing);
+SUSPENDS void api_wait_turn(struct app *app, struct uuid standing,
+    int64_t least_ms);
 /* api_fail of who asked for a stream: it waits, and is a strike. */
 SUSPENDS void api_refuse(struct http_req *req, struct error *err);
 struct auth_ctx api_auth_ctx(struct http_req *req);

@@ -75,7 +75,7 @@ debt_of(struct strikes *s, struct uuid who)
 }
 
 void
-strikes_add(struct strikes *s, struct uuid who, uint64_t now_ms)
+strikes_add(struct strikes *s, struct uuid who, unsigned n, uint64_t now_ms)
 {
 	uint64_t most = now_ms + FREE_MS + STRIKES_WAIT_MAX_MS;
 	struct debt *d;
@@ -85,7 +85,7 @@ strikes_add(struct strikes *s, struct uuid who, uint64_t now_ms)
 	if (!uuid_equal(d->who, who) || d->paid_ms < now_ms)
 		d->paid_ms = now_ms;
 	d->who = who;
-	d->paid_ms += STRIKE_MS;
+	d->paid_ms += (uint64_t)n * STRIKE_MS;
 	if (d->paid_ms > most)
 		d->paid_ms = most;
 	pthread_mutex_unlock(&s->mu);

@@ -25,7 +25,8 @@ struct strikes *strikes_new(void);
 void strikes_free(struct strikes *s); /* NULL does nothing */
 /* An IPv6 address counts with its first 64 bits: all others are one client's. */
 struct uuid strikes_key_of_address(const char *address);
-void strikes_add(struct strikes *s, struct uuid who, uint64_t now_ms);
+void strikes_add(struct strikes *s, struct uuid who, unsigned n,
+    uint64_t now_ms);
 /* How long he has to wait, 0: not at all.  now_ms is monotonic. */
 int64_t strikes_wait_ms(struct strikes *s, struct uuid who, uint64_t now_ms);
 

@@ -5,6 +5,7 @@
 #include "core/api/handlers.h"
 #include "core/api/internal.h"
 #include "core/api/seats.h"
+#include "core/api/strikes.h"
 #include "core/api/ws_impl.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
@@ -23,8 +24,10 @@
 
 #define AUTH_TIMEOUT_MS 10000
 #define REALTIME_RETRY_MS 2000
-#define FRAMES_PER_S 100
+#define FRAME_MS 10 /* a hundred in a second */
+#define FRAMES_AT_ONCE 50
 #define TALK_MAX (64 * 1024)
+#define CLOSED_STRIKES 10 /* of a socket that had to be closed */
 
 /* ---- Frames out ---------------------------------------------------- */
 
@@ -354,7 +357,8 @@ on_close(struct ws *ws, int code, void *arg)
 
 	(void)ws;
 	if (code == WS_POLICY || code == WS_SLOW_READER)
-		api_strike(s->app, s->standing, ERR_RATE_LIMITED);
+		strikes_add(s->app->strikes, s->standing, CLOSED_STRIKES,
+		    loop_now_ms(s->app->loop));
 	s->ws = NULL;
 	bus_link_leave(&s->realtime);
 	loop_timer_clear(&s->timer);
@@ -379,7 +383,8 @@ on_drain(struct ws *ws, void *arg)
 static const struct ws_ops ws_ops = { .on_message = on_message,
 	.on_close = on_close,
 	.on_drain = on_drain,
-	.frames_per_s = FRAMES_PER_S };
+	.frame_ms = FRAME_MS,
+	.frames_at_once = FRAMES_AT_ONCE };
 
 /*
  * This fiber stands in it: by a ticket, by the request, or by a frame.  Who
@@ -416,7 +421,7 @@ ws_chat(struct http_req *req)
 		api_refuse(req, &err);
 		return;
 	}
-	api_wait_turn(app, api_standing(req));
+	api_wait_turn(app, api_standing(req), 0);
 	s = xcalloc(1, sizeof(*s));
 	s->app = app;
 	s->after = after;

@@ -13,7 +13,7 @@
  */
 
 #define QUEUE_MAX 16
-#define RESUME_MS 1000 /* one that comes earlier is a strike */
+#define RESUME_MS 1000 /* from one to the next; who asks earlier waits */
 #define QUEUE_BYTES (2 * 1024 * 1024) /* as JSON text */
 
 struct frame_in {
@@ -126,12 +126,16 @@ do_cancel(struct chat_ctx *ctx, struct json_object *body, struct error *err)
 static SUSPENDS void
 resume_wait(struct ws_session *s)
 {
-	uint64_t now = loop_now_ms(s->app->loop);
+	struct loop *loop = s->app->loop;
+	int64_t early_ms = 0;
 
-	if (s->resumed_ms != 0 && now - s->resumed_ms < RESUME_MS)
+	if (s->resumed_ms != 0)
+		early_ms = (int64_t)(s->resumed_ms + RESUME_MS) -
+			   (int64_t)loop_now_ms(loop);
+	if (early_ms > 0)
 		api_strike(s->app, s->standing, ERR_RATE_LIMITED);
-	s->resumed_ms = now;
-	api_wait_turn(s->app, s->standing);
+	api_wait_turn(s->app, s->standing, early_ms);
+	s->resumed_ms = loop_now_ms(loop);
 }
 
 /*

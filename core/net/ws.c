@@ -35,8 +35,7 @@ struct ws {
 	uint16_t close_code; /* what on_close will be told */
 	bool close_sent;
 	uint8_t misses; /* pings without any sign of life */
-	uint32_t frames; /* that came in this second */
-	uint64_t second_ms; /* when it began */
+	uint64_t earned_ms; /* when what it has sent is within its rate */
 };
 
 static atomic_uint n_sockets;
@@ -287,15 +286,12 @@ ws_beat(struct ws *ws)
 static bool
 ws_is_flooded(struct ws *ws)
 {
-	uint64_t now = loop_now_ms(ws_loop(ws));
+	uint64_t now = loop_now_ms(ws_loop(ws)), each_ms = ws->ops->frame_ms;
 
-	if (ws->ops->frames_per_s == 0)
-		return false;
-	if (now - ws->second_ms >= 1000) {
-		ws->second_ms = now;
-		ws->frames = 0;
-	}
-	if (++ws->frames <= ws->ops->frames_per_s)
+	if (ws->earned_ms < now)
+		ws->earned_ms = now;
+	ws->earned_ms += each_ms;
+	if (ws->earned_ms <= now + each_ms * ws->ops->frames_at_once)
 		return false;
 	if (!ws->close_sent) {
 		close_frame(ws, WS_POLICY, "too many frames");

@@ -47,8 +47,11 @@ struct ws_ops {
 	 */
 	void (*on_close)(struct ws *ws, int code, void *arg);
 	void (*on_drain)(struct ws *ws, void *arg); /* output below low water */
-	/* Frames of any kind that the peer may send: beyond it 1008; 0: any. */
-	unsigned frames_per_s;
+	/*
+	 * What the peer may send, in frames of any kind: one each frame_ms, and
+	 * as many as frames_at_once before; beyond it 1008.  0: what it likes.
+	 */
+	unsigned frame_ms, frames_at_once;
 };
 
 /*
