@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sockets, streams, and many processes on one PostgreSQL and one Redis."""
+import statistics
+
 from tools import *
 
 GATHER_MS = 40  # the longest time for which text is gathered into one delta
@@ -295,11 +297,10 @@ def bench_many():
 
 # ---- The same load on more processes -----------------------------------------
 
-def rest_us(hosts, targets, rate):
+def rest_us(hosts, targets, seconds, rate):
     """CPU time of the hosts for a request, at a rate."""
     load = start(BUILD / 'tests/bench/rest_load',
-                 ','.join(str(h.port) for h in hosts), options.seconds, rate,
-                 32, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                 ','.join(str(h.port) for h in hosts), seconds, rate, 32, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     load.stdin.write(targets)
     load.stdin.close()
     load.stdout.readline()
@@ -344,48 +345,51 @@ def yardsticks(host, targets, counts):
 
 
 def bench_nodes():
-    """One load on 1, 2 and 4 processes, compared with what it does to nginx.
+    """One load on 1, 2 and 4 processes; and a quarter of it on 1, which is what
+    each of the 4 has to do. nginx shows what the machine makes of it.
 
     All are there all the time and take turns, for a machine that others
-    share is not equally fast all the time."""
-    rest_rate, run_rate, counts = 4000, 50, (1, 2, 4)
+    share is not equally fast all the time; so it is the growth in each round
+    of which the median is taken."""
+    rest_rate, run_rate, rounds, seconds = 4000, 150, 11, options.seconds / 2
     redis = Redis()
     stub, port = stub_model(5000)
     hosts, targets, lines = {}, {}, {}
-    for n in counts:
+    for n in (1, 2, 4):
         hosts[n] = plane(f'nodes{n}', n, port, redis, 'server.loops=1',
                          f'redis.prefix=nodes{n}')
         targets[n] = rest_targets(hosts[n][0])
         lines[n] = threads_make(hosts[n][0], 400)
-    nginxes = yardsticks(hosts[1][0], targets[1], counts)
+    nginxes = yardsticks(hosts[1][0], targets[1], hosts)
     measures = (
-        ('nginx', lambda n: rest_us(nginxes[n], targets[n], rest_rate)),
-        (f'REST request, {rest_rate:,}/s',
-         lambda n: rest_us(hosts[n], targets[n], rest_rate)),
-        (f'run, {run_rate}/s',
-         lambda n: chat_load(hosts[n], lines[n], options.seconds, run_rate,
-                             'pace')['host_us']))
-    found = {n: [] for n in counts}
-    for i in range(6):
-        for n in counts:
-            v = [measure(n) for _, measure in measures]
-            say('%d processes: nginx %.1f us, a request %.1f us, a run %.0f us'
-                % (n, *v))
+        ('request of nginx', lambda n, share: rest_us(
+            nginxes[n], targets[n], seconds, rest_rate * share)),
+        ('REST request', lambda n, share: rest_us(
+            hosts[n], targets[n], seconds, rest_rate * share)),
+        ('run', lambda n, share: chat_load(
+            hosts[n], lines[n], seconds, run_rate * share, 'pace')['host_us']))
+    cases = ((1, 1 / 4), (1, 1), (2, 1), (4, 1))
+    found = [[], [], [], []]
+    for i in range(1 + rounds):
+        for (n, share), into in zip(cases, found):
+            v = [measure(n, share) for _, measure in measures]
+            say('%d processes, load %g: nginx %.1f us, a request %.1f us, '
+                'a run %.0f us' % (n, share, *v))
             if i > 0:  # after what is done but once
-                found[n].append(v)
-    median = {n: [sorted(x)[2] for x in zip(*found[n])] for n in counts}
-    growth = [median[4][i] / median[1][i] for i in range(len(measures))]
-    notes = [' / '.join(f'{median[n][i]:.0f}' for n in counts) +
-             ' us with 1 / 2 / 4' for i in range(len(measures))]
-    row(f'CPU of nginx, {rest_rate:,}/s, 4 processes / 1',
-        f'{growth[0]:.2f} x', note=notes[0])
-    for i, (what, _) in list(enumerate(measures))[1:]:
-        ratio = growth[i] / growth[0]
-        row(f'CPU of a {what}, 4 / 1, of nginx\'s', f'{ratio:.2f} x', '1.1 x',
-            ratio <= 1.1, f'{growth[i]:.2f} x, {notes[i]}')
+                into.append(v)
+    for i, (what, _) in enumerate(measures):
+        each, total = (statistics.median(y[i] / x[i] for x, y in
+                                         zip(one, found[3]))
+                       for one in found[:2])
+        row(f'CPU of a {what}, 4 / 1, same load each',
+            f'{each:.2f} x', i and '1.1 x', each <= 1.1 if i else None,
+            f'same load in total: {total:.2f} x; ' + ' / '.join(
+                f'{statistics.median(v[i] for v in case):.0f}'
+                for case in found) + ' us with 1, a quarter of the load / '
+            '1 / 2 / 4')
     idle = [idle_ms(hosts[4]) / 4 for _ in range(3)]
     row('CPU of a process that does nothing', f'{sorted(idle)[1]:.1f} ms/s')
-    for n in counts:
+    for n in hosts:
         for host in hosts[n]:
             host.stop()
         for nginx in nginxes[n]:
