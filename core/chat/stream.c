@@ -68,11 +68,23 @@ ends_run(struct stream *s, const char *type, const struct uuid run_id,
 	       (s->parked && !s->p.catching);
 }
 
+void
+stream_turn(struct stream *s, int64_t cursor)
+{
+	s->cursor = cursor;
+	s->generation++;
+	texts_clear(&s->texts);
+	rcbuf_unref(s->last);
+	s->last = NULL;
+}
+
 bool
 stream_send_event(struct stream *s, int64_t seq, int64_t run_seq,
     struct uuid run_id, const char *type, struct rcbuf *frame)
 {
 	s->cursor = s->c.by_run ? run_seq : seq;
+	rcbuf_unref(s->last);
+	s->last = rcbuf_ref(frame);
 	texts_note(&s->texts, type, run_id, frame);
 	note_queued(s, type, run_id, frame);
 	pump_send(&s->p, type, s->cursor, frame);
@@ -130,12 +142,12 @@ on_durable(struct stream *s, const struct bus_msg *m)
 	int64_t at = s->c.by_run ? m->run_seq : m->seq;
 	char type[24];
 
-	if (at <= s->cursor)
-		return;
-	if (at != s->cursor + 1) {
+	if (stream_is_doubted(s) || at > s->cursor + 1) {
 		pump_more(&s->p);
 		return;
 	}
+	if (at <= s->cursor)
+		return;
 	if (pump_is_full(&s->p))
 		return;
 	if (!frame_type(m->frame, type, sizeof(type)) || lacks_text(s, type, m))
@@ -211,6 +223,16 @@ on_behind(struct stream_head *h)
 }
 
 static void
+on_doubted(struct stream_head *h)
+{
+	struct stream *s = container_of(h, struct stream, head);
+
+	s->doubted = true;
+	if (!s->p.lagging)
+		pump_more(&s->p);
+}
+
+static void
 stream_idle(struct pump *p)
 {
 	struct stream *s = stream_of(p);
@@ -237,6 +259,7 @@ stream_gone(struct pump *p)
 	struct stream *s = stream_of(p);
 
 	texts_clear(&s->texts);
+	rcbuf_unref(s->last);
 	free(s);
 }
 
@@ -260,6 +283,8 @@ stream_open(const struct stream_config *config, const struct stream_ops *ops,
 	s->head.by_run = config->by_run;
 	s->head.cursor = &s->cursor;
 	s->head.behind = on_behind;
+	s->head.doubted = on_doubted;
+	s->head.timeline = store_timeline(config->store);
 	if (!pump_open(&s->p, config->loop, &pump_ops, ops, arg)) {
 		free(s);
 		return NULL;
@@ -274,9 +299,7 @@ stream_open(const struct stream_config *config, const struct stream_ops *ops,
 void
 stream_resume(struct stream *s, int64_t after)
 {
-	s->cursor = after;
-	s->generation++;
-	texts_clear(&s->texts);
+	stream_turn(s, after);
 	pump_more(&s->p);
 }
 

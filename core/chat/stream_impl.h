@@ -27,7 +27,9 @@ struct stream {
 	int generation; /* of the cursor: raised by resume */
 	int looked; /* the generation whose open messages are known */
 	unsigned fetches;
+	struct rcbuf *last; /* the event at the cursor; NULL: not sent by it */
 	bool begun;
+	bool doubted; /* the event at the cursor may be gone */
 	bool parked; /* as far as it has been sent */
 };
 
@@ -37,11 +39,20 @@ stream_of(struct pump *p)
 	return container_of(p, struct stream, p);
 }
 
+/* A server that took over may lack the last commits. */
+static inline bool
+stream_is_doubted(const struct stream *s)
+{
+	return s->doubted || s->head.timeline != store_timeline(s->c.store);
+}
+
 /* ---- stream.c ------------------------------------------------------ */
 
 /* An event, and what follows from it.  False: the stream is closed. */
 bool stream_send_event(struct stream *s, int64_t seq, int64_t run_seq,
     struct uuid run_id, const char *type, struct rcbuf *frame);
+/* Everything after another cursor. */
+void stream_turn(struct stream *s, int64_t cursor);
 /* A piece of text from where its reader is. */
 void stream_send_delta(struct stream *s, struct open_text *open, int attempt,
     const char *text, size_t len);

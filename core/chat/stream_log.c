@@ -24,6 +24,25 @@ stream_broken(struct stream *s, const struct error *err)
 	pump_end(&s->p, STREAM_BROKEN);
 }
 
+/*
+ * Reads after a cursor of this stream; on failure it is closed.  The caller
+ * frees the events.
+ */
+static SUSPENDS void
+log_page(struct stream *s, int64_t after, int max, struct log_event **events,
+    int *n)
+{
+	enum log_of of = s->c.by_run ? LOG_OF_RUN : LOG_OF_THREAD;
+	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
+	struct error err = { 0 };
+
+	*n = 0;
+	*events = NULL;
+	if (log_read(s->c.store, of, id, after, max, events, n, &err) != AS_OK)
+		stream_broken(s, &err);
+	error_clear(&err);
+}
+
 /* A cursor may stand in the middle of messages: then their text is due. */
 static SUSPENDS void
 find_open_messages(struct stream *s)
@@ -98,28 +117,41 @@ send_rest(struct stream *s, const struct log_event *events, int at, int n)
 	return true;
 }
 
+/* The event at the cursor was sent by somebody else, and may be asked for. */
+static bool
+last_wanted(const struct stream *s)
+{
+	return s->c.poll != NULL && s->last == NULL && s->cursor > 0;
+}
+
+/* If it is the event at the cursor, it is kept. */
+static bool
+last_kept(struct stream *s, const struct log_event *e)
+{
+	if (!last_wanted(s) || (s->c.by_run ? e->run_seq : e->seq) != s->cursor)
+		return false;
+	s->last = rcbuf_ref(e->frame);
+	return true;
+}
+
 /* Sends one page; *n = 0: there is nothing more.  False: closed. */
 static SUSPENDS bool
 page_send(struct stream *s, int *n)
 {
-	enum log_of of = s->c.by_run ? LOG_OF_RUN : LOG_OF_THREAD;
-	struct uuid id = s->c.by_run ? s->c.run_id : s->c.thread_id;
-	int generation = s->generation;
-	struct error err = { 0 };
+	int64_t after = s->cursor - last_wanted(s);
+	int generation = s->generation, got, first = 0;
 	struct log_event *events;
-	enum as_status st;
-	int got;
 
-	st = log_read(s->c.store, of, id, s->cursor, PAGE, &events, n, &err);
-	if (st != AS_OK)
-		stream_broken(s, &err);
-	error_clear(&err);
+	log_page(s, after, PAGE, &events, n);
 	got = *n;
-	for (int i = 0; !s->p.closed && generation == s->generation && i < got;
-	     i++) {
+	/* It may have filled the page. */
+	if (got > 0 && generation == s->generation && last_kept(s, &events[0]))
+		first = 1;
+	for (int i = first;
+	     !s->p.closed && generation == s->generation && i < got; i++) {
 		/* The next page begins with this one, and has its text. */
 		if (strcmp(events[i].type, "message_end") == 0 &&
-		    !send_rest(s, events, i, got) && i > 0)
+		    !send_rest(s, events, i, got) && i > first)
 			break;
 		if (s->p.closed ||
 		    !stream_send_event(s, events[i].seq, events[i].run_seq,
@@ -156,6 +188,8 @@ stream_begin(struct stream *s)
 	enum as_status st;
 
 	s->begun = true;
+	s->doubted = false;
+	s->head.timeline = store_timeline(s->c.store);
 	if (!s->c.snapshot && !s->c.ready)
 		return true;
 	st = snapshot_read(&s->c, &snap);
@@ -165,7 +199,7 @@ stream_begin(struct stream *s)
 		pump_send(&s->p, "ready", -1, snap.ready);
 	/* Who has resumed meanwhile wants the tail after another cursor. */
 	if (!s->p.closed && s->c.snapshot && generation == s->generation) {
-		s->cursor = snap.seq;
+		stream_turn(s, snap.seq);
 		s->looked = s->generation;
 		texts_move(&s->texts, &snap.texts);
 		if (!uuid_is_nil(snap.queued_id))
@@ -175,6 +209,47 @@ stream_begin(struct stream *s)
 	}
 	snapshot_clear(&snap);
 	return !s->p.closed;
+}
+
+/*
+ * What was shown is gone, and what comes gets the same numbers.  Who can be
+ * shown a snapshot begins anew with it; others are told when they come back.
+ */
+static SUSPENDS void
+begin_anew(struct stream *s)
+{
+	log_warn("stream", "a log has lost what was shown of it, up to %lld",
+	    (long long)s->cursor);
+	if (!s->c.ready) {
+		pump_end(&s->p, STREAM_BROKEN);
+		return;
+	}
+	s->c.snapshot = true;
+	stream_begin(s);
+}
+
+/* Is the event at the cursor the one that was sent? */
+static SUSPENDS void
+look_back(struct stream *s)
+{
+	unsigned timeline = store_timeline(s->c.store);
+	int generation = s->generation, n;
+	struct log_event *events;
+	bool same;
+
+	log_page(s, s->cursor - (s->cursor > 0), 1, &events, &n);
+	same = s->cursor == 0 ||
+	       (n > 0 && s->last != NULL &&
+		   s->last->len == events[0].frame->len &&
+		   memcmp(s->last->data, events[0].frame->data, s->last->len) ==
+		       0);
+	log_events_free(events, n);
+	if (s->p.closed || generation != s->generation)
+		return;
+	s->doubted = false;
+	s->head.timeline = timeline;
+	if (!same)
+		begin_anew(s);
 }
 
 /* The first text that lacks a piece, and was not asked for this time. */
@@ -216,6 +291,10 @@ stream_supply(struct pump *p)
 	int n = 1;
 
 	if (!s->begun && !stream_begin(s))
+		return;
+	if (stream_is_doubted(s))
+		look_back(s);
+	if (p->closed)
 		return;
 	over = run_is_over(s);
 	do {

@@ -43,15 +43,20 @@ bucket_of(struct stream_poll *p, struct uuid id)
 	return &p->buckets[h % BUCKETS];
 }
 
+/* What was seen before the question must be in the log. */
 static void
 head_found(struct stream_poll *p, bool by_run, struct uuid id, int64_t head)
 {
+	unsigned timeline = store_timeline(p->store);
 	struct stream_head *h, *next;
 
 	for (h = *bucket_of(p, id); h != NULL; h = next) {
 		next = h->next;
-		if (h->by_run == by_run && uuid_equal(h->id, id) &&
-		    *h->cursor < head)
+		if (h->by_run != by_run || !uuid_equal(h->id, id))
+			continue;
+		if (h->asked > head || h->timeline != timeline)
+			h->doubted(h);
+		else if (*h->cursor < head)
 			h->behind(h);
 	}
 }
@@ -90,10 +95,11 @@ ask(struct asking *a)
 }
 
 static void
-ask_for(struct asking *a, const struct stream_head *h)
+ask_for(struct asking *a, struct stream_head *h)
 {
 	char id[UUID_TEXT];
 
+	h->asked = *h->cursor;
 	uuid_format(h->id, id);
 	buf_printf(h->by_run ? &a->runs : &a->threads, "%s,", id);
 	a->n++;
@@ -188,6 +194,7 @@ stream_poll_join(struct stream_poll *p, struct stream_head *h)
 	h->at = bucket;
 	*bucket = h;
 	h->n = &p->n;
+	h->asked = 0;
 	if (p->n++ == 0 && !p->passing)
 		pass_in(p, STREAM_POLL_MS);
 }

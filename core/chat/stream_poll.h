@@ -4,8 +4,10 @@
 
 /*
  * Events that another process has written, if the bus does not carry them, or
- * has lost them.  Once a second the heads of all logs that have readers on this loop are asked for, a
- * few hundred in one statement; a reader that is behind is told.
+ * has lost them.  Once a second the heads of all logs that have readers on this
+ * loop are asked for, a few hundred in one statement; a reader that is behind is
+ * told.  So is one that may have seen what is gone: it has seen more than there
+ * is, or another server has taken over, which may lack the last commits.
  *
  * One a loop, on its thread.
  */
@@ -28,7 +30,10 @@ struct stream_head {
 	struct uuid id; /* of the thread, or of the run */
 	bool by_run;
 	const int64_t *cursor;
-	void (*behind)(struct stream_head *h); /* may leave */
+	int64_t asked; /* the poll's own: the cursor when it last asked */
+	unsigned timeline; /* of the database that had what was seen */
+	void (*behind)(struct stream_head *h); /* both may leave */
+	void (*doubted)(struct stream_head *h);
 };
 
 /* NULL on SQLite: there all events are written here. */

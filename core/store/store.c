@@ -143,6 +143,12 @@ store_db_timeline(const struct store_db *db)
 	return db->driver->timeline != NULL ? db->driver->timeline(db) : 0;
 }
 
+unsigned
+store_timeline(const struct store *store)
+{
+	return store_db_timeline(store->db);
+}
+
 enum store_standby
 store_standby(const struct store *store)
 {

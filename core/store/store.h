@@ -162,6 +162,7 @@ const char *store_condition(const struct store *store);
  * newest that this process has seen; 0: SQLite.
  */
 unsigned store_db_timeline(const struct store_db *db);
+unsigned store_timeline(const struct store *store);
 
 /*
  * Does a commit wait for a second server?  If not, the last ones are lost with

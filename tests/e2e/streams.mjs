@@ -352,6 +352,36 @@ test("cursors that are wrong", async () => {
 		await open.close();
 });
 
+// As when a standby has taken over that lacks the last commits.
+test("who was shown what is gone gets a snapshot", async (t) => {
+	if (!server.database)
+		return t.skip("a file does not lose commits");
+	const s = await scene(server);
+	const path = `/api/chat/sessions/${s.thread.id}/events`;
+	const socket = await connect(server, s.thread.id, { token: s.token });
+	await socket.type("snapshot");
+	await ask(socket, "hello");
+	const head = (await log(server, s)).at(-1).seq;
+	const events = await sse(server, path, { token: s.token,
+		headers: { "last-event-id": String(head) } });
+	const of = `thread_id = '${s.thread.id}'`;
+	const [last] = rows(server, `SELECT seq, n_events FROM run_log WHERE ${of} ` +
+		"ORDER BY seq DESC LIMIT 1");
+	change(server, "INSERT INTO node_settings (key, value) VALUES ('gc_open', '1')",
+		`DELETE FROM run_log WHERE ${of} AND seq = ${last.seq}`,
+		"DELETE FROM node_settings WHERE key = 'gc_open'",
+		`UPDATE threads SET head_seq = head_seq - ${last.n_events} ` +
+			`WHERE id = '${s.thread.id}'`);
+	await socket.type("ready");
+	assert.equal((await socket.type("snapshot")).snapshot_seq,
+		head - last.n_events);
+	assert.match(await events.text(), /^event: error\ndata: .*"UNAVAILABLE"/m);
+	const again = await sse(server, path, { token: s.token,
+		headers: { "last-event-id": String(head) } });
+	assert.equal((await again.json()).code, "CURSOR_AHEAD");
+	await socket.close();
+});
+
 test("live streams of all kinds are counted", async () => {
 	const s = await scene(server);
 	const path = `/api/chat/sessions/${s.thread.id}/events`;
