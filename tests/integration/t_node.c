@@ -500,8 +500,14 @@ struct reader {
 	struct stream_head head;
 	struct fiber_wait wait;
 	int64_t cursor;
-	int n;
+	int n, doubts;
 };
+
+static void
+reader_doubted(struct stream_head *h)
+{
+	container_of(h, struct reader, head)->doubts++;
+}
 
 static void
 reader_behind(struct stream_head *h)
@@ -518,7 +524,8 @@ heads(void)
 	struct stream_poll *p = stream_poll_new(env.loop, env.store);
 	struct reader behind = { .cursor = 0 }, even = { .cursor = 1 };
 	struct reader of_run = { .cursor = 0 };
-	struct reader *all[] = { &behind, &even, &of_run };
+	struct reader ahead = { .cursor = 9 }, older = { .cursor = 1 };
+	struct reader *all[] = { &behind, &even, &ahead, &older, &of_run };
 
 	if (env.dialect == STORE_SQLITE) {
 		CU_ASSERT_PTR_NULL(p);
@@ -530,6 +537,9 @@ heads(void)
 		all[i]->head.id = all[i]->head.by_run ? run_id : thread_id;
 		all[i]->head.cursor = &all[i]->cursor;
 		all[i]->head.behind = reader_behind;
+		all[i]->head.doubted = reader_doubted;
+		all[i]->head.timeline = store_timeline(env.store) -
+					(all[i] == &older);
 		stream_poll_join(p, &all[i]->head);
 	}
 	while (of_run.n == 0) {
@@ -540,6 +550,9 @@ heads(void)
 	CU_ASSERT_EQUAL(behind.n, 1);
 	CU_ASSERT_EQUAL(even.n, 0);
 	CU_ASSERT_EQUAL(of_run.n, 1);
+	CU_ASSERT_EQUAL(behind.doubts + even.doubts + of_run.doubts, 0);
+	CU_ASSERT_EQUAL(ahead.doubts, 1); /* than the log's end */
+	CU_ASSERT_EQUAL(older.doubts, 1); /* than the server that took over */
 	for (size_t i = 0; i < N_ITEMS(all); i++) {
 		stream_poll_leave(&all[i]->head);
 		stream_poll_leave(&all[i]->head);
