@@ -124,7 +124,7 @@ last_wanted(const struct stream *s)
 	return s->c.poll != NULL && s->last == NULL && s->cursor > 0;
 }
 
-/* If it is the event at the cursor, it is kept. */
+/* Keeps the event if it is the one at the cursor.  True: it is. */
 static bool
 last_kept(struct stream *s, const struct log_event *e)
 {
@@ -144,7 +144,7 @@ page_send(struct stream *s, int *n)
 
 	log_page(s, after, PAGE, &events, n);
 	got = *n;
-	/* It may have filled the page. */
+	/* It counts: it may have filled the page. */
 	if (got > 0 && generation == s->generation && last_kept(s, &events[0]))
 		first = 1;
 	for (int i = first;

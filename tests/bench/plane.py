@@ -300,7 +300,8 @@ def bench_many():
 def rest_us(hosts, targets, seconds, rate):
     """CPU time of the hosts for a request, at a rate."""
     load = start(BUILD / 'tests/bench/rest_load',
-                 ','.join(str(h.port) for h in hosts), seconds, rate, 32, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                 ','.join(str(h.port) for h in hosts), seconds, rate, 32,
+                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     load.stdin.write(targets)
     load.stdin.close()
     load.stdout.readline()
